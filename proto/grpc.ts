@@ -1,0 +1,378 @@
+/**
+ * Typed gRPC on grpc-js from the descriptors that protobuf-es generates: clients whose methods return promises and
+ * async iterables, servers whose handlers are plain async functions, and Faults that cross the wire with their code.
+ */
+import {
+  create,
+  type DescMethod,
+  type DescMethodClientStreaming,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type DescService,
+  fromBinary,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import {
+  type CallOptions as GrpcCallOptions,
+  type ChannelOptions,
+  Client as GrpcClient,
+  credentials,
+  type handleClientStreamingCall,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type MethodDefinition,
+  Metadata,
+  type Server,
+  type ServiceError,
+  status,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { type Code, Fault } from "./fault.ts";
+
+/** How long a unary call may take where the caller does not say. */
+const unaryDeadlineMs = 10_000;
+
+/** The largest message either side accepts. */
+export const messageBytesMax = 16 * 1024 * 1024;
+
+const statusOfCode = {
+  "invalid-argument": status.INVALID_ARGUMENT,
+  "not-found": status.NOT_FOUND,
+  "already-exists": status.ALREADY_EXISTS,
+  conflict: status.ABORTED,
+  "failed-precondition": status.FAILED_PRECONDITION,
+  "permission-denied": status.PERMISSION_DENIED,
+  unauthenticated: status.UNAUTHENTICATED,
+  "resource-exhausted": status.RESOURCE_EXHAUSTED,
+  unavailable: status.UNAVAILABLE,
+  "deadline-exceeded": status.DEADLINE_EXCEEDED,
+  canceled: status.CANCELLED,
+  unimplemented: status.UNIMPLEMENTED,
+  "data-loss": status.DATA_LOSS,
+  internal: status.INTERNAL,
+} as const satisfies Record<Code, status>;
+
+const codeOfStatus = new Map<status, Code>(
+  Object.entries(statusOfCode).map(([code, grpcStatus]) => [grpcStatus, code as Code]),
+);
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** For unary calls; default 10 s. Streams have none. */
+  readonly deadlineMs?: number;
+}
+
+type UnaryCall<I extends DescMethodUnary["input"], O extends DescMethodUnary["output"]> = (
+  request: MessageInitShape<I>,
+  options?: CallOptions,
+) => Promise<MessageShape<O>>;
+
+export type Client<S extends DescService> = {
+  [M in keyof S["method"]]: S["method"][M] extends DescMethodUnary<infer I, infer O>
+    ? UnaryCall<I, O>
+    : S["method"][M] extends DescMethodServerStreaming<infer I, infer O>
+      ? (request: MessageInitShape<I>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
+      : S["method"][M] extends DescMethodClientStreaming<infer I, infer O>
+        ? (
+            requests: AsyncIterable<MessageInitShape<I>>,
+            options?: CallOptions,
+          ) => Promise<MessageShape<O>>
+        : never;
+};
+
+/** What a handler knows of its call. */
+export interface CallContext {
+  /** Aborted when the client goes away, cancels, or its deadline passes. */
+  readonly signal: AbortSignal;
+  readonly metadata: ReadonlyMap<string, string>;
+  /** The client's address, such as "10.0.0.2:41234" or "unix:…". */
+  readonly peer: string;
+}
+
+export type Handlers<S extends DescService> = {
+  [M in keyof S["method"]]: S["method"][M] extends DescMethodUnary<infer I, infer O>
+    ? (request: MessageShape<I>, context: CallContext) => Promise<MessageInitShape<O>>
+    : S["method"][M] extends DescMethodServerStreaming<infer I, infer O>
+      ? (request: MessageShape<I>, context: CallContext) => AsyncIterable<MessageInitShape<O>>
+      : S["method"][M] extends DescMethodClientStreaming<infer I, infer O>
+        ? (
+            requests: AsyncIterable<MessageShape<I>>,
+            context: CallContext,
+          ) => Promise<MessageInitShape<O>>
+        : never;
+};
+
+/** One connection to one address, shared by the clients of several services. */
+export class Connection implements Disposable {
+  readonly #client: GrpcClient;
+  readonly #metadata: Metadata;
+
+  /** `address`: "host:port" or "unix:/path". `metadata` travels with every call. */
+  constructor(address: string, options: { metadata?: Readonly<Record<string, string>> } = {}) {
+    this.#client = new GrpcClient(address, credentials.createInsecure(), channelOptions);
+    this.#metadata = new Metadata();
+    for (const [key, value] of Object.entries(options.metadata ?? {})) {
+      this.#metadata.set(key, value);
+    }
+  }
+
+  service<S extends DescService>(service: S): Client<S> {
+    const client: Record<string, unknown> = {};
+    for (const method of service.methods) client[method.localName] = this.#call(method);
+    return client as Client<S>;
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+
+  #call(method: DescMethod): unknown {
+    switch (method.methodKind) {
+      case "unary":
+        return (request: Message, options?: CallOptions) => this.#unary(method, request, options);
+      case "server_streaming":
+        return (request: Message, options?: CallOptions) =>
+          this.#serverStream(method, request, options);
+      case "client_streaming":
+        return (requests: AsyncIterable<Message>, options?: CallOptions) =>
+          this.#clientStream(method, requests, options);
+      case "bidi_streaming":
+        return undefined;
+    }
+  }
+
+  #unary(method: DescMethod, request: Message, options: CallOptions = {}): Promise<Message> {
+    const deadline = new Date(Date.now() + (options.deadlineMs ?? unaryDeadlineMs));
+    return new Promise((resolve, reject) => {
+      const definition = methodDefinition(method);
+      const call = this.#client.makeUnaryRequest<Message, Message>(
+        definition.path,
+        definition.requestSerialize,
+        definition.responseDeserialize,
+        create(method.input, request),
+        this.#metadata,
+        { deadline } satisfies GrpcCallOptions,
+        (error, response) => {
+          release();
+          if (error !== null) reject(faultFromGrpc(error));
+          else if (response === undefined) reject(new Fault("internal", "the reply is empty"));
+          else resolve(response);
+        },
+      );
+      const release = onAbort(options.signal, () => call.cancel());
+    });
+  }
+
+  async *#serverStream(
+    method: DescMethod,
+    request: Message,
+    options: CallOptions = {},
+  ): AsyncIterable<Message> {
+    const definition = methodDefinition(method);
+    const call = this.#client.makeServerStreamRequest<Message, Message>(
+      definition.path,
+      definition.requestSerialize,
+      definition.responseDeserialize,
+      create(method.input, request),
+      this.#metadata,
+    );
+    const release = onAbort(options.signal, () => call.cancel());
+    try {
+      for await (const message of call) yield message as Message;
+    } catch (thrown) {
+      throw faultFromGrpc(thrown);
+    } finally {
+      release();
+      call.cancel();
+    }
+  }
+
+  #clientStream(
+    method: DescMethod,
+    requests: AsyncIterable<Message>,
+    options: CallOptions = {},
+  ): Promise<Message> {
+    return new Promise((resolve, reject) => {
+      const definition = methodDefinition(method);
+      const call = this.#client.makeClientStreamRequest<Message, Message>(
+        definition.path,
+        definition.requestSerialize,
+        definition.responseDeserialize,
+        this.#metadata,
+        {},
+        (error, response) => {
+          release();
+          if (error !== null) reject(faultFromGrpc(error));
+          else if (response === undefined) reject(new Fault("internal", "the reply is empty"));
+          else resolve(response);
+        },
+      );
+      const release = onAbort(options.signal, () => call.cancel());
+      const send = async () => {
+        for await (const request of requests) {
+          if (!call.write(create(method.input, request))) await drained(call);
+        }
+        call.end();
+      };
+      send().catch((thrown: unknown) => {
+        call.cancel();
+        reject(Fault.from(thrown));
+      });
+    });
+  }
+}
+
+/** Adds a service to a grpc-js server. */
+export function addService<S extends DescService>(
+  server: Server,
+  service: S,
+  handlers: Handlers<S>,
+): void {
+  const definitions: Record<string, MethodDefinition<Message, Message>> = {};
+  const implementation: UntypedServiceImplementation = {};
+  for (const method of service.methods) {
+    definitions[method.localName] = methodDefinition(method);
+    const handler = handlers[method.localName as keyof Handlers<S>] as unknown;
+    implementation[method.localName] = serve(method, handler);
+  }
+  server.addService(definitions, implementation);
+}
+
+export const channelOptions: ChannelOptions = {
+  "grpc.max_receive_message_length": messageBytesMax,
+  "grpc.max_send_message_length": messageBytesMax,
+  // Nodes find each other by address, never through an HTTP proxy of the environment.
+  "grpc.enable_http_proxy": 0,
+  // A dead host is noticed within 10 s also where no deadline runs, as on streams.
+  "grpc.keepalive_time_ms": 5_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.min_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 2_000,
+};
+
+function methodDefinition(method: DescMethod): MethodDefinition<Message, Message> {
+  return {
+    path: `/${method.parent.typeName}/${method.name}`,
+    requestStream:
+      method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
+    responseStream:
+      method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
+    requestSerialize: (message) => Buffer.from(toBinary(method.input, message)),
+    requestDeserialize: (bytes) => fromBinary(method.input, bytes),
+    responseSerialize: (message) => Buffer.from(toBinary(method.output, message)),
+    responseDeserialize: (bytes) => fromBinary(method.output, bytes),
+  };
+}
+
+type AnyUnary = (request: Message, context: CallContext) => Promise<Message>;
+type AnyServerStream = (request: Message, context: CallContext) => AsyncIterable<Message>;
+type AnyClientStream = (requests: AsyncIterable<Message>, context: CallContext) => Promise<Message>;
+
+function serve(method: DescMethod, handler: unknown): UntypedServiceImplementation[string] {
+  switch (method.methodKind) {
+    case "unary":
+      return serveUnary(method, handler as AnyUnary);
+    case "server_streaming":
+      return serveServerStream(method, handler as AnyServerStream);
+    case "client_streaming":
+      return serveClientStream(method, handler as AnyClientStream);
+    case "bidi_streaming":
+      throw new Fault(
+        "unimplemented",
+        `Cannot serve ${method.name}: bidirectional streams are not used`,
+      );
+  }
+}
+
+function serveUnary(method: DescMethod, handler: AnyUnary): handleUnaryCall<Message, Message> {
+  return (call, callback) => {
+    handler(call.request, contextOf(call)).then(
+      (response) => callback(null, create(method.output, response)),
+      (thrown: unknown) => callback(grpcError(thrown)),
+    );
+  };
+}
+
+function serveServerStream(
+  method: DescMethod,
+  handler: AnyServerStream,
+): handleServerStreamingCall<Message, Message> {
+  return (call) => {
+    const context = contextOf(call);
+    const send = async () => {
+      for await (const response of handler(call.request, context)) {
+        if (context.signal.aborted) return;
+        if (!call.write(create(method.output, response))) await drained(call);
+      }
+      call.end();
+    };
+    send().catch((thrown: unknown) => {
+      if (!context.signal.aborted) call.emit("error", grpcError(thrown));
+    });
+  };
+}
+
+function serveClientStream(
+  method: DescMethod,
+  handler: AnyClientStream,
+): handleClientStreamingCall<Message, Message> {
+  return (call, callback) => {
+    handler(call as AsyncIterable<Message>, contextOf(call)).then(
+      (response) => callback(null, create(method.output, response)),
+      (thrown: unknown) => callback(grpcError(thrown)),
+    );
+  };
+}
+
+interface AnyServerCall {
+  readonly metadata: Metadata;
+  getPeer(): string;
+  on(event: "cancelled" | "close", listener: () => void): unknown;
+}
+
+function contextOf(call: AnyServerCall): CallContext {
+  const controller = new AbortController();
+  call.on("cancelled", () => controller.abort(new Fault("canceled", "the caller went away")));
+  const metadata = new Map<string, string>();
+  for (const [key, value] of Object.entries(call.metadata.getMap())) {
+    if (typeof value === "string") metadata.set(key, value);
+  }
+  return { signal: controller.signal, metadata, peer: call.getPeer() };
+}
+
+function grpcError(thrown: unknown): Partial<ServiceError> {
+  const fault = Fault.from(thrown);
+  return { code: statusOfCode[fault.code], details: fault.message };
+}
+
+function faultFromGrpc(thrown: unknown): Fault {
+  if (!(thrown instanceof Error) || !("code" in thrown) || typeof thrown.code !== "number") {
+    return Fault.from(thrown);
+  }
+  const code = codeOfStatus.get(thrown.code) ?? "internal";
+  const details = "details" in thrown && typeof thrown.details === "string" ? thrown.details : "";
+  return new Fault(code, details || thrown.message, { cause: thrown });
+}
+
+/** Calls `act` when the signal is or becomes aborted; returns how to stop listening. */
+function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
+  if (signal === undefined) return () => {};
+  if (signal.aborted) queueMicrotask(act);
+  signal.addEventListener("abort", act, { once: true });
+  return () => signal.removeEventListener("abort", act);
+}
+
+/** Resolves when a stream takes more, or is gone. */
+function drained(stream: NodeJS.EventEmitter): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      for (const event of ["drain", "close", "cancelled", "error"]) stream.off(event, done);
+      resolve();
+    };
+    for (const event of ["drain", "close", "cancelled", "error"]) stream.on(event, done);
+  });
+}
