@@ -1,0 +1,27 @@
+/**
+ * What the store asks of its log. A log orders entries, makes them durable and hands each to `apply` exactly once, in
+ * index order, before the proposal resolves. One manager's SQLite file is such a log; a Raft group is another.
+ */
+import type { Fault } from "#proto/fault.ts";
+
+export interface LogEntry {
+  /** Grows with every entry; the version of what the entry writes. */
+  readonly index: bigint;
+  readonly data: Uint8Array;
+}
+
+/** Why an entry, though in the log, changed nothing; the same on every manager. Undefined: it was applied. */
+export type Rejection = Fault | undefined;
+
+/** What a log drives. */
+export interface StateMachine {
+  apply(entry: LogEntry): Rejection;
+  /** The whole state, in pieces that `restore` takes back in the same order. */
+  snapshot(): Iterable<Uint8Array>;
+  restore(pieces: Iterable<Uint8Array>): void;
+}
+
+export interface Log {
+  /** Resolves when the entry is durable and applied, with what applying it said. */
+  propose(data: Uint8Array): Promise<Rejection>;
+}
