@@ -16,9 +16,13 @@ export type Rejection = Fault | undefined;
 /** What a log drives. */
 export interface StateMachine {
   apply(entry: LogEntry): Rejection;
-  /** The whole state, in pieces that `restore` takes back in the same order. */
+  /**
+   * The whole state as it is at the call, in pieces that `restore` takes back in the same order. The pieces may be drawn
+   * later, while entries are applied: they do not change.
+   */
   snapshot(): Iterable<Uint8Array>;
-  restore(pieces: Iterable<Uint8Array>): void;
+  /** Puts the state that the entry `index` left behind in place of the present one. */
+  restore(index: bigint, pieces: Iterable<Uint8Array>): void;
 }
 
 export interface Log {

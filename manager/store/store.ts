@@ -53,6 +53,7 @@ export class Store implements View, StateMachine {
   readonly #listeners = new Set<(commit: Commit) => void>();
   readonly #clock: Clock;
   #log: Log | undefined;
+  #index = 0n;
 
   constructor(modules: { clock: Clock }) {
     this.#clock = modules.clock;
@@ -61,6 +62,11 @@ export class Store implements View, StateMachine {
   /** The log that writes go through. Set once, after the log has replayed what it holds into this store. */
   attach(log: Log): void {
     this.#log = log;
+  }
+
+  /** The index of the newest entry that this state comes from. */
+  get index(): bigint {
+    return this.#index;
   }
 
   get<K extends Kind>(kind: K, id: string): Objects[K] | undefined {
@@ -105,6 +111,7 @@ export class Store implements View, StateMachine {
   }
 
   apply(entry: LogEntry): Rejection {
+    this.#index = entry.index;
     const transaction = fromBinary(StoreTransactionSchema, entry.data);
     const changes: Change[] = [];
     const staged = new Map<string, Change>();
@@ -120,13 +127,15 @@ export class Store implements View, StateMachine {
     return undefined;
   }
 
-  *snapshot(): Iterable<Uint8Array> {
-    for (const kind of kinds) {
-      for (const object of this.list(kind)) yield toBinary(StoreObjectSchema, wrap(kind, object));
-    }
+  snapshot(): Iterable<Uint8Array> {
+    // Objects never change, so holding them now is a copy of the state; encoding may wait.
+    const held = kinds.map((kind) => [kind, this.list(kind)] as const);
+    return encodeAll(held);
   }
 
-  restore(pieces: Iterable<Uint8Array>): void {
+  restore(index: bigint, pieces: Iterable<Uint8Array>): void {
+    this.#index = index;
+    for (const kind of kinds) this.#tables[kind].clear();
     for (const piece of pieces) {
       const { kind, object } = unwrap(fromBinary(StoreObjectSchema, piece));
       this.#table(kind).put(object);
@@ -232,6 +241,14 @@ function stamp(change: Change, index: bigint, at: Meta["updatedAt"]): void {
     createdAt: change.before?.meta?.createdAt ?? at,
     updatedAt: at,
   });
+}
+
+function* encodeAll(
+  held: readonly (readonly [Kind, readonly Objects[Kind][]])[],
+): Iterable<Uint8Array> {
+  for (const [kind, objects] of held) {
+    for (const object of objects) yield toBinary(StoreObjectSchema, wrap(kind, object));
+  }
 }
 
 function wrap(kind: Kind, object: Objects[Kind]): StoreObject {
