@@ -55,7 +55,7 @@ const statusOfCode = {
   internal: status.INTERNAL,
 } as const satisfies Record<Code, status>;
 
-const codeOfStatus = new Map<status, Code>(
+const codeOfStatus = new Map<number, Code>(
   Object.entries(statusOfCode).map(([code, grpcStatus]) => [grpcStatus, code as Code]),
 );
 

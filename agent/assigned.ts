@@ -1,0 +1,91 @@
+/**
+ * What the managers want of this node, folded from the assignment stream: its tasks, the networks that they are on, all
+ * endpoints of those networks, the other nodes, and the wishes for logs. Pure: a message in, the next state out.
+ */
+import { Fault } from "#proto/fault.ts";
+import {
+  type AssignmentChange,
+  AssignmentChange_Action as Action,
+  type AssignmentsResponse,
+  AssignmentsResponse_Type as Type,
+  type LogSubscription,
+  type NetworkEndpoint,
+  type Peer,
+} from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
+
+export interface Assigned {
+  /** Names the message that led here: the next one must apply to it. */
+  readonly sequence: string;
+  readonly tasks: ReadonlyMap<string, Task>;
+  readonly networks: ReadonlyMap<string, Network>;
+  readonly endpoints: ReadonlyMap<string, NetworkEndpoint>;
+  readonly peers: ReadonlyMap<string, Peer>;
+  readonly logSubscriptions: ReadonlyMap<string, LogSubscription>;
+}
+
+export const nothingAssigned: Assigned = {
+  sequence: "",
+  tasks: new Map(),
+  networks: new Map(),
+  endpoints: new Map(),
+  peers: new Map(),
+  logSubscriptions: new Map(),
+};
+
+/** A Fault "conflict" on a gap in the stream: the session must be opened anew. */
+export function applyAssignments(before: Assigned, message: AssignmentsResponse): Assigned {
+  const complete = message.type === Type.COMPLETE;
+  if (!complete && message.appliesTo !== before.sequence) {
+    throw new Fault(
+      "conflict",
+      `an assignment message was lost: it applies to "${message.appliesTo}", this node is at "${before.sequence}"`,
+    );
+  }
+  const from = complete ? nothingAssigned : before;
+  const after = {
+    sequence: message.resultsIn,
+    tasks: new Map(from.tasks),
+    networks: new Map(from.networks),
+    endpoints: new Map(from.endpoints),
+    peers: new Map(from.peers),
+    logSubscriptions: new Map(from.logSubscriptions),
+  };
+  for (const change of message.changes) applyChange(after, change);
+  return after;
+}
+
+interface Mutable {
+  readonly tasks: Map<string, Task>;
+  readonly networks: Map<string, Network>;
+  readonly endpoints: Map<string, NetworkEndpoint>;
+  readonly peers: Map<string, Peer>;
+  readonly logSubscriptions: Map<string, LogSubscription>;
+}
+
+function applyChange(state: Mutable, change: AssignmentChange): void {
+  const item = change.assignment?.item;
+  switch (item?.case) {
+    case "task":
+      return put(state.tasks, item.value.id, item.value, change.action);
+    case "network":
+      return put(state.networks, item.value.id, item.value, change.action);
+    case "endpoint":
+      return put(state.endpoints, item.value.id, item.value, change.action);
+    case "peer":
+      return put(state.peers, item.value.nodeId, item.value, change.action);
+    case "logSubscription":
+      return put(state.logSubscriptions, item.value.id, item.value, change.action);
+    case "secret":
+    case "config":
+    case undefined:
+      // From a newer manager: tasks that need it say so themselves.
+      return;
+  }
+}
+
+function put<T>(items: Map<string, T>, id: string, item: T, action: Action): void {
+  if (action === Action.REMOVE) items.delete(id);
+  else items.set(id, item);
+}

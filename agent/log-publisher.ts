@@ -1,0 +1,108 @@
+/** Answers the managers' wishes for logs: one upload for each subscription, ended when the wish or the session ends. */
+import type { LogMessage, LogOptions } from "#proto/gen/swarm/v1/control_pb.ts";
+import { Fault } from "#proto/fault.ts";
+import type { LogBrokerService, LogSubscription } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { Client } from "#proto/grpc.ts";
+import type { Log } from "#proto/ports.ts";
+
+/** Reads one task's log; ends by itself unless it follows. */
+export type ReadLogs = (
+  taskId: string,
+  options: LogOptions | undefined,
+  signal: AbortSignal,
+) => AsyncIterable<LogMessage>;
+
+export class LogPublisher {
+  readonly #running = new Map<string, AbortController>();
+  readonly #readLogs: ReadLogs;
+  readonly #log: Log;
+
+  constructor(modules: { readLogs: ReadLogs; log: Log }) {
+    this.#readLogs = modules.readLogs;
+    this.#log = modules.log;
+  }
+
+  /** Starts what is newly wished for through `broker`, and ends what is not wished for any more. */
+  apply(
+    wanted: ReadonlyMap<string, LogSubscription>,
+    broker: Client<typeof LogBrokerService>,
+  ): void {
+    for (const [id, controller] of this.#running) {
+      if (!wanted.has(id)) controller.abort(new Fault("canceled", "nobody reads any more"));
+    }
+    for (const subscription of wanted.values()) {
+      if (!this.#running.has(subscription.id)) void this.#publish(subscription, broker);
+    }
+  }
+
+  /** Ends all uploads: the session that carried them is gone. */
+  stop(): void {
+    for (const controller of this.#running.values()) {
+      controller.abort(new Fault("canceled", "the session has ended"));
+    }
+  }
+
+  async #publish(
+    subscription: LogSubscription,
+    broker: Client<typeof LogBrokerService>,
+  ): Promise<void> {
+    const controller = new AbortController();
+    this.#running.set(subscription.id, controller);
+    const { signal } = controller;
+    try {
+      const messages = merge(
+        subscription.taskIds.map((id) => this.#readLogs(id, subscription.options, signal)),
+      );
+      // An upload that follows lasts as long as its reader.
+      await broker.publishLogs(requests(subscription.id, messages), { signal });
+    } catch (thrown) {
+      if (!signal.aborted) {
+        this.#log.warn("an upload of logs ended early", { error: Fault.from(thrown).message });
+      }
+    } finally {
+      controller.abort(new Fault("canceled", "the upload has ended"));
+      this.#running.delete(subscription.id);
+    }
+  }
+}
+
+async function* requests(subscriptionId: string, messages: AsyncIterable<LogMessage>) {
+  let err = "";
+  try {
+    for await (const message of messages) yield { subscriptionId, messages: [message] };
+  } catch (thrown) {
+    err = Fault.from(thrown).message;
+  }
+  yield { subscriptionId, close: true, err };
+}
+
+/** The items of several iterables as they come; one reader for each, none read ahead of the consumer by more than one. */
+async function* merge<T>(sources: readonly AsyncIterable<T>[]): AsyncIterable<T> {
+  const pending = new Map<AsyncIterator<T>, Promise<Step<T>>>();
+  for (const source of sources) {
+    const iterator = source[Symbol.asyncIterator]();
+    pending.set(iterator, stepOf(iterator));
+  }
+  try {
+    while (pending.size > 0) {
+      const { iterator, result } = await Promise.race(pending.values());
+      if (result.done === true) {
+        pending.delete(iterator);
+        continue;
+      }
+      yield result.value;
+      pending.set(iterator, stepOf(iterator));
+    }
+  } finally {
+    await Promise.allSettled([...pending.keys()].map((iterator) => iterator.return?.()));
+  }
+}
+
+interface Step<T> {
+  readonly iterator: AsyncIterator<T>;
+  readonly result: IteratorResult<T>;
+}
+
+async function stepOf<T>(iterator: AsyncIterator<T>): Promise<Step<T>> {
+  return { iterator, result: await iterator.next() };
+}

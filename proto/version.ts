@@ -1,0 +1,2 @@
+/** The version of the product, as `version` and node descriptions show it. */
+export const version = "0.1.0";

@@ -1,0 +1,89 @@
+/** Which of its addresses a host shows to others, where the user does not say. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
+import { networkInterfaces } from "node:os";
+import { Fault } from "#proto/fault.ts";
+
+export const managerPort = 2377;
+
+/** "host", "host:port" or "" + default port → "host:port". */
+export function withPort(address: string, flag: string): string {
+  const [host = "", port, ...rest] = address.split(":");
+  const number = port === undefined ? managerPort : Number(port);
+  if (
+    host === "" ||
+    rest.length > 0 ||
+    !Number.isInteger(number) ||
+    number < 1 ||
+    number > 65_535
+  ) {
+    throw new Fault(
+      "invalid-argument",
+      `${flag} "${address}" is not an address: write HOST or HOST:PORT, such as 192.0.2.1:${managerPort}`,
+    );
+  }
+  return `${host}:${number}`;
+}
+
+export function hostOf(address: string): string {
+  return address.split(":")[0] ?? address;
+}
+
+/** The IPv4 address of the interface that the default route leaves by. */
+export function defaultAddress(): string {
+  const device = defaultRouteDevice(readFileSync("/proc/net/route", "utf8"));
+  const addresses = (networkInterfaces()[device ?? ""] ?? []).filter((a) => a.family === "IPv4");
+  const [first] = addresses;
+  if (first !== undefined && addresses.length === 1) return first.address;
+  throw new Fault(
+    "failed-precondition",
+    device === undefined
+      ? "this host has no default route to tell its address by: give --advertise-addr"
+      : `interface ${device} has ${addresses.length} IPv4 addresses: choose with --advertise-addr`,
+  );
+}
+
+/** From the kernel's table (proc_net_route): the device of the route to 0.0.0.0/0 with the smallest metric. */
+export function defaultRouteDevice(table: string): string | undefined {
+  const routes = table
+    .trim()
+    .split("\n")
+    .slice(1)
+    .map((line) => line.split(/\s+/))
+    .filter(([, destination, , , , , , mask]) => destination === "00000000" && mask === "00000000")
+    .toSorted((a, b) => Number(a[6]) - Number(b[6]));
+  return routes[0]?.[0];
+}
+
+/** The own address from which packets to `address` ("host:port") leave. Asks the routing table; sends nothing. */
+export async function addressTowards(address: string): Promise<string> {
+  const [host = "", port] = address.split(":");
+  const socket = createSocket("udp4");
+  try {
+    socket.connect(Number(port), host);
+    await once(socket, "connect");
+    return socket.address().address;
+  } catch (thrown) {
+    throw Fault.wrap(`Cannot find the way to ${address}`, thrown);
+  } finally {
+    socket.close();
+  }
+}
+
+/** Refuses an address that is not one of the host's own: others could not reach it there. */
+export function requireOwnAddress(host: string, flag: string): void {
+  if (!isIPv4(host)) {
+    throw new Fault("invalid-argument", `${flag} "${host}" is not an IPv4 address`);
+  }
+  const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  if (own.some(({ address }) => address === host)) return;
+  throw new Fault(
+    "invalid-argument",
+    `${flag} "${host}" is no address of this host, which has ${own
+      .filter(({ family, internal }) => family === "IPv4" && !internal)
+      .map(({ address }) => address)
+      .join(", ")}`,
+  );
+}

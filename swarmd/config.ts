@@ -1,0 +1,99 @@
+/** The daemon's command line. Everything that can be checked without looking at the host is checked here. */
+import { parseArgs } from "node:util";
+import { Fault } from "#proto/fault.ts";
+
+export const logLevels = ["debug", "info", "warn", "error"] as const;
+
+export type LogLevel = (typeof logLevels)[number];
+
+export interface Config {
+  readonly dataRoot: string;
+  readonly runRoot: string;
+  /** Below each cgroup hierarchy's root; containers get folders in it. */
+  readonly cgroupParent: string;
+  readonly insecureRegistries: readonly string[];
+  readonly logLevel: LogLevel;
+}
+
+export type Command =
+  | { readonly command: "run"; readonly config: Config }
+  | { readonly command: "help" }
+  | { readonly command: "version" };
+
+export const help = `usage: swarmd [OPTION]…
+
+The daemon of one host of a cluster: runs containers and, on managers, the manager.
+
+  --data-root DIR               what must survive a reboot (default /var/lib/swarm)
+  --run-root DIR                sockets and what need not survive (default /run/swarm)
+  --cgroup-parent NAME          where containers' cgroups go (default swarm)
+  --insecure-registry HOST:PORT speak plain HTTP to this registry; may be repeated
+  --log-level LEVEL             ${logLevels.join(", ")} (default info)
+  --version                     print the version and exit
+  --help                        print this and exit
+`;
+
+/** The longest name below the run root is a container's conmon socket; Linux allows 107 bytes for a socket's path. */
+const runRootBytesMax = 50;
+
+export function parseCommand(argv: readonly string[]): Command {
+  const { values } = parse(argv);
+  if (values.help === true) return { command: "help" };
+  if (values.version === true) return { command: "version" };
+  const level = logLevels.find((name) => name === values["log-level"]);
+  if (level === undefined) {
+    throw usage(`--log-level "${values["log-level"]}" is none of ${logLevels.join(", ")}`);
+  }
+  const runRoot = absolute("--run-root", values["run-root"]);
+  if (Buffer.byteLength(runRoot) > runRootBytesMax) {
+    throw usage(
+      `--run-root "${runRoot}" is longer than ${runRootBytesMax} bytes: sockets below it could not be made`,
+    );
+  }
+  const config = {
+    dataRoot: absolute("--data-root", values["data-root"]),
+    runRoot,
+    cgroupParent: cgroupName(values["cgroup-parent"]),
+    insecureRegistries: values["insecure-registry"],
+    logLevel: level,
+  };
+  return { command: "run", config };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        "data-root": { type: "string", default: "/var/lib/swarm" },
+        "run-root": { type: "string", default: "/run/swarm" },
+        "cgroup-parent": { type: "string", default: "swarm" },
+        "insecure-registry": { type: "string", multiple: true, default: [] },
+        "log-level": { type: "string", default: "info" },
+        help: { type: "boolean" },
+        version: { type: "boolean" },
+      },
+    });
+  } catch (thrown) {
+    throw usage(Fault.from(thrown).message);
+  }
+}
+
+function absolute(flag: string, path: string): string {
+  if (!path.startsWith("/")) throw usage(`${flag} "${path}" is not an absolute path`);
+  return path;
+}
+
+function cgroupName(name: string): string {
+  const trimmed = name.replace(/^\/+|\/+$/g, "");
+  if (!/^[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+)*$/.test(trimmed) || trimmed.split("/").includes("..")) {
+    throw usage(
+      `--cgroup-parent "${name}" is not a cgroup's path, such as swarm or machines/swarm`,
+    );
+  }
+  return trimmed;
+}
+
+function usage(message: string): Fault {
+  return new Fault("invalid-argument", message);
+}
