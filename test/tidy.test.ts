@@ -44,7 +44,7 @@ test("every source file is imported, run, or a test", () => {
   const unused = sources.filter((file) => {
     if (entry.test(file)) return false;
     const name = basename(file);
-    return ![...text].some(([other, content]) => other !== file && content.includes(`${name}`));
+    return ![...text].some(([other, content]) => other !== file && content.includes(name));
   });
   assert.deepEqual(unused, [], "delete the file, or use it");
 });
@@ -64,8 +64,8 @@ test("no private keyword and no enum: #names are private at run time too, unions
 });
 
 test("nothing is left for later without a trace", () => {
-  const words = new RegExp(["TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK"].join("|"));
-  assert.deepEqual(matches(sources, words), []);
+  const others = sources.filter((file) => !file.endsWith("tidy.test.ts"));
+  assert.deepEqual(matches(others, /\b(TODO|FIXME|XXX|HACK)\b/), []);
 });
 
 test("tests are neither switched off nor alone", () => {
