@@ -23,7 +23,19 @@ describe("parseSizeBytes", () => {
   for (const [text, bytes] of sizes) {
     it(`reads ${text}`, () => assert.equal(parseSizeBytes(text), bytes));
   }
-  for (const text of ["", "m", "-1m", "1x", "1ib", "1Gi", "1e3", "1,5g", "0x10", "9999999p", "1m "]) {
+  for (const text of [
+    "",
+    "m",
+    "-1m",
+    "1x",
+    "1ib",
+    "1Gi",
+    "1e3",
+    "1,5g",
+    "0x10",
+    "9999999p",
+    "1m ",
+  ]) {
     it(`refuses "${text}"`, () => {
       assert.throws(() => parseSizeBytes(text), { name: "Fault", code: "invalid-argument" });
     });

@@ -1,0 +1,37 @@
+/**
+ * A command line as words, as a shell would split it and as stack files and --entrypoint have it: quotes and backslashes
+ * count, nothing is expanded. POSIX Shell Command Language 2.2.
+ */
+import { Fault } from "#proto/fault.ts";
+
+export function parseShellWords(text: string): string[] {
+  const words: string[] = [];
+  let word: string | undefined;
+  // One piece at a time: blanks, a single-quoted, double-quoted, escaped or plain stretch.
+  const pieces = /(\s+)|'([^']*)'|"((?:[^"\\]|\\[^])*)"|\\([^])|([^\s'"\\]+)|([^])/g;
+  for (const [, blank, single, double, escaped, plain, stray] of text.matchAll(pieces)) {
+    if (stray !== undefined) throw unfinished(text, stray);
+    if (blank === undefined) {
+      word = (word ?? "") + (single ?? unescape(double) ?? continued(escaped) ?? plain ?? "");
+    } else if (word !== undefined) {
+      words.push(word);
+      word = undefined;
+    }
+  }
+  return word === undefined ? words : [...words, word];
+}
+
+/** Between double quotes a backslash escapes only these; before any other character it is itself. */
+function unescape(quoted: string | undefined): string | undefined {
+  return quoted?.replace(/\\([$`"\\\n])/g, (_, escaped: string) => continued(escaped) ?? "");
+}
+
+/** A backslash before the end of a line joins the two lines. */
+function continued(escaped: string | undefined): string | undefined {
+  return escaped === "\n" ? "" : escaped;
+}
+
+function unfinished(text: string, stray: string): Fault {
+  const what = stray === "\\" ? "ends with a backslash" : `has a ${stray} without its partner`;
+  return new Fault("invalid-argument", `"${text}" ${what}`);
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+/**
+ * The process around `run`: real streams, Ctrl-C, and the exit code. Nothing heavy is imported here; each command loads
+ * what it needs once it is known to be the right one.
+ */
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
+import { systemClock } from "#proto/system-ports.ts";
+
+// Compiled code is kept in the user's own folder: one in /tmp could be prepared by somebody else.
+const home = process.env["XDG_CACHE_HOME"] ?? process.env["HOME"];
+if (home !== undefined) enableCompileCache(join(home, ".cache", "swarmctl"));
+
+const { run } = await import("./run.ts");
+
+const interrupt = new AbortController();
+// A second Ctrl-C finds Node's own handler and ends the process at once.
+process.once("SIGINT", () => interrupt.abort());
+process.once("SIGTERM", () => interrupt.abort());
+// Whoever reads our output may stop early, as `head` does.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+process.exitCode = await run(process.argv.slice(2), {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  clock: systemClock,
+  signal: interrupt.signal,
+});

@@ -1,0 +1,75 @@
+/** What all listings share: --format, -q, --no-trunc, and how rows become output. */
+import { type Command, Option } from "commander";
+import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
+import type { Context } from "../context.ts";
+import { formatTable } from "./table.ts";
+
+/** How much of an ID people see: enough to be unique in any cluster that fits a screen. */
+const shortIdLength = 12;
+
+export interface ListingOptions {
+  readonly format: "table" | "json";
+  readonly quiet?: true;
+}
+
+export interface Column<T> {
+  readonly title: string;
+  readonly of: (item: T) => string;
+}
+
+export interface Listing<T> {
+  readonly items: readonly T[];
+  readonly id: (item: T) => string;
+  readonly columns: readonly Column<T>[];
+  readonly json: (item: T) => unknown;
+}
+
+export function addListingFlags(command: Command): Command {
+  return command.addOption(formatOption()).option("-q, --quiet", "print only IDs, one per line");
+}
+
+export function formatOption(): Option {
+  return new Option("--format <format>", "how to print")
+    .choices(["table", "json"])
+    .default("table");
+}
+
+export function printListing<T>(
+  context: Context,
+  options: ListingOptions,
+  listing: Listing<T>,
+): void {
+  const { items, columns } = listing;
+  if (options.quiet) {
+    for (const id of new Set(items.map(listing.id))) context.print(id);
+  } else if (options.format === "json") {
+    context.print(JSON.stringify(items.map(listing.json), undefined, 2));
+  } else {
+    const rows = items.map((item) => columns.map((column) => column.of(item)));
+    context.io.stdout.write(
+      formatTable(
+        columns.map((column) => column.title),
+        rows,
+      ),
+    );
+  }
+}
+
+export function shortId(id: string): string {
+  return id.slice(0, shortIdLength);
+}
+
+/** Objects as an array of protobuf JSON, as every `inspect` prints them. */
+export function printObjects<D extends DescMessage>(
+  context: Context,
+  schema: D,
+  objects: readonly MessageShape<D>[],
+): void {
+  context.print(
+    JSON.stringify(
+      objects.map((object) => toJson(schema, object)),
+      undefined,
+      2,
+    ),
+  );
+}

@@ -1,0 +1,59 @@
+/** Aligned columns of text. */
+
+const gap = "   ";
+
+/** Lines of a table, header first, without trailing spaces. */
+export function formatTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
+  const lines = [header, ...rows].map((cells) => cells.map(visible));
+  const widths = header.map((_, column) =>
+    Math.max(...lines.map((cells) => displayWidth(cells[column] ?? ""))),
+  );
+  return lines
+    .map((cells) => cells.map((cell, column) => pad(cell, widths[column] ?? 0)).join(gap))
+    .map((line) => `${line.trimEnd()}\n`)
+    .join("");
+}
+
+function pad(cell: string, width: number): string {
+  return cell + " ".repeat(Math.max(0, width - displayWidth(cell)));
+}
+
+/** What nodes and containers report must neither break lines nor steer the terminal. */
+export function visible(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
+}
+
+/** Terminal columns: East Asian wide characters and emoji take two, combining marks none. */
+export function displayWidth(text: string): number {
+  let width = 0;
+  for (const character of text) {
+    if (/\p{Mark}|\p{Cf}/u.test(character)) continue;
+    width += wide.test(character) ? 2 : 1;
+  }
+  return width;
+}
+
+// UAX #11: Hangul, CJK, kana, fullwidth forms; and what terminals draw as coloured emoji.
+const wide =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+
+export function truncate(text: string, widthMax: number): string {
+  if (displayWidth(text) <= widthMax) return text;
+  let kept = "";
+  let width = 0;
+  for (const character of text) {
+    width += displayWidth(character);
+    if (width > widthMax - 1) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+/** By code points, the same on every machine. */
+export function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

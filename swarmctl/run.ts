@@ -1,0 +1,95 @@
+/**
+ * One invocation: finds the command that the words name, loads its file only, lets commander check the rest, and turns
+ * whatever goes wrong into one sentence and an exit code: 1 when it failed, 2 when it was called wrongly.
+ */
+import { Command, CommanderError } from "commander";
+import { Fault } from "#proto/fault.ts";
+import { type CommandFile, type Noun, nouns, topCommands } from "./commands.ts";
+import { Context, defaultRunRoot } from "./context.ts";
+import type { Io } from "./io.ts";
+
+export const exitFailed = 1;
+export const exitUsage = 2;
+/** What shells use for a process that Ctrl-C ended. */
+export const exitInterrupted = 130;
+
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  await using context = new Context(io);
+  const program = buildProgram(context);
+  try {
+    await program.parseAsync(wordsOf(argv), { from: "user" });
+    return 0;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : exitUsage;
+    if (io.signal.aborted) return exitInterrupted;
+    if (!(thrown instanceof Fault)) throw thrown;
+    io.stderr.write(`swarmctl: ${thrown.message}\n`);
+    return exitFailed;
+  }
+}
+
+/** `help x y` is `x y --help`. */
+function wordsOf(argv: readonly string[]): string[] {
+  return argv[0] === "help" ? [...argv.slice(1), "--help"] : [...argv];
+}
+
+function buildProgram(context: Context): Command {
+  const program = configure(new Command("swarmctl"), context)
+    .description("Tell a cluster what to run")
+    .showHelpAfterError('See "swarmctl --help"')
+    .enablePositionalOptions()
+    .hook("preAction", (_, action) => {
+      const { runRoot } = action.optsWithGlobals<{ runRoot?: string }>();
+      if (runRoot !== undefined) context.useRunRoot(runRoot);
+    });
+  for (const noun of nouns) program.addCommand(buildNoun(noun, context));
+  for (const command of topCommands) program.addCommand(buildCommand(command, context));
+  return program;
+}
+
+function buildNoun(noun: Noun, context: Context): Command {
+  const command = configure(new Command(noun.name), context)
+    .description(noun.summary)
+    .enablePositionalOptions();
+  for (const verb of noun.verbs) command.addCommand(buildCommand(verb, context));
+  return command;
+}
+
+/** Name and summary are enough for help and near-misses; flags and action come from the command's file when it is called. */
+function buildCommand(file: CommandFile, context: Context): Command {
+  const command = configure(new Command(file.name), context).summary(file.summary);
+  for (const alias of file.aliases ?? []) command.alias(alias);
+  return command.description(file.summary);
+}
+
+function configure(command: Command, context: Context): Command {
+  const { stdout, stderr } = context.io;
+  return command
+    .option(
+      "--run-root <dir>",
+      `where the sockets are (env SWARM_RUN_ROOT, default ${defaultRunRoot})`,
+    )
+    .helpOption("--help", "show this")
+    .helpCommand(false)
+    .configureHelp({ subcommandTerm: (child) => child.name() })
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, "swarmctl: ")),
+      getOutHelpWidth: () => stdout.columns ?? 100,
+      getErrHelpWidth: () => stderr.columns ?? 100,
+    })
+    .hook("preSubcommand", async (parent, child) => {
+      const name = parent.parent === null ? child.name() : `${parent.name()} ${child.name()}`;
+      const file = commandFile(name);
+      if (file !== undefined) (await file.load()).define(child, context);
+      child.showHelpAfterError(`See "swarmctl ${name} --help"`);
+    });
+}
+
+function commandFile(path: string): CommandFile | undefined {
+  const [first, second] = path.split(" ");
+  if (second === undefined) return topCommands.find((command) => command.name === first);
+  return nouns.find((noun) => noun.name === first)?.verbs.find((verb) => verb.name === second);
+}

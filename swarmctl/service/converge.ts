@@ -1,0 +1,142 @@
+/**
+ * Waits until a service is what its spec says, following the cluster's events. It changes nothing: whoever stops waiting
+ * leaves the cluster at work.
+ */
+import { type Command, Option } from "commander";
+import { Fault } from "#proto/fault.ts";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Context, ControlClient } from "../context.ts";
+import { durationMs, flag } from "../flags/parse-flag.ts";
+import {
+  firstError,
+  judge,
+  noProgress,
+  onWatch,
+  type Progress,
+  runningCount,
+  wantedCount,
+} from "./progress.ts";
+import { progressPrinter, quietPrinter } from "./progress-lines.ts";
+import { serviceName } from "./words.ts";
+
+export interface ConvergeOptions {
+  readonly detach?: true;
+  readonly quiet?: true;
+  /** Milliseconds; 0 means no limit. */
+  readonly timeout: number;
+}
+
+/** A container that cannot live ends within moments: so long all tasks must run before they count as up. */
+const stableMs = 1000;
+
+/** Pause before watching again when the manager went away. */
+const rewatchMs = 250;
+
+const timeoutDefaultMs = 10 * 60_000;
+
+export function addConvergeFlags(command: Command): Command {
+  return command
+    .option("-d, --detach", "return at once instead of waiting until all tasks run")
+    .option("-q, --quiet", "show no progress")
+    .addOption(
+      new Option("--timeout <duration>", "wait no longer than this; 0: no limit")
+        .argParser(flag(durationMs))
+        .default(timeoutDefaultMs, "10m"),
+    );
+}
+
+export async function converge(
+  context: Context,
+  control: ControlClient,
+  service: Service,
+  options: ConvergeOptions,
+): Promise<void> {
+  const name = serviceName(service);
+  using wait = new Wait(context, service.id, options);
+  try {
+    await wait.run(control);
+  } catch (thrown) {
+    if (context.io.signal.aborted) {
+      context.io.stderr.write("Operation continuing in background.\n");
+    }
+    throw Fault.wrap(`Service "${name}" has not converged`, thrown);
+  }
+}
+
+class Wait implements Disposable {
+  readonly #context: Context;
+  readonly #options: ConvergeOptions;
+  readonly #scope = new AbortController();
+  readonly #end = Promise.withResolvers<void>();
+  readonly #printer;
+  #progress: Progress;
+  #stable: { fingerprint: string; timer: Disposable } | undefined;
+
+  constructor(context: Context, serviceId: string, options: ConvergeOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#progress = noProgress(serviceId);
+    this.#printer = options.quiet ? quietPrinter : progressPrinter(context.io.stdout);
+  }
+
+  async run(control: ControlClient): Promise<void> {
+    const { clock } = this.#context.io;
+    const { timeout } = this.#options;
+    using _timer =
+      timeout === 0 ? undefined : clock.timer(timeout, () => this.#end.reject(this.#late()));
+    await Promise.race([this.#end.promise, this.#follow(control)]);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stable?.timer[Symbol.dispose]();
+    this.#scope.abort();
+  }
+
+  /** Never resolves: it ends by a fault or with its scope. */
+  async #follow(control: ControlClient): Promise<void> {
+    const signal = AbortSignal.any([this.#scope.signal, this.#context.io.signal]);
+    const { serviceId } = this.#progress;
+    for (;;) {
+      try {
+        const kinds = ["node", "service", "task"];
+        for await (const response of control.watch({ kinds }, { signal })) {
+          this.#onProgress(onWatch(this.#progress, response));
+        }
+      } catch (thrown) {
+        const fault = Fault.from(thrown);
+        if (signal.aborted || !fault.retryable) throw fault;
+      }
+      // The manager went away. The next watch tells everything anew.
+      this.#onProgress(noProgress(serviceId));
+      await this.#context.io.clock.sleep(rewatchMs, signal);
+    }
+  }
+
+  #onProgress(progress: Progress): void {
+    this.#progress = progress;
+    const verdict = judge(progress);
+    if (progress.service !== undefined) this.#printer.show(progress);
+    const fingerprint = verdict.kind === "converged" ? verdict.fingerprint : undefined;
+    if (this.#stable !== undefined && this.#stable.fingerprint === fingerprint) return;
+    this.#stable?.timer[Symbol.dispose]();
+    this.#stable = undefined;
+    if (verdict.kind === "failed") {
+      this.#end.reject(new Fault("failed-precondition", verdict.reason));
+    } else if (verdict.kind === "converged") {
+      const timer = this.#context.io.clock.timer(stableMs, () => this.#end.resolve());
+      this.#stable = { fingerprint: verdict.fingerprint, timer };
+    }
+  }
+
+  #late(): Fault {
+    const progress = this.#progress;
+    const seconds = this.#options.timeout / 1000;
+    const error = firstError(progress);
+    return new Fault(
+      "deadline-exceeded",
+      `after ${seconds} s ${runningCount(progress)} of ${wantedCount(progress)} tasks run${
+        error === undefined ? "" : ` (${error})`
+      }; the cluster goes on trying`,
+    );
+  }
+}

@@ -1,0 +1,71 @@
+import { fromJson } from "@bufbuild/protobuf";
+import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
+import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { Context } from "../context.ts";
+import { readText } from "../read-text.ts";
+import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
+import { readEnvironment } from "./environment.ts";
+import { addServiceFlags, type ServiceFlags, serviceSpecFromFlags } from "./flags.ts";
+
+interface Options extends ServiceFlags, ConvergeOptions {
+  readonly spec?: string;
+}
+
+export function define(command: Command, context: Context): void {
+  addServiceFlags(command)
+    .argument("[image]", "image of the containers")
+    .argument("[command...]", "replaces the image's command")
+    .passThroughOptions()
+    .option("--spec <file>", "a whole ServiceSpec as JSON instead of flags and image; - is stdin");
+  addConvergeFlags(command).action(
+    async (image: string | undefined, args: string[], options: Options) => {
+      checkUsage(command, image, options);
+      const spec = await readSpec(context, { ...options, image: image ?? "", args });
+      const control = await context.control();
+      const { service } = await control.createService({ spec });
+      if (service === undefined) throw new Fault("internal", "The manager returned no service");
+      context.print(service.id);
+      if (!options.detach) await converge(context, control, service, options);
+    },
+  );
+}
+
+function checkUsage(command: Command, image: string | undefined, options: Options): void {
+  if (options.spec === undefined) {
+    if (image === undefined) command.error("error: missing required argument 'image'");
+    if (options.name === undefined) command.error("error: required option '--name' not specified");
+    return;
+  }
+  const allowed: readonly string[] = ["spec", "detach", "quiet", "timeout", "runRoot"];
+  const given = command.options.filter(
+    (option) =>
+      command.getOptionValueSource(option.attributeName()) === "cli" &&
+      !allowed.includes(option.attributeName()),
+  );
+  const [first] = given;
+  if (image !== undefined) command.error("error: '--spec' takes no image beside it");
+  if (first !== undefined) command.error(`error: '--spec' takes no '${first.long}' beside it`);
+}
+
+interface Wanted extends Options {
+  readonly image: string;
+  readonly args: readonly string[];
+}
+
+async function readSpec(context: Context, wanted: Wanted): Promise<ServiceSpec> {
+  if (wanted.spec !== undefined)
+    return parseSpec(await readText(context.io, wanted.spec), wanted.spec);
+  const env = await readEnvironment(wanted, context.io.env);
+  return serviceSpecFromFlags(wanted, { image: wanted.image, args: wanted.args, env });
+}
+
+function parseSpec(text: string, file: string): ServiceSpec {
+  try {
+    return fromJson(ServiceSpecSchema, JSON.parse(text));
+  } catch (thrown) {
+    // Syntax errors and protobuf-es's own, which name the field.
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new Fault("invalid-argument", `Cannot read a service from "${file}": ${reason}`);
+  }
+}

@@ -1,0 +1,166 @@
+/** The flags that describe a service, and the ServiceSpec that they make. */
+import { create } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { Command } from "commander";
+import {
+  ContainerSpecSchema,
+  type ServiceSpec,
+  ServiceSpecSchema,
+  type TaskSpec,
+  TaskSpecSchema,
+} from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  EndpointSpecSchema,
+  type EndpointMode,
+  type Mount,
+  type NetworkAttachmentConfig,
+  ResourceRequirementsSchema,
+  ResourcesSchema,
+  type Resources,
+  RestartCondition,
+  RestartPolicySchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { parseShellWords } from "#stacks/shell-words.ts";
+import {
+  cpus,
+  duration,
+  flag,
+  flags,
+  type Pair,
+  pair,
+  recordOf,
+  size,
+  wholeNumber,
+} from "../flags/parse-flag.ts";
+import { type EnvironmentFlags, parseVariable } from "./environment.ts";
+import { parseMount } from "./mount.ts";
+import { parseNetworkAttachment } from "./network-attachment.ts";
+import { endpointMode, restartCondition } from "./words.ts";
+
+export interface ServiceFlags extends EnvironmentFlags {
+  readonly name?: string;
+  readonly replicas?: bigint;
+  readonly network?: NetworkAttachmentConfig[];
+  readonly hostname?: string;
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly entrypoint?: string[];
+  readonly label?: Pair[];
+  readonly containerLabel?: Pair[];
+  readonly restartCondition?: RestartCondition;
+  readonly restartDelay?: Duration;
+  readonly restartMaxAttempts?: bigint;
+  readonly restartWindow?: Duration;
+  readonly stopGracePeriod?: Duration;
+  readonly stopSignal?: string;
+  readonly mount?: Mount[];
+  readonly readOnly?: true;
+  readonly tty?: true;
+  readonly limitCpu?: bigint;
+  readonly limitMemory?: bigint;
+  readonly reserveCpu?: bigint;
+  readonly reserveMemory?: bigint;
+  readonly endpointMode?: EndpointMode;
+}
+
+export function addServiceFlags(command: Command): Command {
+  command
+    .option("--name <name>", "the service's name, a DNS label")
+    .option("--replicas <n>", "how many tasks (default 1)", flag(wholeNumber))
+    .option("-l, --label <key=value>", "label on the service (repeat)", flags(pair))
+    .option(
+      "--network <network>",
+      "name, or name=x,alias=y (repeat)",
+      flags(parseNetworkAttachment),
+    )
+    .option("--endpoint-mode <mode>", "vip (default) or dnsrr", flag(endpointMode));
+  addContainerFlags(command);
+  addRestartFlags(command);
+  return command
+    .option("--limit-cpu <cpus>", "CPUs at most, such as 0.5", flag(cpus))
+    .option("--limit-memory <size>", "memory at most, such as 64m", flag(size))
+    .option("--reserve-cpu <cpus>", "CPUs that its node must have free", flag(cpus))
+    .option("--reserve-memory <size>", "memory that its node must have free", flag(size));
+}
+
+function addContainerFlags(command: Command): void {
+  command
+    .option("-e, --env <name=value>", "environment variable (repeat)", flags(parseVariable))
+    .option("--env-file <file>", "file of environment variables (repeat)", flags(String))
+    .option("--container-label <key=value>", "label on the containers (repeat)", flags(pair))
+    .option("--hostname <name>", "the containers' hostname")
+    .option("-w, --workdir <dir>", "working directory in the container")
+    .option("-u, --user <user>", "name|uid[:group|gid]")
+    .option("--entrypoint <command>", "replaces the image's entrypoint", flag(parseShellWords))
+    .option("--mount <mount>", "type=bind|tmpfs,source=…,target=… (repeat)", flags(parseMount))
+    .option("--read-only", "make the root file system read-only")
+    .option("-t, --tty", "give the container a terminal")
+    .option("--stop-grace-period <duration>", "until it is killed (default 10s)", flag(duration))
+    .option("--stop-signal <signal>", "signal that asks it to stop");
+}
+
+function addRestartFlags(command: Command): void {
+  command
+    .option("--restart-condition <word>", "none, on-failure or any", flag(restartCondition))
+    .option("--restart-delay <duration>", "between attempts (default 5s)", flag(duration))
+    .option("--restart-max-attempts <n>", "0 (default): no limit", flag(wholeNumber))
+    .option("--restart-window <duration>", "in which attempts count", flag(duration));
+}
+
+export interface Container {
+  readonly image: string;
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+}
+
+export function serviceSpecFromFlags(options: ServiceFlags, container: Container): ServiceSpec {
+  return create(ServiceSpecSchema, {
+    annotations: { name: options.name ?? "", labels: recordOf(options.label) },
+    mode: { case: "replicated", value: { replicas: options.replicas ?? 1n } },
+    task: taskSpec(options, container),
+    ...(options.endpointMode !== undefined && {
+      endpoint: create(EndpointSpecSchema, { mode: options.endpointMode }),
+    }),
+  });
+}
+
+function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskSpec {
+  const container = create(ContainerSpecSchema, {
+    image,
+    args: [...args],
+    env: [...env],
+    labels: recordOf(options.containerLabel),
+    command: options.entrypoint ?? [],
+    hostname: options.hostname ?? "",
+    dir: options.workdir ?? "",
+    user: options.user ?? "",
+    tty: options.tty ?? false,
+    readOnly: options.readOnly ?? false,
+    stopSignal: options.stopSignal ?? "",
+    mounts: options.mount ?? [],
+    ...(options.stopGracePeriod !== undefined && { stopGracePeriod: options.stopGracePeriod }),
+  });
+  const limits = resources(options.limitCpu, options.limitMemory);
+  const reservations = resources(options.reserveCpu, options.reserveMemory);
+  return create(TaskSpecSchema, {
+    runtime: { case: "container", value: container },
+    networks: options.network ?? [],
+    restart: create(RestartPolicySchema, {
+      condition: options.restartCondition ?? RestartCondition.ANY,
+      maxAttempts: options.restartMaxAttempts ?? 0n,
+      ...(options.restartDelay !== undefined && { delay: options.restartDelay }),
+      ...(options.restartWindow !== undefined && { window: options.restartWindow }),
+    }),
+    ...((limits ?? reservations) !== undefined && {
+      resources: create(ResourceRequirementsSchema, {
+        ...(limits !== undefined && { limits }),
+        ...(reservations !== undefined && { reservations }),
+      }),
+    }),
+  });
+}
+
+function resources(nanoCpus?: bigint, memoryBytes?: bigint): Resources | undefined {
+  if (nanoCpus === undefined && memoryBytes === undefined) return undefined;
+  return create(ResourcesSchema, { nanoCpus: nanoCpus ?? 0n, memoryBytes: memoryBytes ?? 0n });
+}

@@ -1,0 +1,145 @@
+/**
+ * How far a service is from what its spec wants, as the events of a watch tell it. Pure: `onWatch` folds events,
+ * `judge` says what they mean, `describe` puts it in words.
+ */
+import { equals } from "@bufbuild/protobuf";
+import type { WatchResponse } from "#proto/gen/swarm/v1/control_pb.ts";
+import {
+  type Service,
+  StoreActionKind,
+  type StoreObject,
+  type Task,
+} from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { RestartCondition, TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { ended } from "../task/rows.ts";
+import { taskName } from "./words.ts";
+
+export interface Progress {
+  readonly serviceId: string;
+  readonly service: Service | undefined;
+  readonly removed: boolean;
+  readonly tasks: ReadonlyMap<string, Task>;
+  readonly hostnames: ReadonlyMap<string, string>;
+}
+
+export type Verdict =
+  | { readonly kind: "waiting" }
+  /** `fingerprint` stays the same as long as nothing restarts. */
+  | { readonly kind: "converged"; readonly fingerprint: string }
+  | { readonly kind: "failed"; readonly reason: string };
+
+export function noProgress(serviceId: string): Progress {
+  return { serviceId, service: undefined, removed: false, tasks: new Map(), hostnames: new Map() };
+}
+
+export function onWatch(progress: Progress, response: WatchResponse): Progress {
+  let next = progress;
+  for (const { action } of response.events) {
+    if (action?.object === undefined) continue;
+    next = onObject(next, action.object, action.kind === StoreActionKind.REMOVE);
+  }
+  return next;
+}
+
+function onObject(progress: Progress, { object }: StoreObject, removed: boolean): Progress {
+  switch (object.case) {
+    case "service":
+      if (object.value.id !== progress.serviceId) return progress;
+      return { ...progress, service: object.value, removed };
+    case "task":
+      if (!removed && object.value.serviceId !== progress.serviceId) return progress;
+      return { ...progress, tasks: put(progress.tasks, object.value, removed) };
+    case "node": {
+      const hostname = object.value.description?.hostname ?? object.value.id;
+      return { ...progress, hostnames: new Map(progress.hostnames).set(object.value.id, hostname) };
+    }
+    default:
+      return progress;
+  }
+}
+
+function put(tasks: Progress["tasks"], task: Task, removed: boolean): Progress["tasks"] {
+  if (removed && !tasks.has(task.id)) return tasks;
+  const next = new Map(tasks);
+  if (removed) next.delete(task.id);
+  else next.set(task.id, task);
+  return next;
+}
+
+export function judge(progress: Progress): Verdict {
+  const { service } = progress;
+  if (progress.removed) return { kind: "failed", reason: "it was removed meanwhile" };
+  if (service === undefined) return { kind: "waiting" };
+  const { updateStatus } = service;
+  if (
+    updateStatus?.state === UpdateState.PAUSED ||
+    updateStatus?.state === UpdateState.ROLLBACK_PAUSED
+  ) {
+    return { kind: "failed", reason: `its update is paused: ${updateStatus.message}` };
+  }
+  const tasks = wantedTasks(progress);
+  const dead = tasks.find((task) => endedForGood(task));
+  if (dead !== undefined) return { kind: "failed", reason: describeEnd(dead) };
+  if (updateStatus?.state === UpdateState.UPDATING) return { kind: "waiting" };
+  if (tasks.length !== wantedCount(progress) || !tasks.every((task) => isUp(task, service))) {
+    return { kind: "waiting" };
+  }
+  return { kind: "converged", fingerprint: tasks.map(incarnation).toSorted().join() };
+}
+
+/** The tasks that shall run, whichever spec they were made from. */
+export function wantedTasks({ tasks }: Progress): Task[] {
+  return [...tasks.values()]
+    .filter((task) => task.desiredState <= TaskState.RUNNING)
+    .toSorted((a, b) => Number(a.slot - b.slot));
+}
+
+export function wantedCount({ service }: Progress): number {
+  const mode = service?.spec?.mode;
+  return mode?.case === "replicated" ? Number(mode.value.replicas) : 0;
+}
+
+export function runningCount(progress: Progress): number {
+  const { service } = progress;
+  if (service === undefined) return 0;
+  return wantedTasks(progress).filter((task) => isUp(task, service)).length;
+}
+
+function isUp(task: Task, service: Service): boolean {
+  return task.status?.state === TaskState.RUNNING && isOfSpec(task, service);
+}
+
+/** Made from the present spec, or from an older one that wants the same container, as after a change of replicas. */
+function isOfSpec(task: Task, service: Service): boolean {
+  if (task.specVersion?.index === service.specVersion?.index) return true;
+  const { spec } = task;
+  const wanted = service.spec?.task;
+  return spec !== undefined && wanted !== undefined && equals(TaskSpecSchema, spec, wanted);
+}
+
+function endedForGood(task: Task): boolean {
+  return (
+    task.spec?.restart?.condition === RestartCondition.NONE &&
+    ended(task.status?.state ?? TaskState.NEW)
+  );
+}
+
+function describeEnd(task: Task): string {
+  const reason =
+    task.status?.err || `it ended with exit code ${task.status?.container?.exitCode ?? 0}`;
+  return `${taskName(task)} is not restarted: ${reason}`;
+}
+
+function incarnation(task: Task): string {
+  return `${task.id}/${task.status?.attempt ?? 0}`;
+}
+
+/** What is in the way, in one line: the first error that any task reports. */
+export function firstError(progress: Progress): string | undefined {
+  for (const task of wantedTasks(progress)) {
+    const err = task.status?.err;
+    if (err) return `${taskName(task)}: ${err}`;
+  }
+  return undefined;
+}

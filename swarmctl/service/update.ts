@@ -1,0 +1,53 @@
+import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
+import type { ContainerSpec, ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { parseShellWords } from "#stacks/shell-words.ts";
+import type { Context } from "../context.ts";
+import { flag, wholeNumber } from "../flags/parse-flag.ts";
+import { changeService, withReplicas } from "./change-service.ts";
+import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
+
+interface Options extends ConvergeOptions {
+  readonly image?: string;
+  readonly args?: string[];
+  readonly replicas?: bigint;
+  readonly force?: true;
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .argument("<service>", "ID, prefix of an ID, or name")
+    .option("--image <image>", "image of the containers")
+    .option("--args <command>", "replaces the command", flag(parseShellWords))
+    .option("--replicas <n>", "how many tasks", flag(wholeNumber))
+    .option("--force", "replace all tasks even if nothing changes");
+  addConvergeFlags(command).action(async (ref: string, options: Options) => {
+    const control = await context.control();
+    const service = await changeService(control, ref, (spec) => changed(spec, options));
+    context.print(ref);
+    if (!options.detach) await converge(context, control, service, options);
+  });
+}
+
+function changed(spec: ServiceSpec, options: Options): ServiceSpec {
+  const scaled = options.replicas === undefined ? spec : withReplicas(spec, options.replicas);
+  if (scaled.task === undefined) return scaled;
+  return { ...scaled, task: changedTask(scaled.task, options) };
+}
+
+function changedTask(task: TaskSpec, options: Options): TaskSpec {
+  const forceUpdate = task.forceUpdate + (options.force ? 1n : 0n);
+  if (options.image === undefined && options.args === undefined) return { ...task, forceUpdate };
+  if (task.runtime.case !== "container") {
+    throw new Fault(
+      "failed-precondition",
+      "Cannot change the image: the service runs no containers",
+    );
+  }
+  const value: ContainerSpec = {
+    ...task.runtime.value,
+    ...(options.image !== undefined && { image: options.image }),
+    ...(options.args !== undefined && { args: options.args }),
+  };
+  return { ...task, forceUpdate, runtime: { case: "container", value } };
+}

@@ -1,0 +1,76 @@
+/** The words that users read and write for a service's choices. */
+import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { ServiceStatus } from "#proto/gen/swarm/v1/control_pb.ts";
+import type { ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  EndpointMode,
+  type PortConfig,
+  PortProtocol,
+  PublishMode,
+  RestartCondition,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { oneOf } from "../flags/parse-flag.ts";
+
+export const restartCondition = oneOf<RestartCondition>({
+  none: RestartCondition.NONE,
+  "on-failure": RestartCondition.ON_FAILURE,
+  any: RestartCondition.ANY,
+});
+
+export const endpointMode = oneOf<EndpointMode>({
+  vip: EndpointMode.VIP,
+  dnsrr: EndpointMode.DNSRR,
+});
+
+const modeWords = {
+  replicated: "replicated",
+  global: "global",
+  replicatedJob: "replicated job",
+  globalJob: "global job",
+} as const;
+
+export function modeWord(spec: ServiceSpec | undefined): string {
+  const mode = spec?.mode.case;
+  return mode === undefined ? "" : modeWords[mode];
+}
+
+export function replicasWord(spec: ServiceSpec | undefined, status: ServiceStatus | undefined) {
+  const replicas = `${status?.runningTasks ?? 0n}/${status?.desiredTasks ?? 0n}`;
+  if (spec?.mode.case !== "replicatedJob") return replicas;
+  const { totalCompletions } = spec.mode.value;
+  return `${replicas} (${status?.completedTasks ?? 0n}/${totalCompletions} completed)`;
+}
+
+/** Of a service's spec or of a task, which both hold a TaskSpec. */
+export function imageOf(holder: { readonly task?: TaskSpec | undefined } | undefined): string {
+  const runtime = holder?.task?.runtime;
+  return runtime?.case === "container" ? runtime.value.image : "";
+}
+
+export function serviceName(service: Service): string {
+  return service.spec?.annotations?.name ?? service.id;
+}
+
+const protocolWords: Readonly<Record<PortProtocol, string>> = {
+  [PortProtocol.TCP]: "tcp",
+  [PortProtocol.UDP]: "udp",
+  [PortProtocol.SCTP]: "sctp",
+};
+
+/** Ports of the routing mesh; ports on single hosts belong to tasks. */
+export function portsWord(service: Service): string {
+  return (service.endpoint?.ports ?? [])
+    .filter((port) => port.publishMode === PublishMode.INGRESS)
+    .map(portWord)
+    .join(", ");
+}
+
+function portWord(port: PortConfig): string {
+  return `*:${port.publishedPort}->${port.targetPort}/${protocolWords[port.protocol]}`;
+}
+
+/** "web.3", or "web.<node ID>" for the tasks of global services. */
+export function taskName(task: Task): string {
+  const service = task.serviceAnnotations?.name ?? task.serviceId;
+  return `${service}.${task.slot === 0n ? task.nodeId : task.slot}`;
+}

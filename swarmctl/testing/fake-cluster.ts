@@ -1,0 +1,71 @@
+/**
+ * The two sockets of a host, served from a temporary folder with handlers of the test's choosing, so that commands meet
+ * real gRPC. What is not handled answers "unimplemented".
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Fault } from "#proto/fault.ts";
+import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
+import { NodeService } from "#proto/gen/swarm/v1/node_pb.ts";
+import { addService, type Handlers } from "#proto/grpc.ts";
+
+export interface FakeHost {
+  readonly control?: Partial<Handlers<typeof ControlService>>;
+  readonly node?: Partial<Handlers<typeof NodeService>>;
+}
+
+export class FakeCluster implements AsyncDisposable {
+  readonly runRoot: string;
+  readonly #servers: readonly Server[];
+
+  constructor(runRoot: string, servers: readonly Server[]) {
+    this.runRoot = runRoot;
+    this.#servers = servers;
+  }
+
+  static async open(host: FakeHost): Promise<FakeCluster> {
+    const runRoot = await mkdtemp(join(tmpdir(), "swarmctl-"));
+    const servers: Server[] = [];
+    if (host.control !== undefined) {
+      servers.push(await serve(ControlService, host.control, join(runRoot, "manager.sock")));
+    }
+    if (host.node !== undefined) {
+      servers.push(await serve(NodeService, host.node, join(runRoot, "swarmd.sock")));
+    }
+    return new FakeCluster(runRoot, servers);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const server of this.#servers) server.forceShutdown();
+    await rm(this.runRoot, { recursive: true, force: true });
+  }
+}
+
+async function serve<S extends DescService>(
+  service: S,
+  handlers: Partial<Handlers<S>>,
+  path: string,
+): Promise<Server> {
+  const server = new Server();
+  addService(server, service, complete(service, handlers));
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) =>
+      error === null ? resolve() : reject(error),
+    );
+  });
+  return server;
+}
+
+function complete<S extends DescService>(service: S, given: Partial<Handlers<S>>): Handlers<S> {
+  const missing = (name: string) => async () => {
+    throw new Fault("unimplemented", `the test does not handle ${name}`);
+  };
+  const names = service.methods.map((method) => method.localName);
+  return {
+    ...Object.fromEntries(names.map((name) => [name, missing(name)])),
+    ...given,
+  } as Handlers<S>;
+}
