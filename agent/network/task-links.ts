@@ -1,0 +1,159 @@
+/**
+ * Namespaces and links of this host's tasks: makes and removes them, many at a time, and knows which addresses are
+ * attached here. Called by one lane only. A task's lines, those inside its namespace too, travel in one process of
+ * `ip`, as the batch of one host: `netns exec` forks there, which is far cheaper than a process of Node's.
+ */
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Exec } from "#agent/exec.ts";
+import { isVethOf, planAttach, planDetach, type Standing, vethName } from "./attachment.ts";
+import { type Kernel, readRulePriorities } from "./kernel-reader.ts";
+import type { OverlayAttachment } from "./network-state.ts";
+
+export interface Arrival {
+  readonly taskId: string;
+  readonly attachments: readonly OverlayAttachment[];
+}
+
+/** What of the host a link needs to know. */
+export interface LinkHost {
+  readonly mtu: number;
+  readonly source: string;
+}
+
+export interface TaskLinksModules {
+  readonly exec: Exec;
+  readonly readKernel: () => Promise<Kernel>;
+}
+
+export class TaskLinks {
+  readonly #scratchRoot: string;
+  readonly #exec: Exec;
+  readonly #readKernel: () => Promise<Kernel>;
+  readonly #namespaces = new Set<string>();
+  /** Host side of a link → the task's address; undefined: half made in an earlier life. */
+  readonly #veths = new Map<string, string | undefined>();
+  /** Tasks whose every line was performed in this life. */
+  readonly #complete = new Set<string>();
+
+  /** `scratchRoot` is an empty folder, for files that live as long as one command. */
+  constructor(options: { readonly scratchRoot: string }, modules: TaskLinksModules) {
+    this.#scratchRoot = options.scratchRoot;
+    this.#exec = modules.exec;
+    this.#readKernel = modules.readKernel;
+  }
+
+  /** Takes what the kernel says for true. */
+  remember(kernel: Kernel): void {
+    this.#veths.clear();
+    for (const [veth, address] of kernel.veths) this.#veths.set(veth, address);
+    this.#namespaces.clear();
+    for (const taskId of kernel.namespaces) this.#namespaces.add(taskId);
+    for (const taskId of this.#complete) {
+      if (!this.#namespaces.has(taskId)) this.#complete.delete(taskId);
+    }
+  }
+
+  tasks(): readonly string[] {
+    return [...this.#namespaces];
+  }
+
+  /** The addresses that are attached here, of one task or of all. */
+  addresses(taskId?: string): readonly string[] {
+    const entries = [...this.#veths].filter(
+      ([veth]) => taskId === undefined || isVethOf(taskId, veth),
+    );
+    return entries.flatMap(([, address]) => address ?? []);
+  }
+
+  /** All or nothing: what is new is gone again after a failure. What stood before is left as it is. */
+  async attach(arrivals: readonly Arrival[], host: LinkHost): Promise<void> {
+    const waiting = arrivals.filter(({ taskId }) => !this.#complete.has(taskId));
+    if (waiting.length === 0) return;
+    const fresh = waiting
+      .map(({ taskId }) => taskId)
+      .filter((taskId) => !this.#namespaces.has(taskId));
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => this.#abandon(fresh));
+    await using files = new AsyncDisposableStack();
+    const lines: string[] = [];
+    for (const arrival of waiting) lines.push(...(await this.#linesOf(arrival, host, files)));
+    await this.#exec.run("ip", ["-batch", "-"], { input: batch(lines) });
+    for (const arrival of waiting) this.#onAttached(arrival);
+    undo.move();
+  }
+
+  async detach(taskIds: readonly string[]): Promise<void> {
+    try {
+      await this.#attemptDetach(taskIds);
+    } catch {
+      // A link or namespace may be gone without us: the second attempt starts from what is there.
+      this.remember(await this.#readKernel());
+      await this.#attemptDetach(taskIds);
+    }
+  }
+
+  /** Removes links without a namespace: a detach that did not come to its end. */
+  async removeOrphans(): Promise<void> {
+    const orphans = [...this.#veths.keys()].filter(
+      (veth) => !this.tasks().some((taskId) => isVethOf(taskId, veth)),
+    );
+    if (orphans.length === 0) return;
+    await this.#exec.run("ip", ["-batch", "-"], { input: batch(planDetach([], orphans)) });
+    for (const veth of orphans) this.#veths.delete(veth);
+  }
+
+  async #linesOf(
+    { taskId, attachments }: Arrival,
+    host: LinkHost,
+    files: AsyncDisposableStack,
+  ): Promise<readonly string[]> {
+    const standing = await this.#standing(taskId, attachments);
+    const plan = planAttach({ taskId, attachments, standing, ...host });
+    const file = join(this.#scratchRoot, taskId);
+    files.defer(() => rm(file, { force: true }));
+    await writeFile(file, batch(plan.inside));
+    return [...plan.host, `netns exec ${taskId} ip -batch ${file}`];
+  }
+
+  async #standing(taskId: string, attachments: readonly OverlayAttachment[]): Promise<Standing> {
+    const namespace = this.#namespaces.has(taskId);
+    const veths = new Set([...this.#veths.keys()].filter((veth) => isVethOf(taskId, veth)));
+    const mayHaveRules = namespace && attachments.length > 1;
+    const rulePriorities = mayHaveRules
+      ? await readRulePriorities(this.#exec, taskId)
+      : new Set<number>();
+    return { namespace, veths, rulePriorities };
+  }
+
+  #onAttached({ taskId, attachments }: Arrival): void {
+    this.#namespaces.add(taskId);
+    this.#complete.add(taskId);
+    for (const [index, { address }] of attachments.entries()) {
+      this.#veths.set(vethName(taskId, index), address);
+    }
+  }
+
+  async #abandon(taskIds: readonly string[]): Promise<void> {
+    this.remember(await this.#readKernel());
+    await this.#attemptDetach(taskIds);
+  }
+
+  async #attemptDetach(taskIds: readonly string[]): Promise<void> {
+    const namespaces = taskIds.filter((taskId) => this.#namespaces.has(taskId));
+    const veths = [...this.#veths.keys()].filter((veth) =>
+      taskIds.some((taskId) => isVethOf(taskId, veth)),
+    );
+    const lines = planDetach(namespaces, veths);
+    if (lines.length > 0) await this.#exec.run("ip", ["-batch", "-"], { input: batch(lines) });
+    for (const veth of veths) this.#veths.delete(veth);
+    for (const taskId of namespaces) {
+      this.#namespaces.delete(taskId);
+      this.#complete.delete(taskId);
+    }
+  }
+}
+
+function batch(lines: readonly string[]): string {
+  return `${lines.join("\n")}\n`;
+}
