@@ -1,0 +1,132 @@
+/**
+ * Bytes by digest on disk. Manifests and configs are kept; layers are only staged, because once unpacked nobody reads
+ * the packed form again.
+ *
+ * Invariant: what has its name is complete and was verified. Everything is written under a temporary name, verified
+ * while it is written, and renamed. What is kept is fsynced before the rename, so that a power cut cannot leave an empty
+ * file with a good name; what is staged is not, because it does not outlive the process.
+ */
+import { createHash } from "node:crypto";
+import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault, errnoOf } from "#proto/fault.ts";
+import { digestOf, hexOf } from "./digest.ts";
+import type { Descriptor } from "./manifest.ts";
+import type { TemporaryFolder } from "./temporary-folder.ts";
+
+/** A verified blob in a file of its own, gone when disposed. */
+export interface StagedBlob extends AsyncDisposable {
+  readonly path: string;
+}
+
+export class Content {
+  readonly #folder: string;
+  readonly #temporary: TemporaryFolder;
+
+  constructor(
+    options: { readonly folder: string },
+    modules: { readonly temporary: TemporaryFolder },
+  ) {
+    this.#folder = options.folder;
+    this.#temporary = modules.temporary;
+  }
+
+  /** Undefined where it is not here or is damaged: then it has to be fetched. */
+  async read(digest: string): Promise<Buffer | undefined> {
+    try {
+      const bytes = await readFile(this.#path(digest));
+      return digestOf(bytes) === digest ? bytes : undefined;
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  async write(blob: Pick<Descriptor, "digest" | "sizeBytes">, bytes: Buffer): Promise<void> {
+    verify(blob, { digest: digestOf(bytes), sizeBytes: bytes.length });
+    await mkdir(this.#folder, { recursive: true });
+    await using file = this.#temporary.file();
+    await writeDurably(file.path, bytes);
+    await rename(file.path, this.#path(blob.digest));
+    await syncFolder(this.#folder);
+  }
+
+  /**
+   * Writes and verifies the stream piece by piece; the disk sets the pace. The stream is started when there is a place
+   * for it, so that none is left behind unread.
+   */
+  async stage(
+    blob: Descriptor,
+    start: () => Promise<AsyncIterable<Buffer>>,
+    onBytes: (completedBytes: number) => void,
+  ): Promise<StagedBlob> {
+    await using cleanup = new AsyncDisposableStack();
+    const file = cleanup.use(this.#temporary.file());
+    await using handle = await open(file.path, "wx", 0o600);
+    const hash = createHash("sha256");
+    let sizeBytes = 0;
+    for await (const chunk of await start()) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > blob.sizeBytes) throw sizeFault(blob, `at least ${sizeBytes}`);
+      hash.update(chunk);
+      await writeAll(handle, chunk);
+      onBytes(sizeBytes);
+    }
+    verify(blob, { digest: `sha256:${hash.digest("hex")}`, sizeBytes });
+    cleanup.move();
+    return file;
+  }
+
+  #path(digest: string): string {
+    return join(this.#folder, hexOf(digest));
+  }
+}
+
+/** Replaces the file so that after a power cut it has the old content or the new, never a mixture. */
+export async function replaceFile(path: string, bytes: Buffer): Promise<void> {
+  const next = `${path}.new`;
+  await rm(next, { force: true });
+  await writeDurably(next, bytes);
+  await rename(next, path);
+  await syncFolder(join(path, ".."));
+}
+
+/** Makes a rename inside the folder survive a power cut. */
+export async function syncFolder(path: string): Promise<void> {
+  await using handle = await open(path, "r");
+  await handle.sync();
+}
+
+async function writeDurably(path: string, bytes: Buffer): Promise<void> {
+  await using handle = await open(path, "wx", 0o600);
+  await writeAll(handle, bytes);
+  await handle.sync();
+}
+
+/** One write may take less than it was given, for example just before the disk is full. */
+async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
+  for (let offset = 0; offset < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, offset);
+    offset += bytesWritten;
+  }
+}
+
+function verify(
+  blob: Pick<Descriptor, "digest" | "sizeBytes">,
+  actual: Pick<Descriptor, "digest" | "sizeBytes">,
+): void {
+  if (actual.sizeBytes !== blob.sizeBytes) throw sizeFault(blob, String(actual.sizeBytes));
+  if (actual.digest !== blob.digest) {
+    throw new Fault(
+      "data-loss",
+      `the blob ${blob.digest} arrived with the digest ${actual.digest}`,
+    );
+  }
+}
+
+function sizeFault(blob: Pick<Descriptor, "digest" | "sizeBytes">, actual: string): Fault {
+  return new Fault(
+    "data-loss",
+    `the blob ${blob.digest} arrived with ${actual} bytes instead of ${blob.sizeBytes}`,
+  );
+}

@@ -1,0 +1,83 @@
+/**
+ * Which images this host has, by full reference. Kept in one small file that is replaced as a whole. Invariant: an image
+ * is in it only after its manifest, its config and all its layers are on the disk.
+ */
+import { readFile } from "node:fs/promises";
+import { Fault, errnoOf } from "#proto/fault.ts";
+import { replaceFile } from "./content.ts";
+import { parseDigest } from "./digest.ts";
+import { parseJson, parseList, parseObject, parseText } from "./foreign-json.ts";
+
+export interface IndexEntry {
+  readonly reference: string;
+  /** What the reference stood for at the registry: the digest of a manifest or of an index of manifests. */
+  readonly digest: string;
+  /** The manifest for this host's platform; the same digest where there is no index. */
+  readonly manifestDigest: string;
+}
+
+const formatVersion = 1;
+
+export class ImageIndex {
+  readonly #path: string;
+  readonly #entries: Map<string, IndexEntry>;
+  #writing: Promise<void> = Promise.resolve();
+
+  static async open(path: string): Promise<ImageIndex> {
+    return new ImageIndex(path, await readEntries(path));
+  }
+
+  constructor(path: string, entries: readonly IndexEntry[]) {
+    this.#path = path;
+    this.#entries = new Map(entries.map((entry) => [entry.reference, entry]));
+  }
+
+  get entries(): readonly IndexEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  async set(entry: IndexEntry): Promise<void> {
+    const old = this.#entries.get(entry.reference);
+    if (old?.digest === entry.digest && old.manifestDigest === entry.manifestDigest) return;
+    this.#entries.set(entry.reference, entry);
+    await this.#write();
+  }
+
+  /** One write after the other; each writes what is current when its turn comes. */
+  #write(): Promise<void> {
+    const write = this.#writing.then(() =>
+      replaceFile(
+        this.#path,
+        Buffer.from(JSON.stringify({ formatVersion, images: this.entries }, undefined, 2)),
+      ),
+    );
+    // A failed write is told to its own caller; the next one starts afresh.
+    this.#writing = write.catch(() => {});
+    return write;
+  }
+}
+
+async function readEntries(path: string): Promise<readonly IndexEntry[]> {
+  try {
+    const document = parseObject(parseJson(await readFile(path)), "the file");
+    if (document["formatVersion"] !== formatVersion) {
+      throw new Fault("failed-precondition", "it was written by another version of swarmd");
+    }
+    return parseList(document["images"], "images", parseEntry);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw Fault.wrap(
+      `Cannot read the list of images "${path}": remove it to pull them anew`,
+      error,
+    );
+  }
+}
+
+function parseEntry(value: unknown, where: string): IndexEntry {
+  const entry = parseObject(value, where);
+  return {
+    reference: parseText(entry["reference"], `${where}.reference`),
+    digest: parseDigest(parseText(entry["digest"], `${where}.digest`)),
+    manifestDigest: parseDigest(parseText(entry["manifestDigest"], `${where}.manifestDigest`)),
+  };
+}
