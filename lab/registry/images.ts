@@ -1,0 +1,98 @@
+/**
+ * The test images of a lab. Each is built once per machine from Debian's packages, into a cache folder, as an OCI layout;
+ * the folder's name carries the recipe's version, so that a changed recipe is another image.
+ */
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Fault } from "#proto/fault.ts";
+import { lockFile } from "../lock-file.ts";
+import { run } from "../process.ts";
+import { type ImageContent, outputOf, tarOfFolder, writeLayout } from "./oci-layout.ts";
+
+export type ImageName = "busybox" | "debian";
+
+interface Recipe {
+  readonly tag: string;
+  /** To be raised with every change of what is built. */
+  readonly version: number;
+  /** Makes the content in the folder, which is removed afterwards. */
+  readonly build: (work: string, signal: AbortSignal | undefined) => Promise<ImageContent>;
+}
+
+const recipes: Readonly<Record<ImageName, Recipe>> = {
+  busybox: { tag: "1", version: 1, build: buildBusybox },
+  debian: { tag: "12", version: 1, build: buildDebian },
+};
+
+const buildTimeoutMs = 300_000;
+
+const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export const imageNames = Object.keys(recipes) as readonly ImageName[];
+
+export function parseImageName(text: string): ImageName {
+  const name = imageNames.find((known) => known === text);
+  if (name !== undefined) return name;
+  const known = imageNames.join(", ");
+  throw new Fault("invalid-argument", `there is no test image "${text}": the images are ${known}`);
+}
+
+/** What the image is called in a lab's registry, such as "busybox:1". */
+export function repositoryTag(name: ImageName): string {
+  return `${name}:${recipes[name].tag}`;
+}
+
+/** The image's layout, built if this machine does not have it yet. */
+export async function ensureImage(name: ImageName, signal?: AbortSignal): Promise<string> {
+  const recipe = recipes[name];
+  const cache = process.env["SWARM_LAB_CACHE"] ?? "/var/cache/swarm-lab";
+  const layout = join(cache, `${name}-${recipe.tag}-v${recipe.version}`);
+  if (existsSync(layout)) return layout;
+  await mkdir(cache, { recursive: true });
+  await using _ = await lockFile(join(cache, `${name}.lock`), signal);
+  if (existsSync(layout)) return layout;
+  const work = await mkdtemp(join(cache, `${name}.new-`));
+  try {
+    const content = await recipe.build(work, signal);
+    await writeLayout(join(work, "layout"), content);
+    await rename(join(work, "layout"), layout);
+  } catch (thrown) {
+    throw Fault.wrap(`Cannot build the test image "${name}"`, thrown);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+  return layout;
+}
+
+/** Debian's static busybox with every applet as a link, as an image of one layer. */
+async function buildBusybox(work: string, signal: AbortSignal | undefined): Promise<ImageContent> {
+  const root = join(work, "root");
+  const folders = ["bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "var"];
+  for (const folder of folders) await mkdir(join(root, folder), { recursive: true });
+  const options = signal === undefined ? {} : { signal };
+  const program = (await run(["sh", "-c", "command -v busybox"], options)).trim();
+  await copyFile(program, join(root, "bin", "busybox"));
+  const applets = (await run([program, "--list"], options)).trim().split("\n");
+  for (const applet of applets) {
+    if (applet !== "busybox") await symlink("busybox", join(root, "bin", applet));
+  }
+  await run(["chmod", "1777", join(root, "tmp")], options);
+  await writeFile(
+    join(root, "etc/passwd"),
+    "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+  );
+  await writeFile(join(root, "etc/group"), "root:x:0:\nnogroup:x:65534:\n");
+  return { layers: [() => tarOfFolder(root)], config: { Env: [path], Cmd: ["sh"] } };
+}
+
+/** A minimal Debian 12 as one layer, nginx and redis as the next. */
+async function buildDebian(work: string, signal: AbortSignal | undefined): Promise<ImageContent> {
+  const script = fileURLToPath(new URL("debian.sh", import.meta.url));
+  const options = signal === undefined ? {} : { signal };
+  await run(["sh", script, work], { timeoutMs: buildTimeoutMs, ...options });
+  const layer = (name: string) => () => outputOf(["cat", join(work, name)]);
+  const layers = [layer("base.tar"), layer("apps.tar")];
+  return { layers, config: { Env: [path], Cmd: ["bash"] } };
+}
