@@ -1,6 +1,5 @@
 /** What all listings share: --format, -q, --no-trunc, and how rows become output. */
 import { type Command, Option } from "commander";
-import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
 import type { Context } from "../context.ts";
 import { formatTable } from "./table.ts";
 
@@ -24,8 +23,8 @@ export interface Listing<T> {
   readonly json: (item: T) => unknown;
 }
 
-export function addListingFlags(command: Command): Command {
-  return command.addOption(formatOption()).option("-q, --quiet", "print only IDs, one per line");
+export function addListingFlags(command: Command, quiet = "print only IDs, one per line"): Command {
+  return command.addOption(formatOption()).option("-q, --quiet", quiet);
 }
 
 export function formatOption(): Option {
@@ -57,19 +56,4 @@ export function printListing<T>(
 
 export function shortId(id: string): string {
   return id.slice(0, shortIdLength);
-}
-
-/** Objects as an array of protobuf JSON, as every `inspect` prints them. */
-export function printObjects<D extends DescMessage>(
-  context: Context,
-  schema: D,
-  objects: readonly MessageShape<D>[],
-): void {
-  context.print(
-    JSON.stringify(
-      objects.map((object) => toJson(schema, object)),
-      undefined,
-      2,
-    ),
-  );
 }

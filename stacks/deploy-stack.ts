@@ -1,0 +1,86 @@
+/** Makes a cluster have a stack: looks, plans, performs, and looks again when somebody changed a service meanwhile. */
+import { Fault } from "#proto/fault.ts";
+import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Client } from "#proto/grpc.ts";
+import { type DeployStep, planDeploy } from "./plan-deploy.ts";
+import type { Stack } from "./stack.ts";
+
+type ControlClient = Client<typeof ControlService>;
+
+export interface DeployOptions {
+  /** Told of each step: before it for changes, in the present tense. */
+  readonly onStep: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** The managers write to services too, as when they allocate addresses, so a conflict soon after a change is no surprise. */
+const attemptsMax = 5;
+
+/** The stack's services as they are then, in the order of the file. */
+export async function deployStack(
+  control: ControlClient,
+  stack: Stack,
+  options: DeployOptions,
+): Promise<Service[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await deployOnce(control, stack, options);
+    } catch (thrown) {
+      if (Fault.from(thrown).code !== "conflict" || attempt === attemptsMax) throw thrown;
+    }
+  }
+}
+
+async function deployOnce(
+  control: ControlClient,
+  stack: Stack,
+  options: DeployOptions,
+): Promise<Service[]> {
+  const [{ services }, { networks }] = await Promise.all([
+    control.listServices({}, options),
+    control.listNetworks({}, options),
+  ]);
+  const deployed: Service[] = [];
+  for (const step of planDeploy(stack, { services, networks })) {
+    options.onStep(describeStep(step));
+    const service = await performStep(control, step, options);
+    if (service !== undefined) deployed.push(service);
+  }
+  return deployed;
+}
+
+function describeStep(step: DeployStep): string {
+  switch (step.kind) {
+    case "create-network":
+      return `Creating network ${step.spec.annotations?.name}`;
+    case "create-service":
+      return `Creating service ${step.spec.annotations?.name}`;
+    case "update-service":
+      return `Updating service ${step.spec.annotations?.name}`;
+    case "keep-service":
+      return `Service ${step.service.spec?.annotations?.name} is unchanged`;
+  }
+}
+
+async function performStep(
+  control: ControlClient,
+  step: DeployStep,
+  options: DeployOptions,
+): Promise<Service | undefined> {
+  switch (step.kind) {
+    case "create-network":
+      await control.createNetwork({ spec: step.spec }, options);
+      return undefined;
+    case "create-service":
+      return (await control.createService({ spec: step.spec }, options)).service;
+    case "update-service": {
+      const { id, meta } = step.service;
+      const version = meta?.version === undefined ? {} : { version: meta.version };
+      const request = { serviceId: id, spec: step.spec, ...version };
+      return (await control.updateService(request, options)).service;
+    }
+    case "keep-service":
+      return step.service;
+  }
+}

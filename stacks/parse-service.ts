@@ -1,0 +1,152 @@
+/** One service of a stack file → its ServiceSpec. */
+import { create } from "@bufbuild/protobuf";
+import { Fault } from "#proto/fault.ts";
+import {
+  type ContainerSpec,
+  ContainerSpecSchema,
+  type ServiceSpec,
+  ServiceSpecSchema,
+  TaskSpecSchema,
+} from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  type NetworkAttachmentConfig,
+  NetworkAttachmentConfigSchema,
+  RestartCondition,
+  type RestartPolicy,
+  RestartPolicySchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, parseDurationMs } from "#proto/time.ts";
+import { defaultNetwork, networkName } from "./parse-networks.ts";
+import { recordOf } from "./record-of.ts";
+import { parseShellWords } from "./shell-words.ts";
+import { isName, namespaceLabel } from "./stack.ts";
+import type {
+  AttachmentEntry,
+  RestartPolicyEntry,
+  ServiceEntry,
+  StackContext,
+} from "./stack-file.ts";
+import type { Path } from "./yaml-document.ts";
+
+const conditions = {
+  none: RestartCondition.NONE,
+  "on-failure": RestartCondition.ON_FAILURE,
+  any: RestartCondition.ANY,
+} as const;
+
+export function parseService(context: StackContext, key: string): ServiceSpec {
+  const path = ["services", key];
+  const name = `${context.name}_${key}`;
+  const entry = context.content.services[key];
+  if (entry === undefined) throw context.document.fault(path, "is missing");
+  if (!isName(key)) {
+    throw context.document.fault(path, "is not a name for a service: use letters, digits, - and _");
+  }
+  const labels = { [namespaceLabel]: context.name };
+  return create(ServiceSpecSchema, {
+    annotations: { name, labels },
+    mode: { case: "replicated", value: { replicas: BigInt(entry.deploy?.replicas ?? 1) } },
+    task: create(TaskSpecSchema, {
+      runtime: { case: "container", value: containerSpec(context, path, entry) },
+      restart: restartPolicy(
+        context,
+        [...path, "deploy", "restart_policy"],
+        entry.deploy?.restart_policy,
+      ),
+      networks: networkAttachments(context, key, entry),
+    }),
+  });
+}
+
+function containerSpec(context: StackContext, path: Path, entry: ServiceEntry): ContainerSpec {
+  const environment = recordOf(context, [...path, "environment"], entry.environment);
+  return create(ContainerSpecSchema, {
+    image: entry.image,
+    labels: { [namespaceLabel]: context.name },
+    command: wordsOf(context, [...path, "entrypoint"], entry.entrypoint),
+    args: wordsOf(context, [...path, "command"], entry.command),
+    // Sorted, so that moving a line in the file changes nothing.
+    env: Object.entries(environment)
+      .map(([name, value]) => `${name}=${value}`)
+      .toSorted(),
+    hostname: entry.hostname ?? "",
+  });
+}
+
+function wordsOf(context: StackContext, path: Path, words: ServiceEntry["command"]): string[] {
+  if (words === undefined) return [];
+  if (typeof words !== "string") return [...words];
+  return at(context, path, () => parseShellWords(words));
+}
+
+function restartPolicy(
+  context: StackContext,
+  path: Path,
+  entry: RestartPolicyEntry = {},
+): RestartPolicy {
+  const durationAt = (key: "delay" | "window"): Duration | undefined => {
+    const text = entry[key];
+    return text === undefined
+      ? undefined
+      : at(context, [...path, key], () => durationFromMs(parseNotNegativeMs(text)));
+  };
+  const delay = durationAt("delay");
+  const window = durationAt("window");
+  return create(RestartPolicySchema, {
+    condition: conditions[entry.condition ?? "any"],
+    maxAttempts: BigInt(entry.max_attempts ?? 0),
+    ...(delay !== undefined && { delay }),
+    ...(window !== undefined && { window }),
+  });
+}
+
+function parseNotNegativeMs(text: string): number {
+  const ms = parseDurationMs(text);
+  if (ms < 0) throw new Fault("invalid-argument", `"${text}" is negative`);
+  return ms;
+}
+
+/** The service answers to its short name on each of its networks. */
+function networkAttachments(
+  context: StackContext,
+  service: string,
+  entry: ServiceEntry,
+): NetworkAttachmentConfig[] {
+  const path = ["services", service, "networks"];
+  return attachmentEntries(entry)
+    .map(({ key, place, aliases = [] }) =>
+      create(NetworkAttachmentConfigSchema, {
+        target: networkName(context, key, [...path, place]),
+        aliases: [...new Set([...aliases, service])],
+      }),
+    )
+    .toSorted((a, b) => (a.target < b.target ? -1 : 1));
+}
+
+interface Attachment extends AttachmentEntry {
+  readonly key: string;
+  /** The last segment of its path in the file. */
+  readonly place: string;
+}
+
+function attachmentEntries({ networks }: ServiceEntry): Attachment[] {
+  const entries = isList(networks)
+    ? networks.map((key, index) => ({ key, place: String(index) }))
+    : Object.entries(networks ?? {}).map(([key, entry]) => ({ key, place: key, ...entry }));
+  return entries.length > 0 ? entries : [{ key: defaultNetwork, place: defaultNetwork }];
+}
+
+/** `Array.isArray` does not narrow readonly arrays. */
+function isList(networks: ServiceEntry["networks"]): networks is readonly string[] {
+  return Array.isArray(networks);
+}
+
+/** Names the place of what a parser refuses. */
+function at<T>({ document }: StackContext, path: Path, parse: () => T): T {
+  try {
+    return parse();
+  } catch (thrown) {
+    throw document.fault(path, `is refused: ${Fault.from(thrown).message}`);
+  }
+}

@@ -1,0 +1,101 @@
+/** A stack file as text → the same as a checked value: what `stackSchema` describes, without a variable left in it. */
+import { Ajv, type ErrorObject } from "ajv";
+import type { Fault } from "#proto/fault.ts";
+import { resolveDollars } from "./dollars.ts";
+import { stackSchema } from "./stack-schema.ts";
+import { type Path, YamlDocument } from "./yaml-document.ts";
+
+type Scalar = string | number | boolean;
+export type Pairs = Readonly<Record<string, Scalar>> | readonly string[];
+type Words = string | readonly string[];
+
+export interface RestartPolicyEntry {
+  readonly condition?: "none" | "on-failure" | "any";
+  readonly delay?: string;
+  readonly max_attempts?: number;
+  readonly window?: string;
+}
+
+export interface ServiceEntry {
+  readonly image: string;
+  readonly command?: Words;
+  readonly entrypoint?: Words;
+  readonly environment?: Pairs;
+  readonly hostname?: string;
+  readonly networks?: readonly string[] | Readonly<Record<string, AttachmentEntry | null>>;
+  readonly deploy?: { readonly replicas?: number; readonly restart_policy?: RestartPolicyEntry };
+}
+
+export interface AttachmentEntry {
+  readonly aliases?: readonly string[];
+}
+
+export interface NetworkEntry {
+  readonly name?: string;
+  readonly driver?: string;
+  readonly driver_opts?: Pairs;
+  readonly internal?: boolean;
+  readonly attachable?: boolean;
+  readonly external?: boolean;
+  readonly labels?: Pairs;
+  readonly ipam?: { readonly config?: readonly { readonly subnet?: string }[] };
+}
+
+export interface StackFile {
+  readonly services: Readonly<Record<string, ServiceEntry>>;
+  readonly networks?: Readonly<Record<string, NetworkEntry | null>>;
+}
+
+export interface CheckedStackFile {
+  readonly content: StackFile;
+  readonly document: YamlDocument;
+}
+
+/** What the parts of a stack need to become specs. */
+export interface StackContext extends CheckedStackFile {
+  readonly name: string;
+}
+
+export function parseStackFile(source: string, file: string): CheckedStackFile {
+  const document = new YamlDocument(source, file);
+  const content = resolveDollars(document);
+  const validate = new Ajv({
+    allowUnionTypes: true,
+    allErrors: true,
+    verbose: true,
+  }).compile<StackFile>(stackSchema);
+  if (!validate(content)) throw firstFault(document, validate.errors ?? []);
+  return { content, document };
+}
+
+interface Problem {
+  readonly path: Path;
+  readonly complaint: string;
+}
+
+/** Of several problems the one that stands first in the file. */
+function firstFault(document: YamlDocument, errors: readonly ErrorObject[]): Fault {
+  const [first] = errors
+    .map(problemOf)
+    .toSorted((a, b) => document.offset(a.path) - document.offset(b.path));
+  return document.fault(first?.path ?? [], first?.complaint ?? "is not a stack file");
+}
+
+function problemOf({ keyword, instancePath, params, parentSchema }: ErrorObject): Problem {
+  const path = parseJsonPointer(instancePath);
+  if (keyword === "additionalProperties") {
+    return { path: [...path, String(params["additionalProperty"])], complaint: "is not supported" };
+  }
+  if (keyword === "required") {
+    return { path, complaint: `has no ${String(params["missingProperty"])}` };
+  }
+  return { path, complaint: `must be ${String(parentSchema?.["description"])}` };
+}
+
+/** RFC 6901 */
+function parseJsonPointer(pointer: string): string[] {
+  return pointer
+    .split("/")
+    .slice(1)
+    .map((segment) => segment.replaceAll("~1", "/").replaceAll("~0", "~"));
+}

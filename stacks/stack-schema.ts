@@ -1,0 +1,116 @@
+/**
+ * What a stack file may say today, as a JSON Schema. A key that is not here is refused by name, so a key is added when the
+ * engine honours it and not before. Each description ends the sentence "services.web.image must be …".
+ */
+
+const text = { type: "string", description: "a string" } as const;
+const flag = { type: "boolean", description: "true or false" } as const;
+const scalar = {
+  type: ["string", "number", "boolean"],
+  description: "a string, number or boolean",
+} as const;
+const count = {
+  type: "integer",
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: "a whole number of 0 or more",
+} as const;
+const words = {
+  type: ["string", "array"],
+  items: text,
+  description: "a string or a list of strings",
+} as const;
+const pairs = {
+  type: ["object", "array"],
+  additionalProperties: scalar,
+  items: { type: "string", pattern: "^[^=]+=", description: "KEY=value" },
+  description: "a map or a list of KEY=value",
+} as const;
+const labels = {
+  ...pairs,
+  items: { type: "string", pattern: "^[^=]+", description: "KEY=value" },
+} as const;
+
+/** A map with these keys, extensions and no others. */
+function map(properties: Readonly<Record<string, unknown>>, required: readonly string[] = []) {
+  return {
+    type: "object",
+    properties,
+    required,
+    patternProperties: { "^x-": {} },
+    additionalProperties: false,
+    description: "a map",
+  };
+}
+
+/** A map from names to `item`s. */
+function named(item: unknown) {
+  return { type: "object", additionalProperties: item, description: "a map" };
+}
+
+function orNull(item: ReturnType<typeof map>) {
+  return { ...item, type: ["object", "null"] };
+}
+
+const restartPolicy = map({
+  condition: { enum: ["none", "on-failure", "any"], description: "none, on-failure or any" },
+  delay: { type: "string", description: "a duration such as 5s" },
+  max_attempts: count,
+  window: { type: "string", description: "a duration such as 2m" },
+});
+
+const attachments = {
+  type: ["object", "array"],
+  items: text,
+  additionalProperties: orNull(
+    map({ aliases: { type: "array", items: text, description: "a list of strings" } }),
+  ),
+  description: "a list of networks or a map",
+};
+
+const service = map(
+  {
+    image: { type: "string", minLength: 1, description: "the name of an image" },
+    command: words,
+    entrypoint: words,
+    environment: pairs,
+    hostname: text,
+    networks: attachments,
+    deploy: map({ replicas: count, restart_policy: restartPolicy }),
+  },
+  ["image"],
+);
+
+const network = orNull(
+  map({
+    name: { type: "string", minLength: 1, description: "a name" },
+    driver: text,
+    driver_opts: named(scalar),
+    internal: flag,
+    attachable: flag,
+    external: flag,
+    labels,
+    ipam: map({
+      config: {
+        type: "array",
+        items: map({ subnet: { type: "string", description: "a subnet such as 10.1.0.0/24" } }),
+        description: "a list of subnets",
+      },
+    }),
+  }),
+);
+
+export const stackSchema = map(
+  {
+    version: {
+      type: ["string", "number"],
+      pattern: "^3(\\.[0-9]{1,2})?$",
+      minimum: 3,
+      exclusiveMaximum: 4,
+      description: 'a version of the Compose file format 3, such as "3.8", or left out',
+    },
+    services: named(service),
+    networks: named(network),
+  },
+  ["services"],
+);

@@ -1,0 +1,34 @@
+/** A stack: the services and networks that a file describes, as the specs that a cluster understands. */
+import { Fault } from "#proto/fault.ts";
+import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { NetworkSpec } from "#proto/gen/swarm/v1/types_pb.ts";
+
+/** Docker's own label, so that its users' tools find the members of a stack. */
+export const namespaceLabel = "com.docker.stack.namespace";
+
+export interface Stack {
+  readonly name: string;
+  readonly services: readonly ServiceSpec[];
+  /** To be made if missing: only those that a service is on. */
+  readonly networks: readonly NetworkSpec[];
+  /** Names of networks that others make. */
+  readonly externalNetworks: readonly string[];
+}
+
+const namePattern = /^[a-zA-Z0-9](?:[a-zA-Z0-9_-]*[a-zA-Z0-9])?$/;
+
+export function isName(text: string): boolean {
+  return namePattern.test(text) && text.length <= 63;
+}
+
+export function parseStackName(text: string): string {
+  if (isName(text)) return text;
+  throw new Fault(
+    "invalid-argument",
+    `"${text}" is not a name for a stack: use letters, digits, - and _, at most 63`,
+  );
+}
+
+export function stackOf(labels: Readonly<Record<string, string>> | undefined): string | undefined {
+  return labels?.[namespaceLabel];
+}
