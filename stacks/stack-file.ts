@@ -51,6 +51,13 @@ export interface CheckedStackFile {
   readonly document: YamlDocument;
 }
 
+// Compiling takes longer than checking many files. Its errors are read right after the call that left them.
+const validate = new Ajv({
+  allowUnionTypes: true,
+  allErrors: true,
+  verbose: true,
+}).compile<StackFile>(stackSchema);
+
 /** What the parts of a stack need to become specs. */
 export interface StackContext extends CheckedStackFile {
   readonly name: string;
@@ -59,11 +66,6 @@ export interface StackContext extends CheckedStackFile {
 export function parseStackFile(source: string, file: string): CheckedStackFile {
   const document = new YamlDocument(source, file);
   const content = resolveDollars(document);
-  const validate = new Ajv({
-    allowUnionTypes: true,
-    allErrors: true,
-    verbose: true,
-  }).compile<StackFile>(stackSchema);
   if (!validate(content)) throw firstFault(document, validate.errors ?? []);
   return { content, document };
 }

@@ -1,0 +1,298 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { Fault } from "#proto/fault.ts";
+import type { ContainerSpec, ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { RestartCondition } from "#proto/gen/swarm/v1/types_pb.ts";
+import { msFromDuration } from "#proto/time.ts";
+import { parseStack } from "./parse-stack.ts";
+import { namespaceLabel, type Stack } from "./stack.ts";
+
+function parse(text: string): Stack {
+  return parseStack({ name: "shop", file: "shop.yml", text });
+}
+
+/** The stack's service `x`, described by these lines below its image. */
+function parseX(...lines: string[]): ServiceSpec {
+  return serviceOf(parse(fileOfX(...lines)), "shop_x");
+}
+
+function fileOfX(...lines: string[]): string {
+  return ["services:", "  x:", "    image: a", ...lines.map((line) => `    ${line}`)].join("\n");
+}
+
+function serviceOf(stack: Stack, name: string): ServiceSpec {
+  const service = stack.services.find((spec) => spec.annotations?.name === name);
+  assert(service !== undefined);
+  return service;
+}
+
+function containerOf(spec: ServiceSpec): ContainerSpec {
+  assert(spec.task?.runtime.case === "container");
+  return spec.task.runtime.value;
+}
+
+function refusal(text: string): string {
+  try {
+    parse(text);
+  } catch (thrown) {
+    assert(thrown instanceof Fault, String(thrown));
+    return thrown.message;
+  }
+  assert.fail("nothing was refused");
+}
+
+describe("a stack file", () => {
+  it("becomes services and networks named after the stack", async () => {
+    const text = await readFile(new URL("hello.yml", import.meta.url), "utf8");
+    const stack = parseStack({ name: "hello", file: "stacks/hello.yml", text });
+    assert.deepEqual(
+      stack.services.map((spec) => spec.annotations?.name),
+      ["hello_web", "hello_client"],
+    );
+    assert.deepEqual(
+      stack.networks.map((spec) => spec.annotations?.name),
+      ["hello_default"],
+    );
+    const web = serviceOf(stack, "hello_web");
+    assert.deepEqual(web.annotations?.labels, { [namespaceLabel]: "hello" });
+    assert.deepEqual(containerOf(web).labels, { [namespaceLabel]: "hello" });
+    assert.deepEqual(containerOf(web).args, [
+      "sh",
+      "-c",
+      "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 80 -h /www",
+    ]);
+    assert.deepEqual(web.mode, { case: "replicated", value: web.mode.value });
+    assert.equal(web.mode.case === "replicated" && web.mode.value.replicas, 3n);
+    assert.deepEqual(
+      web.task?.networks.map(({ target, aliases }) => [target, aliases]),
+      [["hello_default", ["web"]]],
+    );
+    assert.equal(web.task?.restart?.condition, RestartCondition.ANY);
+    assert.equal(msFromDuration(web.task?.restart?.delay, -1), 0);
+  });
+
+  it("gives environment values as their author wrote them, sorted", () => {
+    const spec = parseX(
+      "environment:",
+      "  MODE: 0440",
+      "  B: yes",
+      "  A: ''",
+      "  V: 1.10",
+      "  T: true",
+    );
+    assert.deepEqual(containerOf(spec).env, ["A=", "B=yes", "MODE=0440", "T=true", "V=1.10"]);
+    assert.deepEqual(containerOf(parseX("environment: [B=2, A=x=y]")).env, ["A=x=y", "B=2"]);
+  });
+
+  it("reads words and lists for command and entrypoint", () => {
+    const spec = parseX('command: [a, "b c"]', 'entrypoint: sh -c "x y"', "hostname: h");
+    assert.deepEqual(containerOf(spec).args, ["a", "b c"]);
+    assert.deepEqual(containerOf(spec).command, ["sh", "-c", "x y"]);
+    assert.equal(containerOf(spec).hostname, "h");
+  });
+
+  it("reads a restart policy", () => {
+    const lines = ["condition: on-failure", "delay: 1m30s", "max_attempts: 3", "window: 2m"];
+    const spec = parseX("deploy:", "  restart_policy:", ...lines.map((line) => `    ${line}`));
+    assert.equal(spec.task?.restart?.condition, RestartCondition.ON_FAILURE);
+    assert.equal(msFromDuration(spec.task?.restart?.delay, -1), 90_000);
+    assert.equal(spec.task?.restart?.maxAttempts, 3n);
+    assert.equal(msFromDuration(spec.task?.restart?.window, -1), 120_000);
+  });
+
+  it("makes the networks that are used, names external ones, keeps aliases", () => {
+    const stack = parse(
+      [
+        fileOfX("networks:", "  front:", "    aliases: [www]", "  back:", "  out:"),
+        "networks:",
+        "  front: {driver_opts: {mtu: 1400}, internal: true, labels: [a=b]}",
+        "  back: {name: the-back, ipam: {config: [{subnet: 10.9.0.0/24}]}}",
+        "  out: {external: true}",
+        "  unused:",
+      ].join("\n"),
+    );
+    const [front, back] = stack.networks;
+    assert.equal(stack.networks.length, 2);
+    assert.equal(front?.annotations?.name, "shop_front");
+    assert.deepEqual(front?.annotations?.labels, { a: "b", [namespaceLabel]: "shop" });
+    assert.deepEqual(front?.driverConfig?.options, { mtu: "1400" });
+    assert.equal(front?.internal, true);
+    assert.equal(back?.annotations?.name, "the-back");
+    assert.equal(back?.ipam?.configs[0]?.subnet, "10.9.0.0/24");
+    assert.deepEqual(stack.externalNetworks, ["out"]);
+    const attachments = serviceOf(stack, "shop_x").task?.networks;
+    assert.deepEqual(
+      attachments?.map(({ target, aliases }) => [target, aliases]),
+      [
+        ["out", ["x"]],
+        ["shop_front", ["www", "x"]],
+        ["the-back", ["x"]],
+      ],
+    );
+  });
+
+  it("may be extended with x- keys and merges, and may name its version", () => {
+    const text = [
+      'version: "3.8"',
+      "x-shell: anything, even $HOME",
+      "x-common: &common",
+      "  image: a",
+      "  environment: {A: 1}",
+      "services:",
+      "  x:",
+      "    <<: *common",
+      "    x-note: anything",
+    ].join("\n");
+    assert.equal(containerOf(serviceOf(parse(text), "shop_x")).image, "a");
+  });
+
+  it("turns $$ into a dollar sign", () => {
+    assert.deepEqual(containerOf(parseX("command: [echo, $$HOME, a$$]")).args, [
+      "echo",
+      "$HOME",
+      "a$",
+    ]);
+  });
+});
+
+describe("a refused stack file", () => {
+  const refused: [string, string, string][] = [
+    [
+      "a key of a service",
+      fileOfX("ports: [80:80]"),
+      "shop.yml:4: services.x.ports is not supported",
+    ],
+    ["a key of the root", "secrets: {}\nservices: {}", "shop.yml:1: secrets is not supported"],
+    [
+      "a key of deploy",
+      fileOfX("deploy:", "  replicas: 1", "  mode: global"),
+      "shop.yml:6: services.x.deploy.mode is not supported",
+    ],
+    [
+      "a key of a restart policy",
+      fileOfX("deploy:", "  restart_policy:", "    foo: 1"),
+      "shop.yml:6: services.x.deploy.restart_policy.foo is not supported",
+    ],
+    [
+      "a key of a network",
+      `${fileOfX()}\nnetworks:\n  n:\n    enable_ipv6: true`,
+      "shop.yml:6: networks.n.enable_ipv6 is not supported",
+    ],
+    [
+      "a key of ipam",
+      `${fileOfX()}\nnetworks:\n  n:\n    ipam:\n      config:\n        - gateway: 10.0.0.1`,
+      "shop.yml:8: networks.n.ipam.config.0.gateway is not supported",
+    ],
+    [
+      "a key of an attachment",
+      fileOfX("networks:", "  default:", "    ipv4_address: 10.0.0.2"),
+      "shop.yml:6: services.x.networks.default.ipv4_address is not supported",
+    ],
+    [
+      "the first of several problems",
+      fileOfX("hostname: [1]", "ports: []", "command: 1"),
+      "shop.yml:4: services.x.hostname must be a string",
+    ],
+    ["a missing image", "services:\n  x:\n    hostname: a", "shop.yml:2: services.x has no image"],
+    ["a missing service map", "x-a: 1", "shop.yml:1: the file has no services"],
+    ["a list", "- a", "shop.yml:1: the file must be a map"],
+    ["an empty service", "services:\n  x:", "shop.yml:2: services.x must be a map"],
+    [
+      "replicas in quotes",
+      fileOfX('deploy: {replicas: "3"}'),
+      "shop.yml:4: services.x.deploy.replicas must be a whole number of 0 or more",
+    ],
+    [
+      "replicas below 0",
+      fileOfX("deploy: {replicas: -1}"),
+      "shop.yml:4: services.x.deploy.replicas must be a whole number of 0 or more",
+    ],
+    [
+      "half a replica",
+      fileOfX("deploy: {replicas: 1.5}"),
+      "shop.yml:4: services.x.deploy.replicas must be a whole number of 0 or more",
+    ],
+    [
+      "a condition that does not exist",
+      fileOfX("deploy: {restart_policy: {condition: always}}"),
+      "shop.yml:4: services.x.deploy.restart_policy.condition must be none, on-failure or any",
+    ],
+    [
+      "a duration without unit",
+      fileOfX('deploy: {restart_policy: {delay: "5"}}'),
+      'shop.yml:4: services.x.deploy.restart_policy.delay is refused: invalid duration "5": write a number with a unit, such as 500ms, 10s or 1m30s',
+    ],
+    [
+      "an undefined network",
+      fileOfX("networks:", "  - default", "  - back"),
+      'shop.yml:6: services.x.networks.1 names the network "back", which the file does not define',
+    ],
+    [
+      "a variable without value",
+      fileOfX("environment:", "  A:"),
+      "shop.yml:5: services.x.environment.A must be a string, number or boolean",
+    ],
+    [
+      "a variable in a list without value",
+      fileOfX("environment: [A]"),
+      "shop.yml:4: services.x.environment.0 must be KEY=value",
+    ],
+    [
+      "interpolation",
+      fileOfX("hostname: h", "command: echo ${NAME:-x}"),
+      'shop.yml:5: services.x.command holds "${NAME:-x}": write $$ for a dollar sign; variables are not replaced yet',
+    ],
+    [
+      "an unfinished quote",
+      fileOfX(`command: "sh -c 'a"`),
+      `shop.yml:4: services.x.command is refused: "sh -c 'a" has a ' without its partner`,
+    ],
+    [
+      "a service name with a dot",
+      "services:\n  a.b: {image: x}",
+      "shop.yml:2: services.a.b is not a name for a service: use letters, digits, - and _",
+    ],
+    [
+      "another version",
+      "version: '2.4'\nservices: {}",
+      'shop.yml:1: version must be a version of the Compose file format 3, such as "3.8", or left out',
+    ],
+    [
+      "a key named __proto__",
+      fileOfX("__proto__: 1"),
+      "shop.yml:4: services.x.__proto__ is not supported",
+    ],
+  ];
+  for (const [what, text, message] of refused) {
+    it(`names the place of ${what}`, () => assert.equal(refusal(text), message));
+  }
+
+  it("refuses a stack name that is none", () => {
+    for (const name of ["", "a b", "-a", "x".repeat(64), "a/b"]) {
+      assert.throws(() => parseStack({ name, file: "f", text: fileOfX() }), { name: "Fault" });
+    }
+  });
+
+  it("throws nothing but Faults, whatever stands where a value is expected", () => {
+    fc.assert(
+      fc.property(fc.json(), fc.constantFrom("services", "networks", "version"), (json, key) => {
+        for (const text of [json, `{"services":{"x":{"image":"a"}},"networks":{"n":${json}}}`]) {
+          onlyFaults(text);
+        }
+        onlyFaults(`{"services":{"x":${json}}}`);
+        onlyFaults(`{"services":{"x":{"image":"a","${key}":${json},"environment":${json}}}}`);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+function onlyFaults(text: string): void {
+  try {
+    parse(text);
+  } catch (thrown) {
+    assert(thrown instanceof Fault, String(thrown));
+  }
+}
