@@ -1,0 +1,214 @@
+/**
+ * What every node must run and know, folded from commits with an index per network and per node, so that a commit costs
+ * what it changes and not what the cluster holds.
+ *
+ * Tells listeners which items of which node's set may have changed; whoever sends looks up at that moment what they are
+ * now. Invariant: after each commit, a node's items are what a scan of the store would give, and every item that differs
+ * from before the commit was told to that node's listener.
+ */
+import { equals } from "@bufbuild/protobuf";
+import {
+  type Assignment,
+  type NetworkEndpoint,
+  NetworkEndpointSchema,
+  type Peer,
+  PeerSchema,
+} from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Change } from "../store/objects.ts";
+import type { View } from "../store/store.ts";
+import { assignment, endpointOf, isShipped, type ItemKey, peerOf } from "./items.ts";
+
+/** Takes note of one item; called from the store's listener. */
+export type ItemListener = (key: ItemKey) => void;
+
+export class AssignmentIndex {
+  readonly #view: View;
+  /** Shipped tasks by node. */
+  readonly #tasks = new Map<string, Map<string, Task>>();
+  /** Network → node → number of its shipped tasks on the network. */
+  readonly #members = new Map<string, Map<string, number>>();
+  /** Network → endpoint ID → endpoint. */
+  readonly #endpoints = new Map<string, Map<string, NetworkEndpoint>>();
+  readonly #peers = new Map<string, Peer>();
+  readonly #listeners = new Map<string, ItemListener>();
+
+  constructor(view: View) {
+    this.#view = view;
+    for (const node of view.list("node")) this.#onNode(undefined, node);
+    for (const task of view.list("task")) this.#onTask(undefined, task);
+  }
+
+  /** One listener per node: a node has one assignment stream. */
+  listen(nodeId: string, listener: ItemListener): Disposable {
+    this.#listeners.set(nodeId, listener);
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#listeners.get(nodeId) === listener) this.#listeners.delete(nodeId);
+      },
+    };
+  }
+
+  /** Everything in a node's set. */
+  *keys(nodeId: string): Iterable<ItemKey> {
+    for (const taskId of this.#tasks.get(nodeId)?.keys() ?? []) yield `task:${taskId}`;
+    for (const [networkId, members] of this.#members) {
+      if (members.has(nodeId)) yield* this.#networkKeys(networkId);
+    }
+    for (const peerId of this.#peers.keys()) if (peerId !== nodeId) yield `peer:${peerId}`;
+  }
+
+  /** An item of a node's set as it is now; undefined when it is not in the set. */
+  item(nodeId: string, key: ItemKey): Assignment | undefined {
+    const cut = key.indexOf(":");
+    const id = key.slice(cut + 1);
+    switch (key.slice(0, cut)) {
+      case "task": {
+        const value = this.#tasks.get(nodeId)?.get(id);
+        return value && assignment({ case: "task", value });
+      }
+      case "network": {
+        const value = this.#isMember(nodeId, id) ? this.#view.get("network", id) : undefined;
+        return value && assignment({ case: "network", value });
+      }
+      case "endpoint": {
+        const networkId = id.slice(id.indexOf("/") + 1);
+        const value = this.#isMember(nodeId, networkId)
+          ? this.#endpoints.get(networkId)?.get(id)
+          : undefined;
+        return value && assignment({ case: "endpoint", value });
+      }
+      case "peer": {
+        const value = id === nodeId ? undefined : this.#peers.get(id);
+        return value && assignment({ case: "peer", value });
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  onChange(change: Change): void {
+    if (change.kind === "task") this.#onTask(change.before, change.after);
+    else if (change.kind === "node") this.#onNode(change.before, change.after);
+    else if (change.kind === "network") this.#onNetwork(change.after ?? change.before);
+  }
+
+  #onTask(before: Task | undefined, after: Task | undefined): void {
+    const had = before !== undefined && isShipped(before) ? before : undefined;
+    const has = after !== undefined && isShipped(after) ? after : undefined;
+    if (had !== undefined && had.nodeId !== has?.nodeId) this.#unship(had);
+    if (has !== undefined && had?.nodeId !== has.nodeId) this.#ship(has);
+    else if (had !== undefined && has !== undefined) this.#update(had, has);
+    const task = has ?? had;
+    if (task !== undefined) this.#refreshEndpoints(task);
+  }
+
+  #ship(task: Task): void {
+    putInto(this.#tasks, task.nodeId, task.id, task);
+    this.#tell(task.nodeId, `task:${task.id}`);
+    for (const networkId of networkIdsOf(task)) {
+      const count = this.#members.get(networkId)?.get(task.nodeId) ?? 0;
+      putInto(this.#members, networkId, task.nodeId, count + 1);
+      if (count === 0) this.#tellNetwork(task.nodeId, networkId);
+    }
+  }
+
+  #unship(task: Task): void {
+    removeFrom(this.#tasks, task.nodeId, task.id);
+    this.#tell(task.nodeId, `task:${task.id}`);
+    for (const networkId of networkIdsOf(task)) {
+      const count = this.#members.get(networkId)?.get(task.nodeId) ?? 0;
+      if (count > 1) putInto(this.#members, networkId, task.nodeId, count - 1);
+      else {
+        removeFrom(this.#members, networkId, task.nodeId);
+        this.#tellNetwork(task.nodeId, networkId);
+      }
+    }
+  }
+
+  /** The agent wrote the status itself: only what a manager decided is news to it. */
+  #update(before: Task, after: Task): void {
+    putInto(this.#tasks, after.nodeId, after.id, after);
+    if (before.desiredState !== after.desiredState) this.#tell(after.nodeId, `task:${after.id}`);
+  }
+
+  #refreshEndpoints(task: Task): void {
+    const current = this.#tasks.get(task.nodeId)?.get(task.id);
+    const node = this.#view.get("node", task.nodeId);
+    for (const attachment of task.networks) {
+      const networkId = attachment.network?.id ?? "";
+      const id = `${task.id}/${networkId}`;
+      const before = this.#endpoints.get(networkId)?.get(id);
+      const after = current && endpointOf(current, attachment, node);
+      if (before !== undefined && after !== undefined) {
+        if (equals(NetworkEndpointSchema, before, after)) continue;
+      } else if (before === after) continue;
+      if (after === undefined) removeFrom(this.#endpoints, networkId, id);
+      else putInto(this.#endpoints, networkId, id, after);
+      for (const nodeId of this.#members.get(networkId)?.keys() ?? []) {
+        this.#tell(nodeId, `endpoint:${id}`);
+      }
+    }
+  }
+
+  #onNode(before: Node | undefined, after: Node | undefined): void {
+    const id = (after ?? before)?.id;
+    if (id === undefined) return;
+    this.#refreshPeer(id, after && peerOf(after));
+    if (before?.status?.state === after?.status?.state && after !== undefined) return;
+    for (const task of this.#tasks.get(id)?.values() ?? []) this.#refreshEndpoints(task);
+  }
+
+  #refreshPeer(nodeId: string, after: Peer | undefined): void {
+    const before = this.#peers.get(nodeId);
+    if (before !== undefined && after !== undefined && equals(PeerSchema, before, after)) return;
+    if (after === undefined) this.#peers.delete(nodeId);
+    else this.#peers.set(nodeId, after);
+    for (const listener of this.#listeners.keys()) {
+      if (listener !== nodeId) this.#tell(listener, `peer:${nodeId}`);
+    }
+  }
+
+  #onNetwork(network: Network | undefined): void {
+    if (network === undefined) return;
+    for (const nodeId of this.#members.get(network.id)?.keys() ?? []) {
+      this.#tell(nodeId, `network:${network.id}`);
+    }
+  }
+
+  /** A node came onto a network or left it. */
+  #tellNetwork(nodeId: string, networkId: string): void {
+    if (!this.#listeners.has(nodeId)) return;
+    for (const key of this.#networkKeys(networkId)) this.#tell(nodeId, key);
+  }
+
+  *#networkKeys(networkId: string): Iterable<ItemKey> {
+    yield `network:${networkId}`;
+    for (const id of this.#endpoints.get(networkId)?.keys() ?? []) yield `endpoint:${id}`;
+  }
+
+  #isMember(nodeId: string, networkId: string): boolean {
+    return this.#members.get(networkId)?.has(nodeId) ?? false;
+  }
+
+  #tell(nodeId: string, key: ItemKey): void {
+    this.#listeners.get(nodeId)?.(key);
+  }
+}
+
+function networkIdsOf(task: Task): ReadonlySet<string> {
+  return new Set(task.networks.map(({ network }) => network?.id ?? ""));
+}
+
+function putInto<K, V>(maps: Map<string, Map<K, V>>, name: string, key: K, value: V): void {
+  const map = maps.get(name);
+  if (map === undefined) maps.set(name, new Map([[key, value]]));
+  else map.set(key, value);
+}
+
+function removeFrom<K, V>(maps: Map<string, Map<K, V>>, name: string, key: K): void {
+  const map = maps.get(name);
+  map?.delete(key);
+  if (map?.size === 0) maps.delete(name);
+}

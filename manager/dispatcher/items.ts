@@ -1,0 +1,94 @@
+/**
+ * What the things in an assignment set are made of, each from stored objects. Pure. The index and the tests share these,
+ * so that "incremental" and "from scratch" mean the same.
+ */
+import { create } from "@bufbuild/protobuf";
+import {
+  type Assignment,
+  AssignmentSchema,
+  type NetworkEndpoint,
+  NetworkEndpointSchema,
+  type Peer,
+  PeerSchema,
+} from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import {
+  NetworkSchema,
+  NodeState,
+  TaskState,
+  type NetworkAttachment,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { LogSubscriptionSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import { TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { isAssigned, isTerminal, isWanted, stateOf } from "../task.ts";
+
+/** An item of the set by kind and ID. */
+export type ItemKey = `${"task" | "network" | "endpoint" | "peer" | "log"}:${string}`;
+
+/** An agent has a task from its assignment until its end is known, or it is deleted. */
+export function isShipped(task: Task): boolean {
+  return isAssigned(task) && !isTerminal(task);
+}
+
+/** A task's place on a network, as all nodes on that network must know it; undefined when there is nothing to reach. */
+export function endpointOf(
+  task: Task,
+  attachment: NetworkAttachment,
+  node: Node | undefined,
+): NetworkEndpoint | undefined {
+  const networkId = attachment.network?.id;
+  const [address] = attachment.addresses;
+  if (networkId === undefined || address === undefined || !isShipped(task)) return undefined;
+  if (node === undefined || node.status?.state === NodeState.DOWN) return undefined;
+  return create(NetworkEndpointSchema, {
+    id: `${task.id}/${networkId}`,
+    taskId: task.id,
+    networkId,
+    nodeId: task.nodeId,
+    address: address.replace(/\/.*$/, ""),
+    serviceName: task.serviceAnnotations?.name ?? "",
+    taskName: task.annotations?.name ?? "",
+    aliases: attachment.aliases,
+    slot: task.slot,
+    serving:
+      stateOf(task) === TaskState.RUNNING &&
+      isWanted(task) &&
+      node.status?.state === NodeState.READY,
+  });
+}
+
+/** Undefined while the node has not said where it can be reached. */
+export function peerOf(node: Node): Peer | undefined {
+  const dataPathAddress = node.description?.dataPathAddress || node.status?.address;
+  if (!dataPathAddress) return undefined;
+  return create(PeerSchema, {
+    nodeId: node.id,
+    number: node.number,
+    dataPathAddress,
+    addresses: node.description?.addresses ?? [],
+  });
+}
+
+/** What an agent needs to drop an item: its ID. */
+export function removalOf(key: ItemKey): Assignment {
+  const cut = key.indexOf(":");
+  const id = key.slice(cut + 1);
+  switch (key.slice(0, cut)) {
+    case "task":
+      return assignment({ case: "task", value: create(TaskSchema, { id }) });
+    case "network":
+      return assignment({ case: "network", value: create(NetworkSchema, { id }) });
+    case "endpoint":
+      return assignment({ case: "endpoint", value: create(NetworkEndpointSchema, { id }) });
+    case "peer":
+      return assignment({ case: "peer", value: create(PeerSchema, { nodeId: id }) });
+    default:
+      return assignment({ case: "logSubscription", value: create(LogSubscriptionSchema, { id }) });
+  }
+}
+
+export function assignment(item: Assignment["item"]): Assignment {
+  const made = create(AssignmentSchema);
+  made.item = item;
+  return made;
+}

@@ -1,0 +1,144 @@
+/**
+ * What a replicated service needs: as many slots as it has replicas, each with a task of the newest spec. Pure; the
+ * slots are the orchestrator's index, everything else comes from the view.
+ *
+ * An update replaces running tasks stop-first, at most `parallelism` slots at a time; the next slot's turn comes when
+ * the new task of an earlier one runs.
+ */
+import { create } from "@bufbuild/protobuf";
+import { type Service, type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { earliest } from "../loop.ts";
+import type { Action } from "../store/objects.ts";
+import { managerStatus, stateOf } from "../task.ts";
+import { newestOf, planSlot, type SlotContext } from "./plan-slot.ts";
+import type { Slots } from "./slots.ts";
+
+const parallelismDefault = 1;
+
+export interface ServiceContext extends SlotContext {
+  readonly slots: Slots;
+  readonly newTaskId: () => string;
+}
+
+export interface ServicePlan {
+  readonly actions: readonly Action[];
+  readonly wakeAtMs: number | undefined;
+  /** Whether slots are left that an update has yet to take on. */
+  readonly updating: boolean;
+}
+
+/** The whole service: scale, update, and every slot. */
+export function planService(context: ServiceContext): ServicePlan {
+  const surplus = planScaleDown(context);
+  const removed = new Set(surplus);
+  const kept = [...context.slots.keys()].filter((slot) => !removed.has(slot));
+  const slots = planSlots(
+    context,
+    kept.toSorted((a, b) => a - b),
+  );
+  const removals = surplus.flatMap((slot) => context.slots.get(slot) ?? []).map(planRemove);
+  return { ...slots, actions: [...removals, ...slots.actions, ...planScaleUp(context, kept)] };
+}
+
+/** These slots only, of a service that neither scales nor updates. */
+export function planSlots(context: ServiceContext, slots: Iterable<number>): ServicePlan {
+  const actions: Action[] = [];
+  const outdated: Task[] = [];
+  let wakeAtMs: number | undefined;
+  let unsettled = 0;
+  for (const slot of slots) {
+    const tasks = context.slots.get(slot) ?? [];
+    const plan = planSlot(tasks, context);
+    if (plan.stop !== undefined) actions.push(planStop(plan.stop));
+    if (plan.create) actions.push(planCreate(context, slot));
+    wakeAtMs = earliest(wakeAtMs, plan.wakeAtMs);
+    if (plan.progress === "unsettled") unsettled++;
+    const newest = plan.progress === "outdated" ? newestOf(tasks) : undefined;
+    if (newest !== undefined) outdated.push(newest);
+  }
+  const turns = outdated.slice(0, Math.max(parallelismOf(context.service) - unsettled, 0));
+  return {
+    actions: [...actions, ...turns.map(planStop)],
+    wakeAtMs,
+    updating: outdated.length > 0,
+  };
+}
+
+/** A task whose service is gone. */
+export function planRemove(task: Task): Action {
+  return {
+    action: "update",
+    kind: "task",
+    object: { ...task, desiredState: TaskState.REMOVE },
+  };
+}
+
+function planStop(task: Task): Action {
+  return {
+    action: "update",
+    kind: "task",
+    object: { ...task, desiredState: TaskState.SHUTDOWN },
+  };
+}
+
+function planScaleUp(context: ServiceContext, kept: readonly number[]): readonly Action[] {
+  const taken = new Set(kept);
+  const actions: Action[] = [];
+  for (let slot = 1; taken.size < replicasOf(context.service); slot++) {
+    if (taken.has(slot)) continue;
+    taken.add(slot);
+    actions.push(planCreate(context, slot));
+  }
+  return actions;
+}
+
+/** Slots to give up: what does not run first, then from the nodes that hold the most copies, then the higher numbers. */
+function planScaleDown({ service, slots }: ServiceContext): readonly number[] {
+  const surplus = slots.size - replicasOf(service);
+  if (surplus <= 0) return [];
+  const copiesByNode = new Map<string, number>();
+  const ranked = [...slots]
+    .toSorted(([a], [b]) => a - b)
+    .map(([slot, tasks]) => {
+      const task = newestOf(tasks);
+      const running = task !== undefined && stateOf(task) === TaskState.RUNNING;
+      if (!running) return { slot, running, copy: 0 };
+      // A node's third copy goes before any node's second: that is taking from the fullest.
+      const copy = (copiesByNode.get(task.nodeId) ?? 0) + 1;
+      copiesByNode.set(task.nodeId, copy);
+      return { slot, running, copy };
+    });
+  ranked.sort(
+    (a, b) => Number(a.running) - Number(b.running) || b.copy - a.copy || b.slot - a.slot,
+  );
+  return ranked.slice(0, surplus).map(({ slot }) => slot);
+}
+
+function planCreate({ service, newTaskId, nowMs }: ServiceContext, slot: number): Action {
+  const id = newTaskId();
+  const name = `${service.spec?.annotations?.name ?? service.id}.${slot}.${id}`;
+  const task = create(TaskSchema, {
+    id,
+    serviceId: service.id,
+    slot: BigInt(slot),
+    desiredState: TaskState.RUNNING,
+    annotations: { name },
+    status: managerStatus({ state: TaskState.NEW, message: "created", nowMs }),
+  });
+  task.spec = service.spec?.task;
+  task.specVersion = service.specVersion;
+  task.serviceAnnotations = service.spec?.annotations;
+  return { action: "create", kind: "task", object: task };
+}
+
+function replicasOf(service: Service): number {
+  const mode = service.spec?.mode;
+  return mode?.case === "replicated" ? Number(mode.value.replicas) : 0;
+}
+
+function parallelismOf(service: Service): number {
+  const update = service.spec?.update;
+  if (update === undefined) return parallelismDefault;
+  return update.parallelism === 0n ? Infinity : Number(update.parallelism);
+}

@@ -1,0 +1,172 @@
+/**
+ * The loop behind replicated services. Folds commits into the services and slots that may need something: a status
+ * update that changes nothing for a slot wakes nobody, and news of one slot does not look at its 9,999 siblings, unless
+ * the service is being updated.
+ */
+import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { newId } from "#proto/ids.ts";
+import type { Ports } from "#proto/ports.ts";
+import { DirtySet, earliest, Loop } from "../loop.ts";
+import type { Action, Change } from "../store/objects.ts";
+import type { Commit, Store, View } from "../store/store.ts";
+import { isTerminal, stateOf } from "../task.ts";
+import { planRemove, planService, planSlots, type ServiceContext } from "./plan-replicated.ts";
+import { rememberingSameSpec } from "./same-spec.ts";
+import type { SlotIndex } from "./slots.ts";
+
+export interface OrchestratorModules extends Ports {
+  readonly store: Store;
+  readonly slots: SlotIndex;
+}
+
+/** A slot, or with `slot` undefined the whole service, as one string: sets compare objects by identity. */
+type Place = `${string}/${number | "*"}`;
+
+export class ReplicatedOrchestrator implements AsyncDisposable {
+  readonly #modules: OrchestratorModules;
+  readonly #sameSpec = rememberingSameSpec();
+  readonly #dirty = new DirtySet<Place>();
+  readonly #updating = new Set<string>();
+  /** Slots that wait for a moment to come, and the moment. */
+  readonly #waiting = new Map<Place, number>();
+  readonly #loop: Loop;
+  readonly #watch: Disposable;
+
+  constructor(modules: OrchestratorModules) {
+    this.#modules = modules;
+    this.#loop = new Loop({ name: "replicated orchestrator", round: () => this.#round() }, modules);
+    this.#watch = modules.store.watch((commit) => this.#onCommit(commit));
+    for (const service of modules.store.list("service")) this.#dirty.add(`${service.id}/*`);
+    // Tasks may have outlived their service under the leader before.
+    for (const task of modules.store.list("task")) {
+      if (modules.store.get("service", task.serviceId) === undefined) {
+        this.#dirty.add(`${task.serviceId}/*`);
+      }
+    }
+    this.#loop.wake();
+  }
+
+  get failed(): Promise<never> {
+    return this.#loop.failed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch[Symbol.dispose]();
+    await this.#loop[Symbol.asyncDispose]();
+  }
+
+  #onCommit(commit: Commit): void {
+    for (const change of commit.changes) this.#onChange(change);
+    if (this.#dirty.size > 0) this.#loop.wake();
+  }
+
+  #onChange(change: Change): void {
+    if (change.kind === "service") {
+      const id = (change.after ?? change.before)?.id;
+      if (id !== undefined) this.#dirty.add(`${id}/*`);
+    } else if (change.kind === "node") this.#onNode(change.before, change.after);
+    else if (change.kind === "task") this.#onTask(change.before, change.after);
+  }
+
+  #onNode(before: Node | undefined, after: Node | undefined): void {
+    const id = (after ?? before)?.id;
+    const same =
+      before?.status?.state === after?.status?.state &&
+      before?.spec?.availability === after?.spec?.availability;
+    if (id === undefined || (same && after !== undefined)) return;
+    for (const task of this.#modules.store.tasksOfNode(id)) this.#onSlot(task);
+  }
+
+  #onTask(before: Task | undefined, after: Task | undefined): void {
+    const task = after ?? before;
+    if (task === undefined || task.serviceId === "") return;
+    const same =
+      before !== undefined &&
+      after !== undefined &&
+      before.desiredState === after.desiredState &&
+      before.nodeId === after.nodeId &&
+      isTerminal(before) === isTerminal(after);
+    const progressed =
+      before !== undefined && after !== undefined && stateOf(before) !== stateOf(after);
+    if (!same || (progressed && this.#updating.has(task.serviceId))) this.#onSlot(task);
+  }
+
+  #onSlot(task: Task): void {
+    const whole = this.#updating.has(task.serviceId);
+    this.#dirty.add(`${task.serviceId}/${whole ? "*" : Number(task.slot)}`);
+  }
+
+  async #round(): Promise<number | undefined> {
+    const { store, clock } = this.#modules;
+    for (const [place, atMs] of this.#waiting) {
+      if (atMs > clock.now()) continue;
+      this.#waiting.delete(place);
+      this.#dirty.add(place);
+    }
+    await this.#dirty.drain((places) => store.write((view) => this.#plan(view, places)));
+    let wakeAtMs: number | undefined;
+    for (const atMs of this.#waiting.values()) wakeAtMs = earliest(wakeAtMs, atMs);
+    return wakeAtMs;
+  }
+
+  #plan(view: View, places: ReadonlySet<Place>): readonly Action[] {
+    const actions: Action[] = [];
+    for (const [serviceId, slots] of groupPlaces(places)) {
+      const service = view.get("service", serviceId);
+      if (service === undefined) {
+        this.#updating.delete(serviceId);
+        for (const tasks of this.#modules.slots.slotsOf(serviceId).values()) {
+          actions.push(...tasks.map(planRemove));
+        }
+      } else if (service.spec?.mode.case === "replicated") {
+        actions.push(...this.#planService(service, slots, view));
+      }
+    }
+    return actions;
+  }
+
+  #planService(service: Service, slots: ReadonlySet<number> | "*", view: View): readonly Action[] {
+    const context: ServiceContext = {
+      service,
+      slots: this.#modules.slots.slotsOf(service.id),
+      node: (id) => view.get("node", id),
+      sameSpec: this.#sameSpec,
+      nowMs: this.#modules.clock.now(),
+      newTaskId: () => newId(this.#modules.random),
+    };
+    // A slot that lost its last task changes the count.
+    const whole = slots === "*" || slots.values().some((slot) => !context.slots.has(slot));
+    if (whole) {
+      const plan = planService(context);
+      if (plan.updating) this.#updating.add(service.id);
+      else this.#updating.delete(service.id);
+      this.#await(`${service.id}/*`, plan.wakeAtMs);
+      return plan.actions;
+    }
+    return [...slots].flatMap((slot) => {
+      const plan = planSlots(context, [slot]);
+      this.#await(`${service.id}/${slot}`, plan.wakeAtMs);
+      return plan.actions;
+    });
+  }
+
+  #await(place: Place, atMs: number | undefined): void {
+    if (atMs === undefined) this.#waiting.delete(place);
+    else this.#waiting.set(place, atMs);
+  }
+}
+
+/** The slots to look at, service by service; "*" where it is all of them. */
+function groupPlaces(places: ReadonlySet<Place>): Map<string, Set<number> | "*"> {
+  const services = new Map<string, Set<number> | "*">();
+  for (const place of places) {
+    const cut = place.lastIndexOf("/");
+    const serviceId = place.slice(0, cut);
+    const slots = services.get(serviceId);
+    const slot = place.slice(cut + 1);
+    if (slot === "*") services.set(serviceId, "*");
+    else if (slots === undefined) services.set(serviceId, new Set([Number(slot)]));
+    else if (slots !== "*") slots.add(Number(slot));
+  }
+  return services;
+}

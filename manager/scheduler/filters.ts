@@ -1,0 +1,97 @@
+/**
+ * What makes a node unfit for a task. Each filter can also say, in Swarm's words, on how many nodes it was what stood in
+ * the way. Order matters: a node is counted under the first filter that it fails.
+ */
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeAvailability, NodeState, type Platform } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type Reservation, reservationOf } from "./node-load.ts";
+
+/** A node as it stands while a batch of tasks is being placed. */
+export interface Candidate {
+  readonly node: Node;
+  readonly free: Reservation;
+  readonly tasksOfService: number;
+}
+
+export interface Filter {
+  readonly name: string;
+  /** Whether the task may run on the node. */
+  check(task: Task, candidate: Candidate): boolean;
+  /** Why not, for `count` nodes. */
+  explain(count: number): string;
+}
+
+const ready: Filter = {
+  name: "ready",
+  check: (_, { node }) =>
+    node.status?.state === NodeState.READY &&
+    (node.spec?.availability ?? NodeAvailability.ACTIVE) === NodeAvailability.ACTIVE,
+  explain: (count) => `${nodes(count)} not available for new tasks`,
+};
+
+const resources: Filter = {
+  name: "resources",
+  check: (task, { free }) => {
+    const { nanoCpus, memoryBytes } = reservationOf(task);
+    return (
+      (nanoCpus === 0 || nanoCpus <= free.nanoCpus) &&
+      (memoryBytes === 0 || memoryBytes <= free.memoryBytes)
+    );
+  },
+  explain: (count) => `insufficient resources on ${nodes(count)}`,
+};
+
+const platform: Filter = {
+  name: "platform",
+  check: (task, { node }) => {
+    const platforms = task.spec?.placement?.platforms ?? [];
+    return platforms.length === 0 || platforms.some((wanted) => runs(node, wanted));
+  },
+  explain: (count) => `unsupported platform on ${nodes(count)}`,
+};
+
+const maxReplicas: Filter = {
+  name: "max replicas",
+  check: (task, { tasksOfService }) => {
+    const limit = Number(task.spec?.placement?.maxReplicas ?? 0n);
+    return limit === 0 || tasksOfService < limit;
+  },
+  explain: () => "max replicas per node limit exceed",
+};
+
+export const filters: readonly Filter[] = [ready, resources, platform, maxReplicas];
+
+/** The first filter that the node fails. */
+export function findObstacle(task: Task, candidate: Candidate): Filter | undefined {
+  return filters.find((filter) => !filter.check(task, candidate));
+}
+
+/** "no suitable node (…)": the filters by the number of nodes that failed them, the most first. */
+export function explainObstacles(obstacles: ReadonlyMap<Filter, number>): string {
+  if (obstacles.size === 0) return "no suitable node";
+  const reasons = [...obstacles]
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([filter, count]) => filter.explain(count));
+  return `no suitable node (${reasons.join("; ")})`;
+}
+
+function nodes(count: number): string {
+  return count === 1 ? "1 node" : `${count} nodes`;
+}
+
+/** Images name architectures as Go does, kernels as uname does. */
+const architectureAliases: Readonly<Record<string, string>> = {
+  x86_64: "amd64",
+  aarch64: "arm64",
+  armv7l: "arm",
+};
+
+function runs(node: Node, wanted: Platform): boolean {
+  const has = node.description?.platform;
+  const architecture = (name: string) => architectureAliases[name] ?? name;
+  return (
+    (wanted.os === "" || wanted.os === has?.os) &&
+    (wanted.architecture === "" ||
+      architecture(wanted.architecture) === architecture(has?.architecture ?? ""))
+  );
+}
