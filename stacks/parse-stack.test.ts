@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import type { ContainerSpec, ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { RestartCondition } from "#proto/gen/swarm/v1/types_pb.ts";

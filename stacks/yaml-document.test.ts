@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { YamlDocument } from "./yaml-document.ts";
 
 function refusal(text: string): string {
   try {
-    new YamlDocument(text, "f.yml");
+    const { value } = new YamlDocument(text, "f.yml");
+    assert.fail(`nothing was refused in ${JSON.stringify(value)}`);
   } catch (thrown) {
-    assert(thrown instanceof Fault);
+    assert(thrown instanceof Fault, String(thrown));
     return thrown.message;
   }
-  assert.fail("nothing was refused");
 }
 
 describe("YamlDocument", () => {

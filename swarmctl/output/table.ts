@@ -23,8 +23,7 @@ function pad(cell: string, width: number): string {
 
 /** What nodes and containers report must neither break lines nor steer the terminal. */
 export function visible(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
+  return text.replace(/\p{Cc}+/gu, " ");
 }
 
 /** Terminal columns: East Asian wide characters and emoji take two, combining marks none. */

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { FakeCluster } from "../testing/fake-cluster.ts";
+import { FakeControl } from "../testing/fake-control.ts";
+import { aService, aServiceSpec } from "../testing/objects.ts";
+import { runCli } from "../testing/run-cli.ts";
+
+const hello = fileURLToPath(import.meta.resolve("#stacks/hello.yml"));
+
+describe("stack deploy", () => {
+  it("creates what is missing, and the second time changes nothing", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    const argv = ["stack", "deploy", "-c", hello, "hello"];
+    assert.deepEqual(await runCli(cluster, argv), {
+      code: 0,
+      stdout:
+        "Creating network hello_default\nCreating service hello_web\nCreating service hello_client\n",
+      stderr: "",
+    });
+    assert.deepEqual(await runCli(cluster, argv), {
+      code: 0,
+      stdout: "Service hello_web is unchanged\nService hello_client is unchanged\n",
+      stderr: "",
+    });
+  });
+
+  const file = (image: string) => `services: {web: {image: ${image}}}`;
+  const deploy = ["stack", "deploy", "-c", "-", "shop"];
+
+  it("updates only what differs, and touches nobody else's", async () => {
+    const control = new FakeControl();
+    const others = aService(aServiceSpec("others"));
+    control.services.set(others.id, others);
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    await runCli(cluster, deploy, { stdin: file("a:1") });
+    const { stdout } = await runCli(cluster, deploy, { stdin: file("a:2") });
+    assert.equal(stdout, "Updating service shop_web\n");
+    assert.equal(control.services.get(others.id), others);
+  });
+
+  it("tries again when a manager wrote the service meanwhile", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    await runCli(cluster, deploy, { stdin: file("a:1") });
+    control.conflicts = 1;
+    const outcome = await runCli(cluster, deploy, { stdin: file("a:2") });
+    assert.equal(outcome.code, 0);
+    assert.equal(control.conflicts, 0);
+  });
+
+  it("keeps a forced update, which no file can name", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    await runCli(cluster, deploy, { stdin: file("a:1") });
+    await runCli(cluster, ["service", "update", "-d", "--force", "shop_web"]);
+    const { stdout } = await runCli(cluster, deploy, { stdin: file("a:1") });
+    assert.equal(stdout, "Service shop_web is unchanged\n");
+  });
+
+  const refused: [string, string[], string | RegExp][] = [
+    [
+      "a changed network",
+      ["services: {web: {image: a}}", "networks: {default: {internal: true}}"],
+      /cannot be changed in place/,
+    ],
+    [
+      "a missing external network",
+      ["services: {web: {image: a, networks: [n]}}", "networks: {n: {external: true}}"],
+      /Network "n" is external/,
+    ],
+    [
+      "somebody's service",
+      ["services: {web: {image: a}}", "networks: {default: {name: elsewhere}}"],
+      /^swarmctl: Service "shop_web" is there already and belongs to no stack/,
+    ],
+  ];
+  for (const [what, lines, message] of refused) {
+    it(`refuses ${what} before it changes anything`, async () => {
+      const control = new FakeControl();
+      await using cluster = await FakeCluster.open({ control: control.handlers });
+      await runCli(cluster, [
+        "network",
+        "create",
+        "--label",
+        "com.docker.stack.namespace=shop",
+        "shop_default",
+      ]);
+      if (what.includes("service")) {
+        const taken = aService(aServiceSpec("shop_web"));
+        control.services.set(taken.id, taken);
+      }
+      const before = [...control.networks.keys(), ...control.services.keys()];
+      const { code, stderr } = await runCli(cluster, deploy, { stdin: lines.join("\n") });
+      assert.match(stderr, new RegExp(message));
+      assert.equal(code, 1);
+      assert.deepEqual([...control.networks.keys(), ...control.services.keys()], before);
+    });
+  }
+
+  it("shows where a file is wrong, without needing a cluster", async () => {
+    const outcome = await runCli({ runRoot: "/nowhere" }, deploy, { stdin: "services:\n\tweb:\n" });
+    assert.deepEqual(outcome, {
+      code: 1,
+      stdout: "",
+      stderr:
+        "swarmctl: stdin:2:1: tab characters must not be used in indentation: indent with spaces\n",
+    });
+  });
+
+  it("refuses a second file, a bad stack name and a missing file", async () => {
+    const nowhere = { runRoot: "/nowhere" };
+    const two = await runCli(nowhere, ["stack", "deploy", "-c", "a", "-c", "b", "x"]);
+    assert.equal(two.code, 2);
+    assert.match(two.stderr, /Several files are not merged yet/);
+    const name = await runCli(nowhere, ["stack", "deploy", "-c", "a", "x y"]);
+    assert.equal(name.code, 2);
+    const missing = await runCli(nowhere, ["stack", "deploy", "-c", "/nowhere/a.yml", "x"]);
+    assert.equal(missing.code, 1);
+    assert.match(missing.stderr, /^swarmctl: Cannot read "\/nowhere\/a\.yml": /);
+  });
+});
+
+describe("stack ls, services, ps and rm", () => {
+  it("tell of the stack and take it away", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    await runCli(cluster, ["stack", "deploy", "-c", hello, "hello"]);
+    const list = await runCli(cluster, ["stack", "ls"]);
+    assert.equal(list.stdout, "NAME    SERVICES\nhello   2\n");
+    const services = await runCli(cluster, ["stack", "services", "hello"]);
+    assert.match(
+      services.stdout,
+      /hello_client +replicated +0\/1 .*\n.*hello_web +replicated +0\/3/,
+    );
+    const tasks = await runCli(cluster, ["stack", "ps", "hello"]);
+    assert.match(tasks.stdout, /^ID +NAME/);
+    const removal = await runCli(cluster, ["stack", "rm", "hello"]);
+    assert.equal(
+      removal.stdout,
+      "Removing service hello_web\nRemoving service hello_client\nRemoving network hello_default\n",
+    );
+    assert.deepEqual(await runCli(cluster, ["stack", "ls", "-q"]), {
+      code: 0,
+      stdout: "",
+      stderr: "",
+    });
+  });
+
+  it("say that there is no such stack", async () => {
+    await using cluster = await FakeCluster.open({ control: new FakeControl().handlers });
+    for (const verb of ["services", "ps", "rm"]) {
+      const { code, stderr } = await runCli(cluster, ["stack", verb, "none"]);
+      assert.equal(code, 1);
+      assert.equal(stderr, 'swarmctl: Nothing found in stack "none": see "swarmctl stack ls"\n');
+    }
+  });
+});
