@@ -8,13 +8,14 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { access, mkdir, open, rename } from "node:fs/promises";
+import { createReadStream, type ReadStream } from "node:fs";
+import { access, mkdir, open, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Readable, type Transform } from "node:stream";
+import { PassThrough, Readable, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import { createGunzip, createZstdDecompress, ZstdDecompress } from "node:zlib";
 import { Fault, errnoOf } from "#proto/fault.ts";
+import type { Clock } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
 import { syncFolder } from "./content.ts";
 import { shortIdOf } from "./digest.ts";
@@ -25,6 +26,7 @@ import type { TemporaryFolder } from "./temporary-folder.ts";
 import { planWhiteouts } from "./whiteouts.ts";
 
 export interface LayerModules {
+  readonly clock: Clock;
   readonly exec: Exec;
   readonly temporary: TemporaryFolder;
 }
@@ -120,10 +122,11 @@ export class Layers {
     const child = this.#modules.exec.start("bsdtar", [...unpackArguments, "-C", folder], {
       stdio: ["pipe", "ignore", "pipe"],
       signal,
-      timeout: unpackTimeoutMs,
       killSignal: "SIGKILL",
       env: environment,
     });
+    // Not spawn's own timeout: Node forgets to clear it when the program cannot be started.
+    using _deadline = this.#modules.clock.timer(unpackTimeoutMs, () => child.kill("SIGKILL"));
     const [fed, ended] = await Promise.allSettled([feed(child, archive), endOf(child)]);
     signal.throwIfAborted();
     // bsdtar that stops early breaks the pipe: then its own words are the cause. Otherwise the archive is.
@@ -157,36 +160,43 @@ async function* hashed(chunks: AsyncIterable<Buffer>, hash: Hash): AsyncGenerato
 
 /** The layer's tar stream. The first bytes tell the compression; media types are often wrong about it. */
 async function* decompress(path: string): AsyncGenerator<Buffer> {
-  const decoder = decoderFor(await readStart(path));
-  const file = createReadStream(path, { highWaterMark: pieceBytes });
-  try {
-    if (decoder === undefined) {
-      yield* file;
-      return;
-    }
-    file.on("error", (error) => decoder.destroy(error));
-    yield* file.pipe(decoder);
-  } catch (error) {
-    if (errnoOf(error)?.startsWith("Z") === true) {
-      throw malformed(`it does not decompress (${Fault.from(error).message})`);
-    }
-    throw error;
-  } finally {
-    file.destroy();
-    decoder?.destroy();
+  const { size } = await stat(path);
+  // Node's zstd decoder ends after one frame, but layers may have several; for the others this is one round.
+  for (let offset = 0; offset < size; ) {
+    const decoder = decoderFor(await readStart(path, offset));
+    const file = createReadStream(path, { highWaterMark: pieceBytes, start: offset });
+    yield* through(file, decoder);
+    const consumedBytes = decoder instanceof ZstdDecompress ? decoder.bytesWritten : size;
+    if (consumedBytes === 0) throw malformed("it does not decompress");
+    offset += consumedBytes;
   }
 }
 
-function decoderFor(start: Buffer): Transform | undefined {
-  const options = { chunkSize: pieceBytes };
-  if (start.subarray(0, 2).toString("hex") === "1f8b") return createGunzip(options);
-  if (start.toString("hex") === "28b52ffd") return createZstdDecompress(options);
-  return undefined;
+async function* through(file: ReadStream, decoder: Transform): AsyncGenerator<Buffer> {
+  file.on("error", (error) => decoder.destroy(error));
+  try {
+    yield* file.pipe(decoder);
+  } catch (error) {
+    if (errnoOf(error)?.startsWith("Z") !== true) throw error;
+    throw malformed(`it does not decompress (${Fault.from(error).message})`);
+  } finally {
+    file.destroy();
+    decoder.destroy();
+  }
 }
 
-async function readStart(path: string): Promise<Buffer> {
+function decoderFor(start: Buffer): Transform {
+  const options = { chunkSize: pieceBytes };
+  const magic = start.toString("hex");
+  if (magic.startsWith("1f8b")) return createGunzip(options);
+  // A frame, or a skippable frame (RFC 8878, section 3.1), with which some writers begin.
+  if (magic === "28b52ffd" || /^5.2a4d18$/.test(magic)) return createZstdDecompress(options);
+  return new PassThrough({ highWaterMark: pieceBytes });
+}
+
+async function readStart(path: string, offset: number): Promise<Buffer> {
   await using handle = await open(path, "r");
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0);
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, offset);
   return buffer.subarray(0, bytesRead);
 }
 

@@ -15,6 +15,7 @@ import {
   encodeLongName,
   encodePax,
   isZeroBlock,
+  linkTypes,
   malformed,
   type PaxRecords,
   paddingOf,
@@ -56,7 +57,6 @@ const types = {
   longName: "L",
   longLink: "K",
 };
-const linkTypes = "12";
 const withoutContent = "123456";
 const withContent = "07S";
 

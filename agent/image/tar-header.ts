@@ -48,6 +48,12 @@ type Field = keyof typeof fields;
 
 const typeOf = { "character-device": "3", folder: "5" } as const;
 
+/** Hard and symbolic. */
+export const linkTypes = "12";
+
+/** The name in headers whose real name stands before them. */
+const placeholder = "entry";
+
 export function isZeroBlock(block: Buffer): boolean {
   return block.every((byte) => byte === 0);
 }
@@ -57,8 +63,7 @@ export function parseHeader(block: Buffer): TarHeader {
     throw malformed("a header's checksum is wrong");
   }
   const type = field(block, "type");
-  const isUstar = field(block, "magic").toString("latin1") === "ustar\0";
-  const prefix = isUstar ? parseString(block, "prefix") : "";
+  const prefix = isUstar(block) ? parseString(block, "prefix") : "";
   const name = parseString(block, "name");
   return {
     name: prefix === "" ? name : `${prefix}/${name}`,
@@ -68,11 +73,22 @@ export function parseHeader(block: Buffer): TarHeader {
   };
 }
 
-/** The same header with another size. */
+/**
+ * The same header, with the size given and nothing to be read in its names: long names before it have them. The target
+ * of a link stays filled in, because an empty one is no link to libarchive.
+ */
 export function withSize(block: Buffer, sizeBytes: number): Buffer {
   const copy = Buffer.from(block);
+  field(copy, "name").fill(0);
+  field(copy, "linkName").fill(0);
+  // In GNU's format other fields are in the prefix's place.
+  if (isUstar(copy)) field(copy, "prefix").fill(0);
+  copy.write(placeholder, fields.name[0], "latin1");
+  if (linkTypes.includes(field(copy, "type").toString("latin1"))) {
+    copy.write(placeholder, fields.linkName[0], "latin1");
+  }
   writeNumber(copy, "size", sizeBytes);
-  return seal(copy);
+  return sealHeader(copy);
 }
 
 /** "LENGTH KEY=VALUE\n" each, where LENGTH counts the whole record. The last of several with one key holds. */
@@ -109,7 +125,7 @@ export function encodeLongName(type: "L" | "K", name: string): Buffer[] {
 /** An entry without content: its name is unlimited, and the records override the header. */
 export function encodeEntry(entry: TarEntry): Buffer[] {
   const header = encodeHeader(
-    { name: "entry", type: typeOf[entry.type], sizeBytes: 0 },
+    { name: placeholder, type: typeOf[entry.type], sizeBytes: 0 },
     entry.mode,
   );
   return [...encodeLongName("L", entry.name), ...encodePax(entry.records), header];
@@ -141,7 +157,7 @@ function encodeHeader(header: Omit<TarHeader, "linkName">, mode: number): Buffer
   block.write(header.type, fields.type[0], "latin1");
   block.write("ustar\0", fields.magic[0], "latin1");
   block.write("00", fields.version[0], "latin1");
-  return seal(block);
+  return sealHeader(block);
 }
 
 /** The record's length includes its own digits, so one more digit may make one more digit necessary. */
@@ -151,7 +167,8 @@ function encodeRecord(key: string, value: string): string {
   return `${rest.length + String(guess).length}${rest}`;
 }
 
-function seal(block: Buffer): Buffer {
+/** Writes the checksum, which is the last thing to do to a header. */
+export function sealHeader(block: Buffer): Buffer {
   const digits = checksumOf(block).toString(8).padStart(6, "0");
   block.write(`${digits}\0 `, fields.checksum[0], "latin1");
   return block;
@@ -165,6 +182,10 @@ function checksumOf(block: Buffer): number {
     if (index < start || index >= start + length) sum += byte;
   }
   return sum;
+}
+
+function isUstar(block: Buffer): boolean {
+  return field(block, "magic").toString("latin1") === "ustar\0";
 }
 
 function field(block: Buffer, name: Field): Buffer {

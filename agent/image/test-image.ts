@@ -1,7 +1,7 @@
 /** For tests: images made from nothing, as bytes. Layers are written here entry by entry, so that they can be wrong. */
 import { gzipSync } from "node:zlib";
 import { digestOf } from "./digest.ts";
-import { encodePax, paddingOf, withSize } from "./tar-header.ts";
+import { encodePax, paddingOf, sealHeader } from "./tar-header.ts";
 
 export interface TestEntry {
   readonly name: string;
@@ -55,15 +55,11 @@ function tarEntry(entry: TestEntry): Buffer[] {
   header.write(entry.type ?? "0", 156, "latin1");
   header.write(entry.linkName ?? "", 157, 100);
   header.write("ustar\x0000", 257, "latin1");
+  header.write(`${content.length.toString(8).padStart(11, "0")}\0`, 124, "latin1");
   octal(entry.device?.[0] ?? 0, 329);
   octal(entry.device?.[1] ?? 0, 337);
   const pax = encodePax(new Map(Object.entries(entry.pax ?? {})));
-  return [
-    ...pax,
-    withSize(header, content.length),
-    content,
-    Buffer.alloc(paddingOf(content.length)),
-  ];
+  return [...pax, sealHeader(header), content, Buffer.alloc(paddingOf(content.length))];
 }
 
 export interface TestImageOptions {

@@ -41,7 +41,8 @@ export async function planWhiteouts(
   }
   const folders: TarEntry[] = [];
   for (const path of touched) folders.push(...(await folderEntry(root, path, opaque.has(path))));
-  const blocks = [...folders, ...devices].flatMap(encodeEntry);
+  // Folders last: bsdtar sets the time of a folder that exists at once, and a new device in it would change it again.
+  const blocks = [...devices, ...folders].flatMap(encodeEntry);
   return blocks.length === 0 ? undefined : Buffer.concat([...blocks, Buffer.alloc(2 * blockBytes)]);
 }
 

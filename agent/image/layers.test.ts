@@ -1,0 +1,286 @@
+import assert from "node:assert/strict";
+import { lstat, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { Fault } from "#proto/fault.ts";
+import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { systemExec } from "../exec.ts";
+import { digestOf } from "./digest.ts";
+import { Layers } from "./layers.ts";
+import { parseHeader, parsePax } from "./tar-header.ts";
+import { TemporaryFolder } from "./temporary-folder.ts";
+import { type TestEntry, tarOf } from "./test-image.ts";
+
+const signal = AbortSignal.timeout(30_000);
+const modules = { clock: systemClock, exec: systemExec, random: systemRandom };
+
+describe("a layer", () => {
+  let root: string;
+  let layers: Layers;
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), "test-layers-"));
+    const temporary = await TemporaryFolder.open(join(root, "temporary"), modules);
+    layers = await Layers.open(join(root, "layers"), { ...modules, temporary });
+  });
+  after(() => rm(root, { recursive: true, force: true }));
+
+  async function unpackBytes(tar: Buffer, packed: Buffer): Promise<string> {
+    const packedPath = join(root, "packed");
+    await writeFile(packedPath, packed);
+    await layers.unpack(digestOf(tar), packedPath, signal);
+    return layers.path(digestOf(tar));
+  }
+
+  function unpack(entries: readonly TestEntry[]): Promise<string> {
+    const tar = tarOf(entries);
+    return unpackBytes(tar, tar);
+  }
+
+  async function refuses(entries: readonly TestEntry[], words: RegExp): Promise<void> {
+    await assert.rejects(unpack(entries), (error) => {
+      assert.ok(error instanceof Fault);
+      assert.match(error.message, words);
+      assert.equal(error.code, "failed-precondition");
+      return true;
+    });
+    assert.deepEqual(await readdir(join(root, "temporary")), []);
+    assert.equal(await layers.has(digestOf(tarOf(entries))), false);
+  }
+
+  /** Extended attributes, read by letting bsdtar pack them: no other program for it has to be here. */
+  async function attributes(path: string): Promise<Record<string, string>> {
+    const archive = join(root, "attributes.tar");
+    const args = [
+      "-cnf",
+      archive,
+      "--format=pax",
+      "--numeric-owner",
+      "-C",
+      dirname(path),
+      basename(path),
+    ];
+    await systemExec.run("bsdtar", args);
+    const bytes = await readFile(archive);
+    const header = parseHeader(bytes.subarray(0, 512));
+    if (header.type !== "x") return {};
+    const prefix = "SCHILY.xattr.";
+    const records = [...parsePax(bytes.subarray(512, 512 + header.sizeBytes))];
+    return Object.fromEntries(
+      records.flatMap(([key, value]) =>
+        key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [],
+      ),
+    );
+  }
+
+  for (const [kind, pack] of [
+    ["gzip", gzipSync],
+    ["zstd", zstdCompressSync],
+    ["plain", (tar: Buffer) => tar],
+  ] as const) {
+    test(`packed as ${kind}, is unpacked`, async () => {
+      const tar = tarOf([{ name: `in-${kind}`, content: "content" }]);
+      const folder = await unpackBytes(tar, pack(tar));
+      assert.equal(await readFile(join(folder, `in-${kind}`), "utf8"), "content");
+    });
+  }
+
+  test("in several gzip members or zstd frames, is unpacked whole", async () => {
+    for (const pack of [gzipSync, zstdCompressSync]) {
+      const tar = tarOf([{ name: `${pack.name}-members`, content: Buffer.alloc(5000, pack.name) }]);
+      const folder = await unpackBytes(
+        tar,
+        Buffer.concat([pack(tar.subarray(0, 3000)), pack(tar.subarray(3000))]),
+      );
+      assert.equal((await readFile(join(folder, `${pack.name}-members`))).length, 5000);
+    }
+  });
+
+  test("keeps owners, modes, links, devices and attributes", async () => {
+    const folder = await unpack([
+      { name: "setuid", mode: 0o4711, uid: 1234, gid: 99 },
+      { name: "hard", type: "1", linkName: "setuid" },
+      { name: "soft", type: "2", linkName: "/etc/passwd" },
+      { name: "null", type: "3", device: [1, 3], mode: 0o666 },
+      { name: "pipe", type: "6", mode: 0o600 },
+      { name: "sticky/", type: "5", mode: 0o1777 },
+      { name: "big-owner", pax: { uid: "4000000000", gid: "4000000001" } },
+      {
+        name: "capable",
+        pax: {
+          "SCHILY.xattr.security.capability": "\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        },
+      },
+    ]);
+    const stats = async (name: string) => await lstat(join(folder, name));
+    const setuid = await stats("setuid");
+    assert.deepEqual([setuid.mode & 0o7777, setuid.uid, setuid.gid], [0o4711, 1234, 99]);
+    assert.equal((await stats("hard")).ino, setuid.ino);
+    assert.equal(await readlink(join(folder, "soft")), "/etc/passwd");
+    assert.ok((await stats("null")).isCharacterDevice());
+    assert.equal((await stats("null")).rdev, 0x103);
+    assert.ok((await stats("pipe")).isFIFO());
+    assert.equal((await stats("sticky")).mode & 0o7777, 0o1777);
+    const owner = await stats("big-owner");
+    assert.deepEqual([owner.uid, owner.gid], [4_000_000_000, 4_000_000_001]);
+    assert.match(
+      (await attributes(join(folder, "capable")))["security.capability"] ?? "",
+      /^\x01\0\0\x02/,
+    );
+  });
+
+  test("keeps names of any length and any bytes, not normalised", async () => {
+    const long = "long/".repeat(60);
+    const decomposed = "e\u0301";
+    const folder = await unpack([
+      { name: "short", pax: { path: `${long}name` }, content: "long" },
+      { name: "short2", pax: { path: Buffer.from(decomposed).toString("latin1") } },
+      { name: "short3", pax: { path: "raw-\xff" } },
+      { name: "link", type: "2", pax: { linkpath: `${long}target` } },
+    ]);
+    assert.equal(await readFile(join(folder, long, "name"), "utf8"), "long");
+    assert.equal(await readlink(join(folder, "link")), `${long}target`);
+    const names = await readdir(folder, "latin1");
+    assert.ok(names.includes(Buffer.from(decomposed).toString("latin1")));
+    assert.ok(names.includes("raw-\xff"));
+  });
+
+  test("with whiteouts, gets devices 0/0 and opaque folders, and keeps the folders' times", async () => {
+    const folder = await unpack([
+      { name: "dir/", type: "5", mode: 0o750, uid: 5, gid: 6, pax: { mtime: "1000000.5" } },
+      { name: "dir/.wh.gone" },
+      { name: ".wh.top" },
+      { name: "implicit/.wh.gone" },
+      { name: "opaque/.wh..wh..opq" },
+      { name: "opaque/", type: "5", mode: 0o700, pax: { mtime: "2000000" } },
+      { name: ".wh.remade" },
+      { name: "remade/", type: "5", mode: 0o755 },
+      { name: ".wh.replaced" },
+      { name: "replaced", content: "new" },
+      { name: ".wh..wh.plnk/", type: "5" },
+      { name: "long", pax: { path: `dir/.wh.${"x".repeat(100)}` } },
+    ]);
+    for (const name of ["dir/gone", "top", "implicit/gone", `dir/${"x".repeat(100)}`]) {
+      const stats = await lstat(join(folder, name));
+      assert.ok(stats.isCharacterDevice() && stats.rdev === 0, name);
+    }
+    const dir = await lstat(join(folder, "dir"));
+    assert.deepEqual(
+      [dir.mtimeMs, dir.mode & 0o7777, dir.uid, dir.gid],
+      [1_000_000_500, 0o750, 5, 6],
+    );
+    assert.deepEqual(await attributes(join(folder, "dir")), {});
+    assert.deepEqual(await attributes(join(folder, "opaque")), { "trusted.overlay.opaque": "y" });
+    assert.equal((await lstat(join(folder, "opaque"))).mtimeMs, 2_000_000_000);
+    assert.equal((await lstat(join(folder, "opaque"))).mode & 0o7777, 0o700);
+    assert.deepEqual(await attributes(join(folder, "remade")), { "trusted.overlay.opaque": "y" });
+    assert.equal(await readFile(join(folder, "replaced"), "utf8"), "new");
+    assert.ok(!(await readdir(folder)).some((name) => name.startsWith(".wh.")));
+  });
+
+  test("with an opaque root, is opaque itself", async () => {
+    const folder = await unpack([{ name: "./.wh..wh..opq" }, { name: "only", content: "x" }]);
+    assert.deepEqual(await attributes(folder), { "trusted.overlay.opaque": "y" });
+  });
+
+  test("that speaks to overlayfs by attributes, is not heard", async () => {
+    const folder = await unpack([
+      {
+        name: "sly/",
+        type: "5",
+        mode: 0o755,
+        pax: {
+          "SCHILY.xattr.trusted.overlay.redirect": "/etc",
+          "LIBARCHIVE.xattr.trusted.overlay.metacopy": "eQ==",
+          "SCHILY.xattr.user.ours": "kept",
+        },
+      },
+    ]);
+    assert.deepEqual(await attributes(join(folder, "sly")), { "user.ours": "kept" });
+  });
+
+  test("with entries outside its root, is refused", async () => {
+    for (const name of ["../out", "a/../../out", "/../out", ".."]) {
+      await refuses([{ name }], /outside its root/);
+    }
+    await refuses([{ name: "in", pax: { path: "../out" } }], /outside its root/);
+    await refuses([{ name: "h", type: "1", linkName: "../../../etc/passwd" }], /outside its root/);
+  });
+
+  test("with absolute names, stays inside", async () => {
+    const folder = await unpack([
+      { name: "/absolute", content: "in" },
+      { name: "hard", type: "1", linkName: "/absolute" },
+    ]);
+    assert.equal(await readFile(join(folder, "absolute"), "utf8"), "in");
+    assert.equal((await lstat(join(folder, "hard"))).nlink, 2);
+  });
+
+  test("that writes, links or removes through a link of its own, is refused", async () => {
+    const outside = await mkdtemp(join(root, "outside-"));
+    await writeFile(join(outside, "file"), "untouched");
+    const link = { name: "link", type: "2", linkName: outside };
+    await refuses([link, { name: "link/file", content: "evil" }], /cannot unpack/);
+    await refuses([link, { name: "hard", type: "1", linkName: "link/file" }], /cannot unpack/);
+    await refuses([link, { name: "link/.wh.new" }], /leads through a link/);
+    await refuses([link, { name: "link/.wh..wh..opq" }], /no folder|leads through a link/);
+    assert.deepEqual(await readdir(outside), ["file"]);
+    assert.equal(await readFile(join(outside, "file"), "utf8"), "untouched");
+    assert.equal((await lstat(join(outside, "file"))).nlink, 1);
+    assert.deepEqual(await attributes(outside), {});
+  });
+
+  test("whose first name looks like another format, is read as tar", async () => {
+    const folder = await unpack([{ name: "#mtree", content: "x" }, { name: "\x1f\x8b" }]);
+    assert.deepEqual((await readdir(folder)).length, 2);
+  });
+
+  test("that is damaged, is refused with the reason", async () => {
+    const tar = tarOf([{ name: "file", content: Buffer.alloc(2000) }]);
+    const packed = gzipSync(tar);
+    const attempt = (bytes: Buffer, words: RegExp) =>
+      assert.rejects(unpackBytes(tar, bytes), (error) => words.test(Fault.from(error).message));
+    await attempt(tar.subarray(0, 1000), /ends within an entry/);
+    await attempt(Buffer.from("hello ".repeat(200)), /checksum is/);
+    await attempt(packed.subarray(0, packed.length - 12), /does not decompress/);
+    await attempt(gzipSync(tarOf([{ name: "other" }])), /unpacked to the digest sha256:/);
+    await refuses([{ name: "odd", type: "Q" }], /unknown type "Q"/);
+    assert.deepEqual(await readdir(join(root, "temporary")), []);
+  });
+
+  test("whose unpacking is aborted, leaves nothing", async () => {
+    const tar = tarOf([{ name: "big", content: Buffer.alloc(20_000_000, "x") }]);
+    await writeFile(join(root, "packed"), tar);
+    const controller = new AbortController();
+    const unpacking = layers.unpack(digestOf(tar), join(root, "packed"), controller.signal);
+    setImmediate(() => controller.abort());
+    await assert.rejects(unpacking, { name: "AbortError" });
+    assert.deepEqual(await readdir(join(root, "temporary")), []);
+  });
+
+  test("unpacked twice at the same time, is there once", async () => {
+    const tar = tarOf([{ name: "twice", content: "x" }]);
+    const folders = await Promise.all([unpackBytes(tar, tar), unpackBytes(tar, tar)]);
+    assert.deepEqual(await readdir(folders[0]), ["twice"]);
+    assert.deepEqual(await readdir(join(root, "temporary")), []);
+  });
+});
+
+test("layers without bsdtar, say what to install", async () => {
+  await using cleanup = new AsyncDisposableStack();
+  const root = await mkdtemp(join(tmpdir(), "test-layers-"));
+  cleanup.defer(() => rm(root, { recursive: true, force: true }));
+  const exec = {
+    ...systemExec,
+    start: (_command: string, args: readonly string[], options: object) =>
+      systemExec.start("no-such-program", args, options),
+  };
+  const temporary = await TemporaryFolder.open(join(root, "temporary"), modules);
+  const layers = await Layers.open(join(root, "layers"), { ...modules, exec, temporary });
+  const tar = tarOf([{ name: "file" }]);
+  await writeFile(join(root, "packed"), tar);
+  await assert.rejects(layers.unpack(digestOf(tar), join(root, "packed"), signal), {
+    message: 'cannot run "bsdtar": install libarchive-tools',
+  });
+});
