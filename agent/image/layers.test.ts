@@ -124,10 +124,8 @@ describe("a layer", () => {
     assert.equal((await stats("sticky")).mode & 0o7777, 0o1777);
     const owner = await stats("big-owner");
     assert.deepEqual([owner.uid, owner.gid], [4_000_000_000, 4_000_000_001]);
-    assert.match(
-      (await attributes(join(folder, "capable")))["security.capability"] ?? "",
-      /^\x01\0\0\x02/,
-    );
+    const capable = await attributes(join(folder, "capable"));
+    assert.ok(capable["security.capability"]?.startsWith("\x01\0\0\x02"));
   });
 
   test("keeps names of any length and any bytes, not normalised", async () => {

@@ -6,7 +6,6 @@
  * flushed with syncfs and renamed; a kill or a power cut leaves the folder or nothing. One syncfs per layer, when an
  * image is pulled, is a fair price: after a power cut a container would otherwise start with empty programs.
  */
-import type { ChildProcess } from "node:child_process";
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream, type ReadStream } from "node:fs";
 import { access, mkdir, open, rename, stat } from "node:fs/promises";
@@ -31,8 +30,11 @@ export interface LayerModules {
   readonly temporary: TemporaryFolder;
 }
 
-/** A piece of a layer on its way: big enough to be few, small enough that hashing it takes well below a millisecond. */
-const pieceBytes = 256 * 1024;
+/**
+ * A piece of a layer on its way: hashing it and going over the small files in it is one stretch of work on the event
+ * loop, so it has to be small; about a millisecond.
+ */
+const pieceBytes = 64 * 1024;
 
 /** A layer of many gigabytes on a slow disk. */
 const unpackTimeoutMs = 30 * 60_000;
@@ -54,6 +56,8 @@ const brokenPipeCodes: ReadonlySet<string> = new Set([
   "ERR_STREAM_PREMATURE_CLOSE",
   "ERR_STREAM_DESTROYED",
 ]);
+
+type ChildProcess = ReturnType<Exec["start"]>;
 
 /** In the C locale bsdtar refuses names that are not ASCII. */
 const environment = { PATH: process.env["PATH"] ?? "/usr/bin:/bin", LC_ALL: "C.UTF-8" };

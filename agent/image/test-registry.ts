@@ -8,6 +8,8 @@ import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { systemClock } from "#proto/system-ports.ts";
 import { systemExec } from "../exec.ts";
 import { indexType, type TestBlob, type TestImage } from "./test-image.ts";
 
@@ -43,20 +45,7 @@ export async function startRegistry(): Promise<TestRegistry> {
     child.kill("SIGKILL");
     await exited;
   });
-  if (child.stderr === null) throw new Error("docker-registry has no stderr");
-  const lines: string[] = [];
-  const host = await new Promise<string>((resolve, reject) => {
-    const deadline = setTimeout(() => reject(new Error(lines.join("\n"))), startDeadlineMs);
-    const reader = createInterface({ input: child.stderr ?? process.stdin });
-    reader.on("line", (line) => {
-      lines.push(line);
-      const found = /listening on (127\.0\.0\.1:\d+)/.exec(line);
-      if (found?.[1] === undefined) return;
-      clearTimeout(deadline);
-      resolve(found[1]);
-    });
-    child.on("error", reject);
-  });
+  const host = await listeningAddress(child.stderr);
   const counter = await startProxy(host);
   cleanup.use(counter);
   const owned = cleanup.move();
@@ -76,6 +65,29 @@ export async function startRegistry(): Promise<TestRegistry> {
       pushManifest(host, `${repository}/manifests/${tag}`, index, indexType),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** The address that docker-registry chose, from its log. */
+async function listeningAddress(log: Readable | null): Promise<string> {
+  if (log === null) throw new Error("docker-registry has no log");
+  const lines: string[] = [];
+  const found = Promise.withResolvers<string>();
+  const deadline = systemClock.timer(startDeadlineMs, () =>
+    found.reject(new Error(`docker-registry does not listen: ${lines.join("; ")}`)),
+  );
+  // Goes on reading afterwards, so that the registry never waits for its log to be read.
+  const reader = createInterface({ input: log });
+  reader.on("line", (line) => {
+    lines.push(line);
+    const address = /listening on (127\.0\.0\.1:\d+)/.exec(line)?.[1];
+    if (address !== undefined) found.resolve(address);
+  });
+  reader.on("close", () => found.reject(new Error(`docker-registry ended: ${lines.join("; ")}`)));
+  try {
+    return await found.promise;
+  } finally {
+    deadline[Symbol.dispose]();
+  }
 }
 
 /** Passes everything on and notes the paths. */
