@@ -125,30 +125,33 @@ async function readTables(exec: Exec): Promise<Tables> {
   const sets = Object.fromEntries(
     setNames.map((name) => [name, elementsOf(inet.entries, name)]),
   ) as Record<SetName, ReadonlySet<string>>;
-  const hooked = netdev.entries.some((entry) => isRecord(entry["chain"]) && entry["chain"]["dev"]);
-  const guard = netdev.version === undefined || hooked ? netdev.version : "loose";
+  // An old kernel takes the chain away with its device, a new one hangs it on the next device of the name.
+  const guard = netdev.version === undefined || netdev.hooked ? netdev.version : "loose";
   return { table: inet.version, guard, sets };
 }
 
 interface Table {
   readonly version: string | undefined;
+  /** Has a chain that hangs on a device. */
+  readonly hooked: boolean;
   readonly entries: readonly JsonObject[];
 }
 
-// nft's JSON leaves a table's comment out, so the text says which version it is. A table that is not there is an error
+// nft's JSON leaves comments of tables and devices of chains out, so the text is read as well. A table that is not there is an error
 // to nft, with a message in words: look at the list of tables first.
 async function readTable(exec: Exec, family: "inet" | "netdev"): Promise<Table> {
   const { stdout: tables } = await exec.run("nft", ["-j", "list", "tables", family]);
   const named = parseNft(tables).some(
     (entry) => isRecord(entry["table"]) && entry["table"]["name"] === "swarm",
   );
-  if (!named) return { version: undefined, entries: [] };
+  if (!named) return { version: undefined, hooked: false, entries: [] };
   const [json, terse] = await Promise.all([
     exec.run("nft", ["-j", "list", "table", family, "swarm"]),
     exec.run("nft", ["-t", "list", "table", family, "swarm"]),
   ]);
   const version = /^\tcomment "([0-9a-f]+)"$/m.exec(terse.stdout)?.[1] ?? "unknown";
-  return { version, entries: parseNft(json.stdout) };
+  const hooked = terse.stdout.includes("hook egress device");
+  return { version, hooked, entries: parseNft(json.stdout) };
 }
 
 function elementsOf(entries: readonly JsonObject[], name: SetName): ReadonlySet<string> {

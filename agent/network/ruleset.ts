@@ -73,6 +73,7 @@ function guardBody({ device }: RulesetOptions): string {
 function tableBody(options: RulesetOptions): string {
   return [
     sets,
+    refusal,
     rawChains(options),
     natChains(options),
     forwardChains(options),
@@ -86,6 +87,14 @@ const sets = `\
   set samenet  { type ipv4_addr . ipv4_addr; flags interval; }
   set internal { type ipv4_addr; flags interval; }
   set closed   { type ipv4_addr; flags interval; }`;
+
+// An ICMP error that comes while connect() is still on its way into the kernel counts only after the first repetition, one
+// second later. A reset counts at once.
+const refusal = `\
+  chain refuse {
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx admin-prohibited
+  }`;
 
 // Before conntrack. "fib" looks whether the source routes back to where the packet came from: it holds for IPv6, too,
 // which has no rp_filter.
@@ -101,6 +110,7 @@ function rawChains({ device, vni, port }: RulesetOptions): string {
     fib saddr . iif oif missing drop
     ip6 saddr fe80::/10 drop comment "no router advertisements, no link-local talk with the host"
     ip daddr 127.0.0.0/8 drop
+    tcp flags & (syn | ack) == syn ip daddr @pool fib daddr type != local fib daddr oif missing reject with tcp reset
   }
   chain out_raw {
     type filter hook output priority raw
@@ -130,12 +140,12 @@ function forwardChains({ vni, port }: RulesetOptions): string {
     ct state invalid drop
     udp dport ${port} @th,96,24 ${vni} drop
     ip saddr . ip daddr @samenet accept
-    ip saddr @internal reject with icmpx admin-prohibited
-    ip daddr @pool reject with icmpx admin-prohibited
+    ip saddr @internal goto refuse
+    ip daddr @pool goto refuse
   }
   chain to_task {
     ct state invalid drop
-    reject with icmpx admin-prohibited
+    goto refuse
   }`;
 }
 
@@ -152,7 +162,7 @@ function inputChains({ device, vni, port }: RulesetOptions): string {
   chain task_to_host {
     ip saddr . ip daddr @samenet meta l4proto { tcp, udp } th dport 53 accept
     icmp type echo-request accept
-    ip daddr @pool reject with icmpx admin-prohibited
-    ip saddr @closed reject with icmpx admin-prohibited
+    ip daddr @pool goto refuse
+    ip saddr @closed goto refuse
   }`;
 }

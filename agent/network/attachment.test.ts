@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import {
+  mainAttachment,
+  nothingStands,
+  planAttach,
+  planDetach,
+  taskMac,
+  vethName,
+} from "./attachment.ts";
+import { parseSubnet } from "./ipv4.ts";
+import type { OverlayAttachment } from "./network-state.ts";
+
+const taskId = "abcdefghijklmnopqrstuvwxy";
+
+function attachment(index: number, internal = false): OverlayAttachment {
+  return {
+    overlay: {
+      id: `net${index}`,
+      subnet: parseSubnet(`10.0.${index}.0/24`),
+      gateway: `10.0.${index}.1`,
+      internal,
+    },
+    address: `10.0.${index}.9`,
+  };
+}
+
+const options = { taskId, mtu: 1450, source: "192.0.2.1", standing: nothingStands };
+
+describe("planAttach()", () => {
+  test("makes the namespace, the link and the way to it, then the inside", () => {
+    assert.deepEqual(planAttach({ ...options, attachments: [attachment(1)] }), {
+      host: [
+        `netns add ${taskId}`,
+        `link add v-abcdefghijkl0 address 02:6e:ff:ff:ff:ff mtu 1450 type veth peer name eth0 netns ${taskId} address 02:42:0a:00:01:09 mtu 1450`,
+        "link set v-abcdefghijkl0 addrgenmode none up",
+        "neigh replace 10.0.1.9 lladdr 02:42:0a:00:01:09 dev v-abcdefghijkl0 nud permanent",
+        "route replace 10.0.1.9/32 dev v-abcdefghijkl0 src 192.0.2.1",
+      ],
+      inside: [
+        "link set lo up",
+        "addr replace 10.0.1.9/24 dev eth0 noprefixroute",
+        "link set eth0 addrgenmode none up",
+        "neigh replace 10.0.1.1 lladdr 02:6e:ff:ff:ff:ff dev eth0 nud permanent",
+        "route replace 10.0.1.1 dev eth0 scope link",
+        "route replace 10.0.1.0/24 via 10.0.1.1 dev eth0",
+        "route replace default via 10.0.1.1 dev eth0",
+      ],
+    });
+  });
+
+  test("leaves by the first network that leads out, and answers on the others where it was asked", () => {
+    const { inside } = planAttach({
+      ...options,
+      attachments: [attachment(1, true), attachment(2)],
+    });
+    assert.deepEqual(
+      inside.filter((line) => /default|rule/.test(line)),
+      [
+        "route replace default via 10.0.1.1 dev eth0 table 100",
+        "rule add pref 100 from 10.0.1.9 lookup 100",
+        "route replace default via 10.0.2.1 dev eth1",
+      ],
+    );
+  });
+
+  test("adds nothing that stands", () => {
+    const standing = {
+      namespace: true,
+      veths: new Set([vethName(taskId, 0)]),
+      rulePriorities: new Set([101]),
+    };
+    const { host, inside } = planAttach({
+      ...options,
+      attachments: [attachment(1), attachment(2)],
+      standing,
+    });
+    assert.deepEqual(
+      [...host, ...inside]
+        .filter((line) => / add /.test(line))
+        .map((line) => line.split(" ").slice(0, 3)),
+      [["link", "add", "v-abcdefghijkl1"]],
+    );
+  });
+
+  test("raises the loopback of a task without networks", () => {
+    const plan = planAttach({ ...options, attachments: [] });
+    assert.deepEqual(plan, { host: [`netns add ${taskId}`], inside: ["link set lo up"] });
+  });
+});
+
+describe("planDetach()", () => {
+  test("deletes all links at once and names no group without a link", () => {
+    assert.deepEqual(planDetach(["a"], ["v-a0", "v-a1"]), [
+      "link set dev v-a0 group 7567213",
+      "link set dev v-a1 group 7567213",
+      "link del group 7567213",
+      "netns del a",
+    ]);
+    assert.deepEqual(planDetach(["a"], []), ["netns del a"]);
+  });
+});
+
+test("vethName() stays within the kernel's 15 characters", () => {
+  assert.equal(vethName(taskId, 35), "v-abcdefghijklz");
+  assert.equal(vethName(taskId, 35).length, 15);
+});
+
+test("taskMac() follows from the address", () => {
+  assert.equal(taskMac("10.0.1.255"), "02:42:0a:00:01:ff");
+});
+
+test("mainAttachment() is the first where no network leads out", () => {
+  assert.equal(mainAttachment([attachment(1, true), attachment(2, true)])?.address, "10.0.1.9");
+  assert.equal(mainAttachment([]), undefined);
+});

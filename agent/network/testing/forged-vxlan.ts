@@ -1,0 +1,48 @@
+/** A VXLAN datagram's payload as an attacker would write it: an inner UDP packet to a task. */
+import { parseIpv4 } from "../ipv4.ts";
+
+export interface ForgedPacket {
+  readonly vni: number;
+  /** Of the VXLAN device that is to take it. */
+  readonly mac: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly port: number;
+}
+
+export function forgedVxlan(packet: ForgedPacket): Buffer {
+  const vxlan = Buffer.alloc(8);
+  vxlan.writeUInt8(0x08, 0);
+  vxlan.writeUInt32BE(packet.vni * 256, 4);
+  const ethernet = Buffer.concat([
+    Buffer.from(packet.mac.replaceAll(":", ""), "hex"),
+    Buffer.from("026e00000001", "hex"),
+    Buffer.from("0800", "hex"),
+  ]);
+  return Buffer.concat([vxlan, ethernet, ipv4Header(packet), udpHeader(packet)]);
+}
+
+const payloadBytes = 4;
+
+function udpHeader({ port }: ForgedPacket): Buffer {
+  const udp = Buffer.alloc(8 + payloadBytes);
+  udp.writeUInt16BE(5555, 0);
+  udp.writeUInt16BE(port, 2);
+  udp.writeUInt16BE(udp.length, 4);
+  return udp;
+}
+
+function ipv4Header({ source, destination }: ForgedPacket): Buffer {
+  const header = Buffer.alloc(20);
+  header.writeUInt8(0x45, 0);
+  header.writeUInt16BE(20 + 8 + payloadBytes, 2);
+  header.writeUInt8(64, 8);
+  header.writeUInt8(17, 9);
+  header.writeUInt32BE(parseIpv4(source), 12);
+  header.writeUInt32BE(parseIpv4(destination), 16);
+  let sum = 0;
+  for (let offset = 0; offset < header.length; offset += 2) sum += header.readUInt16BE(offset);
+  sum = (sum & 0xffff) + (sum >>> 16);
+  header.writeUInt16BE(~(sum + (sum >>> 16)) & 0xffff, 10);
+  return header;
+}

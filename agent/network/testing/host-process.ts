@@ -1,0 +1,75 @@
+/** A host's agent as far as its network goes: driver and nameserver, told what to do over Node's channel. */
+import { systemExec } from "#agent/exec.ts";
+import { DnsServer } from "#agent/dns/dns-server.ts";
+import { Fault } from "#proto/fault.ts";
+import type { NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
+import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
+import { NetworkDriver, type NetworkState } from "../network-driver.ts";
+
+export type Call =
+  | { readonly kind: "apply"; readonly state: NetworkState }
+  | {
+      readonly kind: "attach";
+      readonly tasks: readonly {
+        readonly id: string;
+        readonly attachments: readonly NetworkAttachment[];
+      }[];
+    }
+  | { readonly kind: "detach"; readonly taskIds: readonly string[] }
+  | { readonly kind: "list" | "repair" | "cleanup" };
+
+export type Answer =
+  | { readonly kind: "done"; readonly value: unknown; readonly programs: readonly string[] }
+  | { readonly kind: "failed"; readonly code: string; readonly message: string };
+
+/** Programs that were run for the call. */
+const programs: string[] = [];
+const exec: typeof systemExec = {
+  run(command, args, options) {
+    programs.push(command);
+    return systemExec.run(command, args, options);
+  },
+  start: systemExec.start,
+};
+
+const driver = await NetworkDriver.open({ runRoot: "/run/swarm" }, { exec, log: silentLog });
+const dns = new DnsServer(
+  { resolvConf: "/run/upstream.conf" },
+  { clock: systemClock, random: systemRandom, log: silentLog },
+);
+
+async function perform(call: Call): Promise<unknown> {
+  switch (call.kind) {
+    case "apply":
+      await driver.apply(call.state);
+      return await dns.apply(call.state);
+    case "attach":
+      return await Promise.all(
+        call.tasks.map(({ id, attachments }) => driver.attach(id, attachments)),
+      );
+    case "detach":
+      return await Promise.all(call.taskIds.map((id) => driver.detach(id)));
+    case "list":
+      return await driver.list();
+    case "repair":
+      return await driver.repair();
+    case "cleanup":
+      await dns[Symbol.asyncDispose]();
+      return await driver.cleanup();
+  }
+}
+
+async function answer(call: Call): Promise<Answer> {
+  programs.length = 0;
+  try {
+    return { kind: "done", value: await perform(call), programs: [...programs] };
+  } catch (error) {
+    const { code, message } = Fault.from(error);
+    return { kind: "failed", code, message };
+  }
+}
+
+process.on("message", (call: Call) => {
+  void answer(call).then((result) => process.send?.(result));
+});
+process.send?.("ready");
