@@ -1,0 +1,44 @@
+/** The rules that fields of several specs share. Each throws a Fault that names the field, its value and the rule. */
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { Fault } from "#proto/fault.ts";
+import type { Annotations } from "#proto/gen/swarm/v1/types_pb.ts";
+import { msFromDuration } from "#proto/time.ts";
+
+/** A DNS label's; service and network names stand in DNS. */
+const nameLengthMax = 63;
+
+/** As Swarm's: letters and digits, with hyphens and underscores between them. */
+const namePattern = /^[a-zA-Z0-9](?:[a-zA-Z0-9_-]*[a-zA-Z0-9])?$/;
+
+export function invalid(path: string, problem: string): Fault {
+  return new Fault("invalid-argument", `${path} ${problem}`);
+}
+
+export function checkAnnotations(annotations: Annotations | undefined): void {
+  checkName("annotations.name", annotations?.name ?? "");
+  if (Object.hasOwn(annotations?.labels ?? {}, "")) {
+    throw invalid("annotations.labels", "has an empty key");
+  }
+}
+
+export function checkName(path: string, name: string): void {
+  if (name === "") throw invalid(path, "is empty: give a name");
+  if (name.length > nameLengthMax) {
+    const problem = `"${name}" has ${name.length} characters: use at most ${nameLengthMax}`;
+    throw invalid(path, problem);
+  }
+  if (!namePattern.test(name)) {
+    const problem = `"${name}" is not a DNS label: use letters, digits, "-" and "_", and begin and end with a letter or digit`;
+    throw invalid(path, problem);
+  }
+}
+
+export function checkDuration(path: string, duration: Duration | undefined): void {
+  const ms = msFromDuration(duration, 0);
+  if (ms < 0) throw invalid(path, `is ${ms} ms: use 0 or more`);
+}
+
+export function checkAbsolutePath(path: string, value: string): void {
+  if (!value.startsWith("/")) throw invalid(path, `"${value}" is not an absolute path`);
+  if (value.includes("\0")) throw invalid(path, "contains a NUL character");
+}

@@ -1,0 +1,13 @@
+/** What the control API's handlers stand on. */
+import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
+import type { Handlers } from "#proto/grpc.ts";
+import type { Ports } from "#proto/ports.ts";
+import type { LogBroker } from "../logbroker/log-broker.ts";
+import type { Store } from "../store/store.ts";
+
+export interface ControlModules extends Ports {
+  readonly store: Store;
+  readonly logBroker: LogBroker;
+}
+
+export type ControlHandlers = Handlers<typeof ControlService>;

@@ -1,0 +1,80 @@
+import { create } from "@bufbuild/protobuf";
+import { Fault } from "#proto/fault.ts";
+import type { CreateNetworkRequest } from "#proto/gen/swarm/v1/control_pb.ts";
+import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { newId } from "#proto/ids.ts";
+import type { Store, View } from "../store/store.ts";
+import { hasLabels } from "./labels.ts";
+import type { ControlHandlers, ControlModules } from "./modules.ts";
+import { resolve, slotName } from "./resolve.ts";
+import { validateNetworkSpec } from "./validate-network.ts";
+
+/** How many users of a network a refusal names. */
+const usersMax = 5;
+
+type Methods = "createNetwork" | "getNetwork" | "listNetworks" | "removeNetwork";
+
+export function networkHandlers(
+  modules: Pick<ControlModules, "store" | "random">,
+): Pick<ControlHandlers, Methods> {
+  const { store } = modules;
+  return {
+    createNetwork: async (request) => ({ network: await createNetwork(modules, request) }),
+    getNetwork: async ({ ref }) => ({ network: resolve(store, "network", ref) }),
+    listNetworks: async ({ labels }) => ({
+      networks: store
+        .list("network")
+        .filter((network) => hasLabels(network.spec?.annotations, labels)),
+    }),
+    removeNetwork: async ({ ref }) => ({ networkId: await removeNetwork(store, ref) }),
+  };
+}
+
+async function createNetwork(
+  { store, random }: Pick<ControlModules, "store" | "random">,
+  request: CreateNetworkRequest,
+): Promise<Network> {
+  const id = newId(random);
+  await store.write((view) => {
+    const spec = validateNetworkSpec(request.spec, view.list("network"));
+    const name = spec.annotations?.name ?? "";
+    if (view.byName("network", name) !== undefined) {
+      throw new Fault("already-exists", `a network named "${name}" exists already`);
+    }
+    return [{ action: "create", kind: "network", object: create(NetworkSchema, { id, spec }) }];
+  });
+  const network = store.get("network", id);
+  if (network === undefined) throw new Fault("not-found", `network ${id} was removed meanwhile`);
+  return network;
+}
+
+async function removeNetwork(store: Store, ref: string): Promise<string> {
+  let id = "";
+  await store.write((view) => {
+    const object = resolve(view, "network", ref);
+    id = object.id;
+    refuseUsed(object, view);
+    return [{ action: "remove", kind: "network", object }];
+  });
+  return id;
+}
+
+function refuseUsed(network: Network, view: View): void {
+  const name = network.spec?.annotations?.name ?? network.id;
+  const services = view
+    .list("service")
+    .filter(({ spec }) =>
+      spec?.task?.networks.some(({ target }) => target === network.id || target === name),
+    )
+    .map(({ spec }) => `service "${spec?.annotations?.name}"`);
+  // Tasks outlive their service for as long as they take to stop.
+  const tasks = view
+    .list("task")
+    .filter((task) => task.networks.some((attachment) => attachment.network?.id === network.id))
+    .map((task) => `task "${slotName(task)}"`);
+  const users = services.length > 0 ? services : tasks;
+  if (users.length === 0) return;
+  const rest = users.length > usersMax ? ` and ${users.length - usersMax} more` : "";
+  const message = `Cannot remove network "${name}": it is used by ${users.slice(0, usersMax).join(", ")}${rest}`;
+  throw new Fault("failed-precondition", message);
+}

@@ -1,0 +1,91 @@
+/**
+ * Refuses fields that the product does not act on yet, so that nothing which a user asks for is silently ignored. What is
+ * supported is listed; a field that is added to the contract is therefore refused until somebody lists it here too.
+ */
+import type { DescMessage, Message } from "@bufbuild/protobuf";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { Fault } from "#proto/fault.ts";
+
+/** Field names by message. Google's own messages are values. */
+const supported: Readonly<Record<string, readonly string[]>> = {
+  "swarm.v1.Annotations": ["name", "labels"],
+  "swarm.v1.ServiceSpec": ["annotations", "task", "replicated", "endpoint"],
+  "swarm.v1.ReplicatedService": ["replicas"],
+  // The mode alone: a service's name answers with its tasks' addresses in either.
+  "swarm.v1.EndpointSpec": ["mode"],
+  "swarm.v1.TaskSpec": ["container", "resources", "restart", "networks", "force_update"],
+  "swarm.v1.ResourceRequirements": ["limits", "reservations", "swap_bytes", "memory_swappiness"],
+  "swarm.v1.Resources": ["nano_cpus", "memory_bytes"],
+  "swarm.v1.RestartPolicy": ["condition", "delay", "max_attempts", "window"],
+  "swarm.v1.NetworkAttachmentConfig": ["target", "aliases"],
+  "swarm.v1.ContainerSpec": [
+    "image",
+    "labels",
+    "command",
+    "args",
+    "hostname",
+    "env",
+    "dir",
+    "user",
+    "groups",
+    "privileges",
+    "read_only",
+    "stop_signal",
+    "mounts",
+    "stop_grace_period",
+    "hosts",
+    "dns_config",
+    "pids_limit",
+    "sysctls",
+    "capability_add",
+    "capability_drop",
+    "ulimits",
+    "oom_score_adj",
+    "shm_size_bytes",
+  ],
+  "swarm.v1.Privileges": ["seccomp", "no_new_privileges"],
+  "swarm.v1.SeccompOptions": ["mode"],
+  "swarm.v1.DnsConfig": ["nameservers", "search", "options"],
+  "swarm.v1.Ulimit": ["name", "soft", "hard"],
+  "swarm.v1.Mount": ["type", "source", "target", "read_only", "bind_options", "tmpfs_options"],
+  "swarm.v1.BindOptions": ["non_recursive"],
+  "swarm.v1.TmpfsOptions": ["size_bytes", "mode"],
+  "swarm.v1.NetworkSpec": ["annotations", "driver_config", "ipam"],
+  "swarm.v1.Driver": ["name"],
+  "swarm.v1.IpamOptions": ["configs"],
+  "swarm.v1.IpamConfig": ["family", "subnet", "range", "gateway", "reserved"],
+  "swarm.v1.ClusterSpec": ["annotations", "orchestration", "dispatcher", "network"],
+  "swarm.v1.OrchestrationConfig": ["task_history_retention_limit"],
+  "swarm.v1.DispatcherConfig": ["heartbeat_period"],
+  "swarm.v1.NetworkConfig": ["default_address_pools", "subnet_size"],
+};
+
+export function refuseUnsupported(schema: DescMessage, message: Message): void {
+  refuseFields(reflect(schema, message), "");
+}
+
+function refuseFields(message: ReflectMessage, path: string): void {
+  const [unknown] = message.getUnknown() ?? [];
+  if (unknown !== undefined) {
+    const where = path === "" ? "the spec" : path;
+    const text = `${where} has the field number ${unknown.no}, which this manager does not know: upgrade the manager`;
+    throw new Fault("invalid-argument", text);
+  }
+  for (const field of message.desc.fields) {
+    if (!message.isSet(field)) continue;
+    const fieldPath = path === "" ? field.name : `${path}.${field.name}`;
+    if (!supported[message.desc.typeName]?.includes(field.name)) {
+      throw new Fault("unimplemented", `${fieldPath} is not supported yet: leave it out`);
+    }
+    if (field.fieldKind === "message") descend(message.get(field), fieldPath);
+    if (field.fieldKind === "list" && field.listKind === "message") {
+      for (const [index, item] of [...message.get(field)].entries()) {
+        descend(item as ReflectMessage, `${fieldPath}[${index}]`);
+      }
+    }
+  }
+}
+
+function descend(message: ReflectMessage, path: string): void {
+  if (!message.desc.typeName.startsWith("google.protobuf.")) refuseFields(message, path);
+}

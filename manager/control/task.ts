@@ -1,0 +1,38 @@
+import type { ListTasksRequest } from "#proto/gen/swarm/v1/control_pb.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { View } from "../store/store.ts";
+import type { ControlHandlers, ControlModules } from "./modules.ts";
+import { resolve } from "./resolve.ts";
+
+export function taskHandlers({
+  store,
+}: Pick<ControlModules, "store">): Pick<ControlHandlers, "getTask" | "listTasks"> {
+  return {
+    getTask: async ({ ref }) => ({ task: resolve(store, "task", ref) }),
+    listTasks: async (request) => ({ tasks: [...listTasks(store, request)] }),
+  };
+}
+
+function listTasks(view: View, request: ListTasksRequest): readonly Task[] {
+  const { serviceRef, nodeRef, runningOnly } = request;
+  const serviceId = serviceRef === "" ? undefined : resolve(view, "service", serviceRef).id;
+  const nodeId = nodeRef === "" ? undefined : resolve(view, "node", nodeRef).id;
+  return candidates(view, serviceId, nodeId).filter(
+    (task) =>
+      (serviceId === undefined || task.serviceId === serviceId) &&
+      (nodeId === undefined || task.nodeId === nodeId) &&
+      (!runningOnly || task.desiredState <= TaskState.RUNNING),
+  );
+}
+
+/** The shortest list that an index gives. */
+function candidates(
+  view: View,
+  serviceId: string | undefined,
+  nodeId: string | undefined,
+): readonly Task[] {
+  if (serviceId !== undefined) return view.tasksOfService(serviceId);
+  if (nodeId !== undefined) return view.tasksOfNode(nodeId);
+  return view.list("task");
+}
