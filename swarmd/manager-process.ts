@@ -27,25 +27,18 @@ export class ManagerProcess implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #stopping = new AbortController();
+  readonly #supervision: Promise<void>;
+  /** Resolves when the manager serves for the first time; a Fault with its own words when it ends before that. */
+  readonly ready: Promise<void>;
   #child: ChildProcess | undefined;
-  #supervision: Promise<void> = Promise.resolve();
 
   constructor(options: ManagerProcessOptions, modules: { clock: Clock; log: Log }) {
     this.#options = options;
     this.#clock = modules.clock;
     this.#log = modules.log;
-  }
-
-  /** Resolves when the manager serves; a Fault with its own words when it ends before that. */
-  static async start(
-    options: ManagerProcessOptions,
-    modules: { clock: Clock; log: Log },
-  ): Promise<ManagerProcess> {
-    const manager = new ManagerProcess(options, modules);
-    const run = manager.#spawn();
-    await run.ready;
-    manager.#supervision = manager.#supervise(run);
-    return manager;
+    const first = this.#spawn();
+    this.ready = first.ready;
+    this.#supervision = this.#supervise(first);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -62,18 +55,19 @@ export class ManagerProcess implements AsyncDisposable {
     let run = first;
     let backoffMs = backoffMsMin;
     for (;;) {
+      const served = await run.ready.then(
+        () => true,
+        () => false,
+      );
+      if (served) backoffMs = backoffMsMin;
       const why = await run.ended;
       const { signal } = this.#stopping;
       if (signal.aborted) return;
       this.#log.error("the manager ended; it is started again", { why, pauseMs: backoffMs });
       await this.#clock.sleep(backoffMs, signal).catch(() => undefined);
       if (signal.aborted) return;
+      backoffMs = Math.min(backoffMs * 2, backoffMsMax);
       run = this.#spawn();
-      const serves = await run.ready.then(
-        () => true,
-        () => false,
-      );
-      backoffMs = serves ? backoffMsMin : Math.min(backoffMs * 2, backoffMsMax);
     }
   }
 

@@ -49,7 +49,8 @@ async function issueNodeIdentity(
   const { hostname } = request.description;
   log.info("A node joined", { nodeId, hostname });
   const clusterId = cluster.id;
-  return create(IssueNodeIdentityResponseSchema, { nodeId, nodeSecret, clusterId, role });
+  const number = store.get("node", nodeId)?.number ?? 0;
+  return create(IssueNodeIdentityResponseSchema, { nodeId, nodeSecret, clusterId, role, number });
 }
 
 interface Admission {

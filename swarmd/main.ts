@@ -1,0 +1,64 @@
+/** swarmd: reads the command line, makes the ports, runs the daemon until it is told to stop. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault } from "#proto/fault.ts";
+import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { version } from "#proto/version.ts";
+import { createLog } from "#proto/winston-log.ts";
+import { type Command, type Config, help, parseCommand } from "./config.ts";
+import { Daemon } from "./daemon.ts";
+import { lockDataRoot } from "./lock.ts";
+import { serveNode } from "./node-service.ts";
+
+function readCommand(): Command {
+  try {
+    return parseCommand(process.argv.slice(2));
+  } catch (thrown) {
+    process.stderr.write(`swarmd: ${Fault.from(thrown).message}; see swarmd --help\n`);
+    process.exit(2);
+  }
+}
+
+async function run(config: Config): Promise<void> {
+  const log = createLog({ level: config.logLevel });
+  await using parts = new AsyncDisposableStack();
+  parts.use(lockDataRoot(config.dataRoot));
+  await mkdir(config.runRoot, { recursive: true, mode: 0o711 });
+  const ports = { clock: systemClock, random: systemRandom, log };
+  const daemon = parts.use(await Daemon.start(config, ports));
+  parts.use(
+    await serveNode(join(config.runRoot, "swarmd.sock"), {
+      initCluster: (request) => daemon.initCluster(request),
+      joinCluster: (request) => daemon.joinCluster(request),
+      getInfo: async () => daemon.info(),
+    }),
+  );
+  log.info("swarmd serves", { version, dataRoot: config.dataRoot, runRoot: config.runRoot });
+  const signal = await stopSignal();
+  log.info("swarmd stops; containers go on running", { signal });
+}
+
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const)
+      process.once(signal, () => resolve(signal));
+  });
+}
+
+const command = readCommand();
+switch (command.command) {
+  case "help":
+    process.stdout.write(help);
+    break;
+  case "version":
+    process.stdout.write(`swarmd ${version}\n`);
+    break;
+  case "run":
+    try {
+      await run(command.config);
+      process.exit(0);
+    } catch (thrown) {
+      process.stderr.write(`swarmd: ${Fault.from(thrown).message}\n`);
+      process.exit(1);
+    }
+}
