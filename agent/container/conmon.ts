@@ -1,0 +1,168 @@
+/**
+ * Starts a container's supervisor, conmon, which in turn runs `runc create`, holds the container's output, writes its log
+ * and its exit code, and outlives this program. One spawn does it all: a mount namespace, the overlay in it, conmon.
+ */
+import assert from "node:assert/strict";
+import { Readable } from "node:stream";
+import { Fault } from "#proto/fault.ts";
+import type { Clock } from "#proto/ports.ts";
+import type { Exec } from "../exec.ts";
+
+export interface ConmonOptions {
+  readonly taskId: string;
+  /** Everything below is relative to it. */
+  readonly taskFolder: string;
+  readonly attempt: string;
+  readonly overlay: string;
+  readonly runtime: string;
+  readonly runtimeRoot: string;
+  readonly exitsFolder: string;
+}
+
+/** Creating a container takes a twentieth of a second; this is for a host that is out of breath. */
+const createTimeoutMs = 60_000;
+
+/** conmon begins a new log file at this size and drops the old one. */
+const logBytesMax = 10 * 1024 * 1024;
+
+/** What conmon says through its pipe is one line, with runc's error in it. */
+const reportBytesMax = 64 * 1024;
+
+/** Positional parameters only: $1 overlay options, $2 mount point, the rest is conmon's command line. */
+const script = 'mount -t overlay overlay -o "$1" "$2" && shift 2 && exec "$@"';
+
+/** Resolves with the container's process ID once it is created, not yet started. */
+export async function startConmon(
+  options: ConmonOptions,
+  modules: { readonly exec: Exec; readonly clock: Clock },
+): Promise<number> {
+  const child = modules.exec.start("unshare", conmonCommand(options), {
+    cwd: options.taskFolder,
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+    env: {
+      PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      _OCI_SYNCPIPE: "3",
+    },
+    detached: true,
+  });
+  // conmon keeps its end of the pipe open for as long as it lives: its first line is all that is waited for.
+  const { line, said } = await readReport(child, modules.clock);
+  if (line === "") {
+    throw new Fault(
+      "internal",
+      `cannot start the container's supervisor: ${said || "it said nothing"}`,
+    );
+  }
+  return parseReport(line);
+}
+
+function conmonCommand(options: ConmonOptions): string[] {
+  const { attempt, taskId } = options;
+  // "slave": what the host unmounts must not live on in here.
+  const prefix = ["--mount", "--propagation", "slave", "sh", "-c", script, "sh"];
+  const flags: Readonly<Record<string, string>> = {
+    "--api-version": "1",
+    "--cid": taskId,
+    "--cuuid": taskId,
+    "--name": taskId,
+    "--runtime": options.runtime,
+    "--runtime-arg": `--root=${options.runtimeRoot}`,
+    "--bundle": attempt,
+    "--exit-dir": options.exitsFolder,
+    "--persist-dir": attempt,
+    "--conmon-pidfile": `${attempt}/conmon.pid`,
+    "--container-pidfile": `${attempt}/pid`,
+    "--log-path": "k8s-file:log",
+    "--log-size-max": `${logBytesMax}`,
+    "--log-level": "error",
+  };
+  // Without one of --full-attach and --socket-dir-path conmon dies in silence.
+  const conmon = ["conmon", "--full-attach", "--no-sync-log", ...Object.entries(flags).flat()];
+  return [...prefix, options.overlay, `${attempt}/rootfs`, ...conmon];
+}
+
+interface Report {
+  readonly line: string;
+  readonly said: string;
+}
+
+function readReport(child: ReturnType<Exec["start"]>, clock: Clock): Promise<Report> {
+  const pipe = child.stdio[3];
+  assert(pipe instanceof Readable);
+  return new Promise((resolve, reject) => {
+    let line = "";
+    let said = "";
+    const finish = () => {
+      deadline[Symbol.dispose]();
+      pipe.destroy();
+      child.stderr?.destroy();
+      child.unref();
+      resolve({ line: line.split("\n", 1)[0] ?? "", said: said.trim() });
+    };
+    const deadline = clock.timer(createTimeoutMs, () => {
+      child.kill("SIGKILL");
+      pipe.destroy();
+      reject(
+        new Fault(
+          "deadline-exceeded",
+          `the container was not created within ${createTimeoutMs / 1000} s`,
+        ),
+      );
+    });
+    child.on("error", (error) => reject(Fault.wrap('Cannot run "unshare"', error)));
+    child.stderr?.on("data", (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-reportBytesMax);
+    });
+    pipe.on("data", (chunk: Buffer) => {
+      line = (line + chunk.toString()).slice(0, reportBytesMax);
+      if (line.includes("\n")) finish();
+    });
+    pipe.on("error", finish);
+    pipe.on("end", finish);
+  });
+}
+
+/** `{"data": <pid>}`, or `{"data": -1, "message": <what runc logged>}`. */
+export function parseReport(line: string): number {
+  const report = parseJson(line);
+  const pid = report["data"] ?? report["pid"];
+  if (typeof pid === "number" && Number.isInteger(pid) && pid > 0) return pid;
+  const message = report["message"];
+  throw new Fault(
+    "failed-precondition",
+    runtimeMessage(typeof message === "string" ? message : line),
+  );
+}
+
+function parseJson(line: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}
+
+const clutter = [
+  "runc create failed: ",
+  "unable to start container process: ",
+  "container_linux.go: ",
+];
+
+/** The innermost words of runc's last log line: `exec: "nosuch": executable file not found in $PATH`. */
+export function runtimeMessage(logged: string): string {
+  const lines = logged.trim().split("\n");
+  const last = lines.findLast((line) => line.includes("level=error")) ?? lines.at(-1) ?? "";
+  const quoted = /msg=("(?:[^"\\]|\\.)*")/.exec(last)?.[1];
+  let words = quoted === undefined ? last : unquote(quoted);
+  for (const part of clutter) words = words.replace(part, "");
+  return words.trim() || "the container runtime failed without saying why";
+}
+
+function unquote(quoted: string): string {
+  try {
+    return String(JSON.parse(quoted));
+  } catch {
+    return quoted.slice(1, -1);
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * The containers of this node: one per task, named by the task's ID, a fresh root filesystem per attempt. Starts, signals,
+ * inspects and removes them; decides nothing. Once started a container needs nobody here: its conmon supervises it.
+ *
+ * Folders: <tasks>/<taskId>/ holds the log and the generated files, <tasks>/<taskId>/<attempt>/ the bundle of an attempt.
+ */
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { readdir, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { Fault, errnoOf } from "#proto/fault.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Clock, Log } from "#proto/ports.ts";
+import type { Exec } from "../exec.ts";
+import { startConmon } from "./conmon.ts";
+import { Exits, type OnExit } from "./exits.ts";
+import { type HostLimits, readHostLimits } from "./host-limits.ts";
+import { readImageFile } from "./image-files.ts";
+import { hostnameOf, type ImageDefaults, type OciSpec, planOciSpec } from "./oci-spec.ts";
+import { planHosts, planResolvConf } from "./name-files.ts";
+import { linkLayers, overlayOptions, prepareRootfs } from "./rootfs.ts";
+import { Runc } from "./runc.ts";
+import { isConmonAlive, isContainerAlive } from "./supervised-process.ts";
+
+export interface ContainersOptions {
+  readonly tasksFolder: string;
+  readonly runRoot: string;
+  readonly cgroupParent: string;
+  readonly runtime: "runc";
+}
+
+export interface ContainersModules {
+  readonly exec: Exec;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onExit: OnExit;
+}
+
+/** What a container is made from. */
+export interface Ingredients {
+  readonly image: { readonly config: ImageDefaults; readonly layers: readonly string[] };
+  readonly namespace: { readonly path: string; readonly nameserver?: string };
+}
+
+/** What is left of an attempt that somebody else started, or this program before it was restarted. */
+export type Found =
+  | { readonly kind: "running"; readonly pid: number }
+  | { readonly kind: "exited"; readonly exitCode: number; readonly oomKilled: boolean }
+  | { readonly kind: "lost"; readonly reason: string };
+
+export class Containers {
+  readonly #options: ContainersOptions;
+  readonly #modules: ContainersModules;
+  readonly #runtime: string;
+  readonly #runc: Runc;
+  readonly #exits: Exits;
+  readonly #limits: HostLimits;
+  readonly #cgroupVersion: 1 | 2;
+
+  constructor(options: ContainersOptions, modules: ContainersModules) {
+    // conmon runs in a folder of its own: no path may be relative to ours.
+    this.#options = {
+      ...options,
+      tasksFolder: resolve(options.tasksFolder),
+      runRoot: resolve(options.runRoot),
+    };
+    this.#modules = modules;
+    mkdirSync(this.#options.tasksFolder, { recursive: true });
+    this.#runtime = findProgram(options.runtime);
+    this.#runc = new Runc({ command: this.#runtime, root: this.#runtimeRoot }, modules);
+    this.#exits = new Exits(join(this.#options.runRoot, "exits"), modules);
+    this.#limits = readHostLimits();
+    this.#cgroupVersion = existsSync("/sys/fs/cgroup/cgroup.controllers") ? 2 : 1;
+  }
+
+  get #runtimeRoot(): string {
+    return join(this.#options.runRoot, "runc");
+  }
+
+  folderOf(taskId: string): string {
+    return join(this.#options.tasksFolder, taskId);
+  }
+
+  logOf(taskId: string): string {
+    return join(this.folderOf(taskId), "log");
+  }
+
+  /** Refuses what cannot be started, before anything is started. Writes what all attempts share. */
+  async prepare(task: Task, ingredients: Ingredients): Promise<void> {
+    const folder = this.folderOf(task.id);
+    await this.#plan(task, ingredients, 1);
+    await linkLayers(folder, ingredients.image.layers);
+    const files = this.#filesOf(task.id);
+    await Promise.all([
+      writeFile(files.hosts, planHosts(task)),
+      writeFile(files.hostname, `${hostnameOf(task)}\n`),
+      writeFile(files.resolvConf, planResolvConf(task, ingredients.namespace.nameserver)),
+    ]);
+  }
+
+  /** Resolves with the process ID of the container's first process, running. */
+  async start(task: Task, attempt: number, ingredients: Ingredients): Promise<number> {
+    const spec = await this.#plan(task, ingredients, attempt);
+    const bundle = this.#bundleOf(task.id, attempt);
+    await prepareRootfs(bundle);
+    await writeFile(join(bundle, "config.json"), JSON.stringify(spec));
+    const pid = await startConmon(
+      {
+        taskId: task.id,
+        taskFolder: this.folderOf(task.id),
+        attempt: `${attempt}`,
+        overlay: overlayOptions(ingredients.image.layers.length, `${attempt}`),
+        runtime: this.#runtime,
+        runtimeRoot: this.#runtimeRoot,
+        exitsFolder: this.#exits.folder,
+      },
+      this.#modules,
+    );
+    await this.#runc.start(task.id);
+    return pid;
+  }
+
+  /** Signals the container's first process, unless it is gone already. */
+  kill(taskId: string, pid: number, signal: NodeJS.Signals | number): void {
+    if (!isContainerAlive(pid, taskId)) return;
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      // It ended in between.
+      if (errnoOf(error) !== "ESRCH") throw error;
+    }
+  }
+
+  /** What has become of an attempt. */
+  inspect(taskId: string, attempt: number): Found {
+    const exitCode = this.#exits.read(taskId);
+    if (exitCode !== undefined) {
+      return { kind: "exited", exitCode, oomKilled: this.wasOomKilled(taskId, attempt) };
+    }
+    const bundle = this.#bundleOf(taskId, attempt);
+    const pid = readNumber(join(bundle, "pid"));
+    if (pid === undefined || !isContainerAlive(pid, taskId)) {
+      return {
+        kind: "lost",
+        reason: "the container is gone: its host was restarted, or conmon was killed",
+      };
+    }
+    if (existsSync(join(this.#runtimeRoot, taskId, "exec.fifo"))) {
+      return { kind: "lost", reason: "the container was created but never started" };
+    }
+    const conmon = readNumber(join(bundle, "conmon.pid"));
+    if (conmon !== undefined && isConmonAlive(conmon, taskId)) return { kind: "running", pid };
+    return { kind: "lost", reason: "the container's supervisor, conmon, was killed" };
+  }
+
+  /** conmon leaves a file when the kernel kills in the container's memory cgroup. */
+  wasOomKilled(taskId: string, attempt: number): boolean {
+    const bundle = this.#bundleOf(taskId, attempt);
+    return existsSync(join(bundle, "oom")) || existsSync(join(this.folderOf(taskId), "oom"));
+  }
+
+  /** Ends and forgets the present attempt: process, runtime's state, cgroup, exit code. Afterwards it can be started anew. */
+  async release(taskId: string): Promise<void> {
+    if (existsSync(join(this.#runtimeRoot, taskId))) await this.#runc.remove(taskId);
+    await this.#exits.forget(taskId);
+    await rm(join(this.folderOf(taskId), "oom"), { force: true });
+  }
+
+  /** Removes the files of all attempts but one. */
+  async removeAttempts(taskId: string, keep?: number): Promise<void> {
+    const names = await readdir(this.folderOf(taskId));
+    const old = names.filter((name) => /^[0-9]+$/.test(name) && name !== `${keep}`);
+    await Promise.all(old.map((name) => removeFolder(join(this.folderOf(taskId), name))));
+  }
+
+  /** Removes the task's folder with all that is in it. Its container is released already. */
+  async remove(taskId: string): Promise<void> {
+    await removeFolder(this.folderOf(taskId));
+  }
+
+  /** Tasks that have a container or an exit code here, wanted or not. */
+  async list(): Promise<readonly string[]> {
+    const folders = [this.#runtimeRoot, this.#exits.folder];
+    const names = await Promise.all(folders.map(readFolder));
+    return [...new Set(names.flat())];
+  }
+
+  [Symbol.dispose](): void {
+    this.#exits[Symbol.dispose]();
+  }
+
+  async #plan(task: Task, ingredients: Ingredients, attempt: number): Promise<OciSpec> {
+    const { layers, config } = ingredients.image;
+    const [passwd, group] = await Promise.all([
+      readImageFile(layers, "/etc/passwd"),
+      readImageFile(layers, "/etc/group"),
+    ]);
+    return planOciSpec({
+      task,
+      image: config,
+      accounts: { passwd, group },
+      files: this.#filesOf(task.id),
+      rootfs: join(this.#bundleOf(task.id, attempt), "rootfs"),
+      networkNamespace: ingredients.namespace.path,
+      cgroupParent: this.#options.cgroupParent,
+      cgroupVersion: this.#cgroupVersion,
+      limits: this.#limits,
+    });
+  }
+
+  #bundleOf(taskId: string, attempt: number): string {
+    return join(this.folderOf(taskId), `${attempt}`);
+  }
+
+  #filesOf(taskId: string) {
+    const folder = this.folderOf(taskId);
+    return {
+      hosts: join(folder, "hosts"),
+      hostname: join(folder, "hostname"),
+      resolvConf: join(folder, "resolv.conf"),
+    };
+  }
+}
+
+/** conmon wants the runtime's path; systemd's PATH for services may lack the sbin folders. */
+function findProgram(name: string): string {
+  const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+  const path = folders.map((folder) => join(folder, name)).find(existsSync);
+  if (path !== undefined) return path;
+  throw new Fault(
+    "failed-precondition",
+    `cannot find the container runtime "${name}": install the package "${name}"`,
+  );
+}
+
+/** Retried by Node while the overlay of a container that is just ending still writes into it. */
+async function removeFolder(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  } catch (error) {
+    throw Fault.wrap(`Cannot remove "${path}"`, error);
+  }
+}
+
+function readNumber(path: string): number | undefined {
+  try {
+    const text = readFileSync(path, "utf8").trim();
+    return /^[1-9][0-9]{0,9}$/.test(text) ? Number(text) : undefined;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function readFolder(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}

@@ -1,0 +1,45 @@
+/** The files by which a container's libc finds names: /etc/hosts and /etc/resolv.conf. Pure. */
+import { Fault } from "#proto/fault.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { hostnameOf } from "./oci-spec.ts";
+
+const loopback = [
+  "127.0.0.1\tlocalhost",
+  "::1\tlocalhost ip6-localhost ip6-loopback",
+  "fe00::0\tip6-localnet",
+  "ff00::0\tip6-mcastprefix",
+  "ff02::1\tip6-allnodes",
+  "ff02::2\tip6-allrouters",
+];
+
+export function planHosts(task: Task): string {
+  const container = task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
+  const extra = (container?.hosts ?? []).map((line) => oneLine(line).replace(/\s+/, "\t"));
+  const own = task.networks.flatMap(({ addresses }) =>
+    addresses.map((address) => `${address.split("/", 1)[0]}\t${hostnameOf(task)}`),
+  );
+  return [...loopback, ...extra, ...own, ""].join("\n");
+}
+
+/** What the user names wins over the network's own server; without either there is nobody to ask. */
+export function planResolvConf(task: Task, nameserver: string | undefined): string {
+  const container = task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
+  const dns = container?.dnsConfig;
+  const wanted = dns?.nameservers ?? [];
+  const servers = wanted.length > 0 ? wanted : nameserver === undefined ? [] : [nameserver];
+  const given = dns?.options ?? [];
+  // A name such as "web" is asked as it is, before any search domain.
+  const ndots = nameserver !== undefined && !given.some((option) => option.startsWith("ndots:"));
+  const options = [...given, ...(ndots ? ["ndots:0"] : [])];
+  const lines = [
+    ...servers.map((server) => `nameserver ${server}`),
+    ...((dns?.search.length ?? 0) > 0 ? [`search ${dns?.search.join(" ")}`] : []),
+    ...(options.length > 0 ? [`options ${options.join(" ")}`] : []),
+  ];
+  return lines.map((line) => `${oneLine(line)}\n`).join("");
+}
+
+function oneLine(text: string): string {
+  if (!/[\n\r\0]/.test(text)) return text;
+  throw new Fault("invalid-argument", `${JSON.stringify(text)} has a line break in it`);
+}

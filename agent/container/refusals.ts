@@ -1,0 +1,93 @@
+/**
+ * What a task may ask for that this agent cannot do yet. Each is refused in words when the task arrives: a wish that is
+ * silently ignored is worse than one that is refused. Pure.
+ */
+import { Fault } from "#proto/fault.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  AppArmorMode,
+  Isolation,
+  type Mount,
+  MountPropagation,
+  MountType,
+  SeccompMode,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+
+/** The container that the task asks for; a Fault names the first field that is not supported yet. */
+export function supportedContainer(task: Task): ContainerSpec {
+  if (task.spec?.runtime.case !== "container") {
+    throw new Fault("unimplemented", "a task that is not a container is not supported yet");
+  }
+  const spec = task.spec.runtime.value;
+  const refused = [
+    ...refusedOfTask(task),
+    ...refusedOfContainer(spec),
+    ...spec.mounts.flatMap(refusedOfMount),
+  ];
+  const [first] = refused;
+  if (first === undefined) return spec;
+  throw new Fault("unimplemented", `${first} is not supported yet: remove it from the service`);
+}
+
+type Refusals = readonly (readonly [string, boolean])[];
+
+function namesOf(refusals: Refusals): string[] {
+  return refusals.filter(([, wanted]) => wanted).map(([name]) => name);
+}
+
+function refusedOfTask(task: Task): string[] {
+  const logDriver = task.logDriver ?? task.spec?.logDriver;
+  return namesOf([
+    ["a published port", (task.endpoint?.ports.length ?? 0) > 0],
+    ["a generic resource", task.assignedGenericResources.length > 0],
+    ["a cluster volume", (task.spec?.resourceReferences.length ?? 0) > 0],
+    [
+      `log driver "${logDriver?.name}"`,
+      logDriver !== undefined && !["", "json-file"].includes(logDriver.name),
+    ],
+    ["a log driver's option", Object.keys(logDriver?.options ?? {}).length > 0],
+  ]);
+}
+
+function refusedOfContainer(spec: ContainerSpec): string[] {
+  const { privileges } = spec;
+  const seccomp = privileges?.seccomp?.mode ?? SeccompMode.DEFAULT;
+  const probes = spec.healthcheck !== undefined && spec.healthcheck.test[0] !== "NONE";
+  return namesOf([
+    ["a secret", spec.secrets.length > 0],
+    ["a config", spec.configs.length > 0],
+    ["a healthcheck", probes],
+    ["init", spec.init === true],
+    ["tty", spec.tty],
+    ["open_stdin", spec.openStdin],
+    ["a registry login", (spec.pullOptions?.registryAuth ?? "") !== ""],
+    ["a credential spec", privileges?.credentialSpec !== undefined],
+    ["an SELinux context", privileges?.selinuxContext !== undefined],
+    ["a seccomp profile of one's own", seccomp === SeccompMode.CUSTOM],
+    ["AppArmor", (privileges?.apparmor?.mode ?? AppArmorMode.DISABLED) !== AppArmorMode.DISABLED],
+    ["an isolation", spec.isolation !== Isolation.DEFAULT],
+    ["privileged", spec.privileged],
+    ["a device", spec.devices.length > 0],
+    ["pid_mode", spec.pidMode !== ""],
+    ["ipc_mode", spec.ipcMode !== ""],
+    ["userns_mode", spec.usernsMode !== ""],
+    ["cgroup_parent", spec.cgroupParent !== ""],
+  ]);
+}
+
+function refusedOfMount(mount: Mount): string[] {
+  const bind = mount.bindOptions;
+  const propagation = bind?.propagation ?? MountPropagation.RPRIVATE;
+  return namesOf([
+    ["a volume", mount.type === MountType.VOLUME],
+    ["a named pipe", mount.type === MountType.NPIPE],
+    ["a cluster volume", mount.type === MountType.CLUSTER],
+    ["a mount's consistency", mount.consistency !== ""],
+    ["a bind mount's propagation", propagation > MountPropagation.PRIVATE],
+    ["read_only_non_recursive of a bind mount", bind?.readOnlyNonRecursive === true],
+    ["read_only_force_recursive of a bind mount", bind?.readOnlyForceRecursive === true],
+    ["create_mountpoint of a bind mount", bind?.createMountpoint === true],
+    ["a tmpfs mount's options", (mount.tmpfsOptions?.options ?? "") !== ""],
+  ]);
+}

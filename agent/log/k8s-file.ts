@@ -1,0 +1,89 @@
+/**
+ * The format in which conmon writes a container's output ("k8s-file", CRI's log format): one line per piece,
+ *
+ *   2026-01-31T12:00:00.123456789+00:00 stdout F text
+ *
+ * F ends a line of the container's, P does not: what follows it on the same stream goes on with it. Bytes to records;
+ * pure. A line that is not of this form (the file was torn by a power loss) is skipped.
+ */
+import { LogStream } from "#proto/gen/swarm/v1/control_pb.ts";
+
+export interface LogPiece {
+  /** Nanoseconds since 1970. */
+  readonly timestampNs: bigint;
+  readonly stream: LogStream;
+  readonly data: Buffer;
+  /** The container's line goes on in the stream's next piece. */
+  readonly partial: boolean;
+}
+
+export interface LogLine {
+  readonly timestampNs: bigint;
+  readonly stream: LogStream;
+  readonly data: Buffer;
+}
+
+const headPattern =
+  /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(Z|[+-]\d{2}:\d{2}) (stdout|stderr) ([FP])(?: |$)/;
+
+/** Longer than any head. */
+const headBytesMax = 64;
+
+export function parsePiece(line: Buffer): LogPiece | undefined {
+  const head = headPattern.exec(line.subarray(0, headBytesMax).toString("latin1"));
+  if (head === null) return undefined;
+  const [all, seconds = "", fraction = "", zone = "", stream = "", tag = ""] = head;
+  const ms = Date.parse(`${seconds}${zone}`);
+  if (Number.isNaN(ms)) return undefined;
+  return {
+    timestampNs: BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, "0")),
+    stream: stream === "stdout" ? LogStream.STDOUT : LogStream.STDERR,
+    data: line.subarray(all.length),
+    partial: tag === "P",
+  };
+}
+
+/** A container's line without end is cut into pieces of this size, as other log readers do. */
+export const lineBytesMax = 1024 * 1024;
+
+/** Turns the bytes of a log, in whatever chunks they come, into the container's lines. */
+export class LogAssembler {
+  #rest: Buffer = Buffer.alloc(0);
+  readonly #open = new Map<LogStream, LogPiece[]>();
+
+  push(chunk: Buffer): LogLine[] {
+    const lines: LogLine[] = [];
+    let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a)) {
+      const piece = parsePiece(bytes.subarray(0, end));
+      bytes = bytes.subarray(end + 1);
+      const line = piece === undefined ? undefined : this.#onPiece(piece);
+      if (line !== undefined) lines.push(line);
+    }
+    // A file that has no line ends is not a log.
+    this.#rest = bytes.length > lineBytesMax ? Buffer.alloc(0) : Buffer.from(bytes);
+    return lines;
+  }
+
+  /** What the container wrote last, without an end of line. */
+  flush(): LogLine[] {
+    return [...this.#open.keys()].flatMap((stream) => this.#take(stream) ?? []);
+  }
+
+  #onPiece(piece: LogPiece): LogLine | undefined {
+    const open = this.#open.get(piece.stream) ?? [];
+    open.push(piece);
+    this.#open.set(piece.stream, open);
+    const sizeBytes = open.reduce((sum, { data }) => sum + data.length, 0);
+    return piece.partial && sizeBytes < lineBytesMax ? undefined : this.#take(piece.stream);
+  }
+
+  #take(stream: LogStream): LogLine | undefined {
+    const pieces = this.#open.get(stream);
+    this.#open.delete(stream);
+    const first = pieces?.[0];
+    if (pieces === undefined || first === undefined) return undefined;
+    const data = Buffer.concat(pieces.map((piece) => piece.data));
+    return { timestampNs: first.timestampNs, stream, data };
+  }
+}

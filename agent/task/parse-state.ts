@@ -1,0 +1,120 @@
+/** A task's state from the JSON that an earlier run of this program wrote; anything else is a "data-loss" Fault. Pure. */
+import { Fault } from "#proto/fault.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { RestartHistory } from "./restart.ts";
+import type { Desired, EndedAttempt, Outcome, Phase, State } from "./state.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const desiredStates = ["ready", "running", "stopped"] as const satisfies readonly Desired[];
+const outcomes = [
+  "complete",
+  "shutdown",
+  "failed",
+  "rejected",
+] as const satisfies readonly Outcome[];
+
+export function parseState(text: string): State {
+  const fields = parseFields(parseJson(text));
+  return {
+    phase: parsePhase(parseFields(fields["phase"])),
+    desired: parseOneOf(fields["desired"], desiredStates),
+    attempt: parseNumber(fields["attempt"]),
+    attempts: parseList(fields["attempts"]).map((value) => parseAttempt(parseFields(value))),
+    restarts: parseRestarts(parseFields(fields["restarts"])),
+    changedAtMs: parseNumber(fields["changedAtMs"]),
+    message: parseText(fields["message"]),
+    err: parseText(fields["err"]),
+  };
+}
+
+function parsePhase(fields: Fields): Phase {
+  const kind = parseText(fields["kind"]);
+  switch (kind) {
+    case "accepted":
+    case "preparing":
+    case "ready":
+      return { kind };
+    case "starting":
+      return { kind, sinceMs: parseNumber(fields["sinceMs"]) };
+    case "running":
+    case "stopping":
+      return { kind, sinceMs: parseNumber(fields["sinceMs"]), pid: parseNumber(fields["pid"]) };
+    case "waiting":
+      return {
+        kind,
+        untilMs: parseNumber(fields["untilMs"]),
+        released: fields["released"] === true,
+      };
+    case "ending": {
+      const outcome = parseOneOf(fields["outcome"], outcomes);
+      return { kind, outcome, shown: parseTaskState(fields["shown"]) };
+    }
+    case "ended":
+      return { kind, outcome: parseOneOf(fields["outcome"], outcomes) };
+    default:
+      throw damaged(`unknown phase "${kind}"`);
+  }
+}
+
+function parseTaskState(value: unknown): TaskState {
+  const number = parseNumber(value);
+  const known = Object.values(TaskState).find((candidate) => candidate === number);
+  if (known === undefined) throw damaged(`unknown task state ${number}`);
+  return known;
+}
+
+function parseAttempt(fields: Fields): EndedAttempt {
+  return {
+    number: parseNumber(fields["number"]),
+    startedAtMs: parseNumber(fields["startedAtMs"]),
+    endedAtMs: parseNumber(fields["endedAtMs"]),
+    exitCode: parseNumber(fields["exitCode"]),
+    oomKilled: fields["oomKilled"] === true,
+    reason: parseText(fields["reason"]),
+  };
+}
+
+function parseRestarts(fields: Fields): RestartHistory {
+  const restartsAtMs = parseList(fields["restartsAtMs"]).map(parseNumber);
+  const last = fields["lastDelayMs"];
+  return last === undefined ? { restartsAtMs } : { restartsAtMs, lastDelayMs: parseNumber(last) };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Fault("data-loss", "the file of a task's state is not JSON", { cause: error });
+  }
+}
+
+function parseFields(value: unknown): Fields {
+  if (typeof value === "object" && value !== null) return { ...value };
+  throw damaged("an object is missing");
+}
+
+function parseList(value: unknown): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  throw damaged("a list is missing");
+}
+
+function parseNumber(value: unknown): number {
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  throw damaged("a number is missing");
+}
+
+function parseText(value: unknown): string {
+  if (typeof value === "string") return value;
+  throw damaged("a text is missing");
+}
+
+function parseOneOf<const T extends string>(value: unknown, known: readonly T[]): T {
+  const found = known.find((candidate) => candidate === value);
+  if (found === undefined) throw damaged(`unknown word ${JSON.stringify(value)}`);
+  return found;
+}
+
+function damaged(what: string): Fault {
+  return new Fault("data-loss", `the file of a task's state is damaged: ${what}`);
+}

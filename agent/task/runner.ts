@@ -1,0 +1,324 @@
+/**
+ * Runs one task: event → step → save → report → effects, one after the other. Decides nothing (state.ts does) and touches
+ * no container itself (Containers does). At most one operation (prepare, start, release) is under way at any time;
+ * the next one first aborts it and waits for its end. Letting go leaves the container running.
+ */
+import { Fault } from "#proto/fault.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { type TaskStatus, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Clock, Log } from "#proto/ports.ts";
+import { msFromDuration } from "#proto/time.ts";
+import type { Containers } from "../container/containers.ts";
+import { supportedContainer } from "../container/refusals.ts";
+import { parseSignal } from "../container/stop-signal.ts";
+import type { Slots } from "../image/slots.ts";
+import type { ImageSource, Progress, TaskImage, TaskNamespace, TaskNetworks } from "./sources.ts";
+import {
+  type Desired,
+  type Effect,
+  type Event,
+  type Recovered,
+  type State,
+  step,
+} from "./state.ts";
+import { statusOf } from "./status.ts";
+import type { TaskFiles } from "./task-files.ts";
+
+export interface RunnerModules {
+  readonly images: ImageSource;
+  readonly networks: TaskNetworks;
+  readonly containers: Containers;
+  readonly files: TaskFiles;
+  /** How many containers are started or removed at a time. */
+  readonly slots: Slots;
+  readonly report: (taskId: string, status: TaskStatus) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const graceMsDefault = 10_000;
+
+/** SIGKILL needs no repeating, except for one that was sent to a process in the kernel's hands. */
+const killAgainMs = 10_000;
+
+interface Prepared {
+  readonly image: TaskImage;
+  readonly namespace: TaskNamespace;
+}
+
+interface Operation {
+  readonly abort: AbortController;
+  readonly done: Promise<void>;
+}
+
+export class TaskRunner {
+  readonly #modules: RunnerModules;
+  #task: Task;
+  #state: State;
+  #prepared: Prepared | undefined;
+  #operation: Operation | undefined;
+  #timer: Disposable | undefined;
+  readonly #letGo = new AbortController();
+  readonly #events: Event[] = [];
+  #draining: Promise<void> = Promise.resolve();
+  #saved: Promise<void> = Promise.resolve();
+  #isDraining = false;
+  readonly #ended = new AbortController();
+
+  constructor(options: { readonly task: Task; readonly state: State }, modules: RunnerModules) {
+    this.#task = options.task;
+    this.#state = options.state;
+    this.#modules = { ...modules, log: modules.log.child({ task: options.task.id }) };
+  }
+
+  get task(): Task {
+    return this.#task;
+  }
+
+  get status(): TaskStatus {
+    return statusOf(this.#task.id, this.#state);
+  }
+
+  /** Aborts once the task has ended and holds nothing any more. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Aborts once this program takes no further care of the task. */
+  get letGo(): AbortSignal {
+    return this.#letGo.signal;
+  }
+
+  begin(): void {
+    this.#saveTask();
+    this.post({ kind: "begun" });
+  }
+
+  recover(found: Recovered | undefined): void {
+    if (this.#state.phase.kind === "ended") this.#ended.abort();
+    const recovered: Event =
+      found === undefined ? { kind: "recovered" } : { kind: "recovered", found };
+    this.post(recovered);
+    this.post({ kind: "desired", desired: desiredOf(this.#task) });
+  }
+
+  /** The task as the managers want it now. What its spec says cannot change, only what is desired of it. */
+  update(task: Task): void {
+    const before = this.#task;
+    this.#task = task;
+    const desired = desiredOf(task);
+    if (desired === desiredOf(before)) return;
+    this.#saveTask();
+    this.post({ kind: "desired", desired });
+  }
+
+  /** Whether an exit of the container would mean something. */
+  get hasContainer(): boolean {
+    const { kind } = this.#state.phase;
+    return kind === "running" || kind === "stopping";
+  }
+
+  get attempt(): number {
+    return this.#state.attempt;
+  }
+
+  stop(): void {
+    this.post({ kind: "desired", desired: "stopped" });
+  }
+
+  post(event: Event): void {
+    if (this.letGo.aborted) return;
+    this.#events.push(event);
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    this.#draining = this.#drain();
+  }
+
+  /** Lets go: what runs goes on running, what is under way is waited for. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#letGo.abort(new Fault("canceled", "the agent is stopping"));
+    this.#timer?.[Symbol.dispose]();
+    this.#operation?.abort.abort(new Fault("canceled", "the agent is stopping"));
+    await this.#draining;
+    await this.#operation?.done;
+    await this.#saved;
+  }
+
+  async #drain(): Promise<void> {
+    try {
+      for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
+        await this.#onEvent(event);
+      }
+    } catch (error) {
+      // Disk full, for one. The container goes on; the next event tries again.
+      this.#modules.log.error("Cannot go on with the task", { error: Fault.from(error).message });
+    } finally {
+      this.#isDraining = false;
+    }
+  }
+
+  async #onEvent(event: Event): Promise<void> {
+    const nowMs = this.#modules.clock.now();
+    const { state, effects } = step(this.#state, event, {
+      nowMs,
+      policy: this.#task.spec?.restart,
+    });
+    const changed = state !== this.#state;
+    this.#state = state;
+    if (changed) {
+      // Progress of a pull is for the eye only.
+      if (event.kind !== "progress") await this.#saveState(state);
+      this.#modules.report(this.#task.id, this.status);
+    }
+    for (const effect of effects) await this.#perform(effect);
+    if (state.phase.kind === "ended") this.#ended.abort();
+  }
+
+  async #perform(effect: Effect): Promise<void> {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+    switch (effect.kind) {
+      case "prepare":
+        return this.#operate((signal) => this.#performPrepare(signal));
+      case "start":
+        return this.#operate((signal) => this.#performStart(effect.attempt, signal));
+      case "release":
+        return this.#operate(() => this.#performRelease(effect.final));
+      case "stop":
+        return this.#performStop(effect.pid);
+      case "kill":
+        return this.#performKill(effect.pid);
+      case "wait":
+        return this.#performWait(effect.untilMs);
+    }
+  }
+
+  /** Begins an operation when the one before it has ended; does not wait for it. */
+  async #operate(operation: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    this.#operation?.abort.abort(new Fault("canceled", "overtaken by what came later"));
+    await this.#operation?.done;
+    if (this.letGo.aborted) return;
+    const abort = new AbortController();
+    this.#operation = { abort, done: operation(abort.signal) };
+  }
+
+  async #performPrepare(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#ensurePrepared(signal, (message) => this.post({ kind: "progress", message }));
+      this.post({ kind: "prepared" });
+    } catch (error) {
+      if (signal.aborted) return;
+      this.post({ kind: "prepare-failed", reason: Fault.from(error).message });
+    }
+  }
+
+  async #performStart(attempt: number, signal: AbortSignal): Promise<void> {
+    const { containers, slots } = this.#modules;
+    try {
+      const prepared = await this.#ensurePrepared(signal, () => {});
+      const pid = await slots.run(signal, () => containers.start(this.#task, attempt, prepared));
+      this.post({ kind: "started", pid });
+    } catch (error) {
+      if (signal.aborted) return;
+      const reason = Fault.from(error).message;
+      this.post({
+        kind: "exited",
+        exit: { exitCode: startExitCode(reason), oomKilled: false, reason },
+      });
+      return;
+    }
+    await this.#tryTo("remove earlier attempts", () =>
+      containers.removeAttempts(this.#task.id, attempt),
+    );
+  }
+
+  async #performRelease(final: boolean): Promise<void> {
+    const { containers, networks, slots } = this.#modules;
+    await this.#tryTo("remove the container", () =>
+      slots.run(this.letGo, () => containers.release(this.#task.id)),
+    );
+    if (this.letGo.aborted) return;
+    if (final) {
+      await this.#tryTo("detach from networks", () => networks.detach(this.#task.id));
+      await this.#tryTo("remove its files", () => containers.removeAttempts(this.#task.id));
+    }
+    this.post({ kind: "released" });
+  }
+
+  /** What cannot be saved or cleared away must not keep the task from going on; the next start of the agent clears up. */
+  async #tryTo(action: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#modules.log.warn(`Cannot ${action}`, { error: Fault.from(error).message });
+    }
+  }
+
+  #performStop(pid: number): void {
+    const spec = supportedContainer(this.#task);
+    const { containers, clock } = this.#modules;
+    const image = this.#prepared?.image ?? this.#modules.images.find(spec.image);
+    const signal = parseSignal(spec.stopSignal || image?.config.stopSignal || "SIGTERM");
+    containers.kill(this.#task.id, pid, signal);
+    const graceMs = msFromDuration(spec.stopGracePeriod, graceMsDefault);
+    this.#timer = clock.timer(graceMs, () => this.post({ kind: "grace-over" }));
+  }
+
+  #performKill(pid: number): void {
+    this.#modules.containers.kill(this.#task.id, pid, "SIGKILL");
+    this.#timer = this.#modules.clock.timer(killAgainMs, () => this.post({ kind: "grace-over" }));
+  }
+
+  #performWait(untilMs: number): void {
+    const { clock } = this.#modules;
+    this.#timer = clock.timer(Math.max(0, untilMs - clock.now()), () => this.post({ kind: "due" }));
+  }
+
+  async #ensurePrepared(signal: AbortSignal, tell: (message: string) => void): Promise<Prepared> {
+    if (this.#prepared !== undefined) return this.#prepared;
+    const { images, networks, containers } = this.#modules;
+    const spec = supportedContainer(this.#task);
+    if (spec.stopSignal !== "") parseSignal(spec.stopSignal);
+    const image = await images.pull(spec.image, {
+      signal,
+      onProgress: (progress) => tell(progressMessage(progress)),
+    });
+    const namespace = await networks.attach(this.#task.id, this.#task.networks);
+    const prepared = { image, namespace };
+    await containers.prepare(this.#task, prepared);
+    this.#prepared = prepared;
+    return prepared;
+  }
+
+  /** Without its files a task runs as well; it is only not taken up again: the managers send it anew. */
+  async #saveState(state: State): Promise<void> {
+    await this.#saved;
+    await this.#tryTo("save the task's state", () =>
+      this.#modules.files.saveState(this.#task.id, state),
+    );
+  }
+
+  #saveTask(): void {
+    const task = this.#task;
+    this.#saved = this.#saved.then(() =>
+      this.#tryTo("save the task", () => this.#modules.files.saveTask(task)),
+    );
+  }
+}
+
+export function desiredOf(task: Task): Desired {
+  if (task.desiredState <= TaskState.READY) return "ready";
+  return task.desiredState <= TaskState.RUNNING ? "running" : "stopped";
+}
+
+export function progressMessage({ phase, completedBytes, totalBytes }: Progress): string {
+  if (phase === "unpacking") return "unpacking image";
+  if (phase !== "downloading" || totalBytes === 0) return "pulling image";
+  const mb = (bytes: number) => (bytes / 1e6).toFixed(1);
+  return `pulling image ${mb(completedBytes)} / ${mb(totalBytes)} MB`;
+}
+
+/** What Docker exits with when the command cannot be run. */
+function startExitCode(reason: string): number {
+  return /executable file not found|no such file or directory/.test(reason) ? 127 : 126;
+}

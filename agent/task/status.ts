@@ -1,0 +1,46 @@
+/** A task's state as the status that managers and users see. Pure. */
+import { create } from "@bufbuild/protobuf";
+import {
+  type Attempt,
+  AttemptSchema,
+  type ContainerStatus,
+  ContainerStatusSchema,
+  type TaskStatus,
+  TaskStatusSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { timestampFromMs } from "#proto/time.ts";
+import { type EndedAttempt, type State, shownState } from "./state.ts";
+
+export function statusOf(taskId: string, state: State): TaskStatus {
+  return create(TaskStatusSchema, {
+    timestamp: timestampFromMs(state.changedAtMs),
+    state: shownState(state),
+    message: state.message,
+    err: state.err,
+    attempt: state.attempt,
+    attempts: state.attempts.map(attemptOf),
+    ...containerOf(taskId, state),
+  });
+}
+
+function attemptOf(ended: EndedAttempt): Attempt {
+  return create(AttemptSchema, {
+    number: ended.number,
+    startedAt: timestampFromMs(ended.startedAtMs),
+    endedAt: timestampFromMs(ended.endedAtMs),
+    exitCode: ended.exitCode,
+    reason: ended.reason,
+  });
+}
+
+/** The container that runs, or else the last one that ended. */
+function containerOf(taskId: string, state: State): { container?: ContainerStatus } {
+  const { phase } = state;
+  if (phase.kind === "running" || phase.kind === "stopping") {
+    return { container: create(ContainerStatusSchema, { containerId: taskId, pid: phase.pid }) };
+  }
+  const last = state.attempts.at(-1);
+  if (last === undefined) return {};
+  const { exitCode, oomKilled } = last;
+  return { container: create(ContainerStatusSchema, { containerId: taskId, exitCode, oomKilled }) };
+}

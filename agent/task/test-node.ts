@@ -1,0 +1,179 @@
+/** A node for tests: real runc, conmon and overlays; an image of one folder with busybox in it; bare namespaces. */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from "node:fs";
+import { rm, rmdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { ContainerSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  RestartCondition,
+  RestartPolicySchema,
+  TaskState,
+  type TaskStatus,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { newId } from "#proto/ids.ts";
+import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
+import { durationFromMs } from "#proto/time.ts";
+import { systemExec } from "../exec.ts";
+import { Worker } from "../worker.ts";
+import type { ImageSource, TaskImage, TaskNetworks } from "./sources.ts";
+
+const commands = ["sh", "sleep", "true", "echo", "cat", "id", "env", "hostname", "pwd", "mount"];
+
+/** How long anything that a test waits for may take. */
+const waitMs = 15_000;
+
+export type Condition = (status: TaskStatus) => boolean;
+
+export class TestNode {
+  readonly root = mkdtempSync(join(tmpdir(), "swarm-node-"));
+  readonly cgroupParent = `swarm-test-${process.pid}-${newId(systemRandom).slice(0, 6)}`;
+  /** Every status that was reported, in order. */
+  readonly reports: { readonly taskId: string; readonly status: TaskStatus }[] = [];
+  readonly #waiting = new Set<() => void>();
+  readonly #namespaces = new Set<string>();
+  readonly image: TaskImage;
+  #worker: Worker | undefined;
+
+  constructor() {
+    const layer = join(this.root, "layer");
+    for (const folder of ["bin", "etc", "tmp", "root"]) {
+      mkdirSync(join(layer, folder), { recursive: true });
+    }
+    cpSync("/bin/busybox", join(layer, "bin/busybox"));
+    for (const command of commands) symlinkSync("busybox", join(layer, "bin", command));
+    const config = {
+      env: ["FROM_IMAGE=1"],
+      entrypoint: [],
+      cmd: ["sleep", "1000"],
+      workingDir: "",
+      user: "",
+      stopSignal: "",
+    };
+    this.image = { config, layers: [layer] };
+  }
+
+  get worker(): Worker {
+    if (this.#worker === undefined) throw new Error("the worker is not open");
+    return this.#worker;
+  }
+
+  async open(): Promise<Worker> {
+    this.#worker = await Worker.open(
+      {
+        stateRoot: join(this.root, "agent"),
+        runRoot: join(this.root, "run"),
+        cgroupParent: this.cgroupParent,
+        runtime: "runc",
+      },
+      {
+        images: this.#images(),
+        network: this.#networks(),
+        report: (taskId, status) => {
+          this.reports.push({ taskId, status });
+          for (const wake of this.#waiting) wake();
+        },
+        clock: systemClock,
+        log: silentLog,
+      },
+    );
+    return this.#worker;
+  }
+
+  /** Lets go of everything, as the death of the program would. */
+  async close(): Promise<void> {
+    await this.#worker?.[Symbol.asyncDispose]();
+    this.#worker = undefined;
+  }
+
+  task(container: MessageInitShape<typeof ContainerSpecSchema>, restart = never): Task {
+    const value = create(ContainerSpecSchema, { image: "busybox", ...container });
+    return create(TaskSchema, {
+      id: newId(systemRandom),
+      desiredState: TaskState.RUNNING,
+      spec: { runtime: { case: "container", value }, restart },
+    });
+  }
+
+  /** Resolves with the first status of the task, past or to come, that is as wished. */
+  async until(taskId: string, condition: Condition): Promise<TaskStatus> {
+    const seen = () =>
+      this.reports.find((report) => report.taskId === taskId && condition(report.status))?.status;
+    await this.#wait(() => seen() !== undefined);
+    const status = seen();
+    if (status !== undefined) return status;
+    const last = this.worker.statuses().get(taskId);
+    throw new Error(
+      `the task did not come this far: ${last?.state} "${last?.message}", error "${last?.err}"`,
+    );
+  }
+
+  /** Takes the tasks away and resolves when nothing of them is left. */
+  async removeAll(): Promise<void> {
+    this.worker.assign([]);
+    await this.worker.idle();
+  }
+
+  untilState(taskId: string, state: TaskState, attempt?: number): Promise<TaskStatus> {
+    return this.until(
+      taskId,
+      (status) => status.state === state && (attempt === undefined || status.attempt === attempt),
+    );
+  }
+
+  /** Folders of the node's cgroups, in all hierarchies. */
+  cgroups(): string[] {
+    const root = "/sys/fs/cgroup";
+    const parents = [root, ...readdirSync(root).map((name) => join(root, name))];
+    return parents
+      .map((parent) => join(parent, this.cgroupParent))
+      .filter((path) => existsSync(path));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#worker === undefined) await this.open();
+    await this.removeAll();
+    await this.close();
+    for (const path of this.cgroups()) await rmdir(path);
+    await rm(this.root, { recursive: true });
+  }
+
+  async #wait(condition: () => boolean): Promise<void> {
+    const deadline = new AbortController();
+    using _timer = systemClock.timer(waitMs, () => deadline.abort());
+    while (!condition() && !deadline.signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      deadline.signal.addEventListener("abort", () => resolve(), { once: true });
+      this.#waiting.add(resolve);
+      await promise;
+      this.#waiting.delete(resolve);
+    }
+  }
+
+  #images(): ImageSource {
+    return { pull: async () => this.image, find: () => this.image };
+  }
+
+  #networks(): TaskNetworks {
+    return {
+      attach: async (taskId) => {
+        if (!this.#namespaces.has(taskId)) await systemExec.run("ip", ["netns", "add", taskId]);
+        this.#namespaces.add(taskId);
+        return { path: `/run/netns/${taskId}` };
+      },
+      detach: async (taskId) => {
+        if (!this.#namespaces.delete(taskId)) return;
+        await systemExec.run("ip", ["netns", "del", taskId]);
+      },
+      list: async () => [...this.#namespaces],
+    };
+  }
+}
+
+const never = create(RestartPolicySchema, { condition: RestartCondition.NONE });
+
+export const always = create(RestartPolicySchema, {
+  condition: RestartCondition.ANY,
+  delay: durationFromMs(0),
+});

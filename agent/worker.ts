@@ -1,0 +1,254 @@
+/**
+ * The tasks of this node: one runner each, kept in step with the complete set that the managers assign. Goes on without
+ * managers; takes up what an earlier run of this program left; clears away what belongs to nobody.
+ */
+import { once } from "node:events";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { Fault } from "#proto/fault.ts";
+import {
+  type LogMessage,
+  LogMessageSchema,
+  type LogOptions,
+} from "#proto/gen/swarm/v1/control_pb.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
+import { isId } from "#proto/ids.ts";
+import type { Clock, Log } from "#proto/ports.ts";
+import { Containers, type Found } from "./container/containers.ts";
+import { type Exec, systemExec } from "./exec.ts";
+import { Slots } from "./image/slots.ts";
+import { readLog } from "./log/log-reader.ts";
+import { desiredOf, type RunnerModules, TaskRunner } from "./task/runner.ts";
+import type { ImageSource, TaskNetworks } from "./task/sources.ts";
+import { initialState, type Recovered } from "./task/state.ts";
+import { TaskFiles } from "./task/task-files.ts";
+
+export interface WorkerOptions {
+  readonly stateRoot: string;
+  readonly runRoot: string;
+  readonly cgroupParent: string;
+  readonly runtime: "runc";
+}
+
+export interface WorkerModules {
+  readonly images: ImageSource;
+  readonly network: TaskNetworks;
+  readonly report: (taskId: string, status: TaskStatus) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly exec?: Exec;
+}
+
+/** Starting or removing one container keeps about one core busy; some wait for the kernel meanwhile. */
+const runtimesAtATime = availableParallelism() + 2;
+
+/** conmon may be killed without a word; every so often somebody looks. */
+const lookPeriodMs = 5_000;
+
+export class Worker {
+  readonly #modules: WorkerModules;
+  readonly #files: TaskFiles;
+  readonly #containers: Containers;
+  readonly #runnerModules: RunnerModules;
+  readonly #runners = new Map<string, TaskRunner>();
+  /** Tasks that are no longer assigned and are on their way out. */
+  readonly #removals = new Map<string, Promise<void>>();
+  #wanted: ReadonlyMap<string, Task> = new Map();
+  #look: Disposable | undefined;
+  #letGo = false;
+
+  constructor(options: WorkerOptions, modules: WorkerModules) {
+    this.#modules = modules;
+    const { clock, log, images, network, report, exec = systemExec } = modules;
+    const tasksFolder = join(options.stateRoot, "tasks");
+    this.#files = new TaskFiles(tasksFolder);
+    this.#containers = new Containers(
+      {
+        tasksFolder,
+        runRoot: options.runRoot,
+        cgroupParent: options.cgroupParent,
+        runtime: options.runtime,
+      },
+      { exec, clock, log, onExit: (taskId) => this.#onExit(taskId) },
+    );
+    this.#runnerModules = {
+      images,
+      networks: network,
+      report,
+      clock,
+      log,
+      containers: this.#containers,
+      files: this.#files,
+      slots: new Slots(runtimesAtATime),
+    };
+  }
+
+  /** Adopts what still runs from before: its containers do not notice. */
+  static async open(options: WorkerOptions, modules: WorkerModules): Promise<Worker> {
+    const worker = new Worker(options, modules);
+    try {
+      await worker.#adopt();
+      worker.#lookLater();
+      return worker;
+    } catch (error) {
+      await worker[Symbol.asyncDispose]();
+      throw Fault.wrap("Cannot take up the tasks of this node", error);
+    }
+  }
+
+  /** The complete set of this node's tasks: what is not in it is stopped and removed with everything that it has. */
+  assign(tasks: readonly Task[]): void {
+    this.#wanted = new Map(tasks.map((task) => [task.id, task]));
+    for (const task of tasks) {
+      // One that is on its way out comes back when it is gone.
+      if (this.#removals.has(task.id)) continue;
+      const runner = this.#runners.get(task.id);
+      if (runner === undefined) this.#begin(task);
+      else runner.update(task);
+    }
+    for (const [taskId, runner] of this.#runners) {
+      if (this.#wanted.has(taskId) || this.#removals.has(taskId)) continue;
+      this.#removals.set(taskId, this.#remove(taskId, runner));
+    }
+  }
+
+  /** The newest status of each task. */
+  statuses(): ReadonlyMap<string, TaskStatus> {
+    return new Map([...this.#runners].map(([taskId, runner]) => [taskId, runner.status]));
+  }
+
+  /** Resolves when every task that is no longer assigned is gone. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#removals.values());
+  }
+
+  /** The task's log lines, of all its attempts. With `follow` until the task has ended. */
+  async *logs(
+    taskId: string,
+    options: LogOptions | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<LogMessage, void, undefined> {
+    const runner = this.#runners.get(taskId);
+    if (runner === undefined) {
+      throw new Fault("not-found", `task "${taskId}" is not on this node`);
+    }
+    const { serviceId, nodeId } = runner.task;
+    const path = this.#containers.logOf(taskId);
+    for await (const line of readLog({ path, options, ended: runner.ended }, signal)) {
+      yield create(LogMessageSchema, { ...line, serviceId, nodeId, taskId });
+    }
+  }
+
+  /** Lets go: the containers go on running. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#letGo = true;
+    this.#look?.[Symbol.dispose]();
+    this.#containers[Symbol.dispose]();
+    await Promise.all([...this.#runners.values()].map((runner) => runner[Symbol.asyncDispose]()));
+  }
+
+  #begin(task: Task): void {
+    const state = initialState(desiredOf(task), this.#modules.clock.now());
+    const runner = new TaskRunner({ task, state }, this.#runnerModules);
+    this.#runners.set(task.id, runner);
+    runner.begin();
+  }
+
+  async #remove(taskId: string, runner: TaskRunner): Promise<void> {
+    try {
+      runner.stop();
+      if (!(await this.#endOf(runner))) return;
+      await runner[Symbol.asyncDispose]();
+      await this.#containers.remove(taskId);
+    } catch (error) {
+      this.#modules.log.warn("Cannot remove a task's files", {
+        task: taskId,
+        error: Fault.from(error).message,
+      });
+    }
+    this.#runners.delete(taskId);
+    this.#removals.delete(taskId);
+    const again = this.#wanted.get(taskId);
+    if (again !== undefined && !this.#letGo) this.#begin(again);
+  }
+
+  /** False: this program let go before the task ended. */
+  async #endOf(runner: TaskRunner): Promise<boolean> {
+    const { ended, letGo } = runner;
+    if (ended.aborted || letGo.aborted) return ended.aborted;
+    await once(AbortSignal.any([ended, letGo]), "abort");
+    return ended.aborted;
+  }
+
+  async #adopt(): Promise<void> {
+    const folders = await this.#files.list();
+    await Promise.all(folders.map((taskId) => this.#adoptTask(taskId)));
+    const [containers, namespaces] = await Promise.all([
+      this.#containers.list(),
+      this.#modules.network.list(),
+    ]);
+    const strays = new Set([...folders, ...containers, ...namespaces].filter(isId));
+    for (const taskId of this.#runners.keys()) strays.delete(taskId);
+    for (const taskId of strays) await this.#clearAway(taskId);
+  }
+
+  async #adoptTask(taskId: string): Promise<void> {
+    const stored = await this.#files.load(taskId);
+    if (stored === undefined) return;
+    const runner = new TaskRunner(stored, this.#runnerModules);
+    this.#runners.set(taskId, runner);
+    const { kind } = stored.state.phase;
+    const hasContainer = kind === "starting" || kind === "running" || kind === "stopping";
+    const found = hasContainer ? this.#containers.inspect(taskId, runner.attempt) : undefined;
+    runner.recover(found === undefined ? undefined : recoveredOf(found));
+  }
+
+  /** Nobody knows this task: the managers will send it again if they want it. */
+  async #clearAway(taskId: string): Promise<void> {
+    this.#modules.log.info("Clearing away what is left of a task", { task: taskId });
+    try {
+      await this.#containers.release(taskId);
+      await this.#modules.network.detach(taskId);
+      await this.#containers.remove(taskId);
+    } catch (error) {
+      this.#modules.log.warn("Cannot clear away what is left of a task", {
+        task: taskId,
+        error: Fault.from(error).message,
+      });
+    }
+  }
+
+  #onExit(taskId: string): void {
+    const runner = this.#runners.get(taskId);
+    if (runner === undefined) return;
+    const recovered = recoveredOf(this.#containers.inspect(taskId, runner.attempt));
+    if (recovered.kind === "exited") runner.post(recovered);
+  }
+
+  #lookLater(): void {
+    this.#look = this.#modules.clock.timer(lookPeriodMs, () => {
+      for (const [taskId, runner] of this.#runners) {
+        if (runner.hasContainer) this.#onExit(taskId);
+      }
+      this.#lookLater();
+    });
+  }
+}
+
+/** The exit code of a container whose own is not known. */
+const exitCodeUnknown = 255;
+
+function recoveredOf(found: Found): Recovered {
+  switch (found.kind) {
+    case "running":
+      return found;
+    case "exited":
+      return { kind: "exited", exit: { exitCode: found.exitCode, oomKilled: found.oomKilled } };
+    case "lost": {
+      const exit = { exitCode: exitCodeUnknown, oomKilled: false, reason: found.reason };
+      return { kind: "exited", exit };
+    }
+  }
+}
