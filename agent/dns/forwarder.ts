@@ -32,8 +32,9 @@ export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #stop = new AbortController();
+  readonly #exchanges = new Set<AbortController>();
   #outstanding = 0;
+  #disposed = false;
 
   constructor(options: ForwarderOptions, { clock, random }: ForwarderModules) {
     this.#options = options;
@@ -48,6 +49,7 @@ export class Forwarder {
     try {
       const servers = await this.#options.nameservers();
       for (const server of servers) {
+        if (this.#disposed) return "failed";
         const answer = await this.#ask(server, query, transport);
         if (answer !== undefined) return answer;
       }
@@ -58,7 +60,8 @@ export class Forwarder {
   }
 
   [Symbol.dispose](): void {
-    this.#stop.abort();
+    this.#disposed = true;
+    for (const exchange of this.#exchanges) exchange.abort();
   }
 
   /** Undefined: no answer of this server, for whatever reason; the next one is asked. */
@@ -76,12 +79,17 @@ export class Forwarder {
   }
 
   #deadline(): { readonly signal: AbortSignal } & Disposable {
-    const controller = new AbortController();
-    const timer = this.#clock.timer(this.#options.deadlineMs ?? deadlineMsDefault, () =>
-      controller.abort(),
-    );
-    const signal = AbortSignal.any([controller.signal, this.#stop.signal]);
-    return { signal, [Symbol.dispose]: () => timer[Symbol.dispose]() };
+    const exchange = new AbortController();
+    const ms = this.#options.deadlineMs ?? deadlineMsDefault;
+    const timer = this.#clock.timer(ms, () => exchange.abort());
+    this.#exchanges.add(exchange);
+    return {
+      signal: exchange.signal,
+      [Symbol.dispose]: () => {
+        timer[Symbol.dispose]();
+        this.#exchanges.delete(exchange);
+      },
+    };
   }
 }
 

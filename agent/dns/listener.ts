@@ -2,6 +2,7 @@
 import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
+import { pipeline } from "node:stream/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
 import type { Transport } from "./forwarder.ts";
@@ -50,7 +51,9 @@ export class Listener {
     this.networkId = networkId;
     this.#modules = modules;
     this.#datagrams = createSocket("udp4");
-    this.#server = createServer((connection) => this.#onConnection(connection));
+    this.#server = createServer({ allowHalfOpen: true }, (connection) =>
+      this.#onConnection(connection),
+    );
     this.#server.maxConnections = connectionsMax;
   }
 
@@ -92,22 +95,19 @@ export class Listener {
   #onConnection(connection: Socket): void {
     this.#connections.add(connection);
     connection.on("close", () => this.#connections.delete(connection));
-    connection.on("error", (error) => this.#onError(error));
     connection.setTimeout(connectionIdleMs, () => connection.destroy());
-    this.#converse(connection).catch((error: unknown) => {
-      this.#onError(error);
-      connection.destroy();
-    });
+    const asker = this.#asker(connection.remoteAddress ?? "");
+    const replies = (chunks: AsyncIterable<Buffer>) => this.#converse(chunks, asker);
+    pipeline(connection, replies, connection).catch((error: unknown) => this.#onError(error));
   }
 
-  /** One query after the other: while one is answered, the next waits in the kernel. */
-  async #converse(connection: Socket): Promise<void> {
-    const asker = this.#asker(connection.remoteAddress ?? "");
+  /** One query after the other; who does not read the replies is not read from either. */
+  async *#converse(chunks: AsyncIterable<Buffer>, asker: Asker): AsyncGenerator<Buffer> {
     const reader = new StreamReader();
-    for await (const chunk of connection) {
-      for (const bytes of reader.push(chunk as Buffer)) {
+    for await (const chunk of chunks) {
+      for (const bytes of reader.push(chunk)) {
         const reply = await this.#modules.answer(bytes, asker, "tcp");
-        if (reply !== undefined) connection.write(streamMessage(reply));
+        if (reply !== undefined) yield streamMessage(reply);
       }
     }
   }

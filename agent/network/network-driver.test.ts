@@ -335,6 +335,15 @@ describe("NetworkDriver on three hosts", { concurrency: false }, () => {
     await host(1).call({ kind: "detach", taskIds: [fine.id, taken.id] });
   });
 
+  test("an attach to a network that the host does not know yet may be tried again", async () => {
+    const early = task("early", "early", [on(network("new", "10.77.9.0/24"), "10.77.9.2")]);
+    const answer = await host(1).tryCall({
+      kind: "attach",
+      tasks: [{ id: early.id, attachments: attachmentsOf(early) }],
+    });
+    assert.equal(answer.kind === "failed" ? answer.code : "done", "unavailable");
+  });
+
   test("a task without networks has a namespace with its loopback up", async () => {
     const lonely = task("lonely", "lonely", []);
     await attach([lonely], host(1));

@@ -237,7 +237,11 @@ export class NetworkDriver {
     await this.#links.detach(taskIds);
     await forgetFlows(addresses, { exec: this.#exec, log: this.#log });
     // The task may live on elsewhere, and its network may have waited for it to leave.
-    if (this.#wanted !== undefined && addresses.length > 0) await this.#converge();
+    if (this.#wanted === undefined || addresses.length === 0) return;
+    const converged = await settle(() => this.#converge());
+    if (converged.status === "fulfilled") return;
+    // The tasks are gone, and that is what was asked for; the next state repairs the rest.
+    this.#log.warn("network is not as wanted", { reason: Fault.from(converged.reason).message });
   }
 
   async #arrive(arrivals: readonly Arrival[]): Promise<readonly PromiseSettledResult<void>[]> {
@@ -254,11 +258,13 @@ export class NetworkDriver {
     const attachments = arrivals.flatMap((arrival) => arrival.attachments);
     const { dataPlane } = this.#kernel;
     const { vxlan, subnets } = dataPlane;
-    const unknown = attachments.find(({ overlay }) => !subnets.has(overlay.subnet.text));
-    if (unknown !== undefined || (vxlan === undefined && attachments.length > 0)) {
+    const early = attachments.find(
+      ({ overlay }) => vxlan === undefined || !subnets.has(overlay.subnet.text),
+    );
+    if (early !== undefined) {
       throw new Fault(
         "unavailable",
-        `network "${unknown?.overlay.id}" has not been set up on this host; wait for the managers' word`,
+        `network "${early.overlay.id}" has not been set up on this host; wait for the managers' word`,
       );
     }
     const host = vxlan === undefined ? noHost : { mtu: vxlan.mtu, source: vxlan.local };
