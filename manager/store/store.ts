@@ -185,14 +185,16 @@ export class Store implements View, StateMachine {
     if (name === undefined) return undefined;
     const holds = (other: Objects[Kind] | undefined) =>
       other !== undefined && other.id !== object.id && table.uniqueName(other) === name;
+    // What this transaction has changed already counts as it will be.
     const stored = table.byName(name);
-    const storedNow = stored && (staged.get(`${kind}/${stored.id}`)?.after ?? stored);
-    const storedGone =
-      stored && staged.has(`${kind}/${stored.id}`) && !staged.get(`${kind}/${stored.id}`)?.after;
+    const storedChange = stored && staged.get(`${kind}/${stored.id}`);
     const clash =
-      (!storedGone && holds(storedNow)) ||
+      holds(storedChange === undefined ? stored : storedChange.after) ||
       [...staged.values()].some((change) => change.kind === kind && holds(change.after));
-    return clash ? new Fault("already-exists", `the ${kind} name "${name}" is taken`) : undefined;
+    if (!clash) return undefined;
+    // Nobody asked for just this number: whoever chose it chooses again.
+    if (kind === "node") return new Fault("conflict", `the ${name} was given away meanwhile`);
+    return new Fault("already-exists", `the ${kind} name "${name}" is taken`);
   }
 
   #commit(change: Change): void {
