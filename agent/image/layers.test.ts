@@ -1,5 +1,16 @@
 import assert from "node:assert/strict";
-import { lstat, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import {
+  lstat,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -142,6 +153,36 @@ describe("a layer", () => {
     const names = await readdir(folder, "latin1");
     assert.ok(names.includes(Buffer.from(decomposed).toString("latin1")));
     assert.ok(names.includes("raw-\xff"));
+  });
+
+  test("packed by GNU tar or bsdtar in any of their formats, is the same tree", async () => {
+    const source = join(root, "source");
+    const deep = "folder/".repeat(30);
+    await mkdir(join(source, deep), { recursive: true });
+    await writeFile(join(source, deep, "n\u00e4me"), "deep");
+    await symlink(deep, join(source, "link"));
+    const sparse = await open(join(source, "sparse"), "w");
+    await sparse.write("data", 3_000_000);
+    await sparse.truncate(5_000_000);
+    await sparse.chown(3_000_000, 70_000);
+    await sparse.close();
+    for (const command of [
+      ["tar", "--format=gnu", "--sparse"],
+      ["tar", "--format=pax"],
+      ["tar", "--format=pax", "--sparse"],
+      ["bsdtar", "--format=pax"],
+      ["bsdtar", "--format=gnutar"],
+    ]) {
+      const archive = join(root, "archive.tar");
+      const [program = "", ...options] = command;
+      await systemExec.run(program, [...options, "-cf", archive, "-C", source, "."]);
+      const tar = await readFile(archive);
+      const folder = await unpackBytes(tar, tar);
+      await systemExec.run("diff", ["-r", source, folder]);
+      const stats = await lstat(join(folder, "sparse"));
+      assert.deepEqual([stats.uid, stats.gid, stats.size], [3_000_000, 70_000, 5_000_000]);
+      assert.equal(await readlink(join(folder, "link")), deep);
+    }
   });
 
   test("with whiteouts, gets devices 0/0 and opaque folders, and keeps the folders' times", async () => {

@@ -60,7 +60,7 @@ const brokenPipeCodes: ReadonlySet<string> = new Set([
 type ChildProcess = ReturnType<Exec["start"]>;
 
 /** In the C locale bsdtar refuses names that are not ASCII. */
-const environment = { PATH: process.env["PATH"] ?? "/usr/bin:/bin", LC_ALL: "C.UTF-8" };
+const locale = { LC_ALL: "C.UTF-8" };
 
 export class Layers {
   readonly #folder: string;
@@ -127,7 +127,7 @@ export class Layers {
       stdio: ["pipe", "ignore", "pipe"],
       signal,
       killSignal: "SIGKILL",
-      env: environment,
+      env: { ...process.env, ...locale },
     });
     // Not spawn's own timeout: Node forgets to clear it when the program cannot be started.
     using _deadline = this.#modules.clock.timer(unpackTimeoutMs, () => child.kill("SIGKILL"));

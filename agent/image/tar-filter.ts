@@ -142,9 +142,12 @@ async function completeEntry(reader: ByteReader, raw: RawEntry): Promise<Entry> 
     throw malformed(`folder "${printable(name)}" has content`);
   for (const key of ["path", "linkpath", "size", "GNU.sparse.name"]) records.delete(key);
   for (const key of records.keys()) if (isRefusedAttribute(key)) records.delete(key);
-  const isSparse = [...records.keys()].some((key) => key.startsWith("GNU.sparse."));
-  if (isSparse)
-    throw malformed(`"${printable(name)}" is a sparse file in pax format, which is not supported`);
+  // Of pax's sparse formats the oldest, 0.0, repeats its keys; GNU tar and bsdtar have long written 1.0.
+  if (records.has("GNU.sparse.offset")) {
+    throw malformed(
+      `"${printable(name)}" is a sparse file in pax format 0.0, which is not supported`,
+    );
+  }
   const blocks = [
     ...encodeLongName("L", name),
     ...(linkTypes.includes(header.type) ? encodeLongName("K", linkName) : []),
