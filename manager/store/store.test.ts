@@ -86,7 +86,7 @@ test("store, two nodes never have one number", async () => {
   const node = (id: string) => create(NodeSchema, { id, number: 7 });
   await store.write(() => [{ action: "create", kind: "node", object: node("a") }]);
   const write = store.write(() => [{ action: "create", kind: "node", object: node("b") }]);
-  await assert.rejects(write, { code: "already-exists" });
+  await assert.rejects(write, { code: "conflict" });
 });
 
 test("store, a write that was overtaken is built anew on what is there now", async () => {
