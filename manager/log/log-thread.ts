@@ -34,7 +34,7 @@ export class LogThread implements AsyncDisposable {
     if (this.#failure !== undefined) throw this.#failure;
     const { promise, resolve, reject } = Promise.withResolvers<Answers[RequestKind]>();
     this.#waiting.push({ resolve, reject });
-    this.#worker.postMessage(request);
+    this.#worker.postMessage(request, []);
     return (await promise) as Answers[K];
   }
 

@@ -218,7 +218,7 @@ export class LogBroker implements Disposable {
   #drop(reader: Reader): void {
     this.#readers.delete(reader);
     reader.buffer[Symbol.dispose]();
-    for (const upload of [...reader.uploads]) this.#forget(reader, upload);
+    for (const upload of reader.uploads) this.#forget(reader, upload);
   }
 
   #forget(reader: Reader, upload: Upload): void {
