@@ -127,18 +127,19 @@ function natChains({ device }: RulesetOptions): string {
   }`;
 }
 
-// An egress packet is masqueraded as a node: forged VXLAN in it would be trusted.
+// An egress packet is masqueraded as a node: forged VXLAN in it would be trusted. So it is dropped before anything is
+// accepted; it must not ride on a flow that began as something else.
 function forwardChains({ vni, port }: RulesetOptions): string {
   return `\
   chain filter_fwd {
     type filter hook forward priority filter
+    udp dport ${port} @th,96,24 ${vni} ip saddr @pool drop
     ct state established,related accept
     ip saddr @pool goto from_task
     ip daddr @pool goto to_task
   }
   chain from_task {
     ct state invalid drop
-    udp dport ${port} @th,96,24 ${vni} drop
     ip saddr . ip daddr @samenet accept
     ip saddr @internal goto refuse
     ip daddr @pool goto refuse
