@@ -42,7 +42,9 @@ export class Namespace {
 
   /** Runs until it is killed or the namespace is disposed. */
   start(command: string, args: readonly string[], stdio: "pipe" | "ipc"): ChildProcess {
-    const child = systemExec.start("nsenter", this.#enter(command, args), {
+    // A server would not notice that the test's process has died.
+    const dying = ["--pdeathsig", "KILL", "nsenter", ...this.#enter(command, args)];
+    const child = systemExec.start("setpriv", dying, {
       stdio:
         stdio === "ipc" ? ["ignore", "inherit", "inherit", "ipc"] : ["pipe", "pipe", "inherit"],
       serialization: "advanced",
