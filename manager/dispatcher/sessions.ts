@@ -59,6 +59,6 @@ export class Sessions {
   }
 
   endAll(fault: Fault): void {
-    for (const nodeId of [...this.#sessions.keys()]) this.end(nodeId, fault);
+    for (const nodeId of this.#sessions.keys()) this.end(nodeId, fault);
   }
 }

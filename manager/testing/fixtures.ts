@@ -31,8 +31,8 @@ export interface TestStore {
   readonly store: Store;
   readonly log: MemoryLog;
   /** Creates objects, or replaces those that are there. */
-  put<K extends Kind>(kind: K, ...objects: readonly Objects[K][]): Promise<void>;
-  remove<K extends Kind>(kind: K, ...objects: readonly Objects[K][]): Promise<void>;
+  readonly put: <K extends Kind>(kind: K, ...objects: readonly Objects[K][]) => Promise<void>;
+  readonly remove: <K extends Kind>(kind: K, ...objects: readonly Objects[K][]) => Promise<void>;
 }
 
 export function openTestStore(clock: Clock = systemClock): TestStore {

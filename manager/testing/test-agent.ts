@@ -85,7 +85,9 @@ export class TestAgent implements Disposable {
       };
       const timeout = setTimeout(() => {
         this.#listeners.delete(check);
-        reject(new Error(`agent ${this.#options.nodeId} waited ${deadlineMs} ms: ${condition}`));
+        reject(
+          new Error(`agent ${this.#options.nodeId} waited ${deadlineMs} ms: ${String(condition)}`),
+        );
       }, deadlineMs);
       this.#listeners.add(check);
       check();

@@ -10,6 +10,7 @@ import { dispatcherHandlers } from "../dispatcher/dispatcher.ts";
 import { type Leadership, startLeader } from "../leader.ts";
 import type { View } from "../store/store.ts";
 import { openTestStore, type TestStore } from "./fixtures.ts";
+import { untilStore } from "./until.ts";
 
 export interface TestManager extends TestStore, AsyncDisposable {
   readonly address: string;
@@ -58,21 +59,7 @@ export async function startTestManager(
     ...test,
     address: `127.0.0.1:${port}`,
     leadership,
-    until: (condition, deadlineMs = 5_000) =>
-      new Promise((resolve, reject) => {
-        const check = () => {
-          if (!condition(store)) return;
-          clearTimeout(timeout);
-          watch[Symbol.dispose]();
-          resolve();
-        };
-        const watch = store.watch(check);
-        const timeout = setTimeout(() => {
-          watch[Symbol.dispose]();
-          reject(new Error(`the store was not so after ${deadlineMs} ms: ${condition}`));
-        }, deadlineMs);
-        check();
-      }),
+    until: (condition, deadlineMs) => untilStore(store, condition, deadlineMs),
     async [Symbol.asyncDispose]() {
       await leadership[Symbol.asyncDispose]();
       server.forceShutdown();

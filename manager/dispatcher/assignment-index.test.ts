@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { AssignmentChange_Action as Action } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { Assignment, AssignmentsResponse } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
+import { systemClock } from "#proto/system-ports.ts";
+import type { View } from "../store/store.ts";
+import { openTestStore, testNetwork, testNode, testTask } from "../testing/fixtures.ts";
+import { noLogs } from "../testing/test-manager.ts";
+import { AssignmentIndex } from "./assignment-index.ts";
+import { streamAssignments } from "./assignment-stream.ts";
+import { endpointOf, isShipped, peerOf } from "./items.ts";
+
+type Items = Map<string, unknown>;
+
+/** A node's set by the book: everything in the store, looked at one by one. */
+function scan(view: View, nodeId: string): Items {
+  const items: Items = new Map();
+  const shipped = view.list("task").filter(isShipped);
+  const networks = new Set<string>();
+  for (const task of shipped.filter((one) => one.nodeId === nodeId)) {
+    items.set(`task:${task.id}`, task.desiredState);
+    for (const { network } of task.networks) networks.add(network?.id ?? "");
+  }
+  for (const id of networks) {
+    const network = view.get("network", id);
+    if (network !== undefined) items.set(`network:${id}`, network);
+  }
+  for (const task of shipped) {
+    for (const attachment of task.networks) {
+      if (!networks.has(attachment.network?.id ?? "")) continue;
+      const endpoint = endpointOf(task, attachment, view.get("node", task.nodeId));
+      if (endpoint !== undefined) items.set(`endpoint:${endpoint.id}`, endpoint);
+    }
+  }
+  for (const node of view.list("node")) {
+    const peer = node.id === nodeId ? undefined : peerOf(node);
+    if (peer !== undefined) items.set(`peer:${node.id}`, peer);
+  }
+  return items;
+}
+
+/** What an agent has after a message. Of tasks only what it must obey: the status is its own. */
+function fold(items: Items, { changes }: AssignmentsResponse): void {
+  for (const { action, assignment } of changes) {
+    const [key, value] = keyed(assignment?.item);
+    if (action === Action.REMOVE) assert.ok(items.delete(key), `${key} was not there`);
+    else items.set(key, value);
+  }
+}
+
+function keyed(item: Assignment["item"] | undefined): readonly [string, unknown] {
+  switch (item?.case) {
+    case "task":
+      return [`task:${item.value.id}`, item.value.desiredState];
+    case "network":
+    case "endpoint":
+      return [`${item.case}:${item.value.id}`, item.value];
+    case "peer":
+      return [`peer:${item.value.nodeId}`, item.value];
+    default:
+      throw new Error(`unexpected ${item?.case}`);
+  }
+}
+
+const networks: readonly Network[] = ["a", "b"].map((name) => testNetwork(name));
+
+const step = fc.oneof(
+  fc.record({
+    kind: fc.constant("task" as const),
+    id: fc.nat(7),
+    node: fc.integer({ min: 1, max: 3 }),
+    state: fc.constantFrom(
+      TaskState.PENDING,
+      TaskState.ASSIGNED,
+      TaskState.RUNNING,
+      TaskState.FAILED,
+    ),
+    desired: fc.constantFrom(TaskState.RUNNING, TaskState.SHUTDOWN, TaskState.REMOVE),
+    gone: fc.boolean(),
+  }),
+  fc.record({
+    kind: fc.constant("node" as const),
+    id: fc.integer({ min: 1, max: 3 }),
+    state: fc.constantFrom(NodeState.READY, NodeState.DOWN),
+    address: fc.constantFrom("192.0.2.77", "192.0.2.78", ""),
+    gone: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant("read" as const) }),
+);
+
+test("A complete set and its increments are, at every point, what a scan of the store gives", async () => {
+  const property = fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+    const { store, put, remove } = openTestStore();
+    await put("network", ...networks);
+    await put("node", testNode(1), testNode(2));
+    const index = new AssignmentIndex(store);
+    using _watch = store.watch((commit) => {
+      for (const change of commit.changes) index.onChange(change);
+    });
+    const agents = ["node1", "node2"].map((nodeId) => {
+      const controller = new AbortController();
+      const clock = { ...systemClock, sleep: () => Promise.resolve() };
+      const modules = { index, clock, logSubscriptions: noLogs };
+      const stream = streamAssignments(nodeId, modules, controller.signal);
+      return { nodeId, controller, messages: stream[Symbol.asyncIterator](), items: new Map() };
+    });
+    const read = async () => {
+      for (const agent of agents) {
+        const expected = scan(store, agent.nodeId);
+        for (let turns = 0; turns < 2 && !same(agent.items, expected); turns++) {
+          const { value, done } = await agent.messages.next();
+          if (done !== true) fold(agent.items, value);
+        }
+        assert.deepEqual(agent.items, expected);
+      }
+    };
+    await read();
+    for (const one of steps) {
+      if (one.kind === "read") await read();
+      else if (one.kind === "node") {
+        const node = testNode(one.id, { status: { state: one.state } });
+        if (node.description !== undefined) node.description.dataPathAddress = one.address;
+        await (one.gone ? remove("node", node) : put("node", node));
+      } else {
+        const task = testTask(`t${one.id}`, {
+          nodeId: one.state >= TaskState.ASSIGNED ? `node${one.node}` : "",
+          status: { state: one.state },
+          desiredState: one.desired,
+          // As from the allocator: fixed for the task's life.
+          networks: (one.id % 4 === 0 ? [] : one.id % 4 === 3 ? [0, 1] : [(one.id % 4) - 1]).map(
+            (at) => ({ network: networks[at] as Network, addresses: [`10.0.${at}.${one.id}/24`] }),
+          ),
+        });
+        await (one.gone ? remove("task", task) : put("task", task));
+      }
+    }
+    await read();
+    for (const { controller } of agents) controller.abort();
+  });
+  await fc.assert(property, { numRuns: 80 });
+});
+
+function same(a: Items, b: Items): boolean {
+  try {
+    assert.deepEqual(a, b);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test("A status that its agent reported is not sent back to it", async () => {
+  const { store, put } = openTestStore();
+  await put("node", testNode(1));
+  await put("task", testTask("a", { nodeId: "node1", status: { state: TaskState.ASSIGNED } }));
+  const index = new AssignmentIndex(store);
+  const told: string[] = [];
+  index.listen("node1", (key) => told.push(key));
+  using _watch = store.watch((commit) => {
+    for (const change of commit.changes) index.onChange(change);
+  });
+  await put("task", testTask("a", { nodeId: "node1", status: { state: TaskState.RUNNING } }));
+  assert.deepEqual(told, []);
+  const desiredState = TaskState.SHUTDOWN;
+  await put(
+    "task",
+    testTask("a", { nodeId: "node1", desiredState, status: { state: TaskState.RUNNING } }),
+  );
+  assert.deepEqual(told, ["task:a"]);
+});
+
+test("A commit about one network tells nothing to nodes that are not on it", async () => {
+  const { store, put } = openTestStore();
+  await put("network", ...networks);
+  await put("node", testNode(1), testNode(2), testNode(3));
+  const [a, b] = networks;
+  const on = (id: string, nodeId: string, network: Network | undefined) =>
+    testTask(id, {
+      nodeId,
+      status: { state: TaskState.ASSIGNED },
+      networks: [{ network: network as Network, addresses: ["10.0.1.2/24"] }],
+    });
+  await put("task", on("x", "node1", a), on("y", "node2", a), on("z", "node3", b));
+  const index = new AssignmentIndex(store);
+  const told = new Map<string, string[]>();
+  for (const nodeId of ["node1", "node2", "node3"]) {
+    told.set(nodeId, []);
+    index.listen(nodeId, (key) => told.get(nodeId)?.push(key));
+  }
+  using _watch = store.watch((commit) => {
+    for (const change of commit.changes) index.onChange(change);
+  });
+  await put("task", {
+    ...on("x", "node1", a),
+    status: testTask("", { status: { state: TaskState.RUNNING } }).status,
+  });
+  const key = "endpoint:x/network-a";
+  assert.deepEqual(Object.fromEntries(told), { node1: [key], node2: [key], node3: [] });
+});

@@ -1,0 +1,204 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeAvailability, NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Change } from "../store/objects.ts";
+import { openTestStore, testNode, testTask, testTaskSpec } from "../testing/fixtures.ts";
+import { NodeLoads } from "./node-load.ts";
+import { planSchedule, type SchedulePlan } from "./plan-schedule.ts";
+
+const nowMs = 1_700_000_000_000;
+
+function pending(id: string, init: Parameters<typeof testTask>[1] = {}): Task {
+  return testTask(id, { status: { state: TaskState.PENDING }, ...init });
+}
+
+function on(nodeId: string, id: string, init: Parameters<typeof testTask>[1] = {}): Task {
+  return testTask(id, { nodeId, status: { state: TaskState.RUNNING }, ...init });
+}
+
+async function schedule(
+  tasks: readonly Task[],
+  cluster: { nodes: readonly Node[]; running?: readonly Task[] },
+): Promise<SchedulePlan & { homes: ReadonlyMap<string, string> }> {
+  const { store, put } = openTestStore();
+  await put("task", ...(cluster.running ?? []));
+  const loads = new NodeLoads(store);
+  const context = { nodes: cluster.nodes, load: (id: string) => loads.of(id), nowMs };
+  const plan = planSchedule(tasks, context);
+  const homes = new Map<string, string>();
+  for (const { kind, object } of plan.actions) {
+    if (kind === "task" && object.nodeId !== "") homes.set(object.id, object.nodeId);
+  }
+  return { ...plan, homes };
+}
+
+function count(homes: ReadonlyMap<string, string>): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const nodeId of homes.values()) counts[nodeId] = (counts[nodeId] ?? 0) + 1;
+  return counts;
+}
+
+const five = [1, 2, 3, 4, 5].map((number) => testNode(number));
+
+test("A batch of 50 spreads evenly over five nodes", async () => {
+  const tasks = Array.from({ length: 50 }, (_, index) => pending(`t${index}`));
+  const { homes } = await schedule(tasks, { nodes: five });
+  assert.deepEqual(count(homes), { node1: 10, node2: 10, node3: 10, node4: 10, node5: 10 });
+});
+
+test("A service spreads by its own tasks first, by all tasks where those are equal", async () => {
+  const running = [on("node1", "own"), on("node2", "other1", { serviceId: "other" })];
+  const tasks = [pending("a"), pending("b"), pending("c")];
+  const { homes } = await schedule(tasks, { nodes: five.slice(0, 3), running });
+  assert.deepEqual(Object.fromEntries(homes), { a: "node3", b: "node2", c: "node1" });
+});
+
+test("Two services of one batch see each other's tasks", async () => {
+  const tasks = ["a", "b", "c", "d"].map((id) => pending(id, { serviceId: id }));
+  const { homes } = await schedule(tasks, { nodes: five.slice(0, 4) });
+  assert.equal(new Set(homes.values()).size, 4);
+});
+
+test("A node on which the version failed five times in five minutes comes last, and is used if it must", async () => {
+  const failed = Array.from({ length: 5 }, (_, index) =>
+    on("node1", `dead${index}`, {
+      status: { state: TaskState.FAILED },
+      desiredState: TaskState.SHUTDOWN,
+      atMs: nowMs - 1_000 * index,
+    }),
+  );
+  const busy = Array.from({ length: 3 }, (_, index) => on("node2", `busy${index}`));
+  const running = [...failed, ...busy];
+  const two = await schedule([pending("a")], { nodes: five.slice(0, 2), running });
+  assert.equal(two.homes.get("a"), "node2");
+  const one = await schedule([pending("a")], { nodes: five.slice(0, 1), running });
+  assert.equal(one.homes.get("a"), "node1");
+  const next = pending("a", { specVersion: { index: 2n } });
+  const newer = await schedule([next], { nodes: five.slice(0, 2), running });
+  assert.equal(newer.homes.get("a"), "node1");
+});
+
+test("Attempts in place count as failures of their node", async () => {
+  const attempts = [1, 2, 3, 4].map((number) => ({
+    number,
+    endedAt: { seconds: BigInt(nowMs / 1000 - 10), nanos: 0 },
+  }));
+  const status = { state: TaskState.FAILED, attempt: 5, attempts };
+  const dead = on("node1", "dead", { status, desiredState: TaskState.SHUTDOWN, atMs: nowMs });
+  const { homes } = await schedule([pending("a")], { nodes: five.slice(0, 2), running: [dead] });
+  assert.equal(homes.get("a"), "node2");
+});
+
+test("Reservations fill nodes up to their resources, and the rest waits with a reason", async () => {
+  const spec = testTaskSpec({ resources: { reservations: { nanoCpus: 3_000_000_000n } } });
+  const tasks = ["a", "b", "c"].map((id) => pending(id, { spec }));
+  const { homes, blocked } = await schedule(tasks, { nodes: five.slice(0, 2) });
+  assert.deepEqual(count(homes), { node1: 1, node2: 1 });
+  assert.equal(blocked.get("c"), "no suitable node (insufficient resources on 2 nodes)");
+});
+
+test("A waiting task says why, node by node, and says it once", async () => {
+  const nodes = [
+    testNode(1, { status: { state: NodeState.DOWN } }),
+    testNode(2, { spec: { availability: NodeAvailability.DRAIN } }),
+    testNode(3),
+  ];
+  const platforms = [{ os: "linux", architecture: "arm64" }];
+  const task = pending("a", { spec: testTaskSpec({ placement: { platforms } }) });
+  const first = await schedule([task], { nodes });
+  const [note] = first.actions;
+  assert.equal(
+    note?.kind === "task" && note.object.status?.err,
+    "no suitable node (2 nodes not available for new tasks; unsupported platform on 1 node)",
+  );
+  assert.ok(note?.kind === "task");
+  assert.equal(note.object.status?.state, TaskState.PENDING);
+  const second = await schedule([note.object], { nodes });
+  assert.deepEqual(second.actions, []);
+  assert.equal(second.blocked.size, 1);
+  const none = await schedule([task], { nodes: [] });
+  assert.equal(none.blocked.get("a"), "no suitable node");
+});
+
+test("A platform is met under either of its names", async () => {
+  const platforms = [{ os: "linux", architecture: "amd64" }];
+  const task = pending("a", { spec: testTaskSpec({ placement: { platforms } }) });
+  const { homes } = await schedule([task], { nodes: [testNode(1)] });
+  assert.equal(homes.get("a"), "node1");
+});
+
+test("The most replicas per node are kept within one batch", async () => {
+  const spec = testTaskSpec({ placement: { maxReplicas: 1n } });
+  const tasks = ["a", "b", "c"].map((id) => pending(id, { spec }));
+  const { homes, blocked } = await schedule(tasks, { nodes: five.slice(0, 2) });
+  assert.deepEqual(count(homes), { node1: 1, node2: 1 });
+  assert.equal(blocked.get("c"), "no suitable node (max replicas per node limit exceed)");
+});
+
+test("Any batch ends up as even as can be, on ready nodes only, within their resources", async () => {
+  const nodes = fc.array(
+    fc.record({ ready: fc.boolean(), busy: fc.nat(6), cpus: fc.integer({ min: 0, max: 8 }) }),
+    { minLength: 1, maxLength: 8 },
+  );
+  const property = fc.asyncProperty(nodes, fc.nat(30), fc.nat(2), async (shapes, size, cpus) => {
+    const spec = testTaskSpec({ resources: { reservations: { nanoCpus: BigInt(cpus) } } });
+    const made = shapes.map(({ ready, cpus: total }, index) =>
+      testNode(index + 1, {
+        status: { state: ready ? NodeState.READY : NodeState.DOWN },
+        description: { resources: { nanoCpus: BigInt(total) } },
+      }),
+    );
+    const running = shapes.flatMap(({ busy }, index) =>
+      Array.from({ length: busy }, (_, n) => on(`node${index + 1}`, `busy${index}-${n}`)),
+    );
+    const tasks = Array.from({ length: size }, (_, index) => pending(`t${index}`, { spec }));
+    const { homes, blocked } = await schedule(tasks, { nodes: made, running });
+    assert.equal(homes.size + blocked.size, size);
+    const counts = count(homes);
+    const open = shapes.flatMap(({ ready, busy, cpus: total }, index) => {
+      const placed = counts[`node${index + 1}`] ?? 0;
+      assert.ok(ready || placed === 0);
+      assert.ok(placed * cpus <= total);
+      const full = (placed + 1) * cpus > total;
+      return ready ? [{ placed, copies: placed + busy, full }] : [];
+    });
+    if (blocked.size > 0) assert.ok(open.every(({ full }) => full && cpus > 0));
+    // Whoever got a task had no more of them than any node that could still take one.
+    const least = Math.min(...open.filter(({ full }) => !full).map(({ copies }) => copies));
+    for (const { placed, copies } of open) if (placed > 0) assert.ok(copies <= least + 1);
+  });
+  await fc.assert(property, { numRuns: 60 });
+});
+
+test("Loads folded from changes are those of a fresh scan", async () => {
+  const change = fc.record({
+    id: fc.nat(8),
+    node: fc.nat(2),
+    service: fc.nat(1),
+    state: fc.constantFrom(TaskState.ASSIGNED, TaskState.RUNNING, TaskState.SHUTDOWN),
+    desired: fc.constantFrom(TaskState.RUNNING, TaskState.SHUTDOWN),
+    remove: fc.boolean(),
+  });
+  const property = fc.asyncProperty(fc.array(change, { maxLength: 40 }), async (changes) => {
+    const { store, put, remove } = openTestStore();
+    const loads = new NodeLoads(store);
+    using _watch = store.watch((commit) => {
+      for (const one of commit.changes satisfies readonly Change[]) loads.onChange(one);
+    });
+    for (const { id, node, service, state, desired, remove: gone } of changes) {
+      const task = on(`node${node}`, `t${id}`, {
+        serviceId: `s${service}`,
+        status: { state },
+        desiredState: desired,
+      });
+      await (gone ? remove("task", task) : put("task", task));
+    }
+    const fresh = new NodeLoads(store);
+    for (const node of [0, 1, 2]) {
+      assert.deepEqual(loads.of(`node${node}`), fresh.of(`node${node}`));
+    }
+  });
+  await fc.assert(property, { numRuns: 60 });
+});
