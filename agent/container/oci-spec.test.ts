@@ -1,0 +1,373 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { ContainerSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  AppArmorMode,
+  Isolation,
+  MountPropagation,
+  MountType,
+  ResourceRequirementsSchema,
+  SeccompMode,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import type { HostLimits } from "./host-limits.ts";
+import { type ImageDefaults, type OciSpec, planOciSpec } from "./oci-spec.ts";
+
+type ContainerInit = MessageInitShape<typeof ContainerSpecSchema>;
+
+interface Given {
+  readonly container?: ContainerInit;
+  readonly image?: Partial<ImageDefaults>;
+  readonly resources?: MessageInitShape<typeof ResourceRequirementsSchema>;
+  readonly limits?: Partial<HostLimits>;
+  readonly cgroupVersion?: 1 | 2;
+}
+
+const id = "abcdefghijklmnopqrstuvwxy";
+const image = { env: [], entrypoint: [], cmd: ["run"], workingDir: "", user: "" };
+const limits = { canRaise: false, oomScoreAdj: 0, hardLimits: { nofile: 1000 }, swapLimit: true };
+const accounts = {
+  passwd: "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n",
+  group: "root:x:0:\nwww:x:34:\nlogs:x:40:web,other\n",
+};
+
+function plan(given: Given): OciSpec {
+  const value = create(ContainerSpecSchema, given.container ?? {});
+  const resources =
+    given.resources === undefined
+      ? {}
+      : { resources: create(ResourceRequirementsSchema, given.resources) };
+  return planOciSpec({
+    task: create(TaskSchema, { id, spec: { runtime: { case: "container", value }, ...resources } }),
+    image: { ...image, ...given.image },
+    accounts,
+    files: { hosts: "/t/hosts", hostname: "/t/hostname", resolvConf: "/t/resolv.conf" },
+    rootfs: "/t/1/rootfs",
+    networkNamespace: "/run/netns/x",
+    cgroupParent: "swarm",
+    cgroupVersion: given.cgroupVersion ?? 1,
+    limits: { ...limits, ...given.limits },
+  });
+}
+
+interface Row {
+  readonly name: string;
+  readonly given: Given;
+  readonly seen: (spec: OciSpec) => unknown;
+  readonly wanted: unknown;
+}
+
+const args = ({ process }: OciSpec) => process.args;
+const user = ({ process: { user } }: OciSpec) => [user.uid, user.gid, user.additionalGids];
+const memory = ({ linux }: OciSpec) => linux.resources["memory"];
+const mountAt = (path: string) => (spec: OciSpec) =>
+  spec.mounts.find(({ destination }) => destination === path);
+const both = { entrypoint: ["entry"], cmd: ["cmd"] };
+const mount = { type: MountType.BIND, source: "/src", target: "/dst" };
+
+const table: readonly Row[] = [
+  { name: "args: the image's", given: { image: both }, seen: args, wanted: ["entry", "cmd"] },
+  {
+    name: "args: replace cmd",
+    given: { image: both, container: { args: ["a"] } },
+    seen: args,
+    wanted: ["entry", "a"],
+  },
+  {
+    name: "command: replaces both",
+    given: { image: both, container: { command: ["c"] } },
+    seen: args,
+    wanted: ["c"],
+  },
+  {
+    name: "command and args",
+    given: { image: both, container: { command: ["c"], args: ["a"] } },
+    seen: args,
+    wanted: ["c", "a"],
+  },
+  {
+    name: "hostname: first 12 of the ID",
+    given: {},
+    seen: (s) => s.hostname,
+    wanted: "abcdefghijkl",
+  },
+  {
+    name: "hostname: wanted",
+    given: { container: { hostname: "db" } },
+    seen: (s) => s.hostname,
+    wanted: "db",
+  },
+  { name: "dir: root", given: {}, seen: (s) => s.process.cwd, wanted: "/" },
+  {
+    name: "dir: the image's",
+    given: { image: { workingDir: "/a" } },
+    seen: (s) => s.process.cwd,
+    wanted: "/a",
+  },
+  {
+    name: "dir: wanted",
+    given: { image: { workingDir: "/a" }, container: { dir: "/b" } },
+    seen: (s) => s.process.cwd,
+    wanted: "/b",
+  },
+  { name: "user: root", given: {}, seen: user, wanted: [0, 0, []] },
+  { name: "user: name", given: { container: { user: "web" } }, seen: user, wanted: [33, 34, [40]] },
+  {
+    name: "user: name and group",
+    given: { container: { user: "web:logs" } },
+    seen: user,
+    wanted: [33, 40, []],
+  },
+  {
+    name: "user: unknown number",
+    given: { container: { user: "1000" } },
+    seen: user,
+    wanted: [1000, 0, []],
+  },
+  {
+    name: "user: numbers",
+    given: { image: { user: "1000:1001" } },
+    seen: user,
+    wanted: [1000, 1001, []],
+  },
+  {
+    name: "groups: added",
+    given: { container: { user: "web:34", groups: ["logs", "50"] } },
+    seen: user,
+    wanted: [33, 34, [40, 50]],
+  },
+  {
+    name: "read_only",
+    given: { container: { readOnly: true } },
+    seen: (s) => s.root.readonly,
+    wanted: true,
+  },
+  {
+    name: "no_new_privileges",
+    given: { container: { privileges: { noNewPrivileges: true } } },
+    seen: (s) => s.process.noNewPrivileges,
+    wanted: true,
+  },
+  {
+    name: "capability_drop: all",
+    given: { container: { capabilityDrop: ["all"], capabilityAdd: ["cap_net_admin"] } },
+    seen: (s) => s.process.capabilities["bounding"],
+    wanted: ["CAP_NET_ADMIN"],
+  },
+  {
+    name: "capability_add: all",
+    given: { container: { capabilityAdd: ["ALL"] } },
+    seen: (s) => s.process.capabilities["bounding"]?.length,
+    wanted: 41,
+  },
+  {
+    name: "capabilities: 14 by default",
+    given: {},
+    seen: (s) => s.process.capabilities["effective"]?.length,
+    wanted: 14,
+  },
+  {
+    name: "sysctls",
+    given: { container: { sysctls: { "net.core.somaxconn": "9" } } },
+    seen: (s) => s.linux.sysctl,
+    wanted: { "net.core.somaxconn": "9" },
+  },
+  {
+    name: "pids_limit",
+    given: { container: { pidsLimit: 9n } },
+    seen: (s) => s.linux.resources["pids"],
+    wanted: { limit: 9 },
+  },
+  {
+    name: "limits: CPU",
+    given: { resources: { limits: { nanoCpus: 1_500_000_000n } } },
+    seen: (s) => s.linux.resources["cpu"],
+    wanted: { quota: 150_000, period: 100_000 },
+  },
+  {
+    name: "limits: memory",
+    given: { resources: { limits: { memoryBytes: 100n } } },
+    seen: memory,
+    wanted: { limit: 100, swap: 200 },
+  },
+  {
+    name: "limits: swap",
+    given: { resources: { limits: { memoryBytes: 100n }, swapBytes: 50n } },
+    seen: memory,
+    wanted: { limit: 100, swap: 150 },
+  },
+  {
+    name: "limits: swap unlimited",
+    given: { resources: { limits: { memoryBytes: 100n }, swapBytes: -1n } },
+    seen: memory,
+    wanted: { limit: 100, swap: -1 },
+  },
+  {
+    name: "limits: no swap accounting",
+    given: { resources: { limits: { memoryBytes: 100n } }, limits: { swapLimit: false } },
+    seen: memory,
+    wanted: { limit: 100 },
+  },
+  {
+    name: "limits: swappiness",
+    given: { resources: { memorySwappiness: 0n } },
+    seen: memory,
+    wanted: { swappiness: 0 },
+  },
+  {
+    name: "ulimits",
+    given: { container: { ulimits: [{ name: "nofile", soft: 10n, hard: 20n }] } },
+    seen: (s) => s.process.rlimits,
+    wanted: [{ type: "RLIMIT_NOFILE", soft: 10, hard: 20 }],
+  },
+  {
+    name: "oom_score_adj: wanted",
+    given: { container: { oomScoreAdj: 5n } },
+    seen: (s) => s.process.oomScoreAdj,
+    wanted: 5,
+  },
+  {
+    name: "oom_score_adj: the host's own where ours is higher",
+    given: { limits: { oomScoreAdj: 7 } },
+    seen: (s) => s.process.oomScoreAdj,
+    wanted: undefined,
+  },
+  { name: "cgroup path", given: {}, seen: (s) => s.linux.cgroupsPath, wanted: `/swarm/${id}` },
+  {
+    name: "network namespace",
+    given: {},
+    seen: (s) => s.linux.namespaces.find(({ type }) => type === "network")?.path,
+    wanted: "/run/netns/x",
+  },
+  {
+    name: "cgroup mount: none on v1",
+    given: {},
+    seen: mountAt("/sys/fs/cgroup"),
+    wanted: undefined,
+  },
+  {
+    name: "cgroup namespace on v2",
+    given: { cgroupVersion: 2 },
+    seen: (s) => s.linux.namespaces.some(({ type }) => type === "cgroup"),
+    wanted: true,
+  },
+  {
+    name: "shm_size",
+    given: { container: { shmSizeBytes: 1_048_576n } },
+    seen: (s) => mountAt("/dev/shm")(s)?.options.at(-1),
+    wanted: "size=1024k",
+  },
+  {
+    name: "resolv.conf",
+    given: {},
+    seen: (s) => mountAt("/etc/resolv.conf")(s)?.source,
+    wanted: "/t/resolv.conf",
+  },
+  {
+    name: "mount: bind",
+    given: { container: { mounts: [mount] } },
+    seen: mountAt("/dst"),
+    wanted: {
+      destination: "/dst",
+      type: "bind",
+      source: "/src",
+      options: ["rbind", "rprivate", "rw"],
+    },
+  },
+  {
+    name: "mount: bind, read only, not recursive",
+    given: {
+      container: { mounts: [{ ...mount, readOnly: true, bindOptions: { nonRecursive: true } }] },
+    },
+    seen: (s) => mountAt("/dst")(s)?.options,
+    wanted: ["bind", "rprivate", "ro"],
+  },
+  {
+    name: "mount: tmpfs",
+    given: {
+      container: {
+        mounts: [
+          {
+            type: MountType.TMPFS,
+            target: "/dst",
+            tmpfsOptions: { sizeBytes: 4096n, mode: 0o700 },
+          },
+        ],
+      },
+    },
+    seen: (s) => mountAt("/dst")(s)?.options,
+    wanted: ["nosuid", "noexec", "nodev", "size=4096", "mode=700"],
+  },
+  {
+    name: "mount: over a default",
+    given: { container: { mounts: [{ ...mount, target: "/etc/hosts" }] } },
+    seen: (s) => mountAt("/etc/hosts")(s)?.source,
+    wanted: "/src",
+  },
+];
+
+describe("planOciSpec", () => {
+  for (const { name, given, seen, wanted } of table) {
+    it(name, () => assert.deepEqual(seen(plan(given)), wanted));
+  }
+
+  it("env: defaults, then the image's, then the wanted; a bare name takes away", () => {
+    const { env } = plan({
+      image: { env: ["A=1", "B=1", "PATH=/p"] },
+      container: { hostname: "h", env: ["B=2", "C=3=3", "A"] },
+    }).process;
+    assert.deepEqual(env, ["PATH=/p", "HOSTNAME=h", "B=2", "C=3=3"]);
+  });
+});
+
+const refused: readonly (readonly [string, ContainerInit, RegExp])[] = [
+  ["no command", {}, /no command specified/],
+  ["relative dir", { dir: "a" }, /not an absolute path/],
+  ["unknown user", { user: "nobody" }, /unable to find user "nobody"/],
+  ["unknown group", { user: "0:none" }, /unable to find group "none"/],
+  ["unknown capability", { capabilityAdd: ["FLY"] }, /unknown capability "FLY"/],
+  ["unknown ulimit", { ulimits: [{ name: "x", soft: 1n, hard: 1n }] }, /unknown ulimit "x"/],
+  ["soft over hard", { ulimits: [{ name: "nofile", soft: 2n, hard: 1n }] }, /over hard 1/],
+  [
+    "over the host's limit",
+    { ulimits: [{ name: "nofile", soft: 1n, hard: -1n }] },
+    /hard limit of 1000/,
+  ],
+  ["oom_score_adj", { oomScoreAdj: -1n }, /below this host's own/],
+  ["relative target", { mounts: [{ ...mount, target: "a" }] }, /not an absolute path/],
+  ["relative source", { mounts: [{ ...mount, source: "a" }] }, /not an absolute path/],
+  ["a target twice", { mounts: [mount, mount] }, /two mounts have the target/],
+  ["secrets", { secrets: [{}] }, /a secret is not supported yet/],
+  ["configs", { configs: [{}] }, /a config is not supported yet/],
+  ["healthcheck", { healthcheck: { test: ["CMD", "x"] } }, /a healthcheck is not supported/],
+  ["init", { init: true }, /init is not supported/],
+  ["tty", { tty: true }, /tty is not supported/],
+  ["open_stdin", { openStdin: true }, /open_stdin is not supported/],
+  ["registry_auth", { pullOptions: { registryAuth: "x" } }, /registry login is not supported/],
+  ["volume", { mounts: [{ ...mount, type: MountType.VOLUME }] }, /a volume is not supported/],
+  ["npipe", { mounts: [{ ...mount, type: MountType.NPIPE }] }, /named pipe is not supported/],
+  [
+    "propagation",
+    { mounts: [{ ...mount, bindOptions: { propagation: MountPropagation.RSHARED } }] },
+    /propagation is not/,
+  ],
+  ["seccomp", { privileges: { seccomp: { mode: SeccompMode.CUSTOM } } }, /seccomp profile/],
+  ["apparmor", { privileges: { apparmor: { mode: AppArmorMode.DEFAULT } } }, /AppArmor is not/],
+  ["isolation", { isolation: Isolation.PROCESS }, /isolation is not supported/],
+  ["privileged", { privileged: true }, /privileged is not supported/],
+  ["devices", { devices: [{}] }, /a device is not supported/],
+  ["pid_mode", { pidMode: "host" }, /pid_mode is not supported/],
+  ["ipc_mode", { ipcMode: "host" }, /ipc_mode is not supported/],
+  ["userns_mode", { usernsMode: "host" }, /userns_mode is not supported/],
+  ["cgroup_parent", { cgroupParent: "x" }, /cgroup_parent is not supported/],
+];
+
+describe("planOciSpec, refuses", () => {
+  for (const [name, container, message] of refused) {
+    it(name, () => {
+      const given = name === "no command" ? { container, image: { cmd: [] } } : { container };
+      assert.throws(() => plan(given), message);
+    });
+  }
+});

@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { appendFile, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
+import { timestampFromMs } from "#proto/time.ts";
+import { readLog } from "./log-reader.ts";
+
+const startMs = Date.UTC(2026, 0, 31, 12);
+
+class LogOnDisk implements AsyncDisposable {
+  readonly folder: string;
+  readonly ended = new AbortController();
+  readonly reading = new AbortController();
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async open(): Promise<LogOnDisk> {
+    return new LogOnDisk(await mkdtemp(join(tmpdir(), "swarm-log-")));
+  }
+
+  get path(): string {
+    return join(this.folder, "log");
+  }
+
+  async append(from: number, to: number, path = this.path): Promise<void> {
+    const line = (n: number) => `${new Date(startMs + n * 1000).toISOString()} stdout F ${n}\n`;
+    const numbers = Array.from({ length: to - from + 1 }, (_, index) => from + index);
+    await appendFile(path, numbers.map(line).join(""));
+  }
+
+  async *read(options: MessageInitShape<typeof LogOptionsSchema>): AsyncGenerator<number> {
+    const source = {
+      path: this.path,
+      options: create(LogOptionsSchema, options),
+      ended: this.ended.signal,
+    };
+    for await (const { data } of readLog(source, this.reading.signal)) {
+      yield Number(Buffer.from(data).toString());
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.reading.abort();
+    await rm(this.folder, { recursive: true });
+  }
+}
+
+test("readLog, all, tail and since: the lines that are there", async () => {
+  await using log = await LogOnDisk.open();
+  await log.append(1, 5_000);
+  assert.equal((await Array.fromAsync(log.read({}))).length, 5_000);
+  assert.deepEqual(await Array.fromAsync(log.read({ tail: 2n })), [4_999, 5_000]);
+  assert.deepEqual(await Array.fromAsync(log.read({ tail: 0n })), []);
+  const since = timestampFromMs(startMs + 4_998_500);
+  assert.deepEqual(await Array.fromAsync(log.read({ since })), [4_999, 5_000]);
+});
+
+test("readLog, no log yet: nothing", async () => {
+  await using log = await LogOnDisk.open();
+  assert.deepEqual(await Array.fromAsync(log.read({})), []);
+});
+
+test("readLog, follow: what comes later, over a replaced file, to the task's end", {
+  timeout: 10_000,
+}, async () => {
+  await using log = await LogOnDisk.open();
+  const lines = log.read({ follow: true });
+  const next = async (count: number) => {
+    const seen: number[] = [];
+    while (seen.length < count) seen.push((await lines.next()).value);
+    return seen;
+  };
+  const first = next(2);
+  await log.append(1, 2);
+  assert.deepEqual(await first, [1, 2]);
+  await log.append(3, 3);
+  await writeFile(join(log.folder, "new"), "");
+  await log.append(4, 5, join(log.folder, "new"));
+  await rename(join(log.folder, "new"), log.path);
+  assert.deepEqual(await next(3), [3, 4, 5]);
+  await log.append(6, 6);
+  log.ended.abort();
+  assert.deepEqual(await Array.fromAsync(lines), [6]);
+});
+
+test("readLog, follow: ends when the reader gives up", { timeout: 10_000 }, async () => {
+  await using log = await LogOnDisk.open();
+  const rest = Array.fromAsync(log.read({ follow: true }));
+  log.reading.abort();
+  assert.deepEqual(await rest, []);
+});

@@ -1,0 +1,211 @@
+/** Real containers: runc, conmon, overlays, cgroups. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
+import { TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { newId } from "#proto/ids.ts";
+import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { durationFromMs } from "#proto/time.ts";
+import { isConmonAlive } from "./container/supervised-process.ts";
+import { always, TestNode } from "./task/test-node.ts";
+
+const timeout = 30_000;
+
+/** Ends at once when it is told to. */
+const server = { args: ["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"] };
+
+async function linesOf(node: TestNode, taskId: string): Promise<string[]> {
+  const lines: string[] = [];
+  const { signal } = new AbortController();
+  for await (const message of node.worker.logs(taskId, undefined, signal)) {
+    lines.push(Buffer.from(message.data).toString());
+  }
+  return lines;
+}
+
+test("worker, runs a command to its end and keeps its output and exit code", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const good = node.task({ args: ["sh", "-c", "echo one; hostname; echo two >&2"], hostname: "h" });
+  const bad = node.task({ args: ["sh", "-c", "exit 3"] });
+  const missing = node.task({ args: ["nosuch"] });
+  node.worker.assign([good, bad, missing]);
+  const completed = await node.untilState(good.id, TaskState.COMPLETE);
+  assert.equal(completed.container?.exitCode, 0);
+  assert.deepEqual((await linesOf(node, good.id)).toSorted(), ["h", "one", "two"]);
+  const failed = await node.untilState(bad.id, TaskState.FAILED);
+  assert.equal(failed.container?.exitCode, 3);
+  assert.equal(failed.err, "exit code 3");
+  const absent = await node.untilState(missing.id, TaskState.FAILED);
+  assert.equal(absent.err, 'exec: "nosuch": executable file not found in $PATH');
+  assert.equal(absent.container?.exitCode, 127);
+});
+
+test("worker, refuses what it cannot do yet", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task({ privileged: true });
+  node.worker.assign([task]);
+  const { err } = await node.untilState(task.id, TaskState.REJECTED);
+  assert.equal(err, "privileged is not supported yet: remove it from the service");
+});
+
+test("worker, keeps a task at READY until it shall run", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task(server);
+  node.worker.assign([create(TaskSchema, { ...task, desiredState: TaskState.READY })]);
+  await node.untilState(task.id, TaskState.READY);
+  assert.equal(node.worker.statuses().get(task.id)?.state, TaskState.READY);
+  node.worker.assign([task]);
+  await node.untilState(task.id, TaskState.RUNNING);
+  node.worker.assign([create(TaskSchema, { ...task, desiredState: TaskState.SHUTDOWN })]);
+  await node.untilState(task.id, TaskState.SHUTDOWN);
+});
+
+test("worker, brings a killed container back on a fresh file system", { timeout }, async (t) => {
+  await using node = new TestNode();
+  await node.open();
+  const script = "ls /tmp; touch /tmp/left-over; echo up; exec sleep 1000";
+  const task = node.task({ args: ["sh", "-c", script], stopSignal: "SIGKILL" }, always);
+  node.worker.assign([task]);
+  const first = await node.untilState(task.id, TaskState.RUNNING, 1);
+  const killedAt = systemClock.monotonic();
+  process.kill(first.container?.pid ?? 0, "SIGKILL");
+  const second = await node.untilState(task.id, TaskState.RUNNING, 2);
+  t.diagnostic(`back after ${Math.round(systemClock.monotonic() - killedAt)} ms`);
+  assert.notEqual(second.container?.pid, first.container?.pid);
+  assert.deepEqual(
+    second.attempts.map(({ number, exitCode, reason }) => [number, exitCode, reason]),
+    [[1, 137, "killed by SIGKILL (9)"]],
+  );
+  assert.ok(!(await linesOf(node, task.id)).includes("left-over"));
+});
+
+test("worker, kills what ignores the stop signal when its grace is over", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const deaf = { args: ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"] };
+  const task = node.task({ ...deaf, stopGracePeriod: durationFromMs(300) });
+  const polite = node.task(server);
+  node.worker.assign([task, polite]);
+  await Promise.all([task, polite].map(({ id }) => node.untilState(id, TaskState.RUNNING)));
+  await untilLine(node, polite.id, "up");
+  const stopped = [task, polite].map((one) =>
+    create(TaskSchema, { ...one, desiredState: TaskState.SHUTDOWN }),
+  );
+  node.worker.assign(stopped);
+  const killed = await node.untilState(task.id, TaskState.SHUTDOWN);
+  assert.equal(killed.attempts.at(-1)?.reason, "killed by SIGKILL (9)");
+  const ended = await node.untilState(polite.id, TaskState.SHUTDOWN);
+  assert.equal(ended.attempts.at(-1)?.reason, "exit code 0");
+});
+
+async function untilLine(node: TestNode, taskId: string, wanted: string): Promise<void> {
+  const options = create(LogOptionsSchema, { follow: true });
+  const { signal } = new AbortController();
+  for await (const { data } of node.worker.logs(taskId, options, signal)) {
+    if (Buffer.from(data).toString() === wanted) return;
+  }
+  assert.fail(`the container ended without saying "${wanted}"`);
+}
+
+test("worker, adopts running containers, which do not notice", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const script = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done";
+  const task = node.task({ args: ["sh", "-c", script], stopSignal: "KILL" });
+  node.worker.assign([task]);
+  const before = await node.untilState(task.id, TaskState.RUNNING);
+  await untilLine(node, task.id, "5");
+  await node.close();
+  await node.open();
+  assert.equal(node.worker.statuses().get(task.id)?.container?.pid, before.container?.pid);
+  await untilLine(node, task.id, "40");
+  const lines = await linesOf(node, task.id);
+  assert.deepEqual(
+    lines.slice(0, 40),
+    Array.from({ length: 40 }, (_, index) => `${index + 1}`),
+  );
+});
+
+test("worker, knows the exit code of a container that ended while it was away", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const waits = ["sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done"];
+  const once = node.task({ args: waits });
+  const again = node.task({ args: waits }, always);
+  node.worker.assign([once, again]);
+  const running = await Promise.all(
+    [once, again].map(({ id }) => node.untilState(id, TaskState.RUNNING)),
+  );
+  await Promise.all([once, again].map(({ id }) => untilLine(node, id, "up")));
+  await node.close();
+  for (const { container } of running) process.kill(container?.pid ?? 0, "SIGTERM");
+  const exits = join(node.root, "run", "exits");
+  while (readdirSync(exits).length < 2) await systemClock.sleep(5);
+  await node.open();
+  const failed = await node.untilState(once.id, TaskState.FAILED);
+  assert.equal(failed.container?.exitCode, 7);
+  const back = await node.untilState(again.id, TaskState.RUNNING, 2);
+  assert.equal(back.attempts[0]?.exitCode, 7);
+});
+
+test("worker, restarts a container whose supervisor was killed", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task({ stopSignal: "KILL" }, always);
+  node.worker.assign([task]);
+  await node.untilState(task.id, TaskState.RUNNING, 1);
+  const conmon = join(node.root, "agent", "tasks", task.id, "1", "conmon.pid");
+  await node.close();
+  const pid = Number(readFileSync(conmon, "utf8"));
+  process.kill(pid, "SIGKILL");
+  while (isConmonAlive(pid, task.id)) await systemClock.sleep(5);
+  await node.open();
+  const back = await node.untilState(task.id, TaskState.RUNNING, 2);
+  assert.match(back.attempts[0]?.reason ?? "", /conmon, was killed/);
+});
+
+test("worker, clears away what belongs to nobody", { timeout }, async () => {
+  await using node = new TestNode();
+  const stray = join(node.root, "agent", "tasks", newId(systemRandom));
+  await mkdir(stray, { recursive: true });
+  await writeFile(join(stray, "task.bin"), "torn");
+  await node.open();
+  assert.equal(existsSync(stray), false);
+  assert.equal(node.worker.statuses().size, 0);
+});
+
+test("worker, starts 20 containers at once and leaves nothing of them", { timeout }, async (t) => {
+  await using node = new TestNode();
+  await node.open();
+  const tasks = Array.from({ length: 20 }, () => node.task({ stopSignal: "KILL" }));
+  const startedAt = systemClock.monotonic();
+  node.worker.assign(tasks);
+  const running = await Promise.all(tasks.map(({ id }) => node.untilState(id, TaskState.RUNNING)));
+  t.diagnostic(`20 started in ${Math.round(systemClock.monotonic() - startedAt)} ms`);
+  const removedAt = systemClock.monotonic();
+  await node.removeAll();
+  t.diagnostic(`20 removed in ${Math.round(systemClock.monotonic() - removedAt)} ms`);
+  for (const { container } of running) assert.equal(existsSync(`/proc/${container?.pid}`), false);
+  assert.equal(readFileSync("/proc/mounts", "utf8").includes(node.root), false);
+  assert.deepEqual(readdirSync(join(node.root, "agent", "tasks")), []);
+  assert.deepEqual(readdirSync(join(node.root, "run", "runc")), []);
+  assert.deepEqual(readdirSync(join(node.root, "run", "exits")), []);
+  for (const path of node.cgroups()) {
+    const folders = readdirSync(path, { withFileTypes: true }).filter((entry) =>
+      entry.isDirectory(),
+    );
+    assert.deepEqual(folders, []);
+  }
+});
