@@ -49,11 +49,21 @@ export async function* streamAssignments(
   yield stream.complete();
   for (;;) {
     await stream.changed(signal);
-    await modules.clock.sleep(gatherMs, signal);
+    await gather(modules.clock, signal);
     for (let message = stream.next(); message !== undefined; message = stream.next()) {
       yield message;
       signal.throwIfAborted();
     }
+  }
+}
+
+async function gather(clock: Clock, signal: AbortSignal): Promise<void> {
+  try {
+    await clock.sleep(gatherMs, signal);
+  } catch (thrown) {
+    // Node's timers reject with an error of their own, which does not say why.
+    signal.throwIfAborted();
+    throw thrown;
   }
 }
 

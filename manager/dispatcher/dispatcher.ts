@@ -5,6 +5,7 @@
  * A session lives on when its stream breaks: only missed heartbeats make a node DOWN, so that a short cut in the network
  * moves no task.
  */
+import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import type {
   AssignmentsRequest,
@@ -23,7 +24,7 @@ import {
   UpdateTaskStatusResponseSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { create } from "@bufbuild/protobuf";
+import { type NodeSpec, NodeSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { CallContext, Handlers } from "#proto/grpc.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
@@ -167,8 +168,11 @@ export class Dispatcher implements AsyncDisposable {
     this.#index.onChange(change);
     if (change.kind !== "node") return;
     const { before, after } = change;
-    if (after !== undefined) this.#bells.get(after.id)?.ring();
-    else if (before !== undefined) {
+    if (after !== undefined) {
+      // Status and description are what the agent said itself.
+      const news = after.role !== before?.role || !sameSpec(before?.spec, after.spec);
+      if (news) this.#bells.get(after.id)?.ring();
+    } else if (before !== undefined) {
       this.#registry.forget(before.id);
       this.#sessions.end(
         before.id,
@@ -207,6 +211,11 @@ export function dispatcherHandlers(
       yield* leading().assignments(request, context);
     },
   };
+}
+
+function sameSpec(a: NodeSpec | undefined, b: NodeSpec | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return equals(NodeSpecSchema, a, b);
 }
 
 /** "10.0.0.2:41234" → "10.0.0.2"; "[fd00::1]:41234" → "fd00::1". */

@@ -6,9 +6,10 @@
 export class HeartbeatTracker {
   readonly #deadlines = new Map<string, number>();
 
-  /** The node is alive now and has `graceMs` to say so again. */
-  beat(nodeId: string, nowMs: number, graceMs: number): void {
+  /** The node is alive now and has `graceMs` to say so again: until the moment returned. */
+  beat(nodeId: string, nowMs: number, graceMs: number): number {
     this.#deadlines.set(nodeId, nowMs + graceMs);
+    return nowMs + graceMs;
   }
 
   forget(nodeId: string): void {

@@ -6,20 +6,19 @@ import { create } from "@bufbuild/protobuf";
 import {
   type Assignment,
   AssignmentSchema,
+  LogSubscriptionSchema,
   type NetworkEndpoint,
   NetworkEndpointSchema,
   type Peer,
   PeerSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { type Node, type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
+  type NetworkAttachment,
   NetworkSchema,
   NodeState,
   TaskState,
-  type NetworkAttachment,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { LogSubscriptionSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import { TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { isAssigned, isTerminal, isWanted, stateOf } from "../task.ts";
 
 /** An item of the set by kind and ID. */

@@ -3,7 +3,7 @@
  * away for three periods. All of it goes through one lane: a node that comes back while it is being declared DOWN ends
  * up READY.
  */
-import { equals } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   type NodeDescription,
@@ -11,7 +11,6 @@ import {
   NodeState,
   NodeStatusSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { create } from "@bufbuild/protobuf";
 import type { Ports } from "#proto/ports.ts";
 import { BatchWriter } from "../batch-writer.ts";
 import { clusterOf, heartbeatPeriodMs } from "../cluster.ts";
@@ -59,7 +58,7 @@ export class NodeRegistry implements AsyncDisposable {
       if (status?.state !== NodeState.READY) continue;
       this.#tracker.beat(id, nowMs, this.#graceMs() + options.reconnectMs);
     }
-    this.#arm();
+    this.#arm(this.#tracker.nextDeadline());
   }
 
   get failed(): Promise<never> {
@@ -78,8 +77,7 @@ export class NodeRegistry implements AsyncDisposable {
   }
 
   beat(nodeId: string): void {
-    this.#tracker.beat(nodeId, this.#modules.clock.monotonic(), this.#graceMs());
-    this.#arm();
+    this.#arm(this.#tracker.beat(nodeId, this.#modules.clock.monotonic(), this.#graceMs()));
   }
 
   forget(nodeId: string): void {
@@ -96,8 +94,7 @@ export class NodeRegistry implements AsyncDisposable {
   }
 
   /** Beats only move deadlines back, so a timer that is set stays early enough; unless the period was shortened. */
-  #arm(): void {
-    const atMs = this.#tracker.nextDeadline();
+  #arm(atMs: number | undefined): void {
     if (atMs === undefined || (this.#timer !== undefined && this.#timer.atMs <= atMs)) return;
     this.#timer?.handle[Symbol.dispose]();
     const waitMs = Math.max(atMs - this.#modules.clock.monotonic(), 0);
@@ -114,7 +111,7 @@ export class NodeRegistry implements AsyncDisposable {
       this.#tracker.pardon(nowMs, this.#graceMs());
     }
     for (const nodeId of this.#tracker.expire(nowMs)) this.#onExpired(nodeId);
-    this.#arm();
+    this.#arm(this.#tracker.nextDeadline());
   }
 
   #onExpired(nodeId: string): void {
