@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import {
   NodeSchema,
@@ -99,8 +99,7 @@ test("store, a write that was overtaken is built anew on what is there now", asy
       const before = view.get("service", "1") ?? service("1", "0");
       const name = String(Number(before.spec?.annotations?.name) + 1);
       const object = { ...service("1", name), meta: before.meta };
-      // The spread has the message's own fields and no others.
-      return [{ action: "update", kind: "service", object: object as typeof before }];
+      return [{ action: "update", kind: "service", object }];
     });
   await Promise.all([increment(), increment(), increment()]);
   assert.equal(store.get("service", "1")?.spec?.annotations?.name, "3");

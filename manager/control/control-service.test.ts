@@ -1,0 +1,333 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  CreateNetworkRequestSchema,
+  CreateServiceRequestSchema,
+  GetNetworkRequestSchema,
+  GetNodeRequestSchema,
+  GetServiceRequestSchema,
+  GetTaskRequestSchema,
+  ListNetworksRequestSchema,
+  ListNodesRequestSchema,
+  ListServicesRequestSchema,
+  ListTasksRequestSchema,
+  RemoveNetworkRequestSchema,
+  RemoveServiceRequestSchema,
+  UpdateServiceRequestSchema,
+  WatchRequestSchema,
+  type WatchResponseSchema,
+} from "#proto/gen/swarm/v1/control_pb.ts";
+import { type Service, StoreActionKind } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
+import { LogBroker } from "../logbroker/log-broker.ts";
+import {
+  openTestStore,
+  testNetwork,
+  testNode,
+  testTask,
+  testTaskSpec,
+} from "../testing/fixtures.ts";
+import { controlHandlers } from "./control-service.ts";
+
+function open() {
+  const test = openTestStore();
+  const ports = { clock: systemClock, random: systemRandom, log: silentLog };
+  const logBroker = new LogBroker({}, { ...ports, store: test.store });
+  const controller = new AbortController();
+  const context = { signal: controller.signal, metadata: new Map<string, string>(), peer: "unix:" };
+  const api = controlHandlers({ ...ports, store: test.store, logBroker });
+  return { ...test, api, context, controller };
+}
+
+function spec(name = "web", replicas = 1n, image = "nginx"): ServiceSpec {
+  return create(ServiceSpecSchema, {
+    annotations: { name, labels: { stage: "test" } },
+    task: testTaskSpec({ runtime: { case: "container", value: { image } } }),
+    mode: { case: "replicated", value: { replicas } },
+  });
+}
+
+async function createService({ api, context, store }: ReturnType<typeof open>, given = spec()) {
+  await api.createService(create(CreateServiceRequestSchema, { spec: given }), context);
+  const service = store.byName("service", given.annotations?.name ?? "");
+  assert.ok(service);
+  return service;
+}
+
+function updateRequest(service: Service, given: ServiceSpec, version = service.meta?.version) {
+  return create(UpdateServiceRequestSchema, {
+    serviceId: service.id,
+    spec: given,
+    ...(version === undefined ? {} : { version }),
+  });
+}
+
+test("service, created it is found by ID, by the beginning of the ID, and by name", async () => {
+  const ground = open();
+  const { id } = await createService(ground);
+  for (const ref of [id, id.slice(0, 6), "web"]) {
+    const request = create(GetServiceRequestSchema, { ref });
+    const { service } = await ground.api.getService(request, ground.context);
+    assert.equal(service?.id, id);
+  }
+});
+
+test("service, a taken name is refused as existing", async () => {
+  const ground = open();
+  await createService(ground);
+  await assert.rejects(createService(ground), {
+    code: "already-exists",
+    message: 'a service named "web" exists already',
+  });
+});
+
+test("service, of two creations with one name at the same time one is refused", async () => {
+  const ground = open();
+  const outcomes = await Promise.allSettled([createService(ground), createService(ground)]);
+  assert.deepEqual(outcomes.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
+  assert.equal(ground.store.list("service").length, 1);
+});
+
+test("service, an unknown reference is not found; an ambiguous one lists the candidates", async () => {
+  const { api, context, put } = open();
+  const get = (ref: string) => api.getNode(create(GetNodeRequestSchema, { ref }), context);
+  await put("node", testNode(1), testNode(2));
+  await assert.rejects(get("db"), { code: "not-found", message: 'node "db" not found' });
+  await assert.rejects(get(""), { code: "invalid-argument" });
+  await assert.rejects(get("node"), {
+    code: "invalid-argument",
+    message: 'node "node" is ambiguous, it matches node1 (h1), node2 (h2): write more of the ID',
+  });
+  assert.equal((await get("h2")).node?.id, "node2");
+});
+
+test("service, an update keeps the former spec and names the version that it read", async () => {
+  const ground = open();
+  const before = await createService(ground);
+  assert.equal(before.specVersion?.index, 0n);
+  await ground.api.updateService(updateRequest(before, spec("web", 3n)), ground.context);
+  const after = ground.store.get("service", before.id);
+  assert.deepEqual(after?.previousSpec, before.spec);
+  assert.deepEqual(after?.previousSpecVersion, before.specVersion);
+  assert.equal(after?.specVersion?.index, before.meta?.version?.index);
+});
+
+test("service, an update that changes nothing writes nothing", async () => {
+  const ground = open();
+  const before = await createService(ground);
+  await ground.api.updateService(updateRequest(before, spec()), ground.context);
+  assert.equal(ground.store.get("service", before.id), before);
+});
+
+test("service, an update of a version that is not the newest is out of sequence", async () => {
+  const ground = open();
+  const before = await createService(ground);
+  await ground.api.updateService(updateRequest(before, spec("web", 2n)), ground.context);
+  await assert.rejects(
+    ground.api.updateService(updateRequest(before, spec("web", 3n)), ground.context),
+    {
+      code: "conflict",
+      message: 'update out of sequence: service "web" is at version 2, not 1; read it again',
+    },
+  );
+  const request = create(UpdateServiceRequestSchema, { serviceId: before.id, spec: spec() });
+  await assert.rejects(ground.api.updateService(request, ground.context), /version is missing/);
+});
+
+test("service, neither its name nor its mode can be changed", async () => {
+  const ground = open();
+  const before = await createService(ground);
+  await assert.rejects(
+    ground.api.updateService(updateRequest(before, spec("shop")), ground.context),
+    { code: "unimplemented", message: /Cannot rename service "web" to "shop"/ },
+  );
+});
+
+test("service, removed it is gone and its tasks are left to the orchestrator", async () => {
+  const ground = open();
+  const { id } = await createService(ground);
+  await ground.put("task", testTask("t1", { serviceId: id }));
+  const request = create(RemoveServiceRequestSchema, { ref: "web" });
+  assert.deepEqual(await ground.api.removeService(request, ground.context), { serviceId: id });
+  assert.deepEqual(ground.store.list("service"), []);
+  assert.equal(ground.store.list("task").length, 1);
+});
+
+test("service list, counts running, desired and completed tasks; filters by labels", async () => {
+  const ground = open();
+  const { id } = await createService(ground, spec("web", 5n));
+  const tasks = [
+    [TaskState.RUNNING, TaskState.RUNNING],
+    [TaskState.RUNNING, TaskState.SHUTDOWN],
+    [TaskState.COMPLETE, TaskState.SHUTDOWN],
+    [TaskState.PENDING, TaskState.RUNNING],
+  ] as const;
+  for (const [index, [state, desiredState]] of tasks.entries()) {
+    await ground.put(
+      "task",
+      testTask(`t${index}`, { serviceId: id, status: { state }, desiredState }),
+    );
+  }
+  const list = (labels: Record<string, string>) =>
+    ground.api.listServices(create(ListServicesRequestSchema, { labels }), ground.context);
+  const { statuses } = await list({ stage: "" });
+  const [status] = statuses ?? [];
+  assert.deepEqual(
+    [status?.runningTasks, status?.desiredTasks, status?.completedTasks],
+    [1n, 5n, 1n],
+  );
+  assert.equal((await list({ stage: "test" })).services?.length, 1);
+  assert.equal((await list({ stage: "other" })).services?.length, 0);
+});
+
+test("task, by its slot's name the newest one is meant", async () => {
+  const { api, context, put } = open();
+  const of = (id: string, slot: bigint) =>
+    testTask(id, { slot, serviceAnnotations: { name: "web" }, nodeId: "node1" });
+  await put("task", of("old", 1n));
+  await put("task", of("other", 2n), of("new", 1n));
+  const get = async (ref: string) =>
+    (await api.getTask(create(GetTaskRequestSchema, { ref }), context)).task?.id;
+  assert.equal(await get("web.1"), "new");
+  assert.equal(await get("web.1.old"), "old");
+  await assert.rejects(get("web.3"), { code: "not-found" });
+});
+
+test("task list, by service, by node, and only those that shall run", async () => {
+  const { api, context, put } = open();
+  await put("node", testNode(1), testNode(2));
+  await put("task", testTask("a", { nodeId: "node1" }), testTask("b", { nodeId: "node2" }));
+  await put("task", testTask("c", { nodeId: "node1", desiredState: TaskState.SHUTDOWN }));
+  const list = async (init: MessageInitShape<typeof ListTasksRequestSchema>) =>
+    (await api.listTasks(create(ListTasksRequestSchema, init), context)).tasks?.map(({ id }) => id);
+  assert.deepEqual(await list({}), ["a", "b", "c"]);
+  assert.deepEqual(await list({ nodeRef: "h1" }), ["a", "c"]);
+  assert.deepEqual(await list({ nodeRef: "h1", runningOnly: true }), ["a"]);
+  await assert.rejects(list({ serviceRef: "none" }), { code: "not-found" });
+});
+
+test("node, its secret's digest is not shown", async () => {
+  const { api, context, put } = open();
+  await put("node", testNode(1, { secretDigest: "x" }));
+  const { nodes } = await api.listNodes(create(ListNodesRequestSchema), context);
+  assert.deepEqual(
+    nodes?.map(({ secretDigest }) => secretDigest),
+    [""],
+  );
+});
+
+test("network, created, found, and not removed while a service or a task uses it", async () => {
+  const ground = open();
+  const { api, context, store, put, remove } = ground;
+  const request = { spec: { annotations: { name: "net" } } };
+  await api.createNetwork(create(CreateNetworkRequestSchema, request), context);
+  await assert.rejects(api.createNetwork(create(CreateNetworkRequestSchema, request), context), {
+    code: "already-exists",
+  });
+  const network = store.byName("network", "net");
+  assert.ok(network);
+  const got = await api.getNetwork(create(GetNetworkRequestSchema, { ref: "net" }), context);
+  assert.equal(got.network?.id, network.id);
+  const given = spec();
+  await createService(ground, {
+    ...given,
+    task: testTaskSpec({
+      runtime: { case: "container", value: { image: "a" } },
+      networks: [{ target: "net" }],
+    }),
+  });
+  const drop = () => api.removeNetwork(create(RemoveNetworkRequestSchema, { ref: "net" }), context);
+  await assert.rejects(drop(), {
+    code: "failed-precondition",
+    message: 'Cannot remove network "net": it is used by service "web"',
+  });
+  const task = testTask("t1", { networks: [{ network }], serviceAnnotations: { name: "web" } });
+  await put("task", task);
+  await api.removeService(create(RemoveServiceRequestSchema, { ref: "web" }), context);
+  await assert.rejects(drop(), { message: /used by task "web\.1"/ });
+  await remove("task", task);
+  await drop();
+  const { networks } = await api.listNetworks(create(ListNetworksRequestSchema), context);
+  assert.deepEqual(networks, []);
+});
+
+test("network, a subnet that another has is refused with the other's name", async () => {
+  const { api, context, put } = open();
+  await put("network", testNetwork("front", "10.0.1.0/24"));
+  const spec = { annotations: { name: "net" }, ipam: { configs: [{ subnet: "10.0.1.128/25" }] } };
+  await assert.rejects(
+    api.createNetwork(create(CreateNetworkRequestSchema, { spec }), context),
+    /overlaps with 10\.0\.1\.0\/24 of network "front"/,
+  );
+});
+
+type WatchMessage = MessageInitShape<typeof WatchResponseSchema>;
+
+/** "create service 1" */
+function seen({ events }: WatchMessage): string[] {
+  const verbs = new Map<number, string>(
+    Object.entries(StoreActionKind).map(([verb, n]) => [n, verb]),
+  );
+  return (events ?? []).map(({ action }) => {
+    const object = action?.object?.object;
+    return `${verbs.get(action?.kind ?? 0)} ${object?.case} ${object?.value?.id}`;
+  });
+}
+
+test("watch, the present state comes first, then every commit of the wanted kinds", async () => {
+  const { api, context, put, remove, controller } = open();
+  await put("node", testNode(1));
+  await put("network", testNetwork("net"));
+  const request = create(WatchRequestSchema, { kinds: ["node", "task"] });
+  const watch = api.watch(request, context)[Symbol.asyncIterator]();
+  const next = async () => seen((await watch.next()).value as WatchMessage);
+  assert.deepEqual(await next(), ["CREATE node node1"]);
+  await put("network", testNetwork("other"));
+  await put("node", testNode(1));
+  await put("task", testTask("t1"));
+  await remove("task", testTask("t1"));
+  assert.deepEqual(await next(), ["UPDATE node node1"]);
+  assert.deepEqual(await next(), ["CREATE task t1"]);
+  assert.deepEqual(await next(), ["REMOVE task t1"]);
+  const waiting = watch.next();
+  controller.abort();
+  assert.equal((await waiting).done, true);
+});
+
+test("watch, a large state comes in several messages of which the last names the version", async () => {
+  const { api, context, put, store } = open();
+  await put("task", ...Array.from({ length: 2500 }, (_, index) => testTask(`t${index}`)));
+  const watch = api.watch(create(WatchRequestSchema), context)[Symbol.asyncIterator]();
+  const messages: WatchMessage[] = [];
+  while (messages.at(-1)?.version === undefined) {
+    messages.push((await watch.next()).value as WatchMessage);
+  }
+  assert.deepEqual(
+    messages.map(({ events }) => events?.length),
+    [1000, 1000, 500],
+  );
+  assert.equal(messages.at(-1)?.version?.index, store.index);
+  await watch.return?.();
+});
+
+test("watch, who does not keep up is told to watch again", async () => {
+  const { api, context, put } = open();
+  const watch = api.watch(create(WatchRequestSchema), context)[Symbol.asyncIterator]();
+  await watch.next();
+  for (let round = 0; round < 11; round++) {
+    await put("task", ...Array.from({ length: 2000 }, (_, index) => testTask(`t${index}`)));
+  }
+  await assert.rejects(watch.next(), { code: "resource-exhausted", message: /watch again/ });
+});
+
+test("watch, an unknown kind is refused", async () => {
+  const { api, context } = open();
+  const watch = async () => {
+    const request = create(WatchRequestSchema, { kinds: ["pod"] });
+    for await (const _ of api.watch(request, context)) return;
+  };
+  await assert.rejects(watch, /Cannot watch kind "pod"/);
+});

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, type MessageInitShape, toBinary, fromBinary } from "@bufbuild/protobuf";
+import * as fc from "fast-check";
+import { Fault } from "#proto/fault.ts";
+import {
+  ContainerSpecSchema,
+  ServiceSpecSchema,
+  TaskSpecSchema,
+} from "#proto/gen/swarm/v1/specs_pb.ts";
+import { MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { durationFromMs } from "#proto/time.ts";
+import { openTestStore, testNetwork } from "../testing/fixtures.ts";
+import { replicasMax, validateServiceSpec } from "./validate-service.ts";
+
+type SpecInit = MessageInitShape<typeof ServiceSpecSchema>;
+type TaskInit = MessageInitShape<typeof TaskSpecSchema>;
+type ContainerInit = MessageInitShape<typeof ContainerSpecSchema>;
+
+const { store, put } = openTestStore();
+await put("network", testNetwork("front"), testNetwork("back"));
+
+function spec(init: SpecInit = {}, task: TaskInit = {}, container: ContainerInit = {}) {
+  return create(ServiceSpecSchema, {
+    annotations: { name: "web" },
+    mode: { case: "replicated", value: { replicas: 1n } },
+    ...init,
+    task: create(TaskSpecSchema, {
+      runtime: {
+        case: "container",
+        value: create(ContainerSpecSchema, { image: "nginx", ...container }),
+      },
+      ...task,
+    }),
+  } as SpecInit);
+}
+
+const named = (name: string) => spec({ annotations: { name } });
+const container = (init: ContainerInit) => spec({}, {}, init);
+const task = (init: TaskInit) => spec({}, init);
+const tmpfs = (target: string) => ({ type: MountType.TMPFS, target });
+
+test("service spec, what the product does is accepted", () => {
+  const given = spec(
+    { mode: { case: "replicated", value: { replicas: replicasMax } }, endpoint: { mode: 1 } },
+    {
+      networks: [{ target: "front", aliases: ["www"] }, { target: "network-back" }],
+      restart: { condition: 2, delay: durationFromMs(0), maxAttempts: 3n },
+      resources: { limits: { nanoCpus: 500_000_000n, memoryBytes: 64n << 20n } },
+    },
+    {
+      image: "registry:5000/nginx:1.27",
+      env: ["A=1", "B=", "C=x=y"],
+      mounts: [tmpfs("/a"), { type: MountType.BIND, source: "/srv", target: "/b", readOnly: true }],
+      stopSignal: "SIGQUIT",
+      stopGracePeriod: durationFromMs(1000),
+      sysctls: { "net.core.somaxconn": "1024" },
+    },
+  );
+  assert.equal(validateServiceSpec(given, store), given);
+});
+
+test("service spec, names as stacks make them are accepted", () => {
+  for (const name of ["a", "hello_web", "a-1", "A9", "a".repeat(63)]) {
+    validateServiceSpec(named(name), store);
+  }
+});
+
+const refused = [
+  [named(""), "annotations.name is empty: give a name"],
+  [named("a".repeat(64)), /annotations\.name "a{64}" has 64 characters: use at most 63/],
+  [named("no spaces"), /annotations\.name "no spaces" is not a DNS label/],
+  [named("-a"), /is not a DNS label/],
+  [named("a."), /is not a DNS label/],
+  [spec({ mode: { case: undefined } }), "mode is missing: say how many replicas"],
+  [
+    spec({ mode: { case: "replicated", value: { replicas: replicasMax + 1n } } }),
+    "replicated.replicas is 10001: use 0 to 10000",
+  ],
+  [task({ runtime: { case: undefined } }), "task.container is missing"],
+  [container({ image: "" }), /task\.container\.image is empty/],
+  [container({ image: "No Image" }), /task\.container\.image "No Image" is not an image reference/],
+  [container({ env: ["A=1", "B"] }), 'task.container.env[1] "B" is not of the form NAME=value'],
+  [container({ env: ["=1"] }), /env\[0\] "=1" is not of the form/],
+  [container({ hostname: "a.b" }), /task\.container\.hostname "a\.b" is not a DNS label/],
+  [container({ dir: "tmp" }), 'task.container.dir "tmp" is not an absolute path'],
+  [container({ stopSignal: "term" }), /stop_signal "term" is not a signal/],
+  [container({ stopGracePeriod: durationFromMs(-1) }), /stop_grace_period is -1 ms/],
+  [container({ args: ["a\0b"] }), /has a NUL character in argument 1/],
+  [
+    container({ mounts: [tmpfs("/a"), tmpfs("/a/")] }),
+    'task.container.mounts[1].target "/a" is used twice',
+  ],
+  [
+    container({ mounts: [tmpfs("a")] }),
+    'task.container.mounts[0].target "a" is not an absolute path',
+  ],
+  [container({ mounts: [tmpfs("/")] }), /is the root of the container/],
+  [container({ mounts: [{ type: MountType.BIND, source: "x", target: "/a" }] }), /source "x"/],
+  [task({ restart: { delay: durationFromMs(-5) } }), /task\.restart\.delay is -5 ms/],
+  [
+    task({ networks: [{ target: "none" }] }),
+    'task.networks[0].target "none" is not a network: create it first',
+  ],
+  [
+    task({ networks: [{ target: "front" }, { target: "network-front" }] }),
+    'task.networks[1].target "network-front" is the same network as an earlier one',
+  ],
+  [task({ networks: [{ target: "front", aliases: ["a b"] }] }), /aliases "a b" is not a DNS label/],
+] as const;
+for (const [given, message] of refused) {
+  test(`service spec, refused: ${message instanceof RegExp ? message.source : message}`, () => {
+    assert.throws(() => validateServiceSpec(given, store), { code: "invalid-argument", message });
+  });
+}
+
+const unsupported = [
+  [spec({ mode: { case: "global", value: {} } }), "global"],
+  [spec({ mode: { case: "replicatedJob", value: {} } }), "replicated_job"],
+  [spec({ update: { parallelism: 2n } }), "update"],
+  [spec({ rollback: {} }), "rollback"],
+  [spec({ endpoint: { ports: [{ targetPort: 80 }] } }), "endpoint.ports"],
+  [task({ placement: { constraints: ["node.role==worker"] } }), "task.placement"],
+  [task({ logDriver: { name: "syslog" } }), "task.log_driver"],
+  [
+    task({ networks: [{ target: "front", addresses: ["10.0.0.9"] }] }),
+    "task.networks[0].addresses",
+  ],
+  [container({ healthcheck: { test: ["CMD", "true"] } }), "task.container.healthcheck"],
+  [container({ secrets: [{}] }), "task.container.secrets"],
+  [container({ configs: [{}] }), "task.container.configs"],
+  [container({ privileged: true }), "task.container.privileged"],
+  [container({ devices: [{}] }), "task.container.devices"],
+  [container({ init: false }), "task.container.init"],
+  [container({ tty: true }), "task.container.tty"],
+  [container({ privileges: { apparmor: {} } }), "task.container.privileges.apparmor"],
+  [
+    container({ mounts: [{ target: "/a", volumeOptions: {} }] }),
+    "task.container.mounts[0].volume_options",
+  ],
+] as const;
+for (const [given, field] of unsupported) {
+  test(`service spec, not supported yet: ${field}`, () => {
+    assert.throws(() => validateServiceSpec(given, store), {
+      code: "unimplemented",
+      message: `${field} is not supported yet: leave it out`,
+    });
+  });
+}
+
+test("service spec, volumes are not supported yet", () => {
+  const given = container({ mounts: [{ type: MountType.VOLUME, source: "v", target: "/a" }] });
+  assert.throws(() => validateServiceSpec(given, store), {
+    message: "task.container.mounts[0].type VOLUME is not supported yet: use BIND or TMPFS",
+  });
+});
+
+test("service spec, a field of a newer contract is refused by its number", () => {
+  // Field 99, length-delimited, empty.
+  const bytes = Buffer.concat([
+    toBinary(ServiceSpecSchema, spec()),
+    Buffer.from([0x9a, 0x06, 0x00]),
+  ]);
+  assert.throws(() => validateServiceSpec(fromBinary(ServiceSpecSchema, bytes), store), {
+    message: /the spec has the field number 99/,
+  });
+});
+
+test("service spec, one too large is refused with its size", () => {
+  const given = container({ env: [`A=${"x".repeat(600 * 1024)}`] });
+  assert.throws(() => validateServiceSpec(given, store), { message: /spec has 6\d+ bytes/ });
+});
+
+test("service spec, any bytes that decode are accepted or refused with a Fault", () => {
+  const bytes = fc.uint8Array({ maxLength: 200 });
+  fc.assert(
+    fc.property(bytes, (noise) => {
+      let given: ReturnType<typeof spec>;
+      try {
+        given = fromBinary(ServiceSpecSchema, noise);
+      } catch {
+        return;
+      }
+      try {
+        validateServiceSpec(given, store);
+      } catch (thrown) {
+        assert.ok(thrown instanceof Fault, String(thrown));
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
