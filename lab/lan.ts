@@ -13,6 +13,9 @@ export const registryAddress = "172.31.0.254";
 
 const bridge = "lan";
 
+/** Given, or the bridge would take one of its cables' and change it when that is unplugged: hosts would talk to nobody. */
+const bridgeMac = "02:00:00:00:00:fe";
+
 /** What a host is on the LAN. */
 export interface Plug {
   readonly name: string;
@@ -42,7 +45,7 @@ export class Lan {
 
   async boot(signal?: AbortSignal): Promise<void> {
     const commands = `link set lo up
-link add ${bridge} type bridge mcast_snooping 0
+link add ${bridge} address ${bridgeMac} type bridge mcast_snooping 0
 address add ${registryAddress}/24 dev ${bridge}
 link set ${bridge} up
 `;
@@ -61,8 +64,14 @@ link set ${bridge} up
   }
 
   async unplug(plug: Plug): Promise<void> {
-    const masters = await this.#masters();
-    if (masters.has(plug.name)) await this.#ip([`link delete ${plug.name}`]);
+    const plugged = async () => (await this.#masters()).has(plug.name);
+    if (!(await plugged())) return;
+    try {
+      await this.#ip([`link delete ${plug.name}`]);
+    } catch (thrown) {
+      // The kernel removes the cable with the host's namespace, and may have been faster.
+      if (await plugged()) throw thrown;
+    }
   }
 
   /** Hosts that are not on the common bridge. */
