@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as fc from "fast-check";
+import { Fault } from "#proto/fault.ts";
+import { MountPropagation, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { parseEnvironmentFile } from "../service/environment.ts";
+import { parseMount } from "../service/mount.ts";
+import { parseNetworkAttachment } from "../service/network-attachment.ts";
+import { durationMs, integer, pair, parseFields, wholeNumber } from "./parse-flag.ts";
+
+describe("numbers and durations of flags", () => {
+  it("are read", () => {
+    assert.equal(wholeNumber("0"), 0n);
+    assert.equal(wholeNumber("300"), 300n);
+    assert.equal(integer("-1"), -1n);
+    assert.equal(durationMs("1m30s"), 90_000);
+    assert.equal(durationMs("0"), 0);
+  });
+
+  it("are refused where they are something else", () => {
+    for (const text of ["-1", "1.5", "three", "", " 1", "1e3", "0x1", "9".repeat(30)]) {
+      assert.throws(() => wholeNumber(text), { name: "Fault" }, text);
+    }
+    for (const text of ["", "5", "-5s", "5 s", "s"]) {
+      assert.throws(() => durationMs(text), { name: "Fault" }, text);
+    }
+  });
+});
+
+describe("key=value flags", () => {
+  it("split at the first equals sign", () => {
+    assert.deepEqual(pair("a=b=c"), { key: "a", value: "b=c" });
+    assert.deepEqual(pair("a"), { key: "a", value: "" });
+    assert.throws(() => pair("=a"), { name: "Fault" });
+  });
+
+  it("hold commas inside quotes", () => {
+    assert.deepEqual(parseFields('a=1,"b=2,3",c'), [
+      { key: "a", value: "1" },
+      { key: "b", value: "2,3" },
+      { key: "c", value: "" },
+    ]);
+  });
+});
+
+describe("--mount", () => {
+  it("binds a folder", () => {
+    const mount = parseMount("type=bind,src=/a,dst=/b,ro,bind-propagation=rslave");
+    assert.equal(mount.type, MountType.BIND);
+    assert.deepEqual([mount.source, mount.target, mount.readOnly], ["/a", "/b", true]);
+    assert.equal(mount.bindOptions?.propagation, MountPropagation.RSLAVE);
+  });
+
+  it("makes a tmpfs", () => {
+    const mount = parseMount("type=tmpfs,target=/t,tmpfs-size=64m,tmpfs-mode=1770");
+    assert.equal(mount.tmpfsOptions?.sizeBytes, 67_108_864n);
+    assert.equal(mount.tmpfsOptions?.mode, 0o1770);
+  });
+
+  const refused = [
+    ["target=/b", /type=bind or type=tmpfs/],
+    ["type=volume,target=/b", /Choose one of: bind, tmpfs/],
+    ["type=bind,target=/b", /source=/],
+    ["type=bind,source=a,target=/b", /source=/],
+    ["type=bind,source=/a", /target=/],
+    ["type=tmpfs,source=/a,target=/b", /no source/],
+    ["type=tmpfs,target=/b,tmpfs-mode=9", /octal/],
+    ["type=tmpfs,target=/b,bind-propagation=slave", /does not go with type=tmpfs/],
+    ["type=bind,source=/a,target=/b,target=/c", /given twice/],
+    ["type=bind,source=/a,target=/b,rO=maybe", /Choose one of|does not go/],
+    ['type="bind', /quote out of place/],
+  ] as const;
+  for (const [text, message] of refused) {
+    it(`refuses ${text}`, () => {
+      assert.throws(() => parseMount(text), { name: "Fault", message });
+    });
+  }
+});
+
+describe("--network", () => {
+  it("is a name, or a name with aliases", () => {
+    assert.equal(parseNetworkAttachment("back").target, "back");
+    assert.deepEqual(parseNetworkAttachment("name=back,alias=a,alias=b").aliases, ["a", "b"]);
+  });
+
+  it("is refused without a name or with anything else", () => {
+    for (const text of ["", "alias=a", "name=a,ip=10.0.0.1"]) {
+      assert.throws(() => parseNetworkAttachment(text), { name: "Fault" });
+    }
+  });
+});
+
+describe("--env-file", () => {
+  it("has a variable a line, comments, and values taken as they are", () => {
+    const text = '\uFEFF# no\r\nA=1\r\n\r\n  B="x y"\nC\nD=\n';
+    assert.deepEqual(parseEnvironmentFile(text, "f"), ["A=1", 'B="x y"', "C", "D="]);
+  });
+
+  it("is refused with file and line", () => {
+    assert.throws(() => parseEnvironmentFile("A=1\nexport B=2", "f.env"), {
+      message: 'f.env:2: "export B=" is not NAME=value',
+    });
+  });
+});
+
+it("parsers of flags throw nothing but Faults", () => {
+  const parsers = [parseMount, parseNetworkAttachment, parseFields, pair, wholeNumber, durationMs];
+  const words = fc.constantFrom(
+    "type=",
+    "bind",
+    "tmpfs",
+    ",",
+    "target=/",
+    '"',
+    "=",
+    "source=/",
+    "a",
+  );
+  const texts = fc.oneof(
+    fc.string(),
+    fc.array(words).map((parts) => parts.join("")),
+  );
+  fc.assert(
+    fc.property(texts, (text) => {
+      for (const parse of [...parsers, (file: string) => parseEnvironmentFile(file, "f")]) {
+        try {
+          parse(text);
+        } catch (thrown) {
+          assert(thrown instanceof Fault, String(thrown));
+        }
+      }
+    }),
+  );
+});
