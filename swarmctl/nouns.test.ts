@@ -36,9 +36,10 @@ describe("cluster", () => {
       return { nodeId: "n2", role: NodeRole.WORKER };
     };
     await using cluster = await FakeCluster.open({ node: { joinCluster } });
-    const { stdout } = await runCli(cluster, [
-      ..."cluster join --token SWMTKN-1-w --availability drain 10.0.0.1 10.0.0.2:2377".split(" "),
-    ]);
+    const { stdout } = await runCli(
+      cluster,
+      "cluster join --token SWMTKN-1-w --availability drain 10.0.0.1 10.0.0.2:2377".split(" "),
+    );
     assert.equal(stdout, "This node (n2) joined a swarm as a worker.\n");
     assert.deepEqual(requests[0]?.managers, ["10.0.0.1", "10.0.0.2:2377"]);
     assert.equal(requests[0]?.availability, NodeAvailability.DRAIN);

@@ -60,12 +60,15 @@ async function serve<S extends DescService>(
 }
 
 function complete<S extends DescService>(service: S, given: Partial<Handlers<S>>): Handlers<S> {
-  const missing = (name: string) => async () => {
-    throw new Fault("unimplemented", `the test does not handle ${name}`);
-  };
-  const names = service.methods.map((method) => method.localName);
-  return {
-    ...Object.fromEntries(names.map((name) => [name, missing(name)])),
-    ...given,
-  } as Handlers<S>;
+  const refuse = (name: string) => new Fault("unimplemented", `the test does not handle ${name}`);
+  const missing = service.methods.map(({ localName, methodKind }) => [
+    localName,
+    methodKind === "unary"
+      ? () => Promise.reject(refuse(localName))
+      : // A stream fails when it is read.
+        async function* () {
+          yield* await Promise.reject<never[]>(refuse(localName));
+        },
+  ]);
+  return { ...Object.fromEntries(missing), ...given } as Handlers<S>;
 }
