@@ -1,15 +1,18 @@
 /** Real containers: runc, conmon, overlays, cgroups. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import { TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { newId } from "#proto/ids.ts";
-import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import {
+  ResourceRequirementsSchema,
+  ResourcesSchema,
+  TaskState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { systemClock } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { isConmonAlive } from "./container/supervised-process.ts";
 import { always, TestNode } from "./task/test-node.ts";
@@ -178,12 +181,31 @@ test("worker, restarts a container whose supervisor was killed", { timeout }, as
 
 test("worker, clears away what belongs to nobody", { timeout }, async () => {
   await using node = new TestNode();
-  const stray = join(node.root, "agent", "tasks", newId(systemRandom));
-  await mkdir(stray, { recursive: true });
-  await writeFile(join(stray, "task.bin"), "torn");
   await node.open();
-  assert.equal(existsSync(stray), false);
+  const task = node.task({});
+  node.worker.assign([task]);
+  const { container } = await node.untilState(task.id, TaskState.RUNNING);
+  await node.close();
+  const folder = join(node.root, "agent", "tasks", task.id);
+  await writeFile(join(folder, "state.json"), "torn");
+  await node.open();
   assert.equal(node.worker.statuses().size, 0);
+  assert.equal(existsSync(folder), false);
+  assert.equal(existsSync(`/proc/${container?.pid}`), false);
+  assert.equal(existsSync(`/run/netns/${task.id}`), false);
+});
+
+test("worker, says when the kernel killed for want of memory", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const limits = create(ResourcesSchema, { memoryBytes: 16_777_216n });
+  const resources = create(ResourceRequirementsSchema, { limits });
+  const task = node.task({ args: ["sh", "-c", "tail /dev/zero"] });
+  assert.ok(task.spec !== undefined);
+  node.worker.assign([{ ...task, spec: { ...task.spec, resources } }]);
+  const { container, err } = await node.untilState(task.id, TaskState.FAILED);
+  assert.equal(container?.oomKilled, true);
+  assert.equal(err, "killed by the kernel: out of memory");
 });
 
 test("worker, starts 20 containers at once and leaves nothing of them", { timeout }, async (t) => {

@@ -204,7 +204,13 @@ export class TaskRunner {
 
   async #performPrepare(signal: AbortSignal): Promise<void> {
     try {
-      await this.#ensurePrepared(signal, (message) => this.post({ kind: "progress", message }));
+      const { image: reference } = supportedContainer(this.#task);
+      const image = await this.#modules.images.pull(reference, {
+        signal,
+        onProgress: (progress) =>
+          this.post({ kind: "progress", message: progressMessage(progress) }),
+      });
+      this.#prepared = await this.#prepareWith(image);
       this.post({ kind: "prepared" });
     } catch (error) {
       if (signal.aborted) return;
@@ -215,7 +221,7 @@ export class TaskRunner {
   async #performStart(attempt: number, signal: AbortSignal): Promise<void> {
     const { containers, slots } = this.#modules;
     try {
-      const prepared = await this.#ensurePrepared(signal, () => {});
+      const prepared = (this.#prepared ??= await this.#prepareAgain(signal));
       const pid = await slots.run(signal, () => containers.start(this.#task, attempt, prepared));
       this.post({ kind: "started", pid });
     } catch (error) {
@@ -274,19 +280,24 @@ export class TaskRunner {
     this.#timer = clock.timer(Math.max(0, untilMs - clock.now()), () => this.post({ kind: "due" }));
   }
 
-  async #ensurePrepared(signal: AbortSignal, tell: (message: string) => void): Promise<Prepared> {
-    if (this.#prepared !== undefined) return this.#prepared;
-    const { images, networks, containers } = this.#modules;
-    const spec = supportedContainer(this.#task);
-    if (spec.stopSignal !== "") parseSignal(spec.stopSignal);
-    const image = await images.pull(spec.image, {
-      signal,
-      onProgress: (progress) => tell(progressMessage(progress)),
-    });
+  /**
+   * After this program was started again. The image is here since the first time; asking the registry again could fail,
+   * or find another image under the same tag.
+   */
+  async #prepareAgain(signal: AbortSignal): Promise<Prepared> {
+    const { image: reference } = supportedContainer(this.#task);
+    const { images } = this.#modules;
+    const image = images.find(reference) ?? (await images.pull(reference, { signal }));
+    return this.#prepareWith(image);
+  }
+
+  async #prepareWith(image: TaskImage): Promise<Prepared> {
+    const { networks, containers } = this.#modules;
+    const { stopSignal } = supportedContainer(this.#task);
+    if (stopSignal !== "") parseSignal(stopSignal);
     const namespace = await networks.attach(this.#task.id, this.#task.networks);
     const prepared = { image, namespace };
     await containers.prepare(this.#task, prepared);
-    this.#prepared = prepared;
     return prepared;
   }
 
