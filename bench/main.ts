@@ -1,0 +1,87 @@
+/** The command line of the benchmarks: `npm run -s bench -- deploy|recover [OPTIONS]`. */
+import { constants } from "node:os";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Fault } from "#proto/fault.ts";
+import { benchDeploy } from "./deploy.ts";
+import { Ground } from "./ground.ts";
+import { benchRecover } from "./recover.ts";
+import { formatReport } from "./report.ts";
+
+const exitFailure = 1;
+const exitUsage = 2;
+
+const replicasMax = 500;
+const roundsMax = 100;
+
+interface PeerOption {
+  readonly peer: boolean;
+}
+
+interface DeployFlags extends PeerOption {
+  readonly replicas: number;
+  readonly network: boolean;
+  readonly rounds: number;
+}
+
+function program(signal: AbortSignal): Command {
+  const bench = new Command("bench")
+    .description("Measures the orchestrator on virtual hosts, alone or beside Docker Swarm")
+    .exitOverride()
+    .action(() => bench.error('error: name a benchmark: "deploy" or "recover"'));
+  bench
+    .command("deploy")
+    .description("How long a service takes to come up and to go")
+    .option("--replicas <n>", "tasks of the service", numberUpTo(replicasMax), 50)
+    .option("--rounds <n>", "times each side does it; the median counts", numberUpTo(roundsMax), 3)
+    .option("--network", "attach the tasks to an overlay network", false)
+    .option("--peer", "measure Docker Swarm too, and compare", false)
+    .action((flags: DeployFlags) => deploy(flags, signal));
+  bench
+    .command("recover")
+    .description("How long the cluster takes to have again what it lost: a container, a host")
+    .option("--peer", "measure Docker Swarm too, and compare", false)
+    .action((flags: PeerOption) => recover(flags, signal));
+  return bench;
+}
+
+async function deploy(flags: DeployFlags, signal: AbortSignal): Promise<void> {
+  await using ground = await Ground.up({ peer: flags.peer, signal, onStep });
+  const metrics = await benchDeploy(ground, { ...flags, signal, onStep });
+  const { replicas, network } = flags;
+  process.stdout.write(formatReport({ bench: "deploy", replicas, network }, metrics));
+}
+
+async function recover(flags: PeerOption, signal: AbortSignal): Promise<void> {
+  await using ground = await Ground.up({ peer: flags.peer, signal, onStep });
+  const metrics = await benchRecover(ground, { signal, onStep });
+  process.stdout.write(formatReport({ bench: "recover" }, metrics));
+}
+
+function onStep(step: string): void {
+  process.stderr.write(`${step}\n`);
+}
+
+function numberUpTo(max: number): (text: string) => number {
+  return (text) => {
+    const number = /^[0-9]{1,9}$/.test(text) ? Number(text) : 0;
+    if (number >= 1 && number <= max) return number;
+    throw new InvalidArgumentError(`Write a whole number from 1 to ${max}.`);
+  };
+}
+
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => interrupted.abort(new Fault("canceled", "interrupted")));
+}
+try {
+  await program(interrupted.signal).parseAsync();
+} catch (thrown) {
+  if (thrown instanceof CommanderError) {
+    // Commander has said what is wrong; --help is no error.
+    process.exitCode = thrown.exitCode === 0 ? 0 : exitUsage;
+  } else {
+    const fault = Fault.from(thrown);
+    process.stderr.write(`${fault.message}\n`);
+    process.exitCode = interrupted.signal.aborted ? 128 + constants.signals.SIGINT : exitFailure;
+  }
+}

@@ -1,0 +1,33 @@
+/** What repeated measurements come to. */
+import { Fault } from "#proto/fault.ts";
+
+/** One thing that was measured, of each side that took part. */
+export interface Metric {
+  readonly title: string;
+  /** Its names in the JSON line. */
+  readonly fields: { readonly ours: string; readonly peer: string; readonly ratio: string };
+  /** In milliseconds, one per round. */
+  readonly samples: Samples;
+}
+
+export interface Samples {
+  readonly ours: readonly number[];
+  readonly peer?: readonly number[];
+}
+
+/** The middle of the samples, in whole milliseconds: the clock says more, but means no more. */
+export function medianMs(samples: readonly number[]): number {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const upper = sorted[Math.floor(sorted.length / 2)];
+  const lower = sorted[Math.floor((sorted.length - 1) / 2)];
+  if (upper === undefined || lower === undefined) {
+    throw new Fault("internal", "nothing was measured");
+  }
+  return Math.round((lower + upper) / 2);
+}
+
+/** Ours by the peer's, with three decimals: below 1 ours is faster. Undefined where no peer took part. */
+export function ratioOf({ ours, peer }: Samples): number | undefined {
+  if (peer === undefined) return undefined;
+  return Math.round((medianMs(ours) / medianMs(peer)) * 1000) / 1000;
+}
