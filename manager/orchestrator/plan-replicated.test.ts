@@ -219,6 +219,12 @@ test("An old task that does not stop is waited for one minute", () => {
   assert.deepEqual(plan({ service, tasks, atMs: nowMs + 60_000 }).said, ["create 1"]);
 });
 
+test("An old task whose node is lost while it stops is not waited for", () => {
+  const tasks = [outdated(1, { desiredState: TaskState.SHUTDOWN })];
+  const service = testService({ version: 2 });
+  assert.deepEqual(plan({ service, tasks, nodes: [] }).said, ["create 1"]);
+});
+
 test("A slot that had ended for good is filled again by an update", () => {
   const restart = { condition: RestartCondition.NONE };
   const dead = failed(1, { spec: testTaskSpec({ restart }), desiredState: TaskState.SHUTDOWN });
