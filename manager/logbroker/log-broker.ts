@@ -114,30 +114,32 @@ export class LogBroker implements Disposable {
   ): Promise<void> {
     // A quiet task has nothing to send for long, but its node calls at once: that is an answer.
     for (const upload of this.#uploadsOf(node.id)) upload.onAnswer();
-    let answered: string | undefined;
+    let upload: Upload | undefined;
     try {
       for await (const request of untilAborted(requests, signal)) {
-        answered ??= request.subscriptionId;
-        if (request.subscriptionId !== answered) {
+        upload ??= this.#uploadOf(node, request.subscriptionId).upload;
+        if (request.subscriptionId !== upload.wish.id) {
           throw new Fault("invalid-argument", "one call publishes for one subscription");
         }
         await this.#accept(node, request);
         if (request.close) return;
       }
     } finally {
-      if (answered !== undefined) this.#end(answered, "stopped sending");
-      else for (const upload of this.#uploadsOf(node.id)) upload.expectAnswer();
+      if (upload !== undefined) this.#end(upload.wish.id, "stopped sending");
+      else for (const silent of this.#uploadsOf(node.id)) silent.expectAnswer();
     }
   }
 
-  async #accept(node: Node, request: PublishLogsRequest): Promise<void> {
-    const entry = this.#uploads.get(request.subscriptionId);
+  /** What a node answers; a Fault where nobody asked this node. */
+  #uploadOf(node: Node, id: string): { readonly upload: Upload; readonly reader: Reader } {
+    const entry = this.#uploads.get(id);
     if (entry === undefined) throw new Fault("not-found", "nobody reads this log any more");
-    const { upload, reader } = entry;
-    if (upload.nodeId !== node.id) {
-      const message = `log subscription ${request.subscriptionId} is another node's`;
-      throw new Fault("permission-denied", message);
-    }
+    if (entry.upload.nodeId === node.id) return entry;
+    throw new Fault("permission-denied", `log subscription ${id} is another node's`);
+  }
+
+  async #accept(node: Node, request: PublishLogsRequest): Promise<void> {
+    const { upload, reader } = this.#uploadOf(node, request.subscriptionId);
     const messages = request.messages.map((message) => this.#attributed(message, upload));
     if (messages.length > 0) await reader.buffer.add(messages);
     if (request.close) this.#end(request.subscriptionId, request.err);

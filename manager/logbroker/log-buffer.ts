@@ -21,7 +21,7 @@ export class LogBuffer implements Disposable {
   /** Resolves when the messages are in; waits for room first. */
   async add(messages: readonly LogMessage[]): Promise<void> {
     while (this.#sizeBytes >= bufferBytesMax && this.#state === "open") await this.#change.promise;
-    if (this.#state !== "open") throw new Fault("canceled", "nobody reads this log any more");
+    if (this.#state !== "open") throw new Fault("not-found", "nobody reads this log any more");
     for (const message of messages) {
       this.#messages.push(message);
       this.#sizeBytes += message.data.length;

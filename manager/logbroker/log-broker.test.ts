@@ -1,0 +1,261 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import {
+  type SubscribeLogsRequestSchema,
+  SubscribeLogsRequestSchema as RequestSchema,
+} from "#proto/gen/swarm/v1/control_pb.ts";
+import {
+  LogBrokerService,
+  type PublishLogsRequestSchema,
+} from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { addService, Connection } from "#proto/grpc.ts";
+import { silentLog, systemRandom } from "#proto/system-ports.ts";
+import { FakeClock } from "../testing/fake-clock.ts";
+import { openTestStore, testNode, testService, testTask } from "../testing/fixtures.ts";
+import { LogBroker } from "./log-broker.ts";
+import { logBrokerHandlers } from "./log-broker-service.ts";
+
+type Publish = MessageInitShape<typeof PublishLogsRequestSchema>;
+
+/** A broker behind a real server; `web` has a task on each of two nodes. */
+async function open() {
+  const scope = new AsyncDisposableStack();
+  const clock = new FakeClock();
+  const { store, put } = openTestStore(clock);
+  await put("node", testNode(1), testNode(2));
+  await put("service", testService());
+  await put("task", testTask("t1", { nodeId: "node1" }), testTask("t2", { nodeId: "node2" }));
+  const broker = scope.use(
+    new LogBroker({ answerMs: 1000 }, { store, clock, random: systemRandom, log: silentLog }),
+  );
+  const server = new Server();
+  scope.defer(() => server.forceShutdown());
+  const called = Promise.withResolvers<void>();
+  const authenticate = ({ metadata }: { metadata: ReadonlyMap<string, string> }) => {
+    const node = store.get("node", metadata.get("swarm-node-id") ?? "");
+    assert.ok(node);
+    called.resolve();
+    return node;
+  };
+  addService(server, LogBrokerService, logBrokerHandlers({ logBroker: broker, authenticate }));
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  const connect = (nodeId: string) =>
+    scope
+      .use(new Connection(`127.0.0.1:${port}`, { metadata: { "swarm-node-id": nodeId } }))
+      .service(LogBrokerService);
+  const { promise: firstCall } = called;
+  return {
+    store,
+    put,
+    clock,
+    broker,
+    connect,
+    firstCall,
+    [Symbol.asyncDispose]: () => scope.disposeAsync(),
+  };
+}
+
+type Ground = Awaited<ReturnType<typeof open>>;
+
+/** A reader: its lines and warnings so far, and the end of its stream. */
+function read({ broker }: Ground, init: MessageInitShape<typeof SubscribeLogsRequestSchema>) {
+  const controller = new AbortController();
+  const lines: string[] = [];
+  const warnings: string[] = [];
+  let wake = () => {};
+  const run = async () => {
+    for await (const response of broker.subscribe(create(RequestSchema, init), controller.signal)) {
+      for (const { nodeId, taskId, data } of response.messages) {
+        lines.push(`${nodeId} ${taskId} ${Buffer.from(data).toString()}`);
+      }
+      warnings.push(...response.warnings);
+      wake();
+    }
+  };
+  const until = async (condition: () => boolean) => {
+    while (!condition()) await new Promise<void>((resolve) => (wake = resolve));
+  };
+  return { lines, warnings, until, end: run(), stop: () => controller.abort() };
+}
+
+function onlySubscription({ broker }: Ground, nodeId: string) {
+  const [subscription, ...more] = broker.subscriptionsFor(nodeId);
+  assert.ok(subscription);
+  assert.deepEqual(more, []);
+  return subscription;
+}
+
+const line = (taskId: string, text: string) => ({ taskId, data: Buffer.from(text) });
+
+async function* of(...requests: readonly Publish[]) {
+  yield* requests;
+}
+
+test("logs, every node with a task is asked, and the lines of all are merged", async () => {
+  await using ground = await open();
+  const reader = read(ground, { serviceRef: "web", options: { tail: 5n } });
+  for (const [nodeId, taskId] of [
+    ["node1", "t1"],
+    ["node2", "t2"],
+  ] as const) {
+    const { id, taskIds, options } = onlySubscription(ground, nodeId);
+    assert.deepEqual([taskIds, options?.tail], [[taskId], 5n]);
+    const messages = [line(taskId, "a"), line(taskId, "b")];
+    await ground
+      .connect(nodeId)
+      .publishLogs(of({ subscriptionId: id, messages }, { subscriptionId: id, close: true }));
+    assert.deepEqual(ground.broker.subscriptionsFor(nodeId), []);
+  }
+  await reader.end;
+  assert.deepEqual(reader.lines, ["node1 t1 a", "node1 t1 b", "node2 t2 a", "node2 t2 b"]);
+  assert.deepEqual(reader.warnings, []);
+});
+
+test("logs, a node that is down, fails, or does not answer in time is a warning, not a wait", async () => {
+  await using ground = await open();
+  await ground.put("node", testNode(1, { status: { state: NodeState.DOWN } }), testNode(3));
+  await ground.put("task", testTask("t3", { nodeId: "node3" }));
+  const reader = read(ground, { serviceRef: "web" });
+  const { id } = onlySubscription(ground, "node2");
+  await ground
+    .connect("node2")
+    .publishLogs(of({ subscriptionId: id, close: true, err: "lost it" }));
+  ground.clock.advance(1000);
+  await reader.end;
+  assert.deepEqual(reader.warnings, [
+    'incomplete log stream: node "h1" is down',
+    'incomplete log stream: node "h2" lost it',
+    'incomplete log stream: node "h3" did not answer within 1 s',
+  ]);
+});
+
+test("logs, a node that goes down while it sends is a warning", async () => {
+  await using ground = await open();
+  const reader = read(ground, { taskRef: "t1" });
+  await ground.put("node", testNode(1, { status: { state: NodeState.DOWN } }));
+  await reader.end;
+  assert.deepEqual(reader.warnings, ['incomplete log stream: node "h1" is down']);
+});
+
+test("logs, a call that breaks off is a warning", async () => {
+  await using ground = await open();
+  const reader = read(ground, { taskRef: "t1" });
+  const { id } = onlySubscription(ground, "node1");
+  const controller = new AbortController();
+  const call = ground.connect("node1").publishLogs(
+    (async function* () {
+      yield { subscriptionId: id, messages: [line("t1", "a")] };
+      await new Promise(() => {});
+    })(),
+    { signal: controller.signal },
+  );
+  await reader.until(() => reader.lines.length === 1);
+  controller.abort();
+  await assert.rejects(call, { code: "canceled" });
+  await reader.end;
+  assert.deepEqual(reader.warnings, ['incomplete log stream: node "h1" stopped sending']);
+});
+
+test("logs, followed they include tasks that come later", async () => {
+  await using ground = await open();
+  const reader = read(ground, { serviceRef: "web", options: { follow: true } });
+  let changes = 0;
+  using _watch = ground.broker.watchSubscriptions("node2", () => (changes += 1));
+  await ground.put("task", testTask("t9"));
+  assert.equal(changes, 0, "a task without a node has no log");
+  await ground.put("task", testTask("t9", { nodeId: "node2" }));
+  assert.equal(changes, 1);
+  const [, later] = ground.broker.subscriptionsFor("node2");
+  assert.deepEqual(later?.taskIds, ["t9"]);
+  await ground
+    .connect("node2")
+    .publishLogs(of({ subscriptionId: later.id, messages: [line("t9", "a")], close: true }));
+  await reader.until(() => reader.lines.length === 1);
+  assert.deepEqual(reader.lines, ["node2 t9 a"]);
+  reader.stop();
+  await reader.end;
+  assert.deepEqual(ground.broker.subscriptionsFor("node1"), []);
+});
+
+test("logs, a call that has nothing to send yet is an answer", async () => {
+  await using ground = await open();
+  const reader = read(ground, { taskRef: "t1", options: { follow: true } });
+  const { id } = onlySubscription(ground, "node1");
+  const gate = Promise.withResolvers<void>();
+  const call = ground.connect("node1").publishLogs(
+    (async function* () {
+      await gate.promise;
+      yield { subscriptionId: id, messages: [], close: true };
+    })(),
+  );
+  await ground.firstCall;
+  ground.clock.advance(60_000);
+  gate.resolve();
+  await call;
+  await reader.end;
+  assert.deepEqual(reader.warnings, []);
+});
+
+test("logs, a node may send only what it was asked for", async () => {
+  await using ground = await open();
+  const reader = read(ground, { serviceRef: "web", options: { follow: true } });
+  const { id } = onlySubscription(ground, "node1");
+  const denied = { code: "permission-denied" };
+  const send = (nodeId: string, request: Publish) =>
+    ground.connect(nodeId).publishLogs(of(request));
+  await assert.rejects(send("node1", { subscriptionId: "x" }), { code: "not-found" });
+  await assert.rejects(send("node1", { subscriptionId: id, messages: [line("t2", "a")] }), denied);
+  reader.stop();
+  await reader.end;
+  assert.deepEqual(reader.lines, []);
+});
+
+test("logs, a node cannot answer for another", async () => {
+  await using ground = await open();
+  const reader = read(ground, { taskRef: "t1" });
+  const { id } = onlySubscription(ground, "node1");
+  const call = ground.connect("node2").publishLogs(of({ subscriptionId: id, close: true }));
+  await assert.rejects(call, { code: "permission-denied" });
+  assert.equal(ground.broker.subscriptionsFor("node1").length, 1);
+  reader.stop();
+  await reader.end;
+});
+
+test("logs, who sends waits for a reader that is behind, and stops when it goes away", async () => {
+  await using ground = await open();
+  const subscription = ground.broker.subscribe(
+    create(RequestSchema, { taskRef: "t1" }),
+    new AbortController().signal,
+  );
+  const reader = subscription[Symbol.asyncIterator]();
+  const first = reader.next();
+  const { id } = onlySubscription(ground, "node1");
+  let sent = 0;
+  const call = ground.connect("node1").publishLogs(
+    (async function* () {
+      for (; sent < 1000; sent++) {
+        yield { subscriptionId: id, messages: [line("t1", "x".repeat(64 * 1024))] };
+      }
+    })(),
+  );
+  assert.equal((await first).value.messages.length, 1);
+  await reader.return?.();
+  await assert.rejects(call, { code: "not-found", message: "nobody reads this log any more" });
+  assert.ok(sent < 1000, `${sent} messages were taken for nobody`);
+});
+
+test("logs, an unknown service is not found; both or neither reference is refused", async () => {
+  await using ground = await open();
+  await assert.rejects(read(ground, { serviceRef: "none" }).end, { code: "not-found" });
+  await assert.rejects(read(ground, {}).end, { code: "invalid-argument" });
+  await assert.rejects(read(ground, { serviceRef: "web", taskRef: "t1" }).end, {
+    code: "invalid-argument",
+  });
+});
