@@ -17,9 +17,9 @@ export interface PollOptions {
   readonly signal: AbortSignal;
 }
 
-/** Resolves when the condition holds. `what` completes "waited 60 s for …". */
+/** Resolves when the condition holds. `what` is asked when it is too late, and completes "waited 60 s for …". */
 export async function pollUntil(
-  what: string,
+  what: () => string,
   condition: () => boolean | Promise<boolean>,
   options: PollOptions,
 ): Promise<void> {
@@ -30,7 +30,7 @@ export async function pollUntil(
     if (await condition()) return;
     const now = performance.now();
     if (now - startedAt > timeoutMs) {
-      throw new Fault("deadline-exceeded", `waited ${timeoutMs / 1000} s for ${what}`);
+      throw new Fault("deadline-exceeded", `waited ${timeoutMs / 1000} s for ${what()}`);
     }
     // A look that takes longer than the interval is followed by the next at once, and no look is made up for.
     lookAt = Math.max(lookAt + intervalMs, now);

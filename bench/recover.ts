@@ -68,7 +68,7 @@ async function killContainers(trial: Trial, workload: Workload): Promise<readonl
     times.push(await killAndWait(trial, pid));
     const allRun = async () =>
       (await side.countRunning(workload.name, signal)) === workload.replicas;
-    await ask(trial, "all tasks to run again", allRun);
+    await ask(trial, () => "all tasks to run again", allRun);
     await sleep(settleMs, undefined, { signal });
   }
   await remove(trial, workload);
@@ -100,10 +100,14 @@ async function loseHosts(trial: Trial, ground: Ground): Promise<readonly number[
     // The cable first: with it, the kernel would still say goodbye for every connection of the processes that it ends.
     await ground.lab.cut(host.name);
     await host.kill();
-    await ask(trial, "the tasks of the lost host to run elsewhere", async () => {
-      const tasks = await side.listRunning(workload.name, signal);
-      return tasks.filter((task) => task.host !== host.name).length === workload.replicas;
-    });
+    await ask(
+      trial,
+      () => "the tasks of the lost host to run elsewhere",
+      async () => {
+        const tasks = await side.listRunning(workload.name, signal);
+        return tasks.filter((task) => task.host !== host.name).length === workload.replicas;
+      },
+    );
     times.push(performance.now() - lostAt);
     await ground.lab.heal();
     await side.revive(host, signal);

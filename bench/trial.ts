@@ -30,8 +30,12 @@ export async function deploy(trial: Trial, workload: Workload): Promise<number> 
   const { name, replicas } = workload;
   const startedAt = performance.now();
   await side.createService(workload, signal);
-  const allRun = async () => (await side.countRunning(name, signal)) === replicas;
-  await ask(trial, `${replicas} tasks of "${name}" to run`, allRun);
+  let running = 0;
+  const allRun = async () => {
+    running = await side.countRunning(name, signal);
+    return running === replicas;
+  };
+  await ask(trial, () => `${replicas} tasks of "${name}" to run; ${running} do`, allRun);
   const deployMs = performance.now() - startedAt;
   const found = [...containers(trial)].length;
   if (found === replicas) return deployMs;
@@ -46,21 +50,25 @@ export async function remove(trial: Trial, workload: Workload): Promise<number> 
   await side.removeService(workload.name, signal);
   const allGone = () => isEmpty(containers(trial));
   const options = { intervalMs: cgroupIntervalMs, timeoutMs: stepTimeoutMs, signal };
-  await pollUntil(`${side.name}: containers to end`, allGone, options);
+  await pollUntil(() => `${side.name}: containers to end`, allGone, options);
   const removeMs = performance.now() - startedAt;
-  await ask(trial, `what is left of "${workload.name}" to go`, () => side.isIdle(signal));
+  await ask(
+    trial,
+    () => `what is left of "${workload.name}" to go`,
+    () => side.isIdle(signal),
+  );
   return removeMs;
 }
 
 /** Waits for what the side's API tells only when asked. */
 export async function ask(
   trial: Trial,
-  what: string,
+  what: () => string,
   condition: () => Promise<boolean>,
 ): Promise<void> {
   const { side, signal } = trial;
   const options = { intervalMs: apiIntervalMs, timeoutMs: stepTimeoutMs, signal };
-  await pollUntil(`${side.name}: ${what}`, condition, options);
+  await pollUntil(() => `${side.name}: ${what()}`, condition, options);
 }
 
 export function containers({ side, lab }: Trial): Iterable<Container> {
