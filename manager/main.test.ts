@@ -56,8 +56,11 @@ interface Started {
 
 function start(t: TestContext, ground: Ground, extra: readonly string[] = []): Started {
   const args = [
-    ...["--data-root", join(ground.folder, "data"), "--run-root", join(ground.folder, "run")],
-    ...["--listen-address", ground.address, "--advertise-address", ground.address, ...extra],
+    `--data-root=${join(ground.folder, "data")}`,
+    `--run-root=${join(ground.folder, "run")}`,
+    `--listen-address=${ground.address}`,
+    `--advertise-address=${ground.address}`,
+    ...extra,
   ];
   const child = spawn(process.execPath, [main, ...args], { stdio: ["pipe", "pipe", "pipe"] });
   t.after(() => child.kill("SIGKILL"));
@@ -121,6 +124,16 @@ test("manager, ends with its parent: when its stdin closes", async (t) => {
   const { status, lastLine } = await end;
   assert.equal(status, 0);
   assert.match(lastLine, /the parent ended/);
+});
+
+test("manager, ends cleanly also when nobody reads its log any more", async (t) => {
+  const ground = await prepare(t);
+  const { child, ready, end } = start(t, ground, bootstrap(ground));
+  await ready;
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  child.stdin?.end();
+  assert.equal((await end).status, 0);
 });
 
 test("manager, a second one on the same data is refused", async (t) => {

@@ -121,6 +121,9 @@ function exitWhenWritten(status: number): void {
   process.stderr.write("", () => process.exit(status));
 }
 
+// A parent that was killed reads nothing more; the end that its closing of stdin begins shall be a clean one still.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
 const config = configOrExit();
 const log: Log = createLog({ level: config.logLevel });
 try {
