@@ -11,7 +11,15 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import { capture, type Outcome, type RunOptions, run, start } from "./process.ts";
-import { isAlive, type ProcessId, parentOf, parseProcessId, sendSignal } from "./process-id.ts";
+import {
+  childrenOf,
+  identify,
+  isAlive,
+  type ProcessId,
+  parentOf,
+  parseProcessId,
+  sendSignal,
+} from "./process-id.ts";
 import { waitFor } from "./wait.ts";
 
 const bootTimeoutMs = 20_000;
@@ -83,7 +91,7 @@ export class Box {
     const init = this.init;
     if (init === undefined) return;
     // `unshare`, which ends when it has reaped init, which ends when it has seen all others go.
-    const outer = parentOf(init);
+    const outer = parentOf(init, "unshare");
     sendSignal(init, "SIGKILL");
     const gone = () => !isAlive(init) && (outer === undefined || !isAlive(outer));
     await waitFor(`the processes of ${this.folder} to end`, gone, { timeoutMs: killTimeoutMs });
@@ -114,7 +122,10 @@ export class Box {
     return run(this.argv([command, ...args]), { env: this.env, ...options });
   }
 
-  /** Starts a program in the box. The process returned is `nsenter`, whose only child is the program. */
+  /**
+   * Starts a program in the box. The process returned is `nsenter`, which takes on the program's exit status or signal;
+   * use `signalInside` to send the program one.
+   */
   spawn(command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
     return start(this.argv([command, ...args]), { env: this.env, ...options });
   }
@@ -154,6 +165,14 @@ export class Box {
       if (errnoOf(thrown) === "ENOENT") return undefined;
       throw Fault.wrap(`Cannot read ${this.#recordPath}`, thrown);
     }
+  }
+}
+
+/** Sends a signal to a program that `spawn` started. */
+export function signalInside(child: ChildProcess, signal: NodeJS.Signals): void {
+  for (const pid of child.pid === undefined ? [] : childrenOf(child.pid)) {
+    const id = identify(pid);
+    if (id !== undefined) sendSignal(id, signal);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   identify,
   innerPid,
   isAlive,
+  isStopped,
   type ProcessId,
   parseProcessId,
   sendSignal,
@@ -68,12 +69,17 @@ export class Daemon {
     await this.#end("SIGKILL");
   }
 
-  signal(signal: NodeJS.Signals): void {
-    const running = this.process;
-    if (running === undefined) {
-      throw new Fault("failed-precondition", `"${this.#options.name}" does not run`);
-    }
-    sendSignal(running, signal);
+  /** Stops its execution (SIGSTOP): it keeps all it has, and answers nobody. */
+  async pause(): Promise<void> {
+    const running = this.#running();
+    sendSignal(running, "SIGSTOP");
+    const stopped = () => isStopped(running);
+    await waitFor(`"${this.#options.name}" to pause`, stopped, { timeoutMs: stopTimeoutMs });
+  }
+
+  /** Undoes `pause`. */
+  resume(): void {
+    sendSignal(this.#running(), "SIGCONT");
   }
 
   /** Waits until `condition` holds; fails at once when the program ends first. */
@@ -90,6 +96,12 @@ export class Daemon {
   ended(): Fault {
     const words = readFileSync(this.logPath, "utf8").slice(-logTailBytes).trim();
     return new Fault("internal", `"${this.#options.name}" ended: ${words || "it said nothing"}`);
+  }
+
+  #running(): ProcessId {
+    const running = this.process;
+    if (running !== undefined) return running;
+    throw new Fault("failed-precondition", `"${this.#options.name}" does not run`);
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {

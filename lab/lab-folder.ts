@@ -96,7 +96,7 @@ export function writeFolder(name: string, settings: LabSettings): void {
   const folder = labFolder(name);
   const { hosts } = settings;
   writePrograms(join(folder, "bin"));
-  const known = [...hosts.map((host) => `${addressOf(host)} ${host.name}`)];
+  const known = hosts.map((host) => `${addressOf(host)} ${host.name}`);
   const common = {
     hosts: ["127.0.0.1 localhost", `${registryAddress} registry`, ...known, ""].join("\n"),
     "resolv.conf": "# Nothing outside the lab has a name here.\n",

@@ -27,7 +27,12 @@ import {
   writeFolder,
 } from "./lab-folder.ts";
 import { Lan } from "./lan.ts";
-import { ensureImage, type ImageName, repositoryTag } from "./registry/images.ts";
+import {
+  type EnsureOptions,
+  ensureImage,
+  type ImageName,
+  repositoryTag,
+} from "./registry/images.ts";
 import { Registry } from "./registry/registry.ts";
 import { together } from "./together.ts";
 
@@ -146,9 +151,9 @@ export class Lab implements AsyncDisposable {
   }
 
   /** Builds a test image if need be, and puts it into the registry. */
-  async pushImage(name: ImageName, signal?: AbortSignal): Promise<void> {
-    const layout = await ensureImage(name, signal);
-    await this.registry.push(layout, repositoryTag(name), signal);
+  async pushImage(name: ImageName, options: EnsureOptions = {}): Promise<void> {
+    const layout = await ensureImage(name, options);
+    await this.registry.push(layout, repositoryTag(name), options.signal);
   }
 
   async down(): Promise<void> {
@@ -185,7 +190,7 @@ export class Lab implements AsyncDisposable {
   async #serveImages(images: readonly ImageName[], options: LabOptions): Promise<void> {
     await this.registry.start(options.signal);
     for (const image of images) {
-      await this.pushImage(image, options.signal);
+      await this.pushImage(image, options);
       options.onStep?.(`the registry serves registry:5000/${repositoryTag(image)}`);
     }
   }

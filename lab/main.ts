@@ -2,8 +2,9 @@
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
+import { signalInside } from "./box.ts";
 import { Lab, labNameDefault } from "./lab.ts";
-import { childrenOf } from "./process-id.ts";
+
 import { statusOf } from "./process.ts";
 import { imageNames, parseImageName } from "./registry/images.ts";
 
@@ -97,7 +98,7 @@ async function exec(name: string, command: readonly string[], options: NameOptio
   const forward = (signal: NodeJS.Signals) => {
     // What is typed on a terminal reaches the command without us.
     if (signal === "SIGINT" && process.stdin.isTTY) return;
-    for (const pid of childrenOf(child.pid ?? 0)) process.kill(pid, signal);
+    signalInside(child, signal);
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
     process.on(signal, forward);

@@ -2,7 +2,7 @@
  * Which process is meant, for longer than it lives: its pid and its start time (in clock ticks since the machine's boot).
  * The kernel gives a pid to another process later; it never gives out the same pair again before a reboot.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { errnoOf, Fault } from "#proto/fault.ts";
 
 export interface ProcessId {
@@ -11,6 +11,7 @@ export interface ProcessId {
 }
 
 interface ProcessStat {
+  readonly program: string;
   readonly startTime: number;
   readonly state: string;
   readonly parent: number;
@@ -22,14 +23,23 @@ export function identify(pid: number): ProcessId | undefined {
   return stat === undefined ? undefined : { pid, startTime: stat.startTime };
 }
 
-/** Whether the process runs. One that ended and waits to be reaped does not. */
+/** Whether any thread of the process runs. One that ended and waits to be reaped does not. */
 export function isAlive(id: ProcessId): boolean {
   return statOf(id) !== undefined;
 }
 
-export function parentOf(id: ProcessId): ProcessId | undefined {
-  const stat = statOf(id);
-  return stat === undefined || stat.parent === 0 ? undefined : identify(stat.parent);
+/** Whether a SIGSTOP has reached every thread of the process. */
+export function isStopped(id: ProcessId): boolean {
+  if (!isAlive(id)) return false;
+  return threadsOf(id.pid).every((thread) => readStat(`${id.pid}/task/${thread}`)?.state === "T");
+}
+
+/** The parent, if that is this program: whose parent has ended has been given another. */
+export function parentOf(id: ProcessId, program: string): ProcessId | undefined {
+  const parent = statOf(id)?.parent;
+  const stat = parent === undefined ? undefined : readStat(parent);
+  if (parent === undefined || stat?.program !== program) return undefined;
+  return { pid: parent, startTime: stat.startTime };
 }
 
 /** Sends the signal unless the process is gone. */
@@ -65,17 +75,29 @@ export function parseProcessId(value: unknown): ProcessId | undefined {
 
 function statOf(id: ProcessId): ProcessStat | undefined {
   const stat = readStat(id.pid);
-  return stat?.startTime === id.startTime && stat.state !== "Z" ? stat : undefined;
+  if (stat?.startTime !== id.startTime) return undefined;
+  // The first thread is a zombie as soon as it ends; the files of the process are open until the last one does.
+  return stat.state === "Z" && threadsOf(id.pid).length <= 1 ? undefined : stat;
 }
 
 /** proc_pid_stat(5). The second field, the name in parentheses, may itself hold spaces and parentheses. */
-function readStat(pid: number): ProcessStat | undefined {
-  const text = readProc(`/proc/${pid}/stat`);
+function readStat(folder: number | string): ProcessStat | undefined {
+  const text = readProc(`/proc/${folder}/stat`);
   if (text === undefined) return undefined;
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const [state, parent, startTime] = [fields[0], fields[1], fields[19]];
   if (state === undefined || parent === undefined || startTime === undefined) return undefined;
-  return { state, parent: Number(parent), startTime: Number(startTime) };
+  const program = text.slice(text.indexOf("(") + 1, text.lastIndexOf(")"));
+  return { program, state, parent: Number(parent), startTime: Number(startTime) };
+}
+
+function threadsOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch (thrown) {
+    if (errnoOf(thrown) === "ENOENT") return [];
+    throw Fault.wrap(`Cannot read the threads of process ${pid}`, thrown);
+  }
 }
 
 function readProc(path: string): string | undefined {

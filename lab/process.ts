@@ -1,10 +1,11 @@
 /**
- * Runs programs. The only place of the lab that starts processes. A program runs in a process group of its own, and when
- * its deadline passes or its signal aborts the whole group is killed: that reaches through nsenter into a box.
+ * Runs programs. The only place of the lab that starts processes. When a program's deadline passes or its signal aborts,
+ * it is killed with all it has started, inside of boxes too.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { constants } from "node:os";
-import { errnoOf, Fault } from "#proto/fault.ts";
+import { Fault } from "#proto/fault.ts";
+import { childrenOf, identify, sendSignal } from "./process-id.ts";
 
 /** How long a program may run where the caller does not say. */
 const timeoutMsDefault = 60_000;
@@ -36,12 +37,13 @@ export function start(argv: readonly string[], options: SpawnOptions): ChildProc
 /** Runs a program to its end, whatever its status. */
 export function capture(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const timeoutMs = options.timeoutMs ?? timeoutMsDefault;
+  // In a session of its own: Ctrl-C is for this process, which then decides what to end.
   const child = start(argv, { detached: true, env: options.env ?? process.env });
   return new Promise((resolve, reject) => {
     let failure: Fault | undefined;
     const giveUp = (fault: Fault) => {
       failure ??= fault;
-      killGroup(child);
+      killAll(child);
     };
     const tooMuch = () =>
       giveUp(new Fault("resource-exhausted", `"${argv.join(" ")}" says too much`));
@@ -84,13 +86,21 @@ export function statusOf(code: number | null, killedBy: NodeJS.Signals | null): 
   return code ?? 128 + (killedBy === null ? 0 : constants.signals[killedBy]);
 }
 
-function killGroup(child: ChildProcess): void {
+/**
+ * Kills the program and what it has started. `nsenter` is spared: it ends when the program in the box has, and only it can
+ * reap that at once. Were it gone, the machine's first process would have to, which may take its time.
+ */
+function killAll(child: ChildProcess): void {
   if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, "SIGKILL");
-  } catch (thrown) {
-    if (errnoOf(thrown) !== "ESRCH") throw thrown;
+  const started = descendantsOf(child.pid);
+  for (const pid of child.spawnfile === "nsenter" ? started : [child.pid, ...started]) {
+    const id = identify(pid);
+    if (id !== undefined) sendSignal(id, "SIGKILL");
   }
+}
+
+function descendantsOf(pid: number): readonly number[] {
+  return childrenOf(pid).flatMap((started) => [started, ...descendantsOf(started)]);
 }
 
 function late(argv: readonly string[], timeoutMs: number, stderr: string): Fault {

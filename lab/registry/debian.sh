@@ -8,7 +8,7 @@ work=$1
 pack() { # TAR, then options and names: packs from the current folder what belongs into an image
   tar=$1
   shift
-  bsdtar --format pax --no-xattrs --no-acls --no-fflags -cf "$tar" \
+  bsdtar --format pax --numeric-owner --no-xattrs --no-acls --no-fflags -cf "$tar" \
     --exclude './dev/*' --exclude './proc/*' --exclude './sys/*' --exclude './run/*' --exclude './tmp/*' \
     --exclude './etc/resolv.conf' --exclude './etc/hostname' \
     --exclude './var/lib/apt/lists/*' --exclude './var/cache/apt/*' "$@"

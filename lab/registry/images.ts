@@ -44,8 +44,15 @@ export function repositoryTag(name: ImageName): string {
   return `${name}:${recipes[name].tag}`;
 }
 
+export interface EnsureOptions {
+  readonly signal?: AbortSignal;
+  /** Told when the image has to be built. */
+  readonly onStep?: (step: string) => void;
+}
+
 /** The image's layout, built if this machine does not have it yet. */
-export async function ensureImage(name: ImageName, signal?: AbortSignal): Promise<string> {
+export async function ensureImage(name: ImageName, options: EnsureOptions = {}): Promise<string> {
+  const { signal, onStep } = options;
   const recipe = recipes[name];
   const cache = process.env["SWARM_LAB_CACHE"] ?? "/var/cache/swarm-lab";
   const layout = join(cache, `${name}-${recipe.tag}-v${recipe.version}`);
@@ -53,6 +60,7 @@ export async function ensureImage(name: ImageName, signal?: AbortSignal): Promis
   await mkdir(cache, { recursive: true });
   await using _ = await lockFile(join(cache, `${name}.lock`), signal);
   if (existsSync(layout)) return layout;
+  onStep?.(`building the test image "${name}", once on this machine`);
   const work = await mkdtemp(join(cache, `${name}.new-`));
   try {
     const content = await recipe.build(work, signal);

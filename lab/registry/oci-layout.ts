@@ -95,7 +95,7 @@ export function blobPath(layout: string, digest: string): string {
 export function tarOfFolder(folder: string): Readable {
   const order = 'cd "$1" && find . -mindepth 1 -print0 | LC_ALL=C sort -z';
   const tar =
-    "bsdtar --format pax --no-recursion --uid 0 --gid 0 --uname '' --gname '' --null -T - -cf -";
+    "bsdtar --format gnutar --no-recursion --uid 0 --gid 0 --uname '' --gname '' --null -T - -cf -";
   return outputOf(["sh", "-c", `set -e; ${order} | ${tar}`, "sh", folder]);
 }
 

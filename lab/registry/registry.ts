@@ -51,12 +51,12 @@ export class Registry {
   }
 
   /** Connections are accepted by the kernel, and nobody answers. */
-  pause(): void {
-    this.#daemon.signal("SIGSTOP");
+  async pause(): Promise<void> {
+    await this.#daemon.pause();
   }
 
   resume(): void {
-    this.#daemon.signal("SIGCONT");
+    this.#daemon.resume();
   }
 
   /** Pushes an OCI image layout as `name`, such as "busybox:1". */
