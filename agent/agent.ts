@@ -160,18 +160,29 @@ export class Agent {
     }
   }
 
-  /** Networks, then DNS: its sockets need the gateway addresses. Says whether it went well. */
+  /**
+   * Networks, then DNS: its sockets need the gateway addresses. One network that cannot be had does not keep the others
+   * from being programmed. Says whether all went well.
+   */
   async #program(wanted: Assigned): Promise<boolean> {
     const networks = [...wanted.networks.values()];
     const endpoints = [...wanted.endpoints.values()];
     const peers = [...wanted.peers.values()];
-    try {
-      await this.#modules.network.apply({ self: this.#self, peers, networks, endpoints });
-      await this.#modules.dns.apply({ networks, endpoints });
-      return true;
-    } catch (thrown) {
-      this.#modules.log.error("cannot program the network", { error: Fault.from(thrown).message });
-      return false;
-    }
+    const { network, dns, log } = this.#modules;
+    const attempt = async (what: string, work: Promise<void>) => {
+      try {
+        await work;
+        return true;
+      } catch (thrown) {
+        log.error(`cannot program ${what}`, { error: Fault.from(thrown).message });
+        return false;
+      }
+    };
+    const routed = await attempt(
+      "the network",
+      network.apply({ self: this.#self, peers, networks, endpoints }),
+    );
+    const named = await attempt("DNS", dns.apply({ networks, endpoints }));
+    return routed && named;
   }
 }
