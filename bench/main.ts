@@ -26,8 +26,7 @@ interface DeployFlags extends PeerOption {
 function program(signal: AbortSignal): Command {
   const bench = new Command("bench")
     .description("Measures the orchestrator on virtual hosts, alone or beside Docker Swarm")
-    .exitOverride()
-    .action(() => bench.error('error: name a benchmark: "deploy" or "recover"'));
+    .exitOverride();
   bench
     .command("deploy")
     .description("How long a service takes to come up and to go")
@@ -41,6 +40,10 @@ function program(signal: AbortSignal): Command {
     .description("How long the cluster takes to have again what it lost: a container, a host")
     .option("--peer", "measure Docker Swarm too, and compare", false)
     .action((flags: PeerOption) => recover(flags, signal));
+  // Last, for the benchmarks must not inherit it.
+  bench
+    .allowExcessArguments()
+    .action(() => bench.error('error: name a benchmark: "deploy" or "recover"'));
   return bench;
 }
 
@@ -80,8 +83,9 @@ try {
     // Commander has said what is wrong; --help is no error.
     process.exitCode = thrown.exitCode === 0 ? 0 : exitUsage;
   } else {
-    const fault = Fault.from(thrown);
-    process.stderr.write(`${fault.message}\n`);
-    process.exitCode = interrupted.signal.aborted ? 128 + constants.signals.SIGINT : exitFailure;
+    const { aborted, reason } = interrupted.signal;
+    // What an interruption makes fail is not worth a word.
+    process.stderr.write(`${Fault.from(aborted ? reason : thrown).message}\n`);
+    process.exitCode = aborted ? 128 + constants.signals.SIGINT : exitFailure;
   }
 }

@@ -1,4 +1,5 @@
 /** Our cluster as a side of a benchmark, spoken to over the control API of its manager. */
+import { existsSync, readdirSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { formCluster } from "#lab/cluster.ts";
 import type { Host } from "#lab/host.ts";
@@ -77,7 +78,7 @@ export class OurCluster implements Side {
 
   async isIdle(signal: AbortSignal): Promise<boolean> {
     const { tasks } = await this.#control.listTasks({}, { signal });
-    return tasks.length === 0;
+    return tasks.length === 0 && !this.hosts.some(hasNetworkNamespace);
   }
 
   async watchStart(signal: AbortSignal): Promise<StartWatch> {
@@ -152,6 +153,12 @@ function serviceSpec(workload: Workload): ServiceSpec {
     mode: { case: "replicated", value: { replicas: BigInt(workload.replicas) } },
     endpoint: { mode: EndpointMode.DNSRR },
   });
+}
+
+/** Every task has one, from before its container starts until after it ended. */
+function hasNetworkNamespace(host: Host): boolean {
+  const folder = host.box.path("/run/netns");
+  return existsSync(folder) && readdirSync(folder).length > 0;
 }
 
 function isRunning(task: Task): boolean {

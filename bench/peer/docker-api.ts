@@ -4,7 +4,6 @@
  */
 import { once } from "node:events";
 import { Agent, type IncomingMessage, request } from "node:http";
-import { createInterface } from "node:readline";
 import { Fault } from "#proto/fault.ts";
 
 const apiVersion = "v1.45";
@@ -40,13 +39,12 @@ export class DockerApi implements Disposable {
     return text === "" ? undefined : JSON.parse(text);
   }
 
-  /** Events from now on, one by one, until the signal aborts. Resolves when the daemon has begun to send them. */
+  /** Events from now on, as the daemon sends them, until the signal aborts. Resolves when it has begun to. */
   async events(
     filters: Readonly<Record<string, readonly string[]>>,
     signal: AbortSignal,
-  ): Promise<AsyncIterable<string>> {
-    const response = await this.#send("GET", "/events", { query: { filters }, signal });
-    return createInterface({ input: response });
+  ): Promise<AsyncIterable<unknown>> {
+    return await this.#send("GET", "/events", { query: { filters }, signal });
   }
 
   [Symbol.dispose](): void {
@@ -63,6 +61,8 @@ export class DockerApi implements Disposable {
       headers: body === undefined ? {} : { "content-type": "application/json" },
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
+    // Before the reply, `once` tells of an error; after it, the reply's own end does.
+    call.on("error", () => {});
     call.end(body);
     const [response] = (await once(call, "response")) as [IncomingMessage];
     const status = response.statusCode ?? 0;
