@@ -130,6 +130,11 @@ export class Box {
     return start(this.argv([command, ...args]), { env: this.env, ...options });
   }
 
+  /** The network namespace, as a file that nsenter takes. */
+  get networkPath(): string {
+    return `/proc/${this.#running().pid}/ns/net`;
+  }
+
   /** Where this process finds what the box sees at `path`: files, and sockets to connect to. */
   path(path: string): string {
     return join(`/proc/${this.#running().pid}/root`, path);

@@ -127,8 +127,7 @@ link set ${bridge} up
 
   /** Only the network is the LAN's: `netns PID` in a command means the machine's number. */
   #inNetwork(command: readonly string[]): string[] {
-    const init = this.box.init;
-    return ["nsenter", `--net=/proc/${init?.pid ?? 0}/ns/net`, "--", ...command];
+    return ["nsenter", `--net=${this.box.networkPath}`, "--", ...command];
   }
 }
 
