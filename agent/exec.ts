@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { Fault } from "#proto/fault.ts";
+import { systemClock } from "#proto/system-ports.ts";
 
 /** How long a program may run where the caller does not say. */
 const timeoutMsDefault = 30_000;
@@ -43,20 +44,35 @@ async function run(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<RunResult> {
-  const child = start(command, args, {
-    stdio: ["pipe", "pipe", "pipe"],
-    timeout: options.timeoutMs ?? timeoutMsDefault,
-    killSignal: "SIGKILL",
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.env === undefined ? {} : { env: { ...options.env } }),
-  });
-  const stdout = collect(child, child.stdout);
-  const stderr = collect(child, child.stderr);
+  const { input, signal, timeoutMs = timeoutMsDefault, cwd, env } = options;
+  if (signal?.aborted === true) throw stopped(command, signal);
+  let child: ChildProcess;
+  try {
+    child = start(command, args, {
+      stdio: ["pipe", "pipe", "pipe"],
+      ...(cwd === undefined ? {} : { cwd }),
+      ...(env === undefined ? {} : { env: { ...env } }),
+    });
+  } catch (thrown) {
+    throw Fault.wrap(`Cannot run "${command}"`, thrown);
+  }
+  let killedFor: Fault | undefined;
+  const kill = (why: Fault) => {
+    killedFor ??= why;
+    child.kill("SIGKILL");
+    // What the program started may hold its pipes open for as long as it likes.
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  };
+  const stdout = collect(command, child.stdout, kill);
+  const stderr = collect(command, child.stderr, kill);
   // The program may end without reading its input; its exit status tells what matters.
   child.stdin?.on("error", () => {});
-  child.stdin?.end(options.input);
+  child.stdin?.end(input);
+  using _deadline = systemClock.timer(timeoutMs, () => kill(late(command, timeoutMs)));
+  using _abort = onAbort(signal, (aborted) => kill(stopped(command, aborted)));
   const end = await ended(child, command);
+  if (killedFor !== undefined) throw killedFor;
   if (end.status === 0) return { stdout: stdout(), stderr: stderr() };
   throw failure(command, end, stderr() || stdout());
 }
@@ -66,6 +82,7 @@ interface End {
   readonly killedBy: NodeJS.Signals | null;
 }
 
+/** Resolves when the process is gone and all that it printed was read. */
 function ended(child: ChildProcess, command: string): Promise<End> {
   return new Promise((resolve, reject) => {
     child.on("error", (error) => reject(Fault.wrap(`Cannot run "${command}"`, error)));
@@ -73,21 +90,54 @@ function ended(child: ChildProcess, command: string): Promise<End> {
   });
 }
 
-function collect(child: ChildProcess, stream: NodeJS.ReadableStream | null): () => string {
+function collect(
+  command: string,
+  stream: NodeJS.ReadableStream | null,
+  kill: (why: Fault) => void,
+): () => string {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   stream?.on("data", (chunk: Buffer) => {
     sizeBytes += chunk.length;
-    if (sizeBytes > outputBytesMax) child.kill("SIGKILL");
-    else chunks.push(chunk);
+    if (sizeBytes <= outputBytesMax) chunks.push(chunk);
+    else kill(talkative(command));
   });
   return () => Buffer.concat(chunks).toString();
 }
 
+function onAbort(
+  signal: AbortSignal | undefined,
+  act: (signal: AbortSignal) => void,
+): Disposable | undefined {
+  if (signal === undefined) return undefined;
+  const listener = () => act(signal);
+  signal.addEventListener("abort", listener, { once: true });
+  return { [Symbol.dispose]: () => signal.removeEventListener("abort", listener) };
+}
+
+function stopped(command: string, signal: AbortSignal): Fault {
+  return new Fault("canceled", `"${command}" was stopped before it ended`, {
+    cause: signal.reason,
+  });
+}
+
+function late(command: string, timeoutMs: number): Fault {
+  return new Fault(
+    "deadline-exceeded",
+    `"${command}" did not end within ${timeoutMs / 1000} s and was killed`,
+  );
+}
+
+function talkative(command: string): Fault {
+  return new Fault(
+    "resource-exhausted",
+    `"${command}" printed more than ${outputBytesMax / 2 ** 20} MiB and was killed`,
+  );
+}
+
 function failure(command: string, end: End, said: string): Fault {
   const words = said.trim() || "it said nothing";
-  if (end.killedBy === "SIGKILL") {
-    return new Fault("deadline-exceeded", `"${command}" was killed before it ended: ${words}`);
-  }
-  return new Fault("internal", `"${command}" failed with status ${end.status}: ${words}`);
+  const how =
+    end.killedBy === null ? `failed with status ${end.status}` : `was killed by ${end.killedBy}`;
+  return new Fault("internal", `"${command}" ${how}: ${words}`);
 }

@@ -4,7 +4,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { DirtySet, Loop } from "./loop.ts";
-import { FakeClock } from "./testing/fake-clock.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
 
 test("A loop runs one round at a time, and one more for all that came meanwhile", async () => {
   const clock = new FakeClock();

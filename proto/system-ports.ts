@@ -1,4 +1,4 @@
-/** The real clock and the real randomness. Imported by main files and tests only. */
+/** The real clock and the real randomness. Imported by main files, by agent/exec.ts, and by tests. */
 import { randomBytes, randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock, Log, Random } from "./ports.ts";

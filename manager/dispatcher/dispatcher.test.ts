@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { type LogSubscription, LogSubscriptionSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
-import { FakeClock } from "../testing/fake-clock.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { openTestStore, testNode, testTask } from "../testing/fixtures.ts";
 import { TestAgent } from "../testing/test-agent.ts";
 import { startTestManager, type TestManager } from "../testing/test-manager.ts";

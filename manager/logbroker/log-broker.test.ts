@@ -13,7 +13,7 @@ import {
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { addService, Connection } from "#proto/grpc.ts";
 import { silentLog, systemRandom } from "#proto/system-ports.ts";
-import { FakeClock } from "../testing/fake-clock.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { openTestStore, testNode, testService, testTask } from "../testing/fixtures.ts";
 import { LogBroker } from "./log-broker.ts";
 import { logBrokerHandlers } from "./log-broker-service.ts";

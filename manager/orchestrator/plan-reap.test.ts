@@ -9,7 +9,7 @@ import {
   testTask,
   testTaskSpec,
 } from "../testing/fixtures.ts";
-import { FakeClock } from "../testing/fake-clock.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { orphanAfterMs, planHistory, planOrphans, planRemovals } from "./plan-reap.ts";
 
 function dead(age: number, init: Parameters<typeof testTask>[1] = {}): Task {

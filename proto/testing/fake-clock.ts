@@ -1,5 +1,5 @@
 /** A clock that stands still until a test steps it. Timers fire in order of their time, at exactly their time. */
-import type { Clock } from "#proto/ports.ts";
+import type { Clock } from "../ports.ts";
 
 interface Timer {
   readonly atMs: number;
