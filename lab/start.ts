@@ -77,6 +77,7 @@ async function give(options: Options, signal: AbortSignal): Promise<void> {
     name: options.name,
     managers: 1,
     workers: 2,
+    images: ["busybox", "debian"],
     ownedByThisProcess: true,
     signal,
     onStep: say,

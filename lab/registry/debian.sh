@@ -5,13 +5,13 @@
 set -eu
 work=$1
 
-pack() { # TAR, then options and names: packs from the current folder what belongs into an image
+pack() { # TAR, then options and names: packs from the current folder what belongs into an image (?*: a folder stays, empty)
   tar=$1
   shift
   bsdtar --format pax --numeric-owner --no-xattrs --no-acls --no-fflags -cf "$tar" \
-    --exclude './dev/*' --exclude './proc/*' --exclude './sys/*' --exclude './run/*' --exclude './tmp/*' \
+    --exclude './dev/?*' --exclude './proc/?*' --exclude './sys/?*' --exclude './run/?*' --exclude './tmp/?*' \
     --exclude './etc/resolv.conf' --exclude './etc/hostname' \
-    --exclude './var/lib/apt/lists/*' --exclude './var/cache/apt/*' "$@"
+    --exclude './var/lib/apt/lists/?*' --exclude './var/cache/apt/?*' "$@"
 }
 
 files() { find . -xdev ! -path './proc/*' ! -path './sys/*' ! -path './var/lib/apt/*' ! -path './var/cache/apt/*' | LC_ALL=C sort; }

@@ -23,7 +23,7 @@ interface Recipe {
 
 const recipes: Readonly<Record<ImageName, Recipe>> = {
   busybox: { tag: "1", version: 1, build: buildBusybox },
-  debian: { tag: "12", version: 1, build: buildDebian },
+  debian: { tag: "12", version: 2, build: buildDebian },
 };
 
 const buildTimeoutMs = 300_000;

@@ -20,7 +20,13 @@ let lab: Lab;
 let view: ClusterView;
 
 before(async () => {
-  lab = await Lab.up({ name: "main-job", managers: 1, workers: 2, ownedByThisProcess: true });
+  lab = await Lab.up({
+    name: "main-job",
+    managers: 1,
+    workers: 2,
+    images: ["busybox", "debian"],
+    ownedByThisProcess: true,
+  });
   view = await ClusterView.open(lab.host("h1"));
 });
 
