@@ -72,6 +72,14 @@ function numberUpTo(max: number): (text: string) => number {
   };
 }
 
+function sentenceOf(thrown: unknown): string {
+  if (thrown instanceof SuppressedError) {
+    return `${sentenceOf(thrown.suppressed)}; cleaning up failed too: ${sentenceOf(thrown.error)}`;
+  }
+  const { message, code } = Fault.from(thrown);
+  return code === "canceled" && interrupted.signal.aborted ? "interrupted" : message;
+}
+
 const interrupted = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => interrupted.abort(new Fault("canceled", "interrupted")));
@@ -83,9 +91,7 @@ try {
     // Commander has said what is wrong; --help is no error.
     process.exitCode = thrown.exitCode === 0 ? 0 : exitUsage;
   } else {
-    const { aborted, reason } = interrupted.signal;
-    // What an interruption makes fail is not worth a word.
-    process.stderr.write(`${Fault.from(aborted ? reason : thrown).message}\n`);
-    process.exitCode = aborted ? 128 + constants.signals.SIGINT : exitFailure;
+    process.stderr.write(`${sentenceOf(thrown)}\n`);
+    process.exitCode = interrupted.signal.aborted ? 128 + constants.signals.SIGINT : exitFailure;
   }
 }

@@ -6,7 +6,7 @@ import type { Side, Workload } from "./side.ts";
 
 const stepTimeoutMs = 120_000;
 
-/** Enough for every host to have the image, and to have done once what is measured later. */
+/** Enough for every host to get the image, and to do once what is measured later. */
 const warmUpReplicasPerHost = 2;
 
 export interface Trial {
@@ -16,11 +16,17 @@ export interface Trial {
   readonly signal: AbortSignal;
 }
 
-/** Deploys and removes a small service like this one. */
+/** Deploys and removes a small service like this one, on every host. */
 export async function warmUp(trial: Trial, workload: Workload): Promise<void> {
-  const replicas = warmUpReplicasPerHost * trial.side.hosts.length;
+  const { side, signal } = trial;
+  const replicas = warmUpReplicasPerHost * side.hosts.length;
   const small = { ...workload, name: "warm-up", replicas };
   await deploy(trial, small);
+  const used = new Set((await side.listRunning(small.name, signal)).map(({ host }) => host));
+  const unused = side.hosts.find((host) => !used.has(host.name));
+  if (unused !== undefined) {
+    throw new Fault("internal", `${side.name}: no task of the warm-up ran on "${unused.name}"`);
+  }
   await remove(trial, small);
 }
 

@@ -50,7 +50,7 @@ export async function ensurePeerRoot(options: EnsureOptions = {}): Promise<strin
   onStep?.("building the Debian 13 root of the peers, once on this machine");
   const work = await mkdtemp(join(cache, "peer.new-"));
   try {
-    await build(join(work, "root"), signal);
+    await build(work, signal);
     await rename(join(work, "root"), root);
   } catch (thrown) {
     throw Fault.wrap("Cannot build the root of the peers", thrown);
@@ -67,14 +67,20 @@ export function parseMirror(indexTargets: string): string | undefined {
   return base?.[0];
 }
 
-async function build(root: string, signal: AbortSignal | undefined): Promise<void> {
-  const options = { timeoutMs: buildTimeoutMs, ...(signal === undefined ? {} : { signal }) };
+/** In namespaces of its own, so that what mmdebstrap starts and mounts ends with it even when it is killed. */
+const apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
+
+/** Makes WORK/root. */
+async function build(work: string, signal: AbortSignal | undefined): Promise<void> {
+  const root = join(work, "root");
+  const env = { ...process.env, TMPDIR: work };
+  const options = { timeoutMs: buildTimeoutMs, env, ...(signal === undefined ? {} : { signal }) };
   const format = "$(REPO_URI) $(CODENAME)";
   const query = ["apt-get", "indextargets", "--format", format, "Origin: Debian"];
   const mirror = parseMirror(await run(query, options));
   const include = `--include=${recipe.packages.join(",")}`;
   const argv = ["mmdebstrap", "--quiet", "--variant=minbase", include, recipe.suite, root];
-  await run(mirror === undefined ? argv : [...argv, mirror], options);
+  await run([...apart, ...argv, ...(mirror === undefined ? [] : [mirror])], options);
   for (const folder of recipe.hostFolders) await mkdir(join(root, folder), { recursive: true });
   for (const file of recipe.hostFiles) {
     await rm(join(root, file), { force: true });
