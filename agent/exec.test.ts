@@ -121,14 +121,15 @@ test("run, more output than anybody can want is refused", { timeout }, async () 
 test("run, leaves no listener on the caller's signal", { timeout }, async () => {
   const { signal } = new AbortController();
   let listeners = 0;
-  const { addEventListener, removeEventListener } = signal;
-  signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
     listeners++;
-    addEventListener.apply(signal, args);
+    add(...args);
   };
-  signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
     listeners--;
-    removeEventListener.apply(signal, args);
+    remove(...args);
   };
   await sh("exit 0", { signal });
   await faultOf(sh("exit 1", { signal }));

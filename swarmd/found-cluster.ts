@@ -39,10 +39,11 @@ export function managerArgs(
   addresses: Pick<Identity, "listenAddress" | "advertiseAddress">,
 ): readonly string[] {
   return [
-    ...["--data-root", config.dataRoot, "--run-root", config.runRoot],
-    ...["--listen-address", addresses.listenAddress],
-    ...["--advertise-address", addresses.advertiseAddress],
-    ...["--log-level", config.logLevel],
+    `--data-root=${config.dataRoot}`,
+    `--run-root=${config.runRoot}`,
+    `--listen-address=${addresses.listenAddress}`,
+    `--advertise-address=${addresses.advertiseAddress}`,
+    `--log-level=${config.logLevel}`,
   ];
 }
 

@@ -149,13 +149,12 @@ describe("NetworkDriver on three hosts", { concurrency: false }, () => {
       "dev",
       "sw-vx0",
     ]);
-    const entries = (JSON.parse(stdout) as { mac: string; dst: string }[]).map(({ mac, dst }) => [
-      mac,
-      dst,
-    ]);
-    assert.deepEqual(entries.sort(), [
-      [nodeMac(2), "172.31.99.2"],
-      [nodeMac(3), "172.31.99.3"],
+    const entries = (JSON.parse(stdout) as { mac: string; dst: string }[]).map(
+      ({ mac, dst }) => `${mac} ${dst}`,
+    );
+    assert.deepEqual(entries.toSorted(), [
+      `${nodeMac(2)} 172.31.99.2`,
+      `${nodeMac(3)} 172.31.99.3`,
     ]);
   });
 
@@ -219,14 +218,11 @@ describe("NetworkDriver on three hosts", { concurrency: false }, () => {
     const resolve = async (spec: TaskSpec, name: string) => {
       const script = `mount --bind /run/${spec.name} /etc/resolv.conf && exec getent ahostsv4 ${name}`;
       const { stdout } = await inTask(spec, "unshare", "--mount", "sh", "-c", script);
-      return [
-        ...new Set(
-          stdout
-            .trim()
-            .split("\n")
-            .map((line) => line.split(" ")[0]),
-        ),
-      ].sort();
+      const addresses = stdout
+        .trim()
+        .split("\n")
+        .map((line) => line.split(" ", 1).join());
+      return [...new Set(addresses)].toSorted();
     };
     const webs = ["10.77.1.11", "10.77.1.12", "10.77.1.13"];
     assert.deepEqual(await resolve(client, "web"), webs);

@@ -29,7 +29,7 @@ const exec: typeof systemExec = {
     programs.push(command);
     return systemExec.run(command, args, options);
   },
-  start: systemExec.start,
+  start: (command, args, options) => systemExec.start(command, args, options),
 };
 
 const driver = await NetworkDriver.open({ runRoot: "/run/swarm" }, { exec, log: silentLog });
