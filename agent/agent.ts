@@ -137,9 +137,6 @@ export class Agent {
 
   #onAssignments(message: AssignmentsResponse, signal: AbortSignal): void {
     this.#assigned = applyAssignments(this.#assigned, message);
-    if (this.#broker !== undefined) {
-      this.#logPublisher.apply(this.#assigned.logSubscriptions, this.#broker);
-    }
     if (!this.#converging) void this.#converge(signal);
   }
 
@@ -152,6 +149,10 @@ export class Agent {
         const wanted = this.#assigned;
         const programmed = await this.#program(wanted);
         this.#modules.worker.assign([...wanted.tasks.values()]);
+        // Not before: the wish for a new task's log comes together with the task.
+        if (this.#broker !== undefined) {
+          this.#logPublisher.apply(wanted.logSubscriptions, this.#broker);
+        }
         if (programmed) done = wanted;
         else await this.#modules.clock.sleep(repairMs, signal).catch(() => undefined);
       }

@@ -50,11 +50,8 @@ export class LogPublisher {
     this.#running.set(subscription.id, controller);
     const { signal } = controller;
     try {
-      const messages = merge(
-        subscription.taskIds.map((id) => this.#readLogs(id, subscription.options, signal)),
-      );
       // An upload that follows lasts as long as its reader.
-      await broker.publishLogs(requests(subscription.id, messages), { signal });
+      await broker.publishLogs(this.#requests(subscription, signal), { signal });
     } catch (thrown) {
       if (!signal.aborted) {
         this.#log.warn("an upload of logs ended early", { error: Fault.from(thrown).message });
@@ -64,16 +61,27 @@ export class LogPublisher {
       this.#running.delete(subscription.id);
     }
   }
+
+  async *#requests({ id, taskIds, options }: LogSubscription, signal: AbortSignal) {
+    const errors: string[] = [];
+    const logs = taskIds.map((taskId) =>
+      untilFault(this.#readLogs(taskId, options, signal), (fault) => errors.push(fault.message)),
+    );
+    for await (const message of merge(logs)) yield { subscriptionId: id, messages: [message] };
+    yield { subscriptionId: id, close: true, err: errors.join("; ") };
+  }
 }
 
-async function* requests(subscriptionId: string, messages: AsyncIterable<LogMessage>) {
-  let err = "";
+/** One log that cannot be read must not end the others. */
+async function* untilFault<T>(
+  items: AsyncIterable<T>,
+  onFault: (fault: Fault) => void,
+): AsyncGenerator<T, void, undefined> {
   try {
-    for await (const message of messages) yield { subscriptionId, messages: [message] };
+    yield* items;
   } catch (thrown) {
-    err = Fault.from(thrown).message;
+    onFault(Fault.from(thrown));
   }
-  yield { subscriptionId, close: true, err };
 }
 
 /** The items of several iterables as they come; one reader for each, none read ahead of the consumer by more than one. */
@@ -94,7 +102,9 @@ async function* merge<T>(sources: readonly AsyncIterable<T>[]): AsyncIterable<T>
       pending.set(iterator, stepOf(iterator));
     }
   } finally {
-    await Promise.allSettled([...pending.keys()].map((iterator) => iterator.return?.()));
+    await Promise.allSettled(
+      [...pending.keys()].map(async (iterator) => await iterator.return?.()),
+    );
   }
 }
 

@@ -11,6 +11,7 @@ import {
   ResourceRequirementsSchema,
   ResourcesSchema,
   TaskState,
+  TaskStatusSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
@@ -100,7 +101,7 @@ test("worker, kills what ignores the stop signal when its grace is over", { time
   const polite = node.task(server);
   node.worker.assign([task, polite]);
   await Promise.all([task, polite].map(({ id }) => node.untilState(id, TaskState.RUNNING)));
-  await untilLine(node, polite.id, "up");
+  await Promise.all([task, polite].map(({ id }) => untilLine(node, id, "up")));
   const stopped = [task, polite].map((one) =>
     create(TaskSchema, { ...one, desiredState: TaskState.SHUTDOWN }),
   );
@@ -177,6 +178,35 @@ test("worker, restarts a container whose supervisor was killed", { timeout }, as
   await node.open();
   const back = await node.untilState(task.id, TaskState.RUNNING, 2);
   assert.match(back.attempts[0]?.reason ?? "", /conmon, was killed/);
+});
+
+test("worker, keeps the log of a task that ended until the task is taken away", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task({ args: ["sh", "-c", "echo last words; exit 1"] });
+  const folder = join(node.root, "agent", "tasks", task.id);
+  node.worker.assign([task]);
+  const failed = await node.untilState(task.id, TaskState.FAILED);
+  await node.close();
+  await node.open();
+  node.worker.assign([{ ...task, desiredState: TaskState.SHUTDOWN }]);
+  assert.deepEqual(await linesOf(node, task.id), ["last words"]);
+  assert.deepEqual(node.worker.statuses().get(task.id), failed);
+  assert.equal(existsSync(`/run/netns/${task.id}`), false);
+  await node.removeAll();
+  assert.equal(existsSync(folder), false);
+});
+
+test("worker, does not run again what the managers know to have ended", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task({});
+  const status = create(TaskStatusSchema, { state: TaskState.COMPLETE, attempt: 1 });
+  node.worker.assign([{ ...task, status }]);
+  const { attempt } = await node.untilState(task.id, TaskState.SHUTDOWN);
+  assert.equal(attempt, 0);
 });
 
 test("worker, clears away what belongs to nobody", { timeout }, async () => {

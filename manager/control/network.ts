@@ -4,6 +4,7 @@ import type { CreateNetworkRequest } from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Store, View } from "../store/store.ts";
+import { isAlive } from "../task.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve, slotName } from "./resolve.ts";
@@ -70,7 +71,7 @@ function refuseUsed(network: Network, view: View): void {
   // Tasks outlive their service for as long as they take to stop.
   const tasks = view
     .list("task")
-    .filter((task) => task.networks.some((attachment) => attachment.network?.id === network.id))
+    .filter((task) => isAlive(task) && task.networks.some((one) => one.network?.id === network.id))
     .map((task) => `task "${slotName(task)}"`);
   const users = services.length > 0 ? services : tasks;
   if (users.length === 0) return;

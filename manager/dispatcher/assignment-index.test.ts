@@ -11,24 +11,26 @@ import { openTestStore, testNetwork, testNode, testTask } from "../testing/fixtu
 import { noLogs } from "../testing/test-manager.ts";
 import { AssignmentIndex } from "./assignment-index.ts";
 import { streamAssignments } from "./assignment-stream.ts";
-import { endpointOf, isShipped, peerOf } from "./items.ts";
+import { isAssigned } from "../task.ts";
+import { endpointOf, isOnNetworks, peerOf } from "./items.ts";
 
 type Items = Map<string, unknown>;
 
 /** A node's set by the book: everything in the store, looked at one by one. */
 function scan(view: View, nodeId: string): Items {
   const items: Items = new Map();
-  const shipped = view.list("task").filter(isShipped);
+  const tasks = view.list("task").filter(isAssigned);
   const networks = new Set<string>();
-  for (const task of shipped.filter((one) => one.nodeId === nodeId)) {
+  for (const task of tasks.filter((one) => one.nodeId === nodeId)) {
     items.set(`task:${task.id}`, task.desiredState);
+    if (!isOnNetworks(task)) continue;
     for (const { network } of task.networks) networks.add(network?.id ?? "");
   }
   for (const id of networks) {
     const network = view.get("network", id);
     if (network !== undefined) items.set(`network:${id}`, network);
   }
-  for (const task of shipped) {
+  for (const task of tasks) {
     for (const attachment of task.networks) {
       if (!networks.has(attachment.network?.id ?? "")) continue;
       const endpoint = endpointOf(task, attachment, view.get("node", task.nodeId));
@@ -170,6 +172,31 @@ test("A status that its agent reported is not sent back to it", async () => {
     testTask("a", { nodeId: "node1", desiredState, status: { state: TaskState.RUNNING } }),
   );
   assert.deepEqual(told, ["task:a"]);
+});
+
+test("A task that ended stays with its node until it is deleted, but is on no network", async () => {
+  const { store, put, remove } = openTestStore();
+  await put("network", ...networks);
+  await put("node", testNode(1));
+  const inState = (state: TaskState) =>
+    testTask("a", {
+      nodeId: "node1",
+      status: { state },
+      networks: [{ network: networks[0] as Network, addresses: ["10.0.1.2/24"] }],
+    });
+  await put("task", inState(TaskState.RUNNING));
+  const index = new AssignmentIndex(store);
+  using _watch = store.watch((commit) => {
+    for (const change of commit.changes) index.onChange(change);
+  });
+  assert.deepEqual(
+    [...index.keys("node1")],
+    ["task:a", "network:network-a", "endpoint:a/network-a"],
+  );
+  await put("task", inState(TaskState.FAILED));
+  assert.deepEqual([...index.keys("node1")], ["task:a"]);
+  await remove("task", inState(TaskState.FAILED));
+  assert.deepEqual([...index.keys("node1")], []);
 });
 
 test("A commit about one network tells nothing to nodes that are not on it", async () => {

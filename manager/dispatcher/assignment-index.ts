@@ -18,16 +18,17 @@ import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
-import { assignment, endpointOf, isShipped, type ItemKey, peerOf } from "./items.ts";
+import { isAssigned } from "../task.ts";
+import { assignment, endpointOf, isOnNetworks, type ItemKey, peerOf } from "./items.ts";
 
 /** Takes note of one item; called from the store's listener. */
 export type ItemListener = (key: ItemKey) => void;
 
 export class AssignmentIndex {
   readonly #view: View;
-  /** Shipped tasks by node. */
+  /** Assigned tasks by node, those that ended too. */
   readonly #tasks = new Map<string, Map<string, Task>>();
-  /** Network → node → number of its shipped tasks on the network. */
+  /** Network → node → number of its tasks on the network. */
   readonly #members = new Map<string, Map<string, number>>();
   /** Network → endpoint ID → endpoint. */
   readonly #endpoints = new Map<string, Map<string, NetworkEndpoint>>();
@@ -95,11 +96,12 @@ export class AssignmentIndex {
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
-    const had = before !== undefined && isShipped(before) ? before : undefined;
-    const has = after !== undefined && isShipped(after) ? after : undefined;
+    const had = before !== undefined && isAssigned(before) ? before : undefined;
+    const has = after !== undefined && isAssigned(after) ? after : undefined;
     if (had !== undefined && had.nodeId !== has?.nodeId) this.#unship(had);
     if (has !== undefined && had?.nodeId !== has.nodeId) this.#ship(has);
     else if (had !== undefined && has !== undefined) this.#update(had, has);
+    this.#move(had, has);
     const task = has ?? had;
     if (task !== undefined) this.#refreshEndpoints(task);
   }
@@ -107,6 +109,23 @@ export class AssignmentIndex {
   #ship(task: Task): void {
     putInto(this.#tasks, task.nodeId, task.id, task);
     this.#tell(task.nodeId, `task:${task.id}`);
+  }
+
+  #unship(task: Task): void {
+    removeFrom(this.#tasks, task.nodeId, task.id);
+    this.#tell(task.nodeId, `task:${task.id}`);
+  }
+
+  /** A node is on the networks of its tasks. */
+  #move(before: Task | undefined, after: Task | undefined): void {
+    const had = before !== undefined && isOnNetworks(before) ? before : undefined;
+    const has = after !== undefined && isOnNetworks(after) ? after : undefined;
+    if (had?.nodeId === has?.nodeId) return;
+    if (had !== undefined) this.#leave(had);
+    if (has !== undefined) this.#enter(has);
+  }
+
+  #enter(task: Task): void {
     for (const networkId of networkIdsOf(task)) {
       const count = this.#members.get(networkId)?.get(task.nodeId) ?? 0;
       putInto(this.#members, networkId, task.nodeId, count + 1);
@@ -114,9 +133,7 @@ export class AssignmentIndex {
     }
   }
 
-  #unship(task: Task): void {
-    removeFrom(this.#tasks, task.nodeId, task.id);
-    this.#tell(task.nodeId, `task:${task.id}`);
+  #leave(task: Task): void {
     for (const networkId of networkIdsOf(task)) {
       const count = this.#members.get(networkId)?.get(task.nodeId) ?? 0;
       if (count > 1) putInto(this.#members, networkId, task.nodeId, count - 1);

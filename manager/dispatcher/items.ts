@@ -24,8 +24,8 @@ import { isAssigned, isTerminal, isWanted, stateOf } from "../task.ts";
 /** An item of the set by kind and ID. */
 export type ItemKey = `${"task" | "network" | "endpoint" | "peer" | "log"}:${string}`;
 
-/** An agent has a task from its assignment until its end is known, or it is deleted. */
-export function isShipped(task: Task): boolean {
+/** A task is on its networks until its end is known. Its agent has it until it is deleted, for the sake of its log. */
+export function isOnNetworks(task: Task): boolean {
   return isAssigned(task) && !isTerminal(task);
 }
 
@@ -37,7 +37,7 @@ export function endpointOf(
 ): NetworkEndpoint | undefined {
   const networkId = attachment.network?.id;
   const [address] = attachment.addresses;
-  if (networkId === undefined || address === undefined || !isShipped(task)) return undefined;
+  if (networkId === undefined || address === undefined || !isOnNetworks(task)) return undefined;
   if (node === undefined || node.status?.state === NodeState.DOWN) return undefined;
   return create(NetworkEndpointSchema, {
     id: `${task.id}/${networkId}`,
