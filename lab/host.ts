@@ -95,6 +95,8 @@ export class Host {
 
   /** Power loss: everything on the host ends at once; what was written to disk stays. */
   async kill(): Promise<void> {
+    // The cable first, or the kernel would say goodbye for the dying processes, which no dead host does.
+    await this.#unplug();
     await this.box.kill();
     await this.#cleanUp();
   }
@@ -133,8 +135,12 @@ export class Host {
 
   /** The cable and the cgroups go with the host. */
   async #cleanUp(): Promise<void> {
-    if (this.#lan.box.init !== undefined) await this.#lan.unplug(this.#options);
+    await this.#unplug();
     await removeCgroups(this.#options.lab, this.name);
+  }
+
+  async #unplug(): Promise<void> {
+    if (this.#lan.box.init !== undefined) await this.#lan.unplug(this.#options);
   }
 
   /** Everything on the host but its init and what init waits for. */

@@ -8,6 +8,7 @@ import { rmdirSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import { Box } from "./box.ts";
+import type { EnsureOptions } from "./cache.ts";
 import { removeCgroups } from "./cgroups.ts";
 import { formCluster } from "./cluster.ts";
 import { Host } from "./host.ts";
@@ -27,12 +28,7 @@ import {
   writeFolder,
 } from "./lab-folder.ts";
 import { Lan } from "./lan.ts";
-import {
-  type EnsureOptions,
-  ensureImage,
-  type ImageName,
-  repositoryTag,
-} from "./registry/images.ts";
+import { ensureImage, type ImageName, repositoryTag } from "./registry/images.ts";
 import { Registry } from "./registry/registry.ts";
 import { together } from "./together.ts";
 

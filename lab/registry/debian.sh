@@ -1,9 +1,9 @@
 #!/bin/sh
 # Makes the two layers of the Debian test image: WORK/base.tar, a minimal Debian 12, and WORK/apps.tar, what installing
 # nginx and redis changes in it.
-# usage: debian.sh WORK                  (debian.sh WORK ROOT is the part that runs while mmdebstrap has ROOT ready)
+# usage: debian.sh WORK ROOT             (a hook of mmdebstrap, while it has a minimal ROOT ready)
 set -eu
-work=$1
+work=$1 root=$2
 
 pack() { # TAR, then options and names: packs from the current folder what belongs into an image (?*: a folder stays, empty)
   tar=$1
@@ -16,15 +16,6 @@ pack() { # TAR, then options and names: packs from the current folder what belon
 
 files() { find . -xdev ! -path './proc/*' ! -path './sys/*' ! -path './var/lib/apt/*' ! -path './var/cache/apt/*' | LC_ALL=C sort; }
 
-if [ $# = 1 ]; then
-  # The mirror that this machine uses for Debian itself, if it uses one.
-  mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Origin: Debian' |
-    grep -v -e '-security$' -e '-updates$' -e '-backports$' | cut -d' ' -f1 | head -n 1)
-  mmdebstrap --quiet --variant=minbase --customize-hook="sh '$0' '$work' \"\$1\"" bookworm /dev/null ${mirror:+"$mirror"}
-  exit
-fi
-
-root=$2
 cd "$root"
 touch "$work/start"
 files >"$work/before"

@@ -2,12 +2,12 @@
  * The test images of a lab. Each is built once per machine from Debian's packages, into a cache folder, as an OCI layout;
  * the folder's name carries the recipe's version, so that a changed recipe is another image.
  */
-import { existsSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Fault } from "#proto/fault.ts";
-import { lockFile } from "../lock-file.ts";
+import { type EnsureOptions, ensureCached } from "../cache.ts";
+import { mmdebstrap } from "../mmdebstrap.ts";
 import { run } from "../process.ts";
 import { type ImageContent, outputOf, tarOfFolder, writeLayout } from "./oci-layout.ts";
 
@@ -26,8 +26,6 @@ const recipes: Readonly<Record<ImageName, Recipe>> = {
   debian: { tag: "12", version: 2, build: buildDebian },
 };
 
-const buildTimeoutMs = 300_000;
-
 const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export const imageNames = Object.keys(recipes) as readonly ImageName[];
@@ -44,34 +42,14 @@ export function repositoryTag(name: ImageName): string {
   return `${name}:${recipes[name].tag}`;
 }
 
-export interface EnsureOptions {
-  readonly signal?: AbortSignal;
-  /** Told when the image has to be built. */
-  readonly onStep?: (step: string) => void;
-}
-
 /** The image's layout, built if this machine does not have it yet. */
 export async function ensureImage(name: ImageName, options: EnsureOptions = {}): Promise<string> {
-  const { signal, onStep } = options;
   const recipe = recipes[name];
-  const cache = process.env["SWARM_LAB_CACHE"] ?? "/var/cache/swarm-lab";
-  const layout = join(cache, `${name}-${recipe.tag}-v${recipe.version}`);
-  if (existsSync(layout)) return layout;
-  await mkdir(cache, { recursive: true });
-  await using _ = await lockFile(join(cache, `${name}.lock`), signal);
-  if (existsSync(layout)) return layout;
-  onStep?.(`building the test image "${name}", once on this machine`);
-  const work = await mkdtemp(join(cache, `${name}.new-`));
-  try {
-    const content = await recipe.build(work, signal);
-    await writeLayout(join(work, "layout"), content);
-    await rename(join(work, "layout"), layout);
-  } catch (thrown) {
-    throw Fault.wrap(`Cannot build the test image "${name}"`, thrown);
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-  return layout;
+  const build = async (work: string, signal: AbortSignal | undefined) => {
+    await writeLayout(join(work, "result"), await recipe.build(work, signal));
+  };
+  const entry = { name: `${name}-${recipe.tag}-v${recipe.version}`, build };
+  return await ensureCached({ ...entry, what: `the test image "${name}"` }, options);
 }
 
 /** Debian's static busybox with every applet as a link, as an image of one layer. */
@@ -98,8 +76,9 @@ async function buildBusybox(work: string, signal: AbortSignal | undefined): Prom
 /** A minimal Debian 12 as one layer, nginx and redis as the next. */
 async function buildDebian(work: string, signal: AbortSignal | undefined): Promise<ImageContent> {
   const script = fileURLToPath(new URL("debian.sh", import.meta.url));
-  const options = signal === undefined ? {} : { signal };
-  await run(["sh", script, work], { timeoutMs: buildTimeoutMs, ...options });
+  const hook = `--customize-hook=sh '${script}' '${work}' "$1"`;
+  const recipe = { suite: "bookworm", target: "/dev/null", work, options: [hook], signal };
+  await mmdebstrap(recipe);
   const layer = (name: string) => () => outputOf(["cat", join(work, name)]);
   const layers = [layer("base.tar"), layer("apps.tar")];
   return { layers, config: { Env: [path], Cmd: ["bash"] } };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseMirror } from "./root.ts";
+import { parseMirror } from "./mmdebstrap.ts";
 
 test("the mirror is that of the release itself, not of its updates", () => {
   const targets = `http://mirror.test/debian-security/ bookworm-security
