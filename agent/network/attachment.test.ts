@@ -8,7 +8,7 @@ import {
   taskMac,
   vethName,
 } from "./attachment.ts";
-import { parseSubnet } from "./ipv4.ts";
+import { parseSubnet } from "./subnet.ts";
 import type { OverlayAttachment } from "./network-state.ts";
 
 const taskId = "abcdefghijklmnopqrstuvwxy";

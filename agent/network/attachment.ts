@@ -3,7 +3,7 @@
  * the gateway, whose MAC is the same on every host and known beforehand, so that a task never asks for a neighbour.
  * Made for `ip -batch`: lines for the host, and lines for the namespace. Pure.
  */
-import { parseIpv4 } from "./ipv4.ts";
+import { parseAddress } from "#proto/ipv4.ts";
 import type { OverlayAttachment } from "./network-state.ts";
 
 /** Host side of every task's veth, on every host: a task that moves meets the same gateway. */
@@ -59,7 +59,7 @@ export function isVethOf(taskId: string, name: string): boolean {
 }
 
 export function taskMac(address: string): string {
-  const value = parseIpv4(address);
+  const value = parseAddress(address);
   const bytes = [24, 16, 8, 0].map((shift) =>
     ((value >>> shift) & 0xff).toString(16).padStart(2, "0"),
   );

@@ -3,7 +3,7 @@
  * for what is wanted and for what is there, so that a plan is a difference and `cleanup` is the way to `emptyDataPlane`.
  * Values are the texts that the kernel's tools print and take.
  */
-import { contains, overlap, parseSubnet, type Subnet } from "./ipv4.ts";
+import { contains, overlap, parseSubnet, type Subnet } from "./subnet.ts";
 import type { Overlay, OverlayNode, ParsedNetworkState } from "./network-state.ts";
 import { guardVersion, type RulesetOptions, tableVersion } from "./ruleset.ts";
 

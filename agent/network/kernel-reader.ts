@@ -15,7 +15,8 @@ import {
   type VxlanLink,
   wantedSysctls,
 } from "./data-plane.ts";
-import { contains, isIpv4, parseSubnet } from "./ipv4.ts";
+import { isAddress } from "#proto/ipv4.ts";
+import { contains, parseSubnet } from "./subnet.ts";
 import { routeProtocol } from "./plan.ts";
 import type { RulesetOptions } from "./ruleset.ts";
 
@@ -92,7 +93,7 @@ async function readRoutes(exec: Exec, { device }: RulesetOptions) {
   for (const route of parseRecords(stdout)) {
     const destination = text(route, "dst");
     if (Number(route["protocol"]) === routeProtocol) subnets.add(destination);
-    if (!isIpv4(destination)) continue;
+    if (!isAddress(destination)) continue;
     const target = route["dev"];
     if (target === device) {
       remote.set(destination, `via ${text(route, "gateway")} src ${text(route, "prefsrc")}`);

@@ -5,7 +5,8 @@ import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { NetworkEndpointSchema, PeerSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { NetworkAttachmentSchema, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
-import { contains, isIpv4, parseSubnet } from "./ipv4.ts";
+import { isAddress } from "#proto/ipv4.ts";
+import { contains, parseSubnet } from "./subnet.ts";
 import { parseAttachments, parseNetworkState, parseOverlay } from "./network-state.ts";
 
 function network(
@@ -126,7 +127,7 @@ test("parseSubnet() holds the address it was made from", () => {
       const subnet = parseSubnet(`${address}/${length}`);
       assert(contains(subnet, address));
       assert.deepEqual(parseSubnet(subnet.text), subnet);
-      assert(isIpv4(address));
+      assert(isAddress(address));
     }),
   );
 });

@@ -6,7 +6,8 @@
 import { Fault } from "#proto/fault.ts";
 import type { NetworkEndpoint, Peer } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { IpFamily, type Network, type NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
-import { contains, formatIpv4, overlap, parseIpv4, parseSubnet, type Subnet } from "./ipv4.ts";
+import { formatAddress, parseAddress } from "#proto/ipv4.ts";
+import { contains, overlap, parseSubnet, type Subnet } from "./subnet.ts";
 
 /** Wanted and complete: what is not in it goes away. */
 export interface NetworkState {
@@ -161,9 +162,11 @@ function parseNode(peer: Peer): OverlayNode {
       `node "${peer.nodeId}" has number ${peer.number}; numbers go from 1 to ${nodeNumberMax}`,
     );
   }
-  const address = formatIpv4(parseIpv4(peer.dataPathAddress));
+  const address = formatAddress(parseAddress(peer.dataPathAddress));
   // A node may have IPv6 addresses too: VXLAN's outside is IPv4, so they do not matter here.
   const others = peer.addresses.filter((text) => !text.includes(":"));
-  const addresses = [...new Set([address, ...others.map((text) => formatIpv4(parseIpv4(text)))])];
+  const addresses = [
+    ...new Set([address, ...others.map((text) => formatAddress(parseAddress(text)))]),
+  ];
   return { id: peer.nodeId, number: peer.number, address, addresses };
 }

@@ -9,7 +9,8 @@ import {
   setNames,
   wantedDataPlane,
 } from "./data-plane.ts";
-import { formatIpv4, parseSubnet } from "./ipv4.ts";
+import { formatAddress } from "#proto/ipv4.ts";
+import { parseSubnet } from "./subnet.ts";
 import type { Overlay, OverlayNode, ParsedNetworkState } from "./network-state.ts";
 import { planDataPlane, type Step } from "./plan.ts";
 
@@ -22,7 +23,7 @@ function node(number: number): OverlayNode {
 
 function overlay(index: number, internal = false): Overlay {
   const subnet = parseSubnet(`10.0.${index}.0/24`);
-  return { id: `net${index}`, subnet, gateway: formatIpv4(subnet.first + 1), internal };
+  return { id: `net${index}`, subnet, gateway: formatAddress(subnet.first + 1), internal };
 }
 
 function state(parts: Partial<ParsedNetworkState> = {}): ParsedNetworkState {

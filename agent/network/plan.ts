@@ -6,7 +6,7 @@
  * or are in the plan only where the picture says that they are needed (`add`, `del`).
  */
 import { type DataPlane, type SetName, setNames, without } from "./data-plane.ts";
-import { overlap, parseSubnet } from "./ipv4.ts";
+import { overlap, parseSubnet } from "./subnet.ts";
 import { guardLines, type RulesetOptions, tableLines } from "./ruleset.ts";
 
 export type Step =

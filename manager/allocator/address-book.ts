@@ -8,7 +8,7 @@ import type { Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { isAlive } from "../task.ts";
 import { AddressPool } from "./ipam.ts";
-import { parseInterface } from "./ipv4.ts";
+import { parseInterface } from "#proto/ipv4.ts";
 
 export class AddressBook {
   readonly #pools = new Map<string, AddressPool>();

@@ -15,7 +15,7 @@ import {
   parseInterface,
   parseSubnet,
   subnetOf,
-} from "./ipv4.ts";
+} from "#proto/ipv4.ts";
 
 const address = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 
@@ -131,7 +131,10 @@ test("Subnets from the pools do not overlap each other or what is there, and spa
   fc.assert(
     fc.property(given, (others) => {
       const base = parseSubnet("10.0.0.0/16").base;
-      const existing = others.map((one) => subnetOf(base + (one.base % 8192), one.prefix));
+      const existing = others.map((one) => ({
+        ...subnetOf(base + (one.base % 8192), one.prefix),
+        network: "there",
+      }));
       const taken = [...existing];
       for (;;) {
         let config;
@@ -145,7 +148,7 @@ test("Subnets from the pools do not overlap each other or what is there, and spa
         assert.ok(!taken.some((one) => overlap(one, subnet)));
         assert.notEqual(config.subnet, "10.0.0.0/24");
         assert.equal(config.gateway, formatAddress(subnet.base + 1));
-        taken.push(subnet);
+        taken.push({ ...subnet, network: "new" });
       }
     }),
   );
@@ -159,20 +162,21 @@ test("The first network has 10.0.1.0/24, the ingress network 10.0.0.0/24", () =>
 });
 
 const refused = [
-  [{ subnet: "10.5.0.0/16" }, /overlaps 10\.5\.9\.0\/24, which another network has/],
+  [{ subnet: "10.5.0.0/16" }, /overlaps with 10\.5\.9\.0\/24 of network "front"/],
   [{ subnet: "10.6.0.1/24" }, /host bits/],
-  [{ subnet: "10.6.0.0/30" }, /too small/],
+  [{ subnet: "10.6.0.0/30" }, /has no size from/],
   [{ subnet: "10.6.0.0/24", range: "10.7.0.0/25" }, /range 10\.7\.0\.0\/25 is not inside/],
   [{ subnet: "10.6.0.0/24", gateway: "10.7.0.1" }, /10\.7\.0\.1 is not an address for hosts/],
   [{ subnet: "10.6.0.0/24", gateway: "10.6.0.255" }, /10\.6\.0\.255 is not an address for hosts/],
   [{ subnet: "10.6.0.0/24", range: "10.6.0.1/32" }, /no address for tasks/],
+  [{ subnet: "10.6.0.0/24", gateway: "10.6.0.01" }, /"10\.6\.0\.01" is not an IPv4 address/],
   [{ subnet: "fd00::/64" }, /not an IPv4 subnet/],
 ] as const;
 for (const [config, message] of refused) {
   test(`An address plan of ${JSON.stringify(config)} is refused`, () => {
     const spec = create(NetworkSpecSchema, { ipam: { configs: [config] } });
     const pools = { pools: ["10.0.0.0/8"], subnetPrefix: 24 };
-    const taken = [parseSubnet("10.5.9.0/24")];
+    const taken = [{ ...parseSubnet("10.5.9.0/24"), network: "front" }];
     assert.throws(() => planIpam(spec, { pools, taken }), { name: "Fault", message });
   });
 }

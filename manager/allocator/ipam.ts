@@ -23,15 +23,21 @@ import {
   parseAddress,
   parseSubnet,
   type Subnet,
-} from "./ipv4.ts";
+} from "#proto/ipv4.ts";
 
-/** The longest prefix that leaves room for a gateway and a task. */
+/** The longest prefix leaves room for a gateway and some tasks; beyond the shortest there is no private range. */
+const prefixMin = 8;
 const prefixMax = 29;
+
+export interface TakenSubnet extends Subnet {
+  /** Whose it is, for the words of a refusal. */
+  readonly network: string;
+}
 
 export interface SubnetContext {
   readonly pools: AddressPools;
   /** The subnets of the other networks. */
-  readonly taken: readonly Subnet[];
+  readonly taken: readonly TakenSubnet[];
 }
 
 /** The complete address plan of a network: what its spec asks for, or the next free subnet. Throws a Fault that says why not. */
@@ -42,7 +48,7 @@ export function planIpam(spec: NetworkSpec, context: SubnetContext): IpamConfig 
   }
   const [asked, ...more] = configs;
   if (more.length > 0) {
-    throw new Fault("invalid-argument", "a network has one IPv4 subnet: give one only");
+    throw new Fault("unimplemented", "a second subnet is not supported yet: give one only");
   }
   const subnet =
     asked === undefined || asked.subnet === ""
@@ -61,18 +67,14 @@ export function planIpam(spec: NetworkSpec, context: SubnetContext): IpamConfig 
 
 function askedSubnet(text: string, { taken }: SubnetContext): Subnet {
   const subnet = parseSubnet(text);
-  if (subnet.prefix > prefixMax) {
-    throw new Fault(
-      "invalid-argument",
-      `subnet ${text} is too small: the longest prefix is /${prefixMax}`,
-    );
+  if (subnet.prefix < prefixMin || subnet.prefix > prefixMax) {
+    const sizes = `/${prefixMin} to /${prefixMax}`;
+    throw new Fault("invalid-argument", `subnet ${text} has no size from ${sizes}`);
   }
   const other = taken.find((one) => overlap(one, subnet));
   if (other !== undefined) {
-    throw new Fault(
-      "already-exists",
-      `subnet ${text} overlaps ${formatSubnet(other)}, which another network has: choose another`,
-    );
+    const whose = `${formatSubnet(other)} of network "${other.network}"`;
+    throw new Fault("invalid-argument", `subnet ${text} overlaps with ${whose}: choose another`);
   }
   return subnet;
 }

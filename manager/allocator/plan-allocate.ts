@@ -20,7 +20,7 @@ import type { View } from "../store/store.ts";
 import { managerStatus } from "../task.ts";
 import type { AddressBook } from "./address-book.ts";
 import { planIpam, PoolDraft } from "./ipam.ts";
-import { formatAddress, parseSubnet, type Subnet } from "./ipv4.ts";
+import { formatAddress, parseSubnet } from "#proto/ipv4.ts";
 
 export interface AllocateContext {
   readonly view: View;
@@ -39,7 +39,10 @@ export function planNetworks(
   { view, book }: AllocateContext,
 ): AllocatePlan {
   const pools = addressPools(clusterOf(view));
-  const taken: Subnet[] = Array.from(book.pools(), ([, pool]) => pool.subnet);
+  const taken = Array.from(book.pools(), ([id, { subnet }]) => ({
+    ...subnet,
+    network: nameOf(view.get("network", id), id),
+  }));
   const actions: Action[] = [];
   const blocked = new Map<string, string>();
   for (const network of networks) {
@@ -47,7 +50,7 @@ export function planNetworks(
     try {
       const config = planIpam(network.spec, { pools, taken });
       const object = withIpam(network, config);
-      taken.push(parseSubnet(config.subnet));
+      taken.push({ ...parseSubnet(config.subnet), network: nameOf(network, network.id) });
       actions.push({ action: "update", kind: "network", object });
     } catch (thrown) {
       if (!(thrown instanceof Fault)) throw thrown;
@@ -104,7 +107,7 @@ function attachOne(
 ): { attachment: NetworkAttachment; giveBack: () => void } | string {
   const network = findNetwork(view, config.target);
   if (network === undefined) return `network "${config.target}" does not exist`;
-  const name = network.spec?.annotations?.name ?? network.id;
+  const name = nameOf(network, network.id);
   const draft = draftOf(network.id, drafts, book);
   if (draft === undefined) return `network "${name}" has no subnet yet`;
   const address = draft.take();
@@ -133,6 +136,10 @@ function draftOf(
   const draft = new PoolDraft(pool);
   drafts.set(networkId, draft);
   return draft;
+}
+
+function nameOf(network: Network | undefined, id: string): string {
+  return network?.spec?.annotations?.name ?? id;
 }
 
 /** Users name networks; stacks and the API may use IDs. */

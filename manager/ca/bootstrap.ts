@@ -39,7 +39,7 @@ import {
 import { isId, newId } from "#proto/ids.ts";
 import type { Random } from "#proto/ports.ts";
 import { durationFromMs, msFromDuration } from "#proto/time.ts";
-import { parseSubnet } from "../allocator/ipv4.ts";
+import { parseSubnet } from "#proto/ipv4.ts";
 import { invalid } from "../control/field.ts";
 import { refuseUnsupported } from "../control/supported.ts";
 import type { Store } from "../store/store.ts";

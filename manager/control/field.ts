@@ -42,3 +42,27 @@ export function checkAbsolutePath(path: string, value: string): void {
   if (!value.startsWith("/")) throw invalid(path, `"${value}" is not an absolute path`);
   if (value.includes("\0")) throw invalid(path, "contains a NUL character");
 }
+
+export interface Range<T> {
+  readonly min: T;
+  readonly max?: T;
+}
+
+export function checkRange<T extends number | bigint>(
+  path: string,
+  value: T,
+  range: Range<T>,
+): void {
+  const { min, max } = range;
+  if (value >= min && (max === undefined || value <= max)) return;
+  throw invalid(path, `is ${value}: use ${min} ${max === undefined ? "or more" : `to ${max}`}`);
+}
+
+/** What the parser returns; its Fault begins with the field's name. */
+export function parsed<T>(path: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (thrown) {
+    throw Fault.wrap(path, thrown);
+  }
+}

@@ -1,25 +1,11 @@
 /** What a network's spec must look like. Pure. */
-import {
-  type IpamConfig,
-  type Network,
-  type NetworkSpec,
-  NetworkSpecSchema,
-} from "#proto/gen/swarm/v1/types_pb.ts";
+import { type Network, type NetworkSpec, NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { Fault } from "#proto/fault.ts";
-import { AddressPool } from "../allocator/ipam.ts";
-import {
-  formatAddress,
-  formatSubnet,
-  overlap,
-  parseSubnet,
-  type Subnet,
-} from "../allocator/ipv4.ts";
-import { checkAnnotations, invalid } from "./field.ts";
+import { planIpam, type TakenSubnet } from "../allocator/ipam.ts";
+import { parseSubnet } from "#proto/ipv4.ts";
+import { addressPools } from "../cluster.ts";
+import { checkAnnotations, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
-
-/** A network needs a gateway, and addresses for some tasks; beyond /8 there is no private range. */
-const prefixMin = 8;
-const prefixMax = 29;
 
 /** The spec, if it holds beside the networks that there are. */
 export function validateNetworkSpec(
@@ -34,42 +20,23 @@ export function validateNetworkSpec(
     throw new Fault("unimplemented", message);
   }
   refuseUnsupported(NetworkSpecSchema, spec);
-  const configs = spec.ipam?.configs ?? [];
-  if (configs.length > 1) {
-    throw new Fault("unimplemented", "ipam.configs[1] is not supported yet: give one subnet");
-  }
-  for (const config of configs) checkSubnet("ipam.configs[0].subnet", config, networks);
+  if ((spec.ipam?.configs.length ?? 0) > 0) checkIpam(spec, networks);
   return spec;
 }
 
-function checkSubnet(path: string, config: IpamConfig, networks: readonly Network[]): void {
-  const text = config.subnet;
-  if (text === "") throw invalid(path, "is empty: write a subnet such as 10.1.0.0/24");
-  const subnet = parsed(path, () => parseSubnet(text));
-  if (subnet.prefix < prefixMin || subnet.prefix > prefixMax) {
-    throw invalid(path, `"${text}" has no size from /${prefixMin} to /${prefixMax}`);
+/** In the allocator's own words. */
+function checkIpam(spec: NetworkSpec, networks: readonly Network[]): void {
+  const path = "ipam.configs[0]";
+  if (spec.ipam?.configs[0]?.subnet === "") {
+    throw invalid(`${path}.subnet`, "is empty: write a subnet such as 10.1.0.0/24");
   }
-  for (const network of networks) {
-    const other = subnetsOf(network).find((taken) => overlap(subnet, taken));
-    if (other === undefined) continue;
-    const name = network.spec?.annotations?.name ?? network.id;
-    throw invalid(path, `"${text}" overlaps with ${formatSubnet(other)} of network "${name}"`);
-  }
-  // Refuses a range or a gateway that does not fit, in the allocator's own words.
-  const gateway = config.gateway || formatAddress(subnet.base + 1);
-  parsed("ipam.configs[0]", () => new AddressPool({ ...config, gateway }));
-}
-
-function parsed<T>(path: string, parse: () => T): T {
-  try {
-    return parse();
-  } catch (thrown) {
-    throw Fault.wrap(path, thrown);
-  }
+  const taken = networks.flatMap(subnetsOf);
+  parsed(path, () => planIpam(spec, { pools: addressPools(undefined), taken }));
 }
 
 /** As allocated, or as wished for where the allocator has not come to it yet. */
-function subnetsOf({ ipam, spec }: Network): readonly Subnet[] {
+function subnetsOf({ id, ipam, spec }: Network): readonly TakenSubnet[] {
+  const network = spec?.annotations?.name ?? id;
   const configs = ipam?.configs ?? spec?.ipam?.configs ?? [];
-  return configs.filter(({ subnet }) => subnet !== "").map(({ subnet }) => parseSubnet(subnet));
+  return configs.map(({ subnet }) => ({ ...parseSubnet(subnet), network }));
 }

@@ -1,5 +1,5 @@
 /** A VXLAN datagram's payload as an attacker would write it: an inner UDP packet to a task. */
-import { parseIpv4 } from "../ipv4.ts";
+import { parseAddress } from "#proto/ipv4.ts";
 
 export interface ForgedPacket {
   readonly vni: number;
@@ -38,8 +38,8 @@ function ipv4Header({ source, destination }: ForgedPacket): Buffer {
   header.writeUInt16BE(20 + 8 + payloadBytes, 2);
   header.writeUInt8(64, 8);
   header.writeUInt8(17, 9);
-  header.writeUInt32BE(parseIpv4(source), 12);
-  header.writeUInt32BE(parseIpv4(destination), 16);
+  header.writeUInt32BE(parseAddress(source), 12);
+  header.writeUInt32BE(parseAddress(destination), 16);
   let sum = 0;
   for (let offset = 0; offset < header.length; offset += 2) sum += header.readUInt16BE(offset);
   sum = (sum & 0xffff) + (sum >>> 16);

@@ -1,5 +1,8 @@
-/** IPv4 addresses and subnets as numbers. An address is an unsigned 32-bit integer. */
-import { Fault } from "#proto/fault.ts";
+/**
+ * IPv4 addresses and subnets as numbers: an address is an unsigned 32-bit integer. What passes the parsers is canonical
+ * text (no leading zeros, no host bits), which is safe inside a command line of `ip` or `nft`.
+ */
+import { Fault } from "./fault.ts";
 
 export interface Subnet {
   /** The network address: its host bits are zero. */
@@ -7,13 +10,16 @@ export interface Subnet {
   readonly prefix: number;
 }
 
+const octet = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+const addressPattern = new RegExp(`^${octet}(?:\\.${octet}){3}$`);
+
+export function isAddress(text: string): boolean {
+  return addressPattern.test(text);
+}
+
 export function parseAddress(text: string): number {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  const bytes = (match ?? []).slice(1).map(Number);
-  if (bytes.length !== 4 || bytes.some((byte) => byte > 255)) {
-    throw new Fault("invalid-argument", `"${text}" is not an IPv4 address`);
-  }
-  return bytes.reduce((address, byte) => address * 256 + byte, 0);
+  if (!isAddress(text)) throw new Fault("invalid-argument", `"${text}" is not an IPv4 address`);
+  return text.split(".").reduce((address, byte) => address * 256 + Number(byte), 0);
 }
 
 /** CIDR notation. Refuses host bits, which are more often a slip than meant. */
@@ -31,9 +37,9 @@ export function parseSubnet(text: string): Subnet {
 
 /** An address with the prefix length of its subnet, "10.0.1.5/24". */
 export function parseInterface(text: string): { address: number; prefix: number } {
-  const match = /^([\d.]+)\/(\d{1,2})$/.exec(text);
+  const match = /^([\d.]+)\/(3[0-2]|[12]?\d)$/.exec(text);
   const prefix = Number(match?.[2]);
-  if (match?.[1] === undefined || !(prefix <= 32)) {
+  if (match?.[1] === undefined) {
     throw new Fault(
       "invalid-argument",
       `"${text}" is not an IPv4 subnet: write one such as 10.1.0.0/24`,
