@@ -53,7 +53,7 @@ export function parseNetworks(
 function networkSpec(context: StackContext, key: string, name: string): NetworkSpec {
   const entry = networkEntry(context, key) ?? {};
   const path = ["networks", key];
-  const configs = (entry.ipam?.config ?? []).map(({ subnet = "" }) =>
+  const configs = (entry.ipam?.config ?? []).map(({ subnet }) =>
     create(IpamConfigSchema, { subnet }),
   );
   return create(NetworkSpecSchema, {
@@ -64,10 +64,7 @@ function networkSpec(context: StackContext, key: string, name: string): NetworkS
         [namespaceLabel]: context.name,
       },
     },
-    driverConfig: create(DriverSchema, {
-      name: entry.driver ?? "overlay",
-      options: recordOf(context, [...path, "driver_opts"], entry.driver_opts),
-    }),
+    driverConfig: create(DriverSchema, { name: entry.driver ?? "overlay" }),
     internal: entry.internal ?? false,
     attachable: entry.attachable ?? false,
     ...(configs.length > 0 && { ipam: create(IpamOptionsSchema, { configs }) }),

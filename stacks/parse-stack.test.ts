@@ -61,7 +61,7 @@ describe("a stack file", () => {
     assert.deepEqual(containerOf(web).args, [
       "sh",
       "-c",
-      "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 80 -h /www",
+      "hostname > /var/www/html/index.html && exec nginx -g 'daemon off;'",
     ]);
     assert.deepEqual(web.mode, { case: "replicated", value: web.mode.value });
     assert.equal(web.mode.case === "replicated" && web.mode.value.replicas, 3n);
@@ -107,7 +107,7 @@ describe("a stack file", () => {
       [
         fileOfX("networks:", "  front:", "    aliases: [www]", "  back:", "  out:"),
         "networks:",
-        "  front: {driver_opts: {mtu: 1400}, internal: true, labels: [a=b]}",
+        "  front: {internal: true, attachable: true, labels: [a=b]}",
         "  back: {name: the-back, ipam: {config: [{subnet: 10.9.0.0/24}]}}",
         "  out: {external: true}",
         "  unused:",
@@ -117,8 +117,7 @@ describe("a stack file", () => {
     assert.equal(stack.networks.length, 2);
     assert.equal(front?.annotations?.name, "shop_front");
     assert.deepEqual(front?.annotations?.labels, { a: "b", [namespaceLabel]: "shop" });
-    assert.deepEqual(front?.driverConfig?.options, { mtu: "1400" });
-    assert.equal(front?.internal, true);
+    assert.deepEqual([front?.internal, front?.attachable], [true, true]);
     assert.equal(back?.annotations?.name, "the-back");
     assert.equal(back?.ipam?.configs[0]?.subnet, "10.9.0.0/24");
     assert.deepEqual(stack.externalNetworks, ["out"]);
@@ -182,8 +181,8 @@ describe("a refused stack file", () => {
     ],
     [
       "a key of ipam",
-      `${fileOfX()}\nnetworks:\n  n:\n    ipam:\n      config:\n        - gateway: 10.0.0.1`,
-      "shop.yml:8: networks.n.ipam.config.0.gateway is not supported",
+      `${fileOfX()}\nnetworks:\n  n:\n    ipam:\n      config:\n        - subnet: 10.0.0.0/24\n          gateway: 10.0.0.1`,
+      "shop.yml:9: networks.n.ipam.config.0.gateway is not supported",
     ],
     [
       "a key of an attachment",

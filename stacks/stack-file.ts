@@ -33,12 +33,11 @@ export interface AttachmentEntry {
 export interface NetworkEntry {
   readonly name?: string;
   readonly driver?: string;
-  readonly driver_opts?: Pairs;
   readonly internal?: boolean;
   readonly attachable?: boolean;
   readonly external?: boolean;
   readonly labels?: Pairs;
-  readonly ipam?: { readonly config?: readonly { readonly subnet?: string }[] };
+  readonly ipam?: { readonly config?: readonly { readonly subnet: string }[] };
 }
 
 export interface StackFile {

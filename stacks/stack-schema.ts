@@ -85,7 +85,6 @@ const network = orNull(
   map({
     name: { type: "string", minLength: 1, description: "a name" },
     driver: text,
-    driver_opts: named(scalar),
     internal: flag,
     attachable: flag,
     external: flag,
@@ -93,7 +92,9 @@ const network = orNull(
     ipam: map({
       config: {
         type: "array",
-        items: map({ subnet: { type: "string", description: "a subnet such as 10.1.0.0/24" } }),
+        items: map({ subnet: { type: "string", description: "a subnet such as 10.1.0.0/24" } }, [
+          "subnet",
+        ]),
         description: "a list of subnets",
       },
     }),

@@ -79,13 +79,13 @@ describe("network", () => {
   it("is created with its subnet, listed, inspected and removed", async () => {
     const control = new FakeControl();
     await using cluster = await FakeCluster.open({ control: control.handlers });
-    const words =
-      "network create --subnet 10.9.0.0/24 --gateway 10.9.0.1 --label a=b -o mtu=1400 back";
+    const words = "network create --subnet 10.9.0.0/24 --gateway 10.9.0.1 --internal back";
     assert.equal((await runCli(cluster, words.split(" "))).code, 0);
     const { stdout } = await runCli(cluster, ["network", "inspect", "back"]);
     const [network] = JSON.parse(stdout);
     assert.deepEqual(network.spec.ipam.configs, [{ subnet: "10.9.0.0/24", gateway: "10.9.0.1" }]);
-    assert.deepEqual(network.spec.driverConfig, { name: "overlay", options: { mtu: "1400" } });
+    assert.deepEqual(network.spec.driverConfig, { name: "overlay" });
+    assert.equal(network.spec.internal, true);
     assert.match((await runCli(cluster, ["network", "ls"])).stdout, /back +overlay +swarm/);
     const removal = await runCli(cluster, ["network", "rm", "none", "back", "neither"]);
     assert.deepEqual(removal, {

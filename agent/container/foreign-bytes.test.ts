@@ -5,7 +5,7 @@ import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { parseReport, runtimeMessage } from "./conmon.ts";
 import { parseHardLimits } from "./host-limits.ts";
-import { parseSignal } from "./stop-signal.ts";
+import { parseSignal } from "#proto/stop-signal.ts";
 import { parseGroup, parsePasswd, resolveUser } from "./user.ts";
 
 const accountText = fc.string({ unit: fc.constantFrom("a", "0", "9", ":", ",", "\n", "#", "-") });

@@ -3,6 +3,7 @@
  * OOM score below its own, and runc would fail with an errno where we can say it in words.
  */
 import { readFileSync, existsSync } from "node:fs";
+import { limitRows } from "#proto/kernel-names.ts";
 import { capSysResource } from "./capabilities.ts";
 
 export interface HostLimits {
@@ -13,6 +14,8 @@ export interface HostLimits {
   readonly hardLimits: Readonly<Record<string, number>>;
   /** The kernel can limit swap; it cannot where swap accounting is off (cgroups v1). */
   readonly swapLimit: boolean;
+  /** The kernel has a swappiness for each container (cgroups v1). */
+  readonly swappiness: boolean;
 }
 
 export function readHostLimits(): HostLimits {
@@ -23,35 +26,14 @@ export function readHostLimits(): HostLimits {
     canRaise: (effective & (1n << BigInt(capSysResource))) !== 0n,
     oomScoreAdj: Number(readFileSync("/proc/self/oom_score_adj", "utf8")),
     hardLimits: parseHardLimits(readFileSync("/proc/self/limits", "utf8")),
+    swappiness: existsSync(v1),
     swapLimit: !existsSync(v1) || existsSync(`${v1}/memory.memsw.limit_in_bytes`),
   };
 }
 
-/** The rows of /proc/self/limits (proc(5)) by their `ulimit` names. */
-const rows = {
-  "Max cpu time": "cpu",
-  "Max file size": "fsize",
-  "Max data size": "data",
-  "Max stack size": "stack",
-  "Max core file size": "core",
-  "Max resident set": "rss",
-  "Max processes": "nproc",
-  "Max open files": "nofile",
-  "Max locked memory": "memlock",
-  "Max address space": "as",
-  "Max file locks": "locks",
-  "Max pending signals": "sigpending",
-  "Max msgqueue size": "msgqueue",
-  "Max nice priority": "nice",
-  "Max realtime priority": "rtprio",
-  "Max realtime timeout": "rttime",
-} as const;
-
-export const limitNames: readonly string[] = Object.values(rows);
-
 export function parseHardLimits(text: string): Record<string, number> {
   const limits: Record<string, number> = {};
-  for (const [row, name] of Object.entries(rows)) {
+  for (const [row, name] of Object.entries(limitRows)) {
     const line = text.split("\n").find((candidate) => candidate.startsWith(row));
     const hard = line?.slice(row.length).trim().split(/\s+/)[1];
     if (hard !== undefined && hard !== "unlimited") limits[name] = Number(hard);

@@ -26,7 +26,13 @@ interface Given {
 
 const id = "abcdefghijklmnopqrstuvwxy";
 const image = { env: [], entrypoint: [], cmd: ["run"], workingDir: "", user: "" };
-const limits = { canRaise: false, oomScoreAdj: 0, hardLimits: { nofile: 1000 }, swapLimit: true };
+const limits = {
+  canRaise: false,
+  oomScoreAdj: 0,
+  hardLimits: { nofile: 1000 },
+  swapLimit: true,
+  swappiness: true,
+};
 const accounts = {
   passwd: "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n",
   group: "root:x:0:\nwww:x:34:\nlogs:x:40:web,other\n",
@@ -364,6 +370,17 @@ const refused: readonly (readonly [string, ContainerInit, RegExp])[] = [
 ];
 
 describe("planOciSpec, refuses", () => {
+  const limited = { limits: { memoryBytes: 100n } };
+  it("a limit of swap that the kernel cannot keep", () => {
+    const given = { resources: { ...limited, swapBytes: 1n }, limits: { swapLimit: false } };
+    assert.throws(() => plan(given), /swap_bytes has no effect here/);
+  });
+
+  it("a swappiness that the kernel does not have", () => {
+    const given = { resources: { memorySwappiness: 1n }, limits: { swappiness: false } };
+    assert.throws(() => plan(given), /memory_swappiness has no effect here/);
+  });
+
   for (const [name, container, message] of refused) {
     it(name, () => {
       const given = name === "no command" ? { container, image: { cmd: [] } } : { container };

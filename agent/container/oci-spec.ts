@@ -7,8 +7,9 @@ import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { ResourceRequirements, Ulimit } from "#proto/gen/swarm/v1/types_pb.ts";
+import { checkUlimit } from "#proto/kernel-names.ts";
 import { planCapabilities } from "./capabilities.ts";
-import { type HostLimits, limitNames } from "./host-limits.ts";
+import type { HostLimits } from "./host-limits.ts";
 import { cgroupMount, type OciMount, planMounts, type TaskFiles } from "./mounts.ts";
 import { supportedContainer } from "./refusals.ts";
 import { type Accounts, resolveUser, type User } from "./user.ts";
@@ -179,18 +180,12 @@ function planCapabilitySets(spec: ContainerSpec): Record<string, readonly string
 }
 
 function planRlimit(ulimit: Ulimit, limits: HostLimits): OciRlimit {
-  if (!limitNames.includes(ulimit.name)) {
-    throw new Fault("invalid-argument", `unknown ulimit "${ulimit.name}"`);
-  }
+  checkUlimit(ulimit);
   const hard = Number(ulimit.hard);
   const soft = Number(ulimit.soft);
   const ours = limits.hardLimits[ulimit.name] ?? Infinity;
   // -1 is "unlimited".
-  const asNumber = (limit: number) => (limit < 0 ? Infinity : limit);
-  if (asNumber(soft) > asNumber(hard)) {
-    throw new Fault("invalid-argument", `ulimit ${ulimit.name}: soft ${soft} is over hard ${hard}`);
-  }
-  if (asNumber(hard) > ours && !limits.canRaise) {
+  if ((hard < 0 ? Infinity : hard) > ours && !limits.canRaise) {
     throw new Fault(
       "failed-precondition",
       `ulimit ${ulimit.name}=${hard} is over this host's hard limit of ${ours}: ask for less`,
@@ -234,12 +229,22 @@ function planMemory(
 ): { memory?: Record<string, number> } {
   const limit = Number(wanted?.limits?.memoryBytes ?? 0n);
   const swappiness = wanted?.memorySwappiness;
+  if (wanted?.swapBytes !== undefined && !limits.swapLimit) {
+    throw unable("swap_bytes", "does not account for swap");
+  }
+  if (swappiness !== undefined && !limits.swappiness) {
+    throw unable("memory_swappiness", "has it for the whole host only, as cgroups v2 have it");
+  }
   const memory = {
     ...(limit > 0 ? { limit } : {}),
     ...(limit > 0 && limits.swapLimit ? { swap: planSwap(limit, wanted?.swapBytes) } : {}),
     ...(swappiness === undefined ? {} : { swappiness: Number(swappiness) }),
   };
   return Object.keys(memory).length === 0 ? {} : { memory };
+}
+
+function unable(field: string, why: string): Fault {
+  return new Fault("failed-precondition", `${field} has no effect here: this host's kernel ${why}`);
 }
 
 /** OCI's "swap" is memory and swap together. */

@@ -84,7 +84,7 @@ function refusedOfMount(mount: Mount): string[] {
     ["a named pipe", mount.type === MountType.NPIPE],
     ["a cluster volume", mount.type === MountType.CLUSTER],
     ["a mount's consistency", mount.consistency !== ""],
-    ["a bind mount's propagation", propagation > MountPropagation.PRIVATE],
+    ["a bind mount's propagation", propagation !== MountPropagation.RPRIVATE],
     ["read_only_non_recursive of a bind mount", bind?.readOnlyNonRecursive === true],
     ["read_only_force_recursive of a bind mount", bind?.readOnlyForceRecursive === true],
     ["create_mountpoint of a bind mount", bind?.createMountpoint === true],

@@ -7,10 +7,10 @@ import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type TaskStatus, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
+import { parseSignal } from "#proto/stop-signal.ts";
 import { msFromDuration } from "#proto/time.ts";
 import type { Containers } from "../container/containers.ts";
 import { supportedContainer } from "../container/refusals.ts";
-import { parseSignal } from "../container/stop-signal.ts";
 import type { Slots } from "../image/slots.ts";
 import type { ImageSource, Progress, TaskImage, TaskNamespace, TaskNetworks } from "./sources.ts";
 import {

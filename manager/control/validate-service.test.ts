@@ -8,7 +8,7 @@ import {
   ServiceSpecSchema,
   TaskSpecSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { MountType, SeccompMode } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { openTestStore, testNetwork } from "../testing/fixtures.ts";
 import { replicasMax, validateServiceSpec } from "./validate-service.ts";
@@ -84,7 +84,7 @@ const refused = [
   [container({ env: ["=1"] }), /env\[0\] "=1" is not of the form/],
   [container({ hostname: "a.b" }), /task\.container\.hostname "a\.b" is not a DNS label/],
   [container({ dir: "tmp" }), 'task.container.dir "tmp" is not an absolute path'],
-  [container({ stopSignal: "term" }), /stop_signal "term" is not a signal/],
+  [container({ stopSignal: "HALT" }), 'task.container.stop_signal: unknown stop signal "HALT"'],
   [container({ stopGracePeriod: durationFromMs(-1) }), /stop_grace_period is -1 ms/],
   [container({ args: ["a\0b"] }), /has a NUL character in argument 1/],
   [
@@ -97,6 +97,34 @@ const refused = [
   ],
   [container({ mounts: [tmpfs("/")] }), /is the root of the container/],
   [container({ mounts: [{ type: MountType.BIND, source: "x", target: "/a" }] }), /source "x"/],
+  [
+    container({ mounts: [{ ...tmpfs("/a"), bindOptions: {} }] }),
+    "task.container.mounts[0].bind_options is set for a tmpfs",
+  ],
+  [
+    container({ mounts: [{ ...tmpfs("/a"), tmpfsOptions: { sizeBytes: -1n } }] }),
+    "task.container.mounts[0].tmpfs_options.size_bytes is -1: use 0 or more",
+  ],
+  [
+    container({ capabilityAdd: ["FLY"] }),
+    'task.container.capability_add: unknown capability "FLY"',
+  ],
+  [
+    container({ ulimits: [{ name: "nofile", soft: 2n, hard: 1n }] }),
+    "task.container.ulimits: ulimit nofile: soft 2 is over hard 1",
+  ],
+  [container({ sysctls: { "vm.swappiness": "1" } }), /sysctls "vm\.swappiness" does not belong/],
+  [container({ hosts: ["db 10.0.0.1"] }), /hosts\[0\] "db 10\.0\.0\.1" is not of the form/],
+  [container({ dnsConfig: { nameservers: ["one"] } }), /nameservers\[0\] "one" is not an IP/],
+  [container({ dnsConfig: { search: ["a b"] } }), /search\[0\] "a b" is empty or contains/],
+  [container({ user: "a b" }), /user "a b" is empty or contains white space/],
+  [container({ pidsLimit: -1n }), "task.container.pids_limit is -1: use 0 to 4194304"],
+  [container({ oomScoreAdj: 1001n }), /oom_score_adj is 1001: use -1000 to 1000/],
+  [task({ resources: { limits: { nanoCpus: 1n } } }), /limits\.nano_cpus is 1: use 10000000/],
+  [task({ resources: { limits: { memoryBytes: 1n } } }), /limits\.memory_bytes is 1: use 6291456/],
+  [task({ resources: { reservations: { nanoCpus: -1n } } }), /reservations\.nano_cpus is -1/],
+  [task({ resources: { swapBytes: 1n } }), /swap_bytes is set without a limit of memory/],
+  [task({ resources: { memorySwappiness: 101n } }), /memory_swappiness is 101: use 0 to 100/],
   [task({ restart: { delay: durationFromMs(-5) } }), /task\.restart\.delay is -5 ms/],
   [
     task({ networks: [{ target: "none" }] }),
@@ -121,7 +149,7 @@ const unsupported = [
   [spec({ rollback: {} }), "rollback"],
   [spec({ endpoint: { ports: [{ targetPort: 80 }] } }), "endpoint.ports"],
   [task({ placement: { constraints: ["node.role==worker"] } }), "task.placement"],
-  [task({ logDriver: { name: "syslog" } }), "task.log_driver"],
+  [task({ logDriver: { options: { "max-size": "1m" } } }), "task.log_driver.options"],
   [
     task({ networks: [{ target: "front", addresses: ["10.0.0.9"] }] }),
     "task.networks[0].addresses",
@@ -147,6 +175,19 @@ for (const [given, field] of unsupported) {
     });
   });
 }
+
+test("service spec, another log driver than json-file is not supported yet", () => {
+  validateServiceSpec(task({ logDriver: { name: "json-file" } }), store);
+  assert.throws(() => validateServiceSpec(task({ logDriver: { name: "syslog" } }), store), {
+    code: "unimplemented",
+    message: 'task.log_driver.name "syslog" is not supported yet: use json-file',
+  });
+});
+
+test("service spec, a seccomp profile of one's own is not supported yet", () => {
+  const given = container({ privileges: { seccomp: { mode: SeccompMode.CUSTOM } } });
+  assert.throws(() => validateServiceSpec(given, store), { code: "unimplemented" });
+});
 
 test("service spec, volumes are not supported yet", () => {
   const given = container({ mounts: [{ type: MountType.VOLUME, source: "v", target: "/a" }] });

@@ -2,29 +2,22 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import {
-  type ContainerSpec,
   type ServiceSpec,
   ServiceSpecSchema,
   type TaskSpec,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import {
-  type Mount,
-  MountType,
-  type NetworkAttachmentConfig,
-} from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Driver, NetworkAttachmentConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { View } from "../store/store.ts";
-import { checkAbsolutePath, checkAnnotations, checkDuration, checkName, invalid } from "./field.ts";
-import { isImageReference } from "./image-reference.ts";
+import { checkAnnotations, checkDuration, checkName, invalid } from "./field.ts";
 import { find } from "./resolve.ts";
 import { refuseUnsupported } from "./supported.ts";
+import { checkContainer } from "./validate-container.ts";
+import { checkResources } from "./validate-resources.ts";
 
 /** Above this, a number of replicas is a slip of the finger. */
 export const replicasMax = 10_000n;
 
 const specBytesMax = 512 * 1024;
-
-const hostnamePattern = /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/;
-const signalPattern = /^(?:(?:SIG)?[A-Z][A-Z0-9+-]{1,11}|[1-9][0-9]?)$/;
 
 /** The spec, if it holds. */
 export function validateServiceSpec(spec: ServiceSpec | undefined, view: View): ServiceSpec {
@@ -51,71 +44,17 @@ function checkMode({ mode }: ServiceSpec): void {
 
 function checkTask(task: TaskSpec, view: View): void {
   if (task.runtime.case !== "container") throw invalid("task.container", "is missing");
-  checkContainer(task.runtime.value);
+  checkContainer("task.container", task.runtime.value);
+  if (task.resources !== undefined) checkResources("task.resources", task.resources);
+  if (task.logDriver !== undefined) checkLogDriver("task.log_driver", task.logDriver);
   checkDuration("task.restart.delay", task.restart?.delay);
   checkDuration("task.restart.window", task.restart?.window);
   checkNetworks(task.networks, view);
 }
 
-function checkContainer(container: ContainerSpec): void {
-  const path = "task.container";
-  const { image, hostname, env, dir, user, stopSignal, stopGracePeriod, mounts } = container;
-  if (image === "") throw invalid(`${path}.image`, 'is empty: name one, such as "nginx:1.27"');
-  if (!isImageReference(image)) {
-    const problem = `"${image}" is not an image reference: write [HOST[:PORT]/]NAME[:TAG][@DIGEST], in lower case`;
-    throw invalid(`${path}.image`, problem);
-  }
-  if (hostname !== "" && !hostnamePattern.test(hostname)) {
-    throw invalid(`${path}.hostname`, `"${hostname}" is not a DNS label`);
-  }
-  for (const [index, entry] of env.entries()) checkEnv(`${path}.env[${index}]`, entry);
-  for (const [index, argument] of [...container.command, ...container.args].entries()) {
-    if (argument.includes("\0")) {
-      throw invalid(`${path}.command`, `has a NUL character in argument ${index + 1}`);
-    }
-  }
-  if (dir !== "") checkAbsolutePath(`${path}.dir`, dir);
-  if (/[\s\0]/.test(user)) throw invalid(`${path}.user`, `"${user}" contains white space`);
-  if (stopSignal !== "" && !signalPattern.test(stopSignal)) {
-    throw invalid(`${path}.stop_signal`, `"${stopSignal}" is not a signal, such as SIGTERM`);
-  }
-  checkDuration(`${path}.stop_grace_period`, stopGracePeriod);
-  checkMounts(`${path}.mounts`, mounts);
-}
-
-function checkEnv(path: string, entry: string): void {
-  if (!/^[^=\0]+=/.test(entry) || entry.includes("\0")) {
-    throw invalid(path, `"${entry}" is not of the form NAME=value`);
-  }
-}
-
-function checkMounts(path: string, mounts: readonly Mount[]): void {
-  const targets = new Set<string>();
-  for (const [index, mount] of mounts.entries()) {
-    const where = `${path}[${index}]`;
-    checkAbsolutePath(`${where}.target`, mount.target);
-    const target = mount.target.replace(/\/+$/, "");
-    if (target === "") throw invalid(`${where}.target`, "is the root of the container");
-    if (targets.has(target)) throw invalid(`${where}.target`, `"${target}" is used twice`);
-    targets.add(target);
-    checkMountType(where, mount);
-  }
-}
-
-function checkMountType(path: string, mount: Mount): void {
-  switch (mount.type) {
-    case MountType.BIND:
-      checkAbsolutePath(`${path}.source`, mount.source);
-      return;
-    case MountType.TMPFS:
-      if (mount.source !== "") throw invalid(`${path}.source`, "is set: a tmpfs has none");
-      return;
-    default: {
-      const [name] = Object.entries(MountType).find(([, type]) => type === mount.type) ?? [];
-      const message = `${path}.type ${name ?? mount.type} is not supported yet: use BIND or TMPFS`;
-      throw new Fault("unimplemented", message);
-    }
-  }
+function checkLogDriver(path: string, { name }: Driver): void {
+  if (name === "json-file" || name === "") return;
+  throw new Fault("unimplemented", `${path}.name "${name}" is not supported yet: use json-file`);
 }
 
 function checkNetworks(attachments: readonly NetworkAttachmentConfig[], view: View): void {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
-import { MountPropagation, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { MountType } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseEnvironmentFile } from "../service/environment.ts";
 import { parseMount } from "../service/mount.ts";
 import { parseNetworkAttachment } from "../service/network-attachment.ts";
@@ -45,10 +45,10 @@ describe("key=value flags", () => {
 
 describe("--mount", () => {
   it("binds a folder", () => {
-    const mount = parseMount("type=bind,src=/a,dst=/b,ro,bind-propagation=rslave");
+    const mount = parseMount("type=bind,src=/a,dst=/b,ro,bind-nonrecursive");
     assert.equal(mount.type, MountType.BIND);
     assert.deepEqual([mount.source, mount.target, mount.readOnly], ["/a", "/b", true]);
-    assert.equal(mount.bindOptions?.propagation, MountPropagation.RSLAVE);
+    assert.equal(mount.bindOptions?.nonRecursive, true);
   });
 
   it("makes a tmpfs", () => {
@@ -65,7 +65,7 @@ describe("--mount", () => {
     ["type=bind,source=/a", /target=/],
     ["type=tmpfs,source=/a,target=/b", /no source/],
     ["type=tmpfs,target=/b,tmpfs-mode=9", /octal/],
-    ["type=tmpfs,target=/b,bind-propagation=slave", /does not go with type=tmpfs/],
+    ["type=tmpfs,target=/b,bind-nonrecursive", /does not go with type=tmpfs/],
     ["type=bind,source=/a,target=/b,target=/c", /given twice/],
     ["type=bind,source=/a,target=/b,rO=maybe", /Choose one of|does not go/],
     ['type="bind', /quote out of place/],

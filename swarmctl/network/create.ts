@@ -20,7 +20,6 @@ interface Options {
   readonly internal?: true;
   readonly attachable?: true;
   readonly label?: Pair[];
-  readonly opt?: Pair[];
 }
 
 export function define(command: Command, context: Context): void {
@@ -41,7 +40,6 @@ export function define(command: Command, context: Context): void {
     .option("--internal", "no way out of the cluster")
     .option("--attachable", "open to containers that are no service's")
     .option("--label <key=value>", "label on the network (repeat)", flags(pair))
-    .option("-o, --opt <key=value>", "option of the driver (repeat)", flags(pair))
     .action(async (name: string, options: Options) => {
       checkSubnets(command, options);
       const control = await context.control();
@@ -66,7 +64,7 @@ function networkSpec(name: string, options: Options): NetworkSpec {
   const configs = ipamConfigs(options);
   return create(NetworkSpecSchema, {
     annotations: { name, labels: recordOf(options.label) },
-    driverConfig: create(DriverSchema, { name: options.driver, options: recordOf(options.opt) }),
+    driverConfig: create(DriverSchema, { name: options.driver }),
     internal: options.internal ?? false,
     attachable: options.attachable ?? false,
     ...(configs.length > 0 && { ipam: create(IpamOptionsSchema, { configs }) }),

@@ -55,7 +55,6 @@ export interface ServiceFlags extends EnvironmentFlags {
   readonly stopSignal?: string;
   readonly mount?: Mount[];
   readonly readOnly?: true;
-  readonly tty?: true;
   readonly limitCpu?: bigint;
   readonly limitMemory?: bigint;
   readonly reserveCpu?: bigint;
@@ -94,7 +93,6 @@ function addContainerFlags(command: Command): void {
     .option("--entrypoint <command>", "replaces the image's entrypoint", flag(parseShellWords))
     .option("--mount <mount>", "type=bind|tmpfs,source=…,target=… (repeat)", flags(parseMount))
     .option("--read-only", "make the root file system read-only")
-    .option("-t, --tty", "give the container a terminal")
     .option("--stop-grace-period <duration>", "until it is killed (default 10s)", flag(duration))
     .option("--stop-signal <signal>", "signal that asks it to stop");
 }
@@ -134,7 +132,6 @@ function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskS
     hostname: options.hostname ?? "",
     dir: options.workdir ?? "",
     user: options.user ?? "",
-    tty: options.tty ?? false,
     readOnly: options.readOnly ?? false,
     stopSignal: options.stopSignal ?? "",
     mounts: options.mount ?? [],

@@ -4,7 +4,6 @@ import { Fault } from "#proto/fault.ts";
 import {
   BindOptionsSchema,
   type Mount,
-  MountPropagation,
   MountSchema,
   MountType,
   TmpfsOptionsSchema,
@@ -21,20 +20,11 @@ const keyOfAlias: Readonly<Record<string, string>> = {
 
 const commonKeys = ["type", "source", "target", "readonly"];
 const keysOfType = {
-  bind: [...commonKeys, "bind-propagation"],
+  bind: [...commonKeys, "bind-nonrecursive"],
   tmpfs: [...commonKeys, "tmpfs-size", "tmpfs-mode"],
 } as const;
 
 const parseType = oneOf<keyof typeof keysOfType>({ bind: "bind", tmpfs: "tmpfs" });
-
-const parsePropagation = oneOf<MountPropagation>({
-  rprivate: MountPropagation.RPRIVATE,
-  private: MountPropagation.PRIVATE,
-  rshared: MountPropagation.RSHARED,
-  shared: MountPropagation.SHARED,
-  rslave: MountPropagation.RSLAVE,
-  slave: MountPropagation.SLAVE,
-});
 
 export function parseMount(text: string): Mount {
   const fields = fieldsOf(parseFields(text));
@@ -59,14 +49,12 @@ type Common = { readonly target: string; readonly readOnly: boolean };
 function bindMount(common: Common, fields: Fields): Mount {
   const source = fields.get("source");
   if (!source?.startsWith("/")) throw refusal("Say source=/absolute/path for type=bind");
-  const propagation = fields.get("bind-propagation");
+  const nonRecursive = parseFlagValue(fields.get("bind-nonrecursive"));
   return create(MountSchema, {
     ...common,
     type: MountType.BIND,
     source,
-    ...(propagation !== undefined && {
-      bindOptions: create(BindOptionsSchema, { propagation: parsePropagation(propagation) }),
-    }),
+    ...(nonRecursive && { bindOptions: create(BindOptionsSchema, { nonRecursive }) }),
   });
 }
 
@@ -97,7 +85,7 @@ function fieldsOf(pairs: readonly Pair[]): Fields {
   return fields;
 }
 
-/** `readonly`, `readonly=true`, `readonly=1`. */
+/** A key that is true when it is there, or says so: `readonly`, `readonly=true`, `readonly=1`. */
 function parseFlagValue(value: string | undefined): boolean {
   if (value === undefined) return false;
   return oneOf({ "": true, "1": true, true: true, "0": false, false: false })(value);

@@ -1,6 +1,6 @@
 /** By which signal a container is asked to stop: "SIGTERM", "TERM", "15", also real-time ones ("SIGRTMIN+3"). Pure. */
 import { constants } from "node:os";
-import { Fault } from "#proto/fault.ts";
+import { Fault } from "./fault.ts";
 
 const signals: Readonly<Record<string, number>> = constants.signals;
 
