@@ -49,6 +49,11 @@ test("every source file is imported, run, or a test", () => {
   assert.deepEqual(unused, [], "delete the file, or use it");
 });
 
+test("imports across top folders go by #name, where lint sees them", () => {
+  const across = /from "(\.\.\/)+(proto|manager|agent|swarmd|swarmctl|stacks|lab|bench|test)\//;
+  assert.deepEqual(matches(sources, across), []);
+});
+
 test("no classes inherit but errors: a function over data is easier to follow", () => {
   assert.deepEqual(
     matches(sources, /^\s*(export )?(abstract )?class \w+(<[^{]*>)? extends (?!Error\b)/),
