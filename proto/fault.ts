@@ -2,6 +2,8 @@
  * The one error that is thrown on purpose. A Fault says what failed and, where there is something to do, what to do;
  * a bug is an `assert` and stops the process. Codes are gRPC's, so that a Fault crosses the wire unchanged.
  */
+import { inspect } from "node:util";
+
 export const codes = [
   "invalid-argument",
   "not-found",
@@ -59,7 +61,7 @@ export class Fault extends Error {
       const message = thrown.message || thrown.name;
       return new Fault(codeOf(thrown), message, { cause: thrown });
     }
-    return new Fault("internal", String(thrown));
+    return new Fault("internal", typeof thrown === "string" ? thrown : inspect(thrown));
   }
 
   /** The same fault seen from the action that it made fail: `Cannot pull image "x": registry returned 401`. */

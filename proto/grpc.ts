@@ -2,6 +2,8 @@
  * Typed gRPC on grpc-js from the descriptors that protobuf-es generates: clients whose methods return promises and
  * async iterables, servers whose handlers are plain async functions, and Faults that cross the wire with their code.
  */
+import type { Writable } from "node:stream";
+import { setImmediate as turn } from "node:timers/promises";
 import {
   create,
   type DescMethod,
@@ -59,6 +61,9 @@ const codeOfStatus = new Map<number, Code>(
   Object.entries(statusOfCode).map(([code, grpcStatus]) => [grpcStatus, code as Code]),
 );
 
+/** Of a Fault's message on the wire, where a character takes up to nine bytes and headers at most 64 KiB together. */
+const detailsLengthMax = 4096;
+
 export interface CallOptions {
   readonly signal?: AbortSignal;
   /** For unary calls; default 10 s. Streams have none. */
@@ -85,7 +90,7 @@ export type Client<S extends DescService> = {
 
 /** What a handler knows of its call. */
 export interface CallContext {
-  /** Aborted when the client goes away, cancels, or its deadline passes. */
+  /** Aborted when the call is over: the client goes away, cancels, its deadline passes, or it has its answer. */
   readonly signal: AbortSignal;
   readonly metadata: ReadonlyMap<string, string>;
   /** The client's address, such as "10.0.0.2:41234" or "unix:…". */
@@ -197,6 +202,7 @@ export class Connection implements Disposable {
   ): Promise<Message> {
     return new Promise((resolve, reject) => {
       const definition = methodDefinition(method);
+      const over = new AbortController();
       const call = this.#client.makeClientStreamRequest<Message, Message>(
         definition.path,
         definition.requestSerialize,
@@ -205,6 +211,7 @@ export class Connection implements Disposable {
         {},
         (error, response) => {
           release();
+          over.abort();
           if (error !== null) reject(faultFromGrpc(error));
           else if (response === undefined) reject(new Fault("internal", "the reply is empty"));
           else resolve(response);
@@ -212,9 +219,11 @@ export class Connection implements Disposable {
       );
       const release = onAbort(options.signal, () => call.cancel());
       const send = async () => {
-        for await (const request of requests) {
-          if (!call.write(create(method.input, request))) await drained(call);
-        }
+        await pour(requests, {
+          write: (request) => call.write(create(method.input, request)),
+          stream: call,
+          over: over.signal,
+        });
         call.end();
       };
       send().catch((thrown: unknown) => {
@@ -290,8 +299,9 @@ function serve(method: DescMethod, handler: unknown): UntypedServiceImplementati
 
 function serveUnary(method: DescMethod, handler: AnyUnary): handleUnaryCall<Message, Message> {
   return (call, callback) => {
-    handler(call.request, contextOf(call)).then(
-      (response) => callback(null, create(method.output, response)),
+    const answer = async () => create(method.output, await handler(call.request, contextOf(call)));
+    answer().then(
+      (response) => callback(null, response),
       (thrown: unknown) => callback(grpcError(thrown)),
     );
   };
@@ -304,11 +314,12 @@ function serveServerStream(
   return (call) => {
     const context = contextOf(call);
     const send = async () => {
-      for await (const response of handler(call.request, context)) {
-        if (context.signal.aborted) return;
-        if (!call.write(create(method.output, response))) await drained(call);
-      }
-      call.end();
+      await pour(handler(call.request, context), {
+        write: (response) => call.write(create(method.output, response)),
+        stream: call,
+        over: context.signal,
+      });
+      if (!context.signal.aborted) call.end();
     };
     send().catch((thrown: unknown) => {
       if (!context.signal.aborted) call.emit("error", grpcError(thrown));
@@ -321,11 +332,27 @@ function serveClientStream(
   handler: AnyClientStream,
 ): handleClientStreamingCall<Message, Message> {
   return (call, callback) => {
-    handler(call as AsyncIterable<Message>, contextOf(call)).then(
-      (response) => callback(null, create(method.output, response)),
+    const context = contextOf(call);
+    const requests = completeOnly(call, context.signal);
+    const answer = async () => create(method.output, await handler(requests, context));
+    answer().then(
+      (response) => callback(null, response),
       (thrown: unknown) => callback(grpcError(thrown)),
     );
   };
+}
+
+/**
+ * A client that cancels looks, to grpc-js, first like one that has said everything; that the call is canceled it tells in
+ * the same turn of the event loop.
+ */
+async function* completeOnly(
+  requests: AsyncIterable<Message>,
+  signal: AbortSignal,
+): AsyncIterable<Message> {
+  yield* requests;
+  await turn();
+  signal.throwIfAborted();
 }
 
 interface AnyServerCall {
@@ -346,8 +373,13 @@ function contextOf(call: AnyServerCall): CallContext {
 
 function grpcError(thrown: unknown): Partial<ServiceError> {
   const fault = Fault.from(thrown);
-  return { code: statusOfCode[fault.code], details: fault.message };
+  // It travels URI-encoded, and so must be valid UTF-16, in a header, whose length is limited.
+  const details = fault.message.slice(0, detailsLengthMax).toWellFormed();
+  return { code: statusOfCode[fault.code], details };
 }
+
+/** What grpc-js says when a server vanished in the middle of a call; of our own aborts it says something else. */
+const resetByPeer = "Call cancelled";
 
 function faultFromGrpc(thrown: unknown): Fault {
   if (!(thrown instanceof Error) || !("code" in thrown) || typeof thrown.code !== "number") {
@@ -355,7 +387,13 @@ function faultFromGrpc(thrown: unknown): Fault {
   }
   const code = codeOfStatus.get(thrown.code) ?? "internal";
   const details = "details" in thrown && typeof thrown.details === "string" ? thrown.details : "";
-  return new Fault(code, details || thrown.message, { cause: thrown });
+  const options = { cause: thrown };
+  if (code === "canceled" && details === resetByPeer) {
+    return new Fault("unavailable", "the other side ended the call", options);
+  }
+  const refused = /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: /;
+  const words = refused.exec(details)?.[1] ?? details;
+  return new Fault(code, words || thrown.message, options);
 }
 
 /** Calls `act` when the signal is or becomes aborted; returns how to stop listening. */
@@ -366,13 +404,47 @@ function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
   return () => signal.removeEventListener("abort", act);
 }
 
-/** Resolves when a stream takes more, or is gone. */
-function drained(stream: NodeJS.EventEmitter): Promise<void> {
+interface Sink {
+  /** False: full; the stream says "drain" when it takes more. */
+  readonly write: (message: Message) => boolean;
+  readonly stream: Writable;
+  /** Aborted when the call has ended, whoever ended it. */
+  readonly over: AbortSignal;
+}
+
+/**
+ * Writes messages as fast as the stream takes them, until there are no more or the call is over. The source's `return()`
+ * is called then also while it is waited for; one that waits for something else must know the call's signal.
+ */
+async function pour(messages: AsyncIterable<Message>, sink: Sink): Promise<void> {
+  const { over } = sink;
+  const iterator = messages[Symbol.asyncIterator]();
+  const release = onAbort(over, () => {
+    // How the source ends does not matter to anybody any more.
+    Promise.resolve(iterator.return?.()).catch(() => undefined);
+  });
+  try {
+    for await (const message of { [Symbol.asyncIterator]: () => iterator }) {
+      if (over.aborted) return;
+      if (!sink.write(message)) await drained(sink);
+      if (over.aborted) return;
+    }
+  } finally {
+    release();
+  }
+}
+
+/** Resolves when the stream takes more, or is gone. */
+function drained({ stream, over }: Sink): Promise<void> {
+  if (stream.destroyed || over.aborted) return Promise.resolve();
   return new Promise((resolve) => {
+    const events = ["drain", "close", "error"];
     const done = () => {
-      for (const event of ["drain", "close", "cancelled", "error"]) stream.off(event, done);
+      for (const event of events) stream.off(event, done);
+      release();
       resolve();
     };
-    for (const event of ["drain", "close", "cancelled", "error"]) stream.on(event, done);
+    const release = onAbort(over, done);
+    for (const event of events) stream.on(event, done);
   });
 }
