@@ -27,8 +27,8 @@ export class LogPublisher {
     wanted: ReadonlyMap<string, LogSubscription>,
     broker: Client<typeof LogBrokerService>,
   ): void {
-    for (const [id, controller] of this.#running) {
-      if (!wanted.has(id)) controller.abort(new Fault("canceled", "nobody reads any more"));
+    for (const id of this.#running.keys()) {
+      if (!wanted.has(id)) this.#end(id, "nobody reads any more");
     }
     for (const subscription of wanted.values()) {
       if (!this.#running.has(subscription.id)) void this.#publish(subscription, broker);
@@ -37,9 +37,13 @@ export class LogPublisher {
 
   /** Ends all uploads: the session that carried them is gone. */
   stop(): void {
-    for (const controller of this.#running.values()) {
-      controller.abort(new Fault("canceled", "the session has ended"));
-    }
+    for (const id of this.#running.keys()) this.#end(id, "the session has ended");
+  }
+
+  /** Forgotten at once: the same wish may come again, in the next session, before this upload has come to its end. */
+  #end(id: string, why: string): void {
+    this.#running.get(id)?.abort(new Fault("canceled", why));
+    this.#running.delete(id);
   }
 
   async #publish(
@@ -58,7 +62,7 @@ export class LogPublisher {
       }
     } finally {
       controller.abort(new Fault("canceled", "the upload has ended"));
-      this.#running.delete(subscription.id);
+      if (this.#running.get(subscription.id) === controller) this.#running.delete(subscription.id);
     }
   }
 
@@ -84,35 +88,51 @@ async function* untilFault<T>(
   }
 }
 
-/** The items of several iterables as they come; one reader for each, none read ahead of the consumer by more than one. */
-async function* merge<T>(sources: readonly AsyncIterable<T>[]): AsyncIterable<T> {
-  const pending = new Map<AsyncIterator<T>, Promise<Step<T>>>();
-  for (const source of sources) {
-    const iterator = source[Symbol.asyncIterator]();
-    pending.set(iterator, stepOf(iterator));
-  }
+/**
+ * The items of several iterables as they come; one reader for each, none read ahead of the consumer by more than one. The
+ * first fault ends all.
+ *
+ * Each step announces itself. Racing the pending steps instead would hang one more reaction on the silent ones with every
+ * item of the talkative, for as long as the log is followed.
+ */
+export async function* merge<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<T, void> {
+  const arrived: Step<T>[] = [];
+  let wake = () => {};
+  const arrive = (step: Step<T>) => {
+    arrived.push(step);
+    wake();
+  };
+  const advance = (iterator: AsyncIterator<T>) => {
+    iterator.next().then(
+      (result) => arrive({ iterator, result }),
+      (fault: unknown) => arrive({ iterator, fault }),
+    );
+  };
+  const open = new Set(sources.map((source) => source[Symbol.asyncIterator]()));
   try {
-    while (pending.size > 0) {
-      const { iterator, result } = await Promise.race(pending.values());
-      if (result.done === true) {
-        pending.delete(iterator);
+    for (const iterator of open) advance(iterator);
+    while (open.size > 0) {
+      const step = arrived.shift();
+      if (step === undefined) {
+        await new Promise<void>((resolve) => (wake = resolve));
         continue;
       }
-      yield result.value;
-      pending.set(iterator, stepOf(iterator));
+      const { iterator, result } = step;
+      if (result === undefined) throw step.fault;
+      if (result.done === true) open.delete(iterator);
+      else {
+        yield result.value;
+        advance(iterator);
+      }
     }
   } finally {
-    await Promise.allSettled(
-      [...pending.keys()].map(async (iterator) => await iterator.return?.()),
-    );
+    await Promise.allSettled([...open].map(async (iterator) => await iterator.return?.()));
   }
 }
 
 interface Step<T> {
   readonly iterator: AsyncIterator<T>;
-  readonly result: IteratorResult<T>;
-}
-
-async function stepOf<T>(iterator: AsyncIterator<T>): Promise<Step<T>> {
-  return { iterator, result: await iterator.next() };
+  /** None: it failed. */
+  readonly result?: IteratorResult<T>;
+  readonly fault?: unknown;
 }

@@ -18,6 +18,8 @@ import type { SendStatuses } from "./reporter.ts";
 /** How long a manager may take to open a session, or to answer a heartbeat or a status report. */
 const answerMs = 5_000;
 const heartbeatPeriodMs = 1_000;
+/** Whatever a manager says: a node that beats without a pause helps nobody. */
+const heartbeatPeriodMsMin = 100;
 
 export interface NodeCredentials {
   readonly nodeId: string;
@@ -109,7 +111,7 @@ class Session {
   async #beat(sessionId: string, firstPeriodMs: number): Promise<never> {
     let periodMs = firstPeriodMs;
     for (;;) {
-      await this.#clock.sleep(periodMs, this.#signal);
+      await this.#clock.sleep(Math.max(periodMs, heartbeatPeriodMsMin), this.#signal);
       const { period } = await this.#dispatcher.heartbeat(
         { sessionId },
         { signal: this.#signal, deadlineMs: answerMs },

@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Agent, type SessionState } from "#agent/agent.ts";
+import { AssignedFile } from "#agent/assigned-file.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
 import { ImageStore } from "#agent/image/image-store.ts";
@@ -52,6 +53,9 @@ export class Engine implements AsyncDisposable {
       { exec: systemExec, log: log.child({ part: "network" }) },
     );
     const dns = opened.use(new DnsServer({}, { ...modules, log: log.child({ part: "dns" }) }));
+    const memory = opened.use(
+      new AssignedFile({ path: join(config.dataRoot, "agent/assigned.bin") }, modules),
+    );
     const reporter = new Reporter();
     const worker = opened.use(
       await Worker.open(
@@ -76,6 +80,7 @@ export class Engine implements AsyncDisposable {
       describe: () => describeNode({ dataPathAddress: identity.dataPathAddress }),
       network,
       dns,
+      memory,
       worker,
       reporter,
       log: log.child({ part: "agent" }),

@@ -1,0 +1,121 @@
+/**
+ * Makes the host be what is assigned: first the networks, then DNS, whose sockets need the networks' gateway addresses,
+ * then the tasks. Tries again after a failure, puts back what strangers removed, and, until a manager has spoken, goes by
+ * what an earlier run of this program remembered of networks. The newest assignments win over those that came meanwhile.
+ */
+import { Fault } from "#proto/fault.ts";
+import type { Peer } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { Clock, Log } from "#proto/ports.ts";
+import { type Assigned, nothingAssigned } from "./assigned.ts";
+import type { AssignedFile } from "./assigned-file.ts";
+import type { DnsServer } from "./dns/dns-server.ts";
+import type { NetworkDriver } from "./network/network-driver.ts";
+import type { Worker } from "./worker.ts";
+
+/** Wait before the host is programmed again after it refused. */
+const retryMs = 1_000;
+
+/** How long a stranger's change of the kernel's networks may last. Looking costs a few processes. */
+const repairPeriodMs = 30_000;
+
+export interface ConvergerModules {
+  readonly network: Pick<NetworkDriver, "apply" | "repair">;
+  readonly dns: Pick<DnsServer, "apply">;
+  readonly worker: Pick<Worker, "assign">;
+  readonly memory: Pick<AssignedFile, "read" | "save">;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class Converger {
+  readonly #self: Peer;
+  readonly #modules: ConvergerModules;
+  #wanted: Assigned = nothingAssigned;
+  #done: Assigned = nothingAssigned;
+  /** Whether a manager said what is wanted. What is only remembered says nothing of tasks. */
+  #told = false;
+  #wake: (() => void) | undefined;
+  #repairAtMs: number;
+  /** What was last complained of, by part: the same words are not said again each second. */
+  readonly #complaints = new Map<string, string>();
+
+  constructor(options: { self: Peer }, modules: ConvergerModules) {
+    this.#self = options.self;
+    this.#modules = modules;
+    this.#repairAtMs = modules.clock.monotonic() + repairPeriodMs;
+  }
+
+  want(assigned: Assigned): void {
+    this.#wanted = assigned;
+    this.#told = true;
+    this.#modules.memory.save(assigned);
+    this.#wake?.();
+  }
+
+  /** Converges until the signal is aborted; when it resolves, nothing is under way any more. */
+  async run(signal: AbortSignal): Promise<void> {
+    const remembered = await this.#modules.memory.read();
+    if (remembered !== undefined && !this.#told) this.#wanted = remembered;
+    while (!signal.aborted) {
+      const restMs = this.#repairAtMs - this.#modules.clock.monotonic();
+      if (this.#wanted !== this.#done) {
+        if (!(await this.#converge())) await this.#pause(retryMs, signal);
+      } else if (restMs > 0) await this.#pause(restMs, signal);
+      else await this.#repair();
+    }
+  }
+
+  /** Says whether the host is now as wanted. */
+  async #converge(): Promise<boolean> {
+    const wanted = this.#wanted;
+    const programmed = await this.#program(wanted);
+    if (this.#told) this.#modules.worker.assign([...wanted.tasks.values()]);
+    if (programmed) this.#done = wanted;
+    return programmed;
+  }
+
+  /** One network that cannot be had does not keep the others, nor DNS, from being programmed. */
+  async #program(wanted: Assigned): Promise<boolean> {
+    const { network, dns } = this.#modules;
+    const networks = [...wanted.networks.values()];
+    const endpoints = [...wanted.endpoints.values()];
+    const peers = [...wanted.peers.values()];
+    const state = { self: this.#self, peers, networks, endpoints };
+    const routed = await this.#attempt("program the network", () => network.apply(state));
+    const named = await this.#attempt("program DNS", () => dns.apply({ networks, endpoints }));
+    return routed && named;
+  }
+
+  async #repair(): Promise<void> {
+    const { clock, network } = this.#modules;
+    await this.#attempt("repair the network", () => network.repair());
+    this.#repairAtMs = clock.monotonic() + repairPeriodMs;
+  }
+
+  async #attempt(what: string, work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      this.#complaints.delete(what);
+      return true;
+    } catch (thrown) {
+      const error = Fault.from(thrown).message;
+      if (this.#complaints.get(what) !== error)
+        this.#modules.log.error(`cannot ${what}`, { error });
+      this.#complaints.set(what, error);
+      return false;
+    }
+  }
+
+  /** Until there is news, the time is up, or the signal is aborted. */
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const wake = () => resolve();
+    this.#wake = wake;
+    signal.addEventListener("abort", wake, { once: true });
+    using _timer = this.#modules.clock.timer(ms, wake);
+    if (signal.aborted) wake();
+    await promise;
+    this.#wake = undefined;
+    signal.removeEventListener("abort", wake);
+  }
+}
