@@ -350,9 +350,15 @@ async function* completeOnly(
   requests: AsyncIterable<Message>,
   signal: AbortSignal,
 ): AsyncIterable<Message> {
-  yield* requests;
+  let broken: Fault | undefined;
+  try {
+    yield* requests;
+  } catch (thrown) {
+    broken = Fault.from(thrown);
+  }
   await turn();
   signal.throwIfAborted();
+  if (broken !== undefined) throw broken;
 }
 
 interface AnyServerCall {
