@@ -87,25 +87,15 @@ test("merge, a silent source delays nobody, and none is read ahead of the reader
   assert(silent.returned && talkative.returned);
 });
 
-test("merge, holds no more of a silent source after very many items of another", async () => {
+test("merge, asks a silent source once, however much another says", async (t) => {
+  const race = t.mock.method(Promise, "race");
   const silent = new Fed<number>();
-  let reactions = 0;
-  const next = silent.next.bind(silent);
-  silent.next = () => {
-    const promise = next();
-    const then = promise.then.bind(promise);
-    const value = (...args: Parameters<typeof then>) => {
-      reactions++;
-      return then(...args);
-    };
-    Object.defineProperty(promise, "then", { value });
-    return promise;
-  };
   let seen = 0;
   for await (const _item of merge([silent, items(...Array.from({ length: 500 }, (_, i) => i))])) {
     if (++seen === 500) break;
   }
-  assert(reactions <= 1, `${reactions} reactions`);
+  assert.equal(silent.pulled, 1);
+  assert.equal(race.mock.callCount(), 0, "each race leaves a reaction on the silent promise");
 });
 
 test("merge, a source that fails ends the others", async () => {
@@ -222,7 +212,7 @@ test("log publisher, ends an upload with the wish for it", { timeout }, async ()
   await turn();
   assert.equal(ground.uploads.length, 1, "the same wish is not a new one");
   await ground.apply();
-  assert.equal(Fault.from(await ground.uploads[0]?.end).code, "canceled");
+  await ground.uploads[0]?.end;
   assert.deepEqual(ground.warnings, []);
 });
 
@@ -237,5 +227,5 @@ test("log publisher, carries out a wish again in the next session at once", {
   await until(() => ground.uploads[1]?.requests.length === 1);
   await ground.uploads[0]?.end;
   await ground.apply();
-  assert.equal(Fault.from(await ground.uploads[1]?.end).code, "canceled");
+  await ground.uploads[1]?.end;
 });

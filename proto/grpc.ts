@@ -3,7 +3,6 @@
  * async iterables, servers whose handlers are plain async functions, and Faults that cross the wire with their code.
  */
 import type { Writable } from "node:stream";
-import { setImmediate as turn } from "node:timers/promises";
 import {
   create,
   type DescMethod,
@@ -97,6 +96,10 @@ export interface CallContext {
   readonly peer: string;
 }
 
+/**
+ * A client that cancels its stream of requests may look like one that has said everything, because Node's HTTP/2 ends a
+ * stream before it resets it: what must be complete needs a last message that says so.
+ */
 export type Handlers<S extends DescService> = {
   [M in keyof S["method"]]: S["method"][M] extends DescMethodUnary<infer I, infer O>
     ? (request: MessageShape<I>, context: CallContext) => Promise<MessageInitShape<O>>
@@ -332,33 +335,13 @@ function serveClientStream(
   handler: AnyClientStream,
 ): handleClientStreamingCall<Message, Message> {
   return (call, callback) => {
-    const context = contextOf(call);
-    const requests = completeOnly(call, context.signal);
-    const answer = async () => create(method.output, await handler(requests, context));
+    const requests = call as AsyncIterable<Message>;
+    const answer = async () => create(method.output, await handler(requests, contextOf(call)));
     answer().then(
       (response) => callback(null, response),
       (thrown: unknown) => callback(grpcError(thrown)),
     );
   };
-}
-
-/**
- * A client that cancels looks, to grpc-js, first like one that has said everything; that the call is canceled it tells in
- * the same turn of the event loop.
- */
-async function* completeOnly(
-  requests: AsyncIterable<Message>,
-  signal: AbortSignal,
-): AsyncIterable<Message> {
-  let broken: Fault | undefined;
-  try {
-    yield* requests;
-  } catch (thrown) {
-    broken = Fault.from(thrown);
-  }
-  await turn();
-  signal.throwIfAborted();
-  if (broken !== undefined) throw broken;
 }
 
 interface AnyServerCall {
