@@ -13,6 +13,7 @@ import {
 import { TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { RestartCondition, TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { ended } from "../task/rows.ts";
+import { findGivenUp } from "./given-up.ts";
 import { taskName } from "./words.ts";
 
 export interface Progress {
@@ -79,7 +80,7 @@ export function judge(progress: Progress): Verdict {
     return { kind: "failed", reason: `its update is paused: ${updateStatus.message}` };
   }
   const tasks = wantedTasks(progress);
-  const dead = tasks.find((task) => endedForGood(task));
+  const dead = tasks.find((task) => endedForGood(task)) ?? findGivenUp(tasksOfSpec(progress));
   if (dead !== undefined) return { kind: "failed", reason: describeEnd(dead) };
   if (updateStatus?.state === UpdateState.UPDATING) return { kind: "waiting" };
   if (tasks.length !== wantedCount(progress) || !tasks.every((task) => isUp(task, service))) {
@@ -123,6 +124,10 @@ function endedForGood(task: Task): boolean {
     task.spec?.restart?.condition === RestartCondition.NONE &&
     ended(task.status?.state ?? TaskState.NEW)
   );
+}
+
+function tasksOfSpec({ service, tasks }: Progress): Task[] {
+  return [...tasks.values()].filter((task) => service !== undefined && isOfSpec(task, service));
 }
 
 function describeEnd(task: Task): string {

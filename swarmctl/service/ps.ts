@@ -9,12 +9,14 @@ export function define(command: Command, context: Context): void {
   addTaskListingFlags(command).action(async (refs: string[], options: TaskListingOptions) => {
     const control = await context.control();
     const tasks: Task[] = [];
+    let found = 0;
     try {
       await forEachRef(context, refs, async (serviceRef) => {
         tasks.push(...(await control.listTasks({ serviceRef })).tasks);
+        found += 1;
       });
     } finally {
-      await printTasks(context, control, tasks, options);
+      if (found > 0) await printTasks(context, control, tasks, options);
     }
   });
 }
