@@ -12,13 +12,8 @@ export const managerPort = 2377;
 export function withPort(address: string, flag: string): string {
   const [host = "", port, ...rest] = address.split(":");
   const number = port === undefined ? managerPort : Number(port);
-  if (
-    host === "" ||
-    rest.length > 0 ||
-    !Number.isInteger(number) ||
-    number < 1 ||
-    number > 65_535
-  ) {
+  const isPort = /^[0-9]{1,5}$/.test(port ?? "1") && number >= 1 && number <= 65_535;
+  if (!/^[A-Za-z0-9._-]+$/.test(host) || rest.length > 0 || !isPort) {
     throw new Fault(
       "invalid-argument",
       `${flag} "${address}" is not an address: write HOST or HOST:PORT, such as 192.0.2.1:${managerPort}`,

@@ -54,7 +54,7 @@ export function parseCommand(argv: readonly string[]): Command {
     dataRoot: absolute("--data-root", values["data-root"]),
     runRoot,
     cgroupParent: cgroupName(values["cgroup-parent"]),
-    insecureRegistries: values["insecure-registry"],
+    insecureRegistries: values["insecure-registry"].map(registryHost),
     logLevel: level,
   };
   return { command: "run", config };
@@ -92,6 +92,13 @@ function cgroupName(name: string): string {
     );
   }
   return trimmed;
+}
+
+function registryHost(registry: string): string {
+  if (/^[A-Za-z0-9.-]+(:[0-9]{1,5})?$/.test(registry)) return registry;
+  throw usage(
+    `--insecure-registry "${registry}" is not a registry: write HOST or HOST:PORT, such as 192.0.2.1:5000`,
+  );
 }
 
 function usage(message: string): Fault {

@@ -2,6 +2,7 @@
  * The daemon of one host. Belongs to no cluster until told to make or join one; from then on it runs the node's engine
  * and, on a manager, the manager process, and does so again by itself after every start.
  */
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { describeNode } from "#agent/node-description.ts";
@@ -46,6 +47,7 @@ export class Daemon implements AsyncDisposable {
   #identity: Identity | undefined;
   #manager: ManagerProcess | undefined;
   #engine: Engine | undefined;
+  #remembered: Promise<void> = Promise.resolve();
   /** Init and join exclude each other. */
   #joining = false;
 
@@ -75,7 +77,13 @@ export class Daemon implements AsyncDisposable {
         this.#ports,
       );
       this.#manager = founded.manager;
-      await this.#settle(founded.identity);
+      try {
+        await this.#settle(founded.identity);
+      } catch (thrown) {
+        this.#manager = undefined;
+        await founded.undo.disposeAsync();
+        throw thrown;
+      }
       return create(InitClusterResponseSchema, {
         nodeId: founded.identity.nodeId,
         clusterId: founded.identity.clusterId,
@@ -180,10 +188,23 @@ export class Daemon implements AsyncDisposable {
     throw silence ?? new Fault("unavailable", "no manager answered");
   }
 
-  /** Remembers who this host is now, and runs as that. */
+  /** Remembers who this host is now, and runs as that; who cannot run is nobody again. */
   async #settle(identity: Identity): Promise<void> {
-    await writeIdentity(this.#identityPath, identity);
-    await this.#run(identity);
+    try {
+      await this.#remember(identity);
+      await this.#run(identity);
+    } catch (thrown) {
+      this.#identity = undefined;
+      await rm(this.#identityPath, { force: true });
+      throw thrown;
+    }
+  }
+
+  /** One after the other: they share the name of the new file. */
+  #remember(identity: Identity): Promise<void> {
+    const written = this.#remembered.then(() => writeIdentity(this.#identityPath, identity));
+    this.#remembered = written.catch(() => undefined);
+    return written;
   }
 
   async #run(identity: Identity): Promise<void> {
@@ -205,7 +226,7 @@ export class Daemon implements AsyncDisposable {
     const identity = this.#identity;
     if (identity === undefined || identity.managers.join() === managers.join()) return;
     this.#identity = { ...identity, managers };
-    writeIdentity(this.#identityPath, this.#identity).catch((thrown: unknown) => {
+    this.#remember(this.#identity).catch((thrown: unknown) => {
       this.#ports.log.error("cannot remember the managers' addresses", {
         error: Fault.from(thrown).message,
       });

@@ -3,6 +3,7 @@
  * is the identity worth remembering. Going wrong half-way leaves nothing, so that the next attempt starts afresh.
  */
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, toJson } from "@bufbuild/protobuf";
@@ -26,12 +27,16 @@ export interface Foundation {
   readonly listen: string;
   readonly dataPathAddress: string;
   readonly spec: ClusterSpec | undefined;
+  /** The manager's program; tests give their own. */
+  readonly managerMain?: string;
 }
 
 export interface Founded {
   readonly identity: Identity;
   readonly manager: ManagerProcess;
   readonly joinTokens: { readonly worker: string; readonly manager: string };
+  /** Ends the manager and removes its cluster; for a founder who cannot go on. */
+  readonly undo: AsyncDisposableStack;
 }
 
 export function managerArgs(
@@ -50,6 +55,12 @@ export function managerArgs(
 export async function foundCluster(foundation: Foundation, ports: Ports): Promise<Founded> {
   const { config } = foundation;
   const managerRoot = join(config.dataRoot, "manager");
+  if (existsSync(join(managerRoot, "log.db"))) {
+    throw new Fault(
+      "failed-precondition",
+      `"${managerRoot}" holds the log of a cluster that this host does not know: move it away`,
+    );
+  }
   const identity = newIdentity(foundation, ports.random);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => rm(managerRoot, { recursive: true, force: true }));
@@ -58,14 +69,16 @@ export async function foundCluster(foundation: Foundation, ports: Ports): Promis
   await writeFile(bootstrapPath, bootstrapJson(foundation, identity), { mode: 0o600 });
   const manager = undo.use(
     new ManagerProcess(
-      { args: [...managerArgs(config, identity), "--bootstrap", bootstrapPath] },
+      {
+        args: [...managerArgs(config, identity), "--bootstrap", bootstrapPath],
+        ...(foundation.managerMain !== undefined && { main: foundation.managerMain }),
+      },
       { clock: ports.clock, log: ports.log.child({ part: "manager" }) },
     ),
   );
   await manager.ready;
   const { clusterId, joinTokens } = await readCluster(config);
-  undo.move();
-  return { identity: { ...identity, clusterId }, manager, joinTokens };
+  return { identity: { ...identity, clusterId }, manager, joinTokens, undo: undo.move() };
 }
 
 function newIdentity(foundation: Foundation, random: Random): Identity {

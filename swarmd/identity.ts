@@ -43,6 +43,13 @@ export async function writeIdentity(path: string, identity: Identity): Promise<v
     await file.close();
   }
   await rename(fresh, path);
+  // Until the folder is synced, a power loss may bring the old name back.
+  const folder = await open(dirname(path));
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 const strings = [

@@ -15,10 +15,16 @@ const readyMs = 30_000;
 const stopMs = 5_000;
 const backoffMsMin = 100;
 const backoffMsMax = 10_000;
+/** One that served for less than this is taken for one that keeps failing. */
+const steadyMs = 10_000;
 /** What the manager prints when it serves. */
 const readyLine = "ready";
 
+const managerMain = fileURLToPath(import.meta.resolve("#manager/main.ts"));
+
 export interface ManagerProcessOptions {
+  /** The program, run by Node. */
+  readonly main?: string;
   readonly args: readonly string[];
 }
 
@@ -56,11 +62,13 @@ export class ManagerProcess implements AsyncDisposable {
     let backoffMs = backoffMsMin;
     for (;;) {
       const served = await run.ready.then(
-        () => true,
-        () => false,
+        () => this.#clock.monotonic(),
+        () => undefined,
       );
-      if (served) backoffMs = backoffMsMin;
       const why = await run.ended;
+      if (served !== undefined && this.#clock.monotonic() - served >= steadyMs) {
+        backoffMs = backoffMsMin;
+      }
       const { signal } = this.#stopping;
       if (signal.aborted) return;
       this.#log.error("the manager ended; it is started again", { why, pauseMs: backoffMs });
@@ -72,10 +80,8 @@ export class ManagerProcess implements AsyncDisposable {
   }
 
   #spawn(): Run {
-    const main = fileURLToPath(import.meta.resolve("#manager/main.ts"));
-    const child = spawn(process.execPath, [main, ...this.#options.args], {
-      stdio: ["pipe", "pipe", "pipe"],
-    });
+    const { main = managerMain, args } = this.#options;
+    const child = spawn(process.execPath, [main, ...args], { stdio: ["pipe", "pipe", "pipe"] });
     this.#child = child;
     const lastWords: string[] = [];
     createInterface({ input: child.stderr }).on("line", (line) => {

@@ -1,5 +1,5 @@
 /** What swarmctl says to the swarmd of its host, on the unix socket. */
-import { rm } from "node:fs/promises";
+import { chmod, rm, stat } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { errnoOf, Fault } from "#proto/fault.ts";
@@ -14,12 +14,9 @@ export async function serveNode(
   await removeStaleSocket(path);
   const server = new Server(channelOptions);
   addService(server, NodeService, handlers);
-  const umask = process.umask(0o177);
-  try {
-    await bind(server, path);
-  } finally {
-    process.umask(umask);
-  }
+  await bind(server, path);
+  // Not by the umask: it is the whole process's, and containers' folders are made meanwhile.
+  await chmod(path, 0o600);
   return {
     [Symbol.asyncDispose]: async () => {
       server.forceShutdown();
@@ -39,6 +36,14 @@ function bind(server: Server, path: string): Promise<void> {
 
 /** A socket that nobody answers on is left over from a crash; one that answers belongs to a living swarmd. */
 async function removeStaleSocket(path: string): Promise<void> {
+  const found = await stat(path).catch((thrown: unknown) => {
+    if (errnoOf(thrown) === "ENOENT") return undefined;
+    throw Fault.wrap(`Cannot look at "${path}"`, thrown);
+  });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new Fault("failed-precondition", `"${path}" is not a socket: move it away`);
+  }
   const { promise, resolve, reject } = Promise.withResolvers<boolean>();
   const probe = createConnection(path, () => resolve(true));
   probe.on("error", (error) => {

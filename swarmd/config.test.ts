@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as fc from "fast-check";
+import { Fault } from "#proto/fault.ts";
+import { type Config, parseCommand } from "./config.ts";
+
+const defaults: Config = {
+  dataRoot: "/var/lib/swarm",
+  runRoot: "/run/swarm",
+  cgroupParent: "swarm",
+  insecureRegistries: [],
+  logLevel: "info",
+};
+
+describe("parseCommand", () => {
+  const good: readonly (readonly [string, Partial<Config>])[] = [
+    ["", {}],
+    ["--data-root /d --run-root /r", { dataRoot: "/d", runRoot: "/r" }],
+    ["--data-root=/d", { dataRoot: "/d" }],
+    ["--cgroup-parent /machines/swarm/", { cgroupParent: "machines/swarm" }],
+    [
+      "--insecure-registry registry:5000 --insecure-registry 192.0.2.1",
+      { insecureRegistries: ["registry:5000", "192.0.2.1"] },
+    ],
+    ["--log-level debug", { logLevel: "debug" }],
+  ];
+  for (const [line, config] of good) {
+    it(`reads "${line}"`, () => {
+      const command = parseCommand(line.split(" ").filter(Boolean));
+      assert.deepEqual(command, { command: "run", config: { ...defaults, ...config } });
+    });
+  }
+
+  it("knows --help and --version", () => {
+    assert.deepEqual(parseCommand(["--version"]), { command: "version" });
+    assert.deepEqual(parseCommand(["--help", "--version"]), { command: "help" });
+  });
+
+  const bad: readonly (readonly [readonly string[], RegExp])[] = [
+    [["--data-root", "relative"], /^--data-root "relative" is not an absolute path$/],
+    [["--run-root", ""], /^--run-root "" is not an absolute path$/],
+    [["--run-root", `/${"x".repeat(50)}`], /is longer than 50 bytes/],
+    [["--run-root", `/${"ü".repeat(25)}`], /is longer than 50 bytes/],
+    [["--cgroup-parent", ""], /is not a cgroup's path/],
+    [["--cgroup-parent", "../other"], /is not a cgroup's path/],
+    [["--cgroup-parent", "a b"], /is not a cgroup's path/],
+    [["--insecure-registry", "http://registry:5000"], /is not a registry: write HOST or HOST:PORT/],
+    [["--log-level", "loud"], /^--log-level "loud" is none of debug, info, warn, error$/],
+    [["--nosuch"], /Unknown option '--nosuch'/],
+    [["word"], /Unexpected argument 'word'/],
+    [["--data-root"], /argument missing/],
+  ];
+  for (const [argv, message] of bad) {
+    it(`refuses "${argv.join(" ").slice(0, 40)}"`, () => {
+      assert.throws(() => parseCommand(argv), { code: "invalid-argument", message });
+    });
+  }
+
+  it("throws nothing but Faults", () => {
+    const word = fc.oneof(
+      fc.string(),
+      fc.constantFrom(
+        "--data-root",
+        "--run-root",
+        "--cgroup-parent",
+        "--log-level",
+        "--help",
+        "--",
+      ),
+    );
+    const property = fc.property(fc.array(word, { maxLength: 5 }), (argv) => {
+      try {
+        parseCommand(argv);
+      } catch (thrown) {
+        assert(thrown instanceof Fault);
+      }
+    });
+    fc.assert(property);
+  });
+});

@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { Fault } from "#proto/fault.ts";
+import { silentLog } from "#proto/system-ports.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
+import { until } from "#proto/testing/until.ts";
+import { ManagerProcess } from "./manager-process.ts";
+
+const timeout = 20_000;
+
+/** A manager that is a few lines of script, under a clock that the test moves. */
+class Ground implements AsyncDisposable {
+  readonly #folder = mkdtempSync(join(tmpdir(), "swarm-manager-process-"));
+  readonly #starts = join(this.#folder, "starts");
+  readonly clock = new FakeClock();
+  readonly complaints: { why: string; pauseMs: number }[] = [];
+  readonly manager: ManagerProcess;
+
+  constructor(script: string) {
+    const main = join(this.#folder, "main.cjs");
+    writeFileSync(this.#starts, "");
+    const note = `require("node:fs").appendFileSync(process.argv[2], process.pid + "\\n");`;
+    writeFileSync(main, `${note}\n${script}`);
+    const error = (_message: string, fields?: unknown) =>
+      void this.complaints.push(fields as { why: string; pauseMs: number });
+    this.manager = new ManagerProcess(
+      { main, args: [this.#starts] },
+      { clock: this.clock, log: { ...silentLog, error } },
+    );
+  }
+
+  get pids(): number[] {
+    return readFileSync(this.#starts, "utf8").trim().split("\n").filter(Boolean).map(Number);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const pid of this.pids) if (isAlive(pid)) process.kill(pid, "SIGKILL");
+    await this.manager[Symbol.asyncDispose]();
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+const serve = `console.log("ready"); setInterval(() => {}, 1000);`;
+
+test("manager process, is ready when it says so, and ends with the daemon", {
+  timeout,
+}, async () => {
+  await using ground = new Ground(`process.on("SIGTERM", () => process.exit(0)); ${serve}`);
+  await ground.manager.ready;
+  const [pid = 0] = ground.pids;
+  assert(isAlive(pid));
+  await ground.manager[Symbol.asyncDispose]();
+  assert(!isAlive(pid));
+  assert.deepEqual(ground.complaints, []);
+});
+
+test("manager process, an end before it serves is told in its own words", { timeout }, async () => {
+  await using ground = new Ground(
+    `console.error("first"); console.error("no luck"); process.exit(1);`,
+  );
+  const thrown = await ground.manager.ready.catch((error: unknown) => error);
+  assert(thrown instanceof Fault);
+  assert.equal(thrown.code, "unavailable");
+  assert.equal(thrown.message, "the manager ended before it served: status 1: no luck");
+});
+
+test("manager process, one that does not serve in time is killed", { timeout }, async () => {
+  await using ground = new Ground("setInterval(() => {}, 1000);");
+  await until(() => ground.pids.length === 1);
+  ground.clock.advance(30_000);
+  await assert.rejects(ground.manager.ready, { message: "the manager did not serve within 30 s" });
+  await until(() => ground.complaints.length === 1);
+  assert.equal(ground.complaints[0]?.why, "SIGKILL: it said nothing");
+});
+
+test("manager process, is started again with growing pauses", { timeout }, async () => {
+  await using ground = new Ground(
+    `console.log("ready"); console.error("fell over"); process.exitCode = 7;`,
+  );
+  for (const pauseMs of [100, 200, 400]) {
+    const starts = ground.pids.length;
+    await until(() => ground.complaints.length > 0);
+    assert.deepEqual(ground.complaints.splice(0), [{ why: "status 7: fell over", pauseMs }]);
+    ground.clock.advance(pauseMs - 1);
+    await turn();
+    assert.equal(ground.pids.length, Math.max(starts, 1));
+    ground.clock.advance(1);
+    await until(() => ground.pids.length === Math.max(starts, 1) + 1);
+  }
+});
+
+test("manager process, one that served long is started again soon", { timeout }, async () => {
+  await using ground = new Ground(serve);
+  await ground.manager.ready;
+  for (let time = 0; time < 2; time++) {
+    await until(() => ground.pids.length === time + 1);
+    // The ready line was seen when the time that it serves begins to count.
+    if (time === 0) ground.clock.advance(10_000);
+    process.kill(ground.pids[time] ?? 0, "SIGKILL");
+    await until(() => ground.complaints.length === time + 1);
+    assert.equal(ground.complaints[time]?.pauseMs, time === 0 ? 100 : 200);
+    ground.clock.advance(200);
+  }
+});
+
+test("manager process, one that does not end by itself is killed", { timeout }, async () => {
+  await using ground = new Ground(`process.on("SIGTERM", () => {}); ${serve}`);
+  await ground.manager.ready;
+  const ended = ground.manager[Symbol.asyncDispose]();
+  ground.clock.advance(5_000);
+  await ended;
+  assert(!isAlive(ground.pids[0] ?? 0));
+});
+
+test("manager process, is not started again once the daemon stops", { timeout }, async () => {
+  await using ground = new Ground("process.exit(1)");
+  await until(() => ground.complaints.length === 1);
+  await ground.manager[Symbol.asyncDispose]();
+  ground.clock.advance(60_000);
+  await turn();
+  assert.equal(ground.pids.length, 1);
+});
