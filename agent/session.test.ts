@@ -1,0 +1,256 @@
+/** A session with a manager that is a few handlers on a real socket; time is the test's. */
+import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
+import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { create } from "@bufbuild/protobuf";
+import { Fault } from "#proto/fault.ts";
+import { DispatcherService } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import { NodeDescriptionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { addService, type CallContext, type Handlers } from "#proto/grpc.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
+import { TestServer } from "#proto/testing/test-server.ts";
+import { until } from "#proto/testing/until.ts";
+import type { SendStatuses } from "./reporter.ts";
+import { runSession } from "./session.ts";
+
+const timeout = 15_000;
+
+type Dispatcher = Handlers<typeof DispatcherService>;
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+class Ground implements Disposable {
+  readonly clock = new FakeClock();
+  readonly stop = new AbortController();
+  readonly heartbeats: number[] = [];
+  readonly events: string[] = [];
+  /** Calls of the session that still run, at the manager. */
+  open = 0;
+  send: SendStatuses | undefined;
+  ended: Promise<Fault> = Promise.resolve(new Fault("internal", "not begun"));
+  #server: TestServer | undefined;
+
+  async begin(handlers: Partial<Dispatcher> = {}): Promise<void> {
+    const server = await TestServer.serve((server) => {
+      addService(server, DispatcherService, { ...this.#manager(), ...handlers });
+    });
+    this.#server = server;
+    this.ended = this.run(server.address);
+  }
+
+  run(manager: string): Promise<Fault> {
+    const options = {
+      manager,
+      credentials: { nodeId: "n1", nodeSecret: "s1" },
+      description: create(NodeDescriptionSchema, { hostname: "h1" }),
+    };
+    const events = {
+      onSession: () => void this.events.push("session"),
+      onAssignments: ({ resultsIn }: { resultsIn: string }) => {
+        this.events.push(`assignments ${resultsIn}`);
+        if (resultsIn === "bad") throw new Fault("conflict", "an assignment message was lost");
+      },
+      deliver: async (send: SendStatuses, signal: AbortSignal) => {
+        this.send = send;
+        await aborted(signal);
+        throw new Fault("canceled", "no more to deliver");
+      },
+    };
+    return runSession(options, { clock: this.clock, events }, this.stop.signal).catch(
+      (thrown: unknown) => Fault.from(thrown),
+    );
+  }
+
+  shutDown(): void {
+    this.#server?.shutDown();
+  }
+
+  [Symbol.dispose](): void {
+    this.stop.abort();
+    this.#server?.[Symbol.dispose]();
+  }
+
+  #manager(): Dispatcher {
+    const held = async ({ signal }: CallContext) => {
+      this.open++;
+      await aborted(signal);
+      this.open--;
+    };
+    const { heartbeats, clock } = this;
+    return {
+      async *session({ description }, context) {
+        assert.equal(description?.hostname, "h1");
+        assert.equal(context.metadata.get("swarm-node-id"), "n1");
+        assert.equal(context.metadata.get("swarm-node-secret"), "s1");
+        yield { sessionId: "x", heartbeatPeriod: { seconds: 2n, nanos: 0 } };
+        await held(context);
+      },
+      heartbeat: async ({ sessionId }) => {
+        assert.equal(sessionId, "x");
+        heartbeats.push(clock.monotonic());
+        return { period: { seconds: 3n, nanos: 0 } };
+      },
+      updateTaskStatus: async () => ({}),
+      async *assignments(_request, context) {
+        yield { resultsIn: "1" };
+        await held(context);
+      },
+    };
+  }
+}
+
+test("session, registers, receives and delivers", { timeout }, async () => {
+  using ground = new Ground();
+  const updates: string[] = [];
+  await ground.begin({
+    updateTaskStatus: async (request) => {
+      updates.push(...request.updates.map(({ taskId }) => taskId));
+      return {};
+    },
+  });
+  await until(() => ground.events.length === 2);
+  assert.deepEqual(ground.events, ["session", "assignments 1"]);
+  await ground.send?.([{ taskId: "t", status: undefined as never }]);
+  assert.deepEqual(updates, ["t"]);
+});
+
+test("session, beats with the period that the manager says", { timeout }, async () => {
+  using ground = new Ground();
+  await ground.begin();
+  await until(() => ground.open === 2);
+  const startMs = ground.clock.monotonic();
+  ground.clock.advance(1_999);
+  await turn();
+  assert.deepEqual(ground.heartbeats, []);
+  ground.clock.advance(1);
+  await until(() => ground.heartbeats.length === 1);
+  for (let beat = 2; beat <= 3; beat++) {
+    // The answer must be there before its period can begin.
+    while (ground.heartbeats.length < beat) {
+      await turn();
+      ground.clock.advance(10);
+    }
+  }
+  const [first = 0, second = 0, third = 0] = ground.heartbeats;
+  assert.equal(first - startMs, 2_000);
+  assert(second - first >= 3_000 && third - second >= 3_000, String(ground.heartbeats));
+});
+
+test("session, does not beat without a pause whatever the manager says", { timeout }, async () => {
+  using ground = new Ground();
+  let beats = 0;
+  await ground.begin({
+    heartbeat: async () => {
+      beats++;
+      return { period: { seconds: 0n, nanos: 0 } };
+    },
+  });
+  await until(() => ground.open === 2);
+  ground.clock.advance(2_000);
+  await until(() => beats === 1);
+  for (let i = 0; i < 100; i++) await turn();
+  assert.equal(beats, 1);
+});
+
+test("session, ends when told to, and frees the manager", { timeout }, async () => {
+  using ground = new Ground();
+  await ground.begin();
+  await until(() => ground.open === 2);
+  ground.stop.abort();
+  assert.equal((await ground.ended).code, "canceled");
+  await until(() => ground.open === 0);
+  assert.equal(getEventListeners(ground.stop.signal, "abort").length, 0);
+});
+
+test("session, says why it ended when the manager goes away", { timeout }, async () => {
+  using ground = new Ground();
+  await ground.begin();
+  await until(() => ground.open === 2);
+  ground.shutDown();
+  const { code, message } = await ground.ended;
+  assert.equal(code, "unavailable");
+  assert.match(message, /^The session with manager unix:\S+ ended: /);
+});
+
+test("session, says why when nobody is there", { timeout }, async () => {
+  using ground = new Ground();
+  const { code, message } = await ground.run("127.0.0.1:1");
+  assert.equal(code, "unavailable");
+  assert.equal(
+    message,
+    "The session with manager 127.0.0.1:1 ended: connect ECONNREFUSED 127.0.0.1:1",
+  );
+});
+
+test("session, does not wait for a manager that does not open it", { timeout }, async () => {
+  using ground = new Ground();
+  let entered = false;
+  await ground.begin({
+    async *session(_request, { signal }) {
+      entered = true;
+      await aborted(signal);
+      yield {};
+    },
+  });
+  await until(() => entered);
+  ground.clock.advance(5_000);
+  const { code, message } = await ground.ended;
+  assert.equal(code, "deadline-exceeded");
+  assert.match(message, /waited 5 s for the manager to open a session$/);
+});
+
+const endings: readonly (readonly [string, Partial<Dispatcher>, RegExp])[] = [
+  [
+    "the manager refuses the node",
+    {
+      // oxlint-disable-next-line require-yield -- a stream that only fails
+      async *session() {
+        throw new Fault("unauthenticated", "the node's secret is wrong");
+      },
+    },
+    /^unauthenticated: .* ended: the node's secret is wrong$/,
+  ],
+  ["the manager closes it at once", { async *session() {} }, /the manager closed the session$/],
+  [
+    "the manager closes it later",
+    {
+      async *session() {
+        yield { sessionId: "x" };
+      },
+    },
+    /^unavailable: .* the manager closed the session$/,
+  ],
+  [
+    "the assignments end",
+    {
+      async *assignments() {
+        yield { resultsIn: "1" };
+      },
+    },
+    /the manager closed the assignment stream$/,
+  ],
+  [
+    "an assignment was lost",
+    {
+      async *assignments() {
+        yield { resultsIn: "bad" };
+      },
+    },
+    /^conflict: .* an assignment message was lost$/,
+  ],
+];
+for (const [what, handlers, words] of endings) {
+  test(`session, ends when ${what}`, { timeout }, async () => {
+    using ground = new Ground();
+    await ground.begin(handlers);
+    const { code, message } = await ground.ended;
+    assert.match(`${code}: ${message}`, words);
+    await until(() => ground.open === 0);
+    assert.equal(getEventListeners(ground.stop.signal, "abort").length, 0);
+  });
+}
