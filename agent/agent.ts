@@ -55,7 +55,10 @@ export class Agent {
   constructor(options: AgentOptions, modules: AgentModules) {
     this.#modules = modules;
     this.#credentials = options.credentials;
-    this.#converger = new Converger({ self: options.self }, modules);
+    this.#converger = new Converger(
+      { self: options.self, onTasks: (assigned) => this.#publishLogs(assigned) },
+      modules,
+    );
     this.#managers = options.managers;
     this.#logPublisher = new LogPublisher({
       readLogs: (taskId, logOptions, signal) => modules.worker.logs(taskId, logOptions, signal),
@@ -134,9 +137,11 @@ export class Agent {
 
   #onAssignments(message: AssignmentsResponse): void {
     this.#assigned = applyAssignments(this.#assigned, message);
-    if (this.#broker !== undefined) {
-      this.#logPublisher.apply(this.#assigned.logSubscriptions, this.#broker);
-    }
     this.#converger.want(this.#assigned);
+  }
+
+  /** Not before the worker has the tasks: the wish for a new task's log comes together with the task. */
+  #publishLogs({ logSubscriptions }: Assigned): void {
+    if (this.#broker !== undefined) this.#logPublisher.apply(logSubscriptions, this.#broker);
   }
 }

@@ -37,7 +37,7 @@ class TestHost implements AsyncDisposable {
     };
     const names = (networks: readonly { id: string }[]) => networks.map(({ id }) => id).join();
     this.converger = new Converger(
-      { self: create(PeerSchema, { nodeId: "self" }) },
+      { self: create(PeerSchema, { nodeId: "self" }), onTasks: () => {} },
       {
         clock: this.clock,
         log,

@@ -18,6 +18,12 @@ const retryMs = 1_000;
 /** How long a stranger's change of the kernel's networks may last. Looking costs a few processes. */
 const repairPeriodMs = 30_000;
 
+export interface ConvergerOptions {
+  readonly self: Peer;
+  /** Told each time the worker was given its tasks. */
+  readonly onTasks: (assigned: Assigned) => void;
+}
+
 export interface ConvergerModules {
   readonly network: Pick<NetworkDriver, "apply" | "repair">;
   readonly dns: Pick<DnsServer, "apply">;
@@ -28,7 +34,7 @@ export interface ConvergerModules {
 }
 
 export class Converger {
-  readonly #self: Peer;
+  readonly #options: ConvergerOptions;
   readonly #modules: ConvergerModules;
   #wanted: Assigned = nothingAssigned;
   #done: Assigned = nothingAssigned;
@@ -39,8 +45,8 @@ export class Converger {
   /** What was last complained of, by part: the same words are not said again each second. */
   readonly #complaints = new Map<string, string>();
 
-  constructor(options: { self: Peer }, modules: ConvergerModules) {
-    this.#self = options.self;
+  constructor(options: ConvergerOptions, modules: ConvergerModules) {
+    this.#options = options;
     this.#modules = modules;
     this.#repairAtMs = modules.clock.monotonic() + repairPeriodMs;
   }
@@ -69,7 +75,10 @@ export class Converger {
   async #converge(): Promise<boolean> {
     const wanted = this.#wanted;
     const programmed = await this.#program(wanted);
-    if (this.#told) this.#modules.worker.assign([...wanted.tasks.values()]);
+    if (this.#told) {
+      this.#modules.worker.assign([...wanted.tasks.values()]);
+      this.#options.onTasks(wanted);
+    }
     if (programmed) this.#done = wanted;
     return programmed;
   }
@@ -80,7 +89,7 @@ export class Converger {
     const networks = [...wanted.networks.values()];
     const endpoints = [...wanted.endpoints.values()];
     const peers = [...wanted.peers.values()];
-    const state = { self: this.#self, peers, networks, endpoints };
+    const state = { self: this.#options.self, peers, networks, endpoints };
     const routed = await this.#attempt("program the network", () => network.apply(state));
     const named = await this.#attempt("program DNS", () => dns.apply({ networks, endpoints }));
     return routed && named;

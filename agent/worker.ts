@@ -135,6 +135,8 @@ export class Worker {
       throw new Fault("not-found", `task "${taskId}" is not on this node`);
     }
     const { serviceId, nodeId } = runner.task;
+    // A reader watches the folder for a log to come.
+    await runner.saved;
     const path = this.#containers.logOf(taskId);
     for await (const line of readLog({ path, options, ended: runner.ended }, signal)) {
       yield create(LogMessageSchema, { ...line, serviceId, nodeId, taskId });

@@ -79,6 +79,11 @@ export class TaskRunner {
     return statusOf(this.#task.id, this.#state);
   }
 
+  /** Resolves when the task's folder is there. */
+  get saved(): Promise<void> {
+    return this.#saved;
+  }
+
   /** Aborts once the task has ended and holds nothing any more. */
   get ended(): AbortSignal {
     return this.#ended.signal;
