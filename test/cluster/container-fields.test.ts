@@ -104,11 +104,19 @@ test("flags of service create, each has its effect in the container", async () =
     "grep ' /scratch ' /proc/mounts",
   );
   const flags = [
-    ...["--hostname", "inside", "--workdir", "/tmp", "--user", "1000:1001", "--env", "COLOUR=red"],
-    ...["--read-only", "--mount", "type=bind,source=/etc,target=/bound,readonly"],
-    ...["--mount", "type=tmpfs,target=/scratch,tmpfs-size=1m,tmpfs-mode=1777"],
-    ...["--limit-cpu", "0.5", "--limit-memory", "32m", "--entrypoint", "sh -c"],
-    ...["--container-label", "a=b", "--stop-grace-period", "1s", "--detach"],
+    "--hostname=inside",
+    "--workdir=/tmp",
+    "--user=1000:1001",
+    "--env=COLOUR=red",
+    "--read-only",
+    "--mount=type=bind,source=/etc,target=/bound,readonly",
+    "--mount=type=tmpfs,target=/scratch,tmpfs-size=1m,tmpfs-mode=1777",
+    "--limit-cpu=0.5",
+    "--limit-memory=32m",
+    "--entrypoint=sh -c",
+    "--container-label=a=b",
+    "--stop-grace-period=1s",
+    "--detach",
   ];
   await swarmctl("service", "create", "--name", "flags", ...flags, image, script);
   const log = await printed("flags");
