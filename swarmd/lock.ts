@@ -1,25 +1,31 @@
 /**
- * One swarmd per data root. The lock is that of an SQLite file held in an open exclusive transaction: the kernel drops it
- * with the process, however it ends, so a crash leaves nothing to clean up.
+ * One swarmd per data root and per run root: two would take each other's containers for strays. The lock is that of an
+ * SQLite file held in an open exclusive transaction: the kernel drops it with the process, however it ends, so a crash
+ * leaves nothing to clean up.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "#proto/fault.ts";
 
-export function lockDataRoot(dataRoot: string): Disposable {
-  mkdirSync(dataRoot, { recursive: true, mode: 0o711 });
-  const database = new DatabaseSync(join(dataRoot, "swarmd.lock"));
+/** `what`: what the folder is called where people read of it. */
+export function lockFolder(folder: string, what: "data root" | "run root"): Disposable {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o711 });
+  } catch (thrown) {
+    throw Fault.wrap(`Cannot make the ${what} "${folder}"`, thrown);
+  }
+  const database = new DatabaseSync(join(folder, "swarmd.lock"));
   try {
     database.exec("BEGIN EXCLUSIVE");
   } catch (thrown) {
     database.close();
     if (!Fault.from(thrown).message.includes("locked")) {
-      throw Fault.wrap(`Cannot lock the data root "${dataRoot}"`, thrown);
+      throw Fault.wrap(`Cannot lock the ${what} "${folder}"`, thrown);
     }
     throw new Fault(
       "failed-precondition",
-      `another swarmd uses the data root "${dataRoot}": stop it, or give this one another --data-root and --run-root`,
+      `another swarmd uses the ${what} "${folder}": stop it, or give this one another --data-root and --run-root`,
       { cause: thrown },
     );
   }

@@ -1,5 +1,4 @@
 /** swarmd: reads the command line, makes the ports, runs the daemon until it is told to stop. */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "#proto/fault.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
@@ -7,7 +6,7 @@ import { version } from "#proto/version.ts";
 import { createLog } from "#proto/winston-log.ts";
 import { type Command, type Config, help, parseCommand } from "./config.ts";
 import { Daemon } from "./daemon.ts";
-import { lockDataRoot } from "./lock.ts";
+import { lockFolder } from "./lock.ts";
 import { serveNode } from "./node-service.ts";
 
 function readCommand(): Command {
@@ -22,8 +21,8 @@ function readCommand(): Command {
 async function run(config: Config): Promise<void> {
   const log = createLog({ level: config.logLevel });
   await using parts = new AsyncDisposableStack();
-  parts.use(lockDataRoot(config.dataRoot));
-  await mkdir(config.runRoot, { recursive: true, mode: 0o711 });
+  parts.use(lockFolder(config.dataRoot, "data root"));
+  parts.use(lockFolder(config.runRoot, "run root"));
   const ports = { clock: systemClock, random: systemRandom, log };
   const daemon = parts.use(await Daemon.start(config, ports));
   parts.use(
