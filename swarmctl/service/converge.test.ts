@@ -144,6 +144,20 @@ describe("service create without -d", () => {
     );
   });
 
+  it("says what the last task of a slot failed with, while the next is yet to be made", async () => {
+    const desired = TaskState.SHUTDOWN;
+    await using host = await cluster(async function* (_, { signal }) {
+      yield told(web);
+      yield task(1n, TaskState.RUNNING);
+      const err = "no such image";
+      yield told(aTask(web, { slot: 2n, state: TaskState.REJECTED, desired, err }));
+      await aborted(signal);
+    });
+    const late = argv.with(argv.indexOf("0"), "300ms");
+    const { stderr } = await runCli(host, late);
+    assert.match(stderr, /after 0\.3 s 1 of 2 tasks run \(web\.2: no such image\); the cluster/);
+  });
+
   it("gives up at once on a task that nobody restarts", async () => {
     const spec = aServiceSpec("web", 2n);
     if (spec.task !== undefined) {

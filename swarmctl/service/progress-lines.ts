@@ -4,7 +4,7 @@ import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Output } from "../io.ts";
 import { truncate, visible } from "../output/table.ts";
 import { taskStateWord } from "../task/print-tasks.ts";
-import { firstError, type Progress, runningCount, wantedCount, wantedTasks } from "./progress.ts";
+import { firstError, type Progress, presentTasks, runningCount, wantedCount } from "./progress.ts";
 import { taskName } from "./words.ts";
 
 /** More services' tasks than these are summed up in the first line only. */
@@ -56,7 +56,7 @@ function overall(progress: Progress): string {
 
 function taskLines(progress: Progress): string[] {
   if (wantedCount(progress) > taskLinesMax) return [];
-  return wantedTasks(progress)
+  return presentTasks(progress)
     .slice(0, taskLinesMax)
     .map((task) => taskLine(task, progress));
 }

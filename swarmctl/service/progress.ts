@@ -12,6 +12,7 @@ import {
 } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { RestartCondition, TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { msFromTimestamp } from "#proto/time.ts";
 import { ended } from "../task/rows.ts";
 import { findGivenUp } from "./given-up.ts";
 import { taskName } from "./words.ts";
@@ -140,11 +141,40 @@ function incarnation(task: Task): string {
   return `${task.id}/${task.status?.attempt ?? 0}`;
 }
 
-/** What is in the way, in one line: the first error that any task reports. */
+/**
+ * One task per slot as it stands now: the one that shall run, or the last that failed where the next is yet to be made.
+ */
+export function presentTasks(progress: Progress): Task[] {
+  const wanted = wantedTasks(progress);
+  const missing = Math.max(0, wantedCount(progress) - wanted.length);
+  const taken = new Set(wanted.map(({ slot }) => slot));
+  const failed = [...failures(progress).values()].filter(({ slot }) => !taken.has(slot));
+  return [...wanted, ...failed.slice(0, missing)].toSorted((a, b) => Number(a.slot - b.slot));
+}
+
+/** What is in the way, in one line: the first error that a task reports, or that the one before it has ended with. */
 export function firstError(progress: Progress): string | undefined {
-  for (const task of wantedTasks(progress)) {
-    const err = task.status?.err;
+  const failed = failures(progress);
+  for (const task of presentTasks(progress)) {
+    if (task.status?.state === TaskState.RUNNING) continue;
+    const err = task.status?.err || failed.get(task.slot)?.status?.err;
     if (err) return `${taskName(task)}: ${err}`;
   }
   return undefined;
+}
+
+/** Of each slot the newest task, made from the present spec, that is over because it failed. */
+function failures(progress: Progress): ReadonlyMap<bigint, Task> {
+  const newest = new Map<bigint, Task>();
+  for (const task of tasksOfSpec(progress)) {
+    const state = task.status?.state ?? TaskState.NEW;
+    if (state !== TaskState.FAILED && state !== TaskState.REJECTED) continue;
+    const other = newest.get(task.slot);
+    if (other === undefined || createdAtMs(task) > createdAtMs(other)) newest.set(task.slot, task);
+  }
+  return newest;
+}
+
+function createdAtMs(task: Task): number {
+  return msFromTimestamp(task.meta?.createdAt);
 }
