@@ -15,8 +15,12 @@ export function digestOf(bytes: Uint8Array): string {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }
 
+export function isDigest(text: string): boolean {
+  return digestPattern.test(text);
+}
+
 export function parseDigest(text: string): string {
-  if (digestPattern.test(text)) return text;
+  if (isDigest(text)) return text;
   throw new Fault(
     "invalid-argument",
     `invalid digest "${text}": write sha256: and 64 lower-case hexadecimal digits`,

@@ -409,6 +409,19 @@ describe("an image store with a registry that misbehaves", () => {
     });
   });
 
+  test("that sends another manifest for a tag than it says itself, is refused", async () => {
+    const promised = image.manifest.digest;
+    await refuses(
+      (_, response) => {
+        const bytes = Buffer.concat([image.manifest.bytes, Buffer.from(" ")]);
+        response.setHeader("docker-content-digest", promised).end(bytes);
+        return true;
+      },
+      "data-loss",
+      new RegExp(`: the manifest ${promised} arrived with the digest sha256:`),
+    );
+  });
+
   test("that sends nonsense as a manifest, is refused with the reason", async () => {
     await refuses(answer(200, "<html>"), "failed-precondition", /: it is not JSON: /);
     await refuses(answer(200, '{"schemaVersion":1}'), "failed-precondition", /old format schema 1/);

@@ -4,7 +4,7 @@
  */
 import { Fault } from "#proto/fault.ts";
 import type { Clock, Random } from "#proto/ports.ts";
-import { digestOf } from "./digest.ts";
+import { digestOf, isDigest } from "./digest.ts";
 import { parseList, parseJson, parseObject, parseText } from "./foreign-json.ts";
 import { HttpClient, type HttpDeadlines, type HttpResponse } from "./http-client.ts";
 import { type Descriptor, manifestAccept, manifestBytesMax } from "./manifest.ts";
@@ -62,7 +62,8 @@ export class Registry implements Disposable {
       if (response.status === 404) throw await this.#absent(reference, response, signal);
       await expectOk(response, reference);
       const bytes = await readAll(response.body, manifestBytesMax, "its manifest");
-      if (reference.digest !== undefined) verifyManifest(bytes, reference.digest);
+      const promised = reference.digest ?? promisedDigest(response);
+      if (promised !== undefined) verifyManifest(bytes, promised);
       return bytes;
     });
   }
@@ -191,6 +192,15 @@ async function readAll(
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/**
+ * What the registry says the tag stands for (distribution-spec, "Pulling manifests"). Where its storage is damaged, that
+ * is all that tells. Digests of other kinds than ours are nothing to compare with.
+ */
+function promisedDigest({ headers }: HttpResponse): string | undefined {
+  const digest = headers["docker-content-digest"];
+  return typeof digest === "string" && isDigest(digest) ? digest : undefined;
 }
 
 function verifyManifest(bytes: Buffer, digest: string): void {
