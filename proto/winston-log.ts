@@ -9,6 +9,8 @@ export interface LogOptions {
 }
 
 export function createLog({ level, format = "line" }: LogOptions): Log {
+  // Nobody may read any more: what the log is of goes on all the same.
+  process.stderr.on("error", () => {});
   const { combine, timestamp, json } = winston.format;
   const logger = winston.createLogger({
     level,

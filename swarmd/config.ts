@@ -33,7 +33,7 @@ The daemon of one host of a cluster: runs containers and, on managers, the manag
   --help                        print this and exit
 `;
 
-/** The longest name below the run root is a container's conmon socket; Linux allows 107 bytes for a socket's path. */
+/** Linux allows 107 bytes for a socket's path; this leaves room for the sockets' names. */
 const runRootBytesMax = 50;
 
 export function parseCommand(argv: readonly string[]): Command {

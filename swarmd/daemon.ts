@@ -100,8 +100,10 @@ export class Daemon implements AsyncDisposable {
       const [first] = managers;
       if (first === undefined) throw new Fault("invalid-argument", "no manager is given to join");
       const own = request.advertiseAddress || (await addressTowards(first));
+      const advertiseAddress = withPort(own, "--advertise-addr");
       const dataPathAddress = request.dataPathAddress || hostOf(own);
       requireOwnAddress(dataPathAddress, "--data-path-addr");
+      // Last: from here on the cluster has one more node.
       const issued = await this.#askManagers(managers, request, dataPathAddress);
       await this.#settle({
         nodeId: issued.nodeId,
@@ -112,7 +114,7 @@ export class Daemon implements AsyncDisposable {
         managers,
         dataPathAddress,
         listenAddress: "",
-        advertiseAddress: withPort(own, "--advertise-addr"),
+        advertiseAddress,
       });
       return create(JoinClusterResponseSchema, { nodeId: issued.nodeId, role: issued.role });
     });

@@ -1,14 +1,18 @@
 /**
- * One swarmd per data root and per run root: two would take each other's containers for strays. The lock is that of an
- * SQLite file held in an open exclusive transaction: the kernel drops it with the process, however it ends, so a crash
- * leaves nothing to clean up.
+ * One swarmd per data root, per run root and per host: two would take each other's containers and networks for strays.
+ * The kernel drops each of these locks with the process, however it ends, so a crash leaves nothing to clean up.
  */
+import { once } from "node:events";
 import { mkdirSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { Fault } from "#proto/fault.ts";
+import { errnoOf, Fault } from "#proto/fault.ts";
 
-/** `what`: what the folder is called where people read of it. */
+/** An abstract socket (unix(7)): a name in the network namespace, which is what the networks belong to. */
+const hostLock = "\0swarm-engine";
+
+/** The lock of a folder is that of an SQLite file in it. `what`: what the folder is called where people read of it. */
 export function lockFolder(folder: string, what: "data root" | "run root"): Disposable {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o711 });
@@ -25,9 +29,29 @@ export function lockFolder(folder: string, what: "data root" | "run root"): Disp
     }
     throw new Fault(
       "failed-precondition",
-      `another swarmd uses the ${what} "${folder}": stop it, or give this one another --data-root and --run-root`,
+      `another swarmd uses the ${what} "${folder}": stop it first`,
       { cause: thrown },
     );
   }
   return { [Symbol.dispose]: () => database.close() };
+}
+
+/** Whatever its folders: the links, routes, rules and namespaces of a host are there once. */
+export async function lockHost(): Promise<AsyncDisposable> {
+  const server = createServer((socket) => socket.destroy());
+  server.listen(hostLock);
+  try {
+    await once(server, "listening");
+  } catch (thrown) {
+    if (errnoOf(thrown) !== "EADDRINUSE") throw Fault.wrap("Cannot lock this host", thrown);
+    throw new Fault(
+      "failed-precondition",
+      "another swarmd runs on this host, with other folders: stop it first",
+      { cause: thrown },
+    );
+  }
+  server.unref();
+  return {
+    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
+  };
 }

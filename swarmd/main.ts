@@ -6,7 +6,7 @@ import { version } from "#proto/version.ts";
 import { createLog } from "#proto/winston-log.ts";
 import { type Command, type Config, help, parseCommand } from "./config.ts";
 import { Daemon } from "./daemon.ts";
-import { lockFolder } from "./lock.ts";
+import { lockFolder, lockHost } from "./lock.ts";
 import { serveNode } from "./node-service.ts";
 
 function readCommand(): Command {
@@ -23,6 +23,7 @@ async function run(config: Config): Promise<void> {
   await using parts = new AsyncDisposableStack();
   parts.use(lockFolder(config.dataRoot, "data root"));
   parts.use(lockFolder(config.runRoot, "run root"));
+  parts.use(await lockHost());
   const ports = { clock: systemClock, random: systemRandom, log };
   const daemon = parts.use(await Daemon.start(config, ports));
   parts.use(

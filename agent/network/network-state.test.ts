@@ -42,6 +42,16 @@ describe("parseNetworkState()", () => {
     ]);
   });
 
+  test("reaches the other peers when one makes no sense, and names that one", () => {
+    const odd = create(PeerSchema, { nodeId: "odd", number: 70_000, dataPathAddress: "192.0.2.9" });
+    const { peers, refusals } = parseNetworkState({ ...base, peers: [odd, peer(2)] });
+    assert.deepEqual(
+      peers.map(({ id }) => id),
+      ["node2"],
+    );
+    assert.match(String(refusals[0]?.message), /^Cannot reach node "odd": .*number 70000/);
+  });
+
   test("has ways to tasks on peers, of known networks, with an address of theirs", () => {
     const endpoint = (nodeId: string, networkId: string, address: string) =>
       create(NetworkEndpointSchema, { nodeId, networkId, address });

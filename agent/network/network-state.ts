@@ -58,7 +58,7 @@ const prefixLengthMax = 30;
 
 export function parseNetworkState(state: NetworkState): ParsedNetworkState {
   const self = parseNode(state.self);
-  const peers = state.peers.map(parseNode).filter((peer) => peer.id !== self.id);
+  const { peers, refusals: peerRefusals } = parsePeers(state.peers, self);
   const { overlays, refusals } = parseOverlays(state.networks);
   const overlayOf = new Map(overlays.map((overlay) => [overlay.id, overlay]));
   const peerOf = new Map(peers.map((peer) => [peer.id, peer]));
@@ -70,7 +70,22 @@ export function parseNetworkState(state: NetworkState): ParsedNetworkState {
     if (overlay === undefined || peer === undefined) continue;
     if (contains(overlay.subnet, endpoint.address)) remotes.set(endpoint.address, peer);
   }
-  return { self, peers, overlays, remotes, refusals };
+  return { self, peers, overlays, remotes, refusals: [...peerRefusals, ...refusals] };
+}
+
+/** One that makes no sense is left out; the others are reached all the same. */
+function parsePeers(peers: readonly Peer[], self: OverlayNode) {
+  const parsed: OverlayNode[] = [];
+  const refusals: Fault[] = [];
+  for (const peer of peers) {
+    if (peer.nodeId === self.id) continue;
+    try {
+      parsed.push(parseNode(peer));
+    } catch (thrown) {
+      refusals.push(Fault.wrap(`Cannot reach node "${peer.nodeId}"`, thrown));
+    }
+  }
+  return { peers: parsed, refusals };
 }
 
 export function parseOverlay(network: Network): Overlay {
