@@ -21,6 +21,12 @@ import { HeartbeatTracker } from "./heartbeat-tracker.ts";
 /** Heartbeats that may fail to come before a node is DOWN. */
 const missedBeatsMax = 3;
 
+/**
+ * Between the moment that a node's grace is over and its being declared DOWN. After a stall of this process its timers
+ * run before the sockets are read: within this time the beats that lie unread are.
+ */
+const secondLookMs = 100;
+
 export interface NodeRegistryOptions {
   /** What nodes get on top of their grace when this manager begins to lead: they have to find it first. */
   readonly reconnectMs: number;
@@ -110,7 +116,16 @@ export class NodeRegistry implements AsyncDisposable {
       log.warn("The manager stood still; nodes get their grace anew", { lateMs });
       this.#tracker.pardon(nowMs, this.#graceMs());
     }
-    for (const nodeId of this.#tracker.expire(nowMs)) this.#onExpired(nodeId);
+    const next = this.#tracker.nextDeadline();
+    if (next === undefined || next > nowMs) return this.#arm(next);
+    const handle = clock.timer(secondLookMs, () => this.#onSecondLook(nowMs));
+    this.#timer = { atMs: nowMs, handle };
+  }
+
+  /** Whoever expired after the first look has one of its own to come. */
+  #onSecondLook(firstLookMs: number): void {
+    this.#timer = undefined;
+    for (const nodeId of this.#tracker.expire(firstLookMs)) this.#onExpired(nodeId);
     this.#arm(this.#tracker.nextDeadline());
   }
 
