@@ -77,6 +77,14 @@ const refused = [
     spec({ mode: { case: "replicated", value: { replicas: replicasMax + 1n } } }),
     "replicated.replicas is 10001: use 0 to 10000",
   ],
+  [
+    spec(
+      { mode: { case: "replicated", value: { replicas: replicasMax } } },
+      {},
+      { env: [`A=${"x".repeat(10_000)}`] },
+    ),
+    /^replicated\.replicas is 10000, each with a copy of a spec of 100\d\d bytes, over 67108864 bytes in all: use at most 66\d\d replicas or a smaller spec$/,
+  ],
   [task({ runtime: { case: undefined } }), "task.container is missing"],
   [container({ image: "" }), /task\.container\.image is empty/],
   [container({ image: "No Image" }), /task\.container\.image "No Image" is not an image reference/],

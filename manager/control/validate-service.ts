@@ -19,6 +19,9 @@ export const replicasMax = 10_000n;
 
 const specBytesMax = 512 * 1024;
 
+/** Every task carries its spec, and all tasks of a service may be written in one transaction. */
+const tasksBytesMax = 64 * 1024 * 1024;
+
 /** The spec, if it holds. */
 export function validateServiceSpec(spec: ServiceSpec | undefined, view: View): ServiceSpec {
   if (spec === undefined) throw invalid("spec", "is missing");
@@ -27,11 +30,20 @@ export function validateServiceSpec(spec: ServiceSpec | undefined, view: View): 
   checkMode(spec);
   if (spec.task === undefined) throw invalid("task", "is missing");
   checkTask(spec.task, view);
+  checkSize(spec);
+  return spec;
+}
+
+function checkSize(spec: ServiceSpec): void {
   const sizeBytes = toBinary(ServiceSpecSchema, spec).length;
   if (sizeBytes > specBytesMax) {
     throw invalid("spec", `has ${sizeBytes} bytes: use at most ${specBytesMax}`);
   }
-  return spec;
+  const replicas = spec.mode.case === "replicated" ? Number(spec.mode.value.replicas) : 0;
+  if (replicas * sizeBytes <= tasksBytesMax) return;
+  const fitting = Math.floor(tasksBytesMax / sizeBytes);
+  const problem = `is ${replicas}, each with a copy of a spec of ${sizeBytes} bytes, over ${tasksBytesMax} bytes in all: use at most ${fitting} replicas or a smaller spec`;
+  throw invalid("replicated.replicas", problem);
 }
 
 function checkMode({ mode }: ServiceSpec): void {

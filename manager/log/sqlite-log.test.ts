@@ -232,3 +232,17 @@ test("log, whatever a killed process acknowledged is there", async (t) => {
     );
   }
 });
+
+test("log, an entry that is too large is refused and the log goes on", async (t) => {
+  const machine = new Memory();
+  await using log = await SqliteLog.open(
+    { path: join(folder(t), "log.db"), entryBytesMax: 10 },
+    { machine, log: silentLog },
+  );
+  await assert.rejects(log.propose(Buffer.from("12345678901")), {
+    code: "resource-exhausted",
+    message: "a write of 11 bytes is over the 10 that the log takes at once",
+  });
+  await log.propose(Buffer.from("1234567890"));
+  assert.deepEqual(machine.records, ["1 1234567890"]);
+});

@@ -16,6 +16,9 @@ const snapshotIntervalDefault = 10_000;
 /** Proposals that may wait; more means that the disk cannot follow. */
 const waitingMax = 20_000;
 
+/** SQLite takes no value of 10⁹ bytes (sqlite.org/limits.html), and an entry is copied on its way to the thread. */
+const entryBytesMaxDefault = 512 * 1024 * 1024;
+
 const batchRecordsMax = 2000;
 const batchBytesMax = 8 * 1024 * 1024;
 
@@ -26,6 +29,7 @@ export interface SqliteLogOptions {
   readonly path: string;
   /** Entries between two snapshots. */
   readonly snapshotInterval?: number;
+  readonly entryBytesMax?: number;
 }
 
 export interface SqliteLogModules {
@@ -44,6 +48,7 @@ export class SqliteLog implements Log, AsyncDisposable {
   readonly #machine: StateMachine;
   readonly #log: Output;
   readonly #snapshotInterval: number;
+  readonly #entryBytesMax: number;
   readonly #waiting: Proposal[] = [];
   #index: bigint;
   #snapshotDueAt: bigint;
@@ -59,6 +64,7 @@ export class SqliteLog implements Log, AsyncDisposable {
     this.#machine = modules.machine;
     this.#log = modules.log;
     this.#snapshotInterval = options.snapshotInterval ?? snapshotIntervalDefault;
+    this.#entryBytesMax = options.entryBytesMax ?? entryBytesMaxDefault;
     this.#index = options.index;
     this.#snapshotDueAt = options.snapshotIndex + BigInt(this.#snapshotInterval);
   }
@@ -85,6 +91,10 @@ export class SqliteLog implements Log, AsyncDisposable {
 
   async propose(data: Uint8Array): Promise<Rejection> {
     if (this.#closing) throw new Fault("unavailable", "the log is closed");
+    if (data.length > this.#entryBytesMax) {
+      const message = `a write of ${data.length} bytes is over the ${this.#entryBytesMax} that the log takes at once`;
+      throw new Fault("resource-exhausted", message);
+    }
     if (this.#waiting.length >= waitingMax) {
       const message = `${waitingMax} writes wait for the disk already; write more slowly`;
       throw new Fault("resource-exhausted", message);
