@@ -1,6 +1,7 @@
 /** Real containers: runc, conmon, overlays, cgroups. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -50,6 +51,31 @@ test("worker, runs a command to its end and keeps its output and exit code", {
   const absent = await node.untilState(missing.id, TaskState.FAILED);
   assert.equal(absent.err, 'exec: "nosuch": executable file not found in $PATH');
   assert.equal(absent.container?.exitCode, 127);
+});
+
+test("worker, shuts its folder off from the host's other users, not from those in containers", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  chmodSync(node.root, 0o755);
+  chmodSync(join(node.root, "agent"), 0o711);
+  await node.open();
+  const script = "id -u; cat /etc/hosts >/tmp/copy && echo read; sleep 1000";
+  const task = node.task({ args: ["sh", "-c", script], user: "65534:65534", stopSignal: "KILL" });
+  chmodSync(join(node.image.layers[0] ?? "", "tmp"), 0o1777);
+  node.worker.assign([task]);
+  await node.untilState(task.id, TaskState.RUNNING);
+  await untilLine(node, task.id, "read");
+  assert.deepEqual(await linesOf(node, task.id), ["65534", "read"]);
+  const folder = join(node.root, "agent", "tasks", task.id);
+  const nobody = { uid: 65534, gid: 65534 };
+  const reach = (path: string) => spawnSync("/bin/ls", ["-d", path], nobody).status === 0;
+  assert.ok(reach(node.root));
+  assert.ok(!reach(join(folder, "1", "upper", ".")));
+  assert.ok(!reach(join(node.image.layers[0] ?? "", "bin", "busybox")));
+  for (const name of ["task.bin", "state.json", "1/config.json"]) {
+    assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
+  }
 });
 
 test("worker, refuses what it cannot do yet", { timeout }, async () => {

@@ -3,6 +3,7 @@
  * managers; takes up what an earlier run of this program left; clears away what belongs to nobody.
  */
 import { once } from "node:events";
+import { chmod, mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -87,6 +88,7 @@ export class Worker {
 
   /** Adopts what still runs from before: its containers do not notice. */
   static async open(options: WorkerOptions, modules: WorkerModules): Promise<Worker> {
+    await closeToOthers(options.stateRoot);
     const worker = new Worker(options, modules);
     try {
       await worker.#adopt();
@@ -237,6 +239,15 @@ export class Worker {
       this.#lookLater();
     });
   }
+}
+
+/**
+ * Images and containers bring setuid programs and secrets of their own: none of them is for the host's other users
+ * (CVE-2021-41091). Everything below is shut off here, whatever its own mode. Containers are reached by their mounts.
+ */
+async function closeToOthers(stateRoot: string): Promise<void> {
+  await mkdir(stateRoot, { recursive: true, mode: 0o700 });
+  await chmod(stateRoot, 0o700);
 }
 
 /** The exit code of a container whose own is not known. */

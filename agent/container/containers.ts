@@ -102,7 +102,7 @@ export class Containers {
     const spec = await this.#plan(task, ingredients, attempt);
     const bundle = this.#bundleOf(task.id, attempt);
     await prepareRootfs(bundle);
-    await writeFile(join(bundle, "config.json"), JSON.stringify(spec));
+    await writeFile(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
     const pid = await startConmon(
       {
         taskId: task.id,

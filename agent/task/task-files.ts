@@ -61,7 +61,7 @@ export class TaskFiles {
 
   async #write(taskId: string, name: string, content: string | Uint8Array): Promise<void> {
     const path = join(this.#folder, taskId, name);
-    await writeFile(`${path}.new`, content);
+    await writeFile(`${path}.new`, content, { mode: 0o600 });
     await rename(`${path}.new`, path);
   }
 }

@@ -37,7 +37,7 @@ export class TestNode {
   #worker: Worker | undefined;
 
   constructor() {
-    const layer = join(this.root, "layer");
+    const layer = join(this.root, "agent", "image", "layers", "base");
     for (const folder of ["bin", "etc", "tmp", "root"]) {
       mkdirSync(join(layer, folder), { recursive: true });
     }
