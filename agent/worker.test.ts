@@ -138,6 +138,39 @@ test("worker, kills what ignores the stop signal when its grace is over", { time
   assert.equal(ended.attempts.at(-1)?.reason, "exit code 0");
 });
 
+function withStopSignal({ image }: TestNode, stopSignal: string) {
+  return { ...image, config: { ...image.config, stopSignal } };
+}
+
+test("worker, refuses an image whose stop signal does not exist", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  node.image = withStopSignal(node, "SIGFOO");
+  const overruled = node.task({ stopSignal: "KILL" });
+  const task = node.task({});
+  node.worker.assign([task, overruled]);
+  const { err } = await node.untilState(task.id, TaskState.REJECTED);
+  assert.equal(
+    err,
+    'image "busybox" has the unknown StopSignal "SIGFOO": set the service\'s stop_signal',
+  );
+  await node.untilState(overruled.id, TaskState.RUNNING);
+});
+
+test("worker, kills after the grace also what it cannot signal", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task({ stopGracePeriod: durationFromMs(100) });
+  node.worker.assign([task]);
+  await node.untilState(task.id, TaskState.RUNNING);
+  await node.close();
+  node.image = withStopSignal(node, "SIGFOO");
+  await node.open();
+  node.worker.assign([create(TaskSchema, { ...task, desiredState: TaskState.SHUTDOWN })]);
+  const { attempts } = await node.untilState(task.id, TaskState.SHUTDOWN);
+  assert.equal(attempts.at(-1)?.reason, "killed by SIGKILL (9)");
+});
+
 async function untilLine(node: TestNode, taskId: string, wanted: string): Promise<void> {
   const options = create(LogOptionsSchema, { follow: true });
   const { signal } = new AbortController();

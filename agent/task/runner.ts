@@ -5,6 +5,7 @@
  */
 import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { type TaskStatus, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { parseSignal } from "#proto/stop-signal.ts";
@@ -266,18 +267,23 @@ export class TaskRunner {
   }
 
   #performStop(pid: number): void {
-    const spec = supportedContainer(this.#task);
-    const { containers, clock } = this.#modules;
-    const image = this.#prepared?.image ?? this.#modules.images.find(spec.image);
-    const signal = parseSignal(spec.stopSignal || image?.config.stopSignal || "SIGTERM");
-    containers.kill(this.#task.id, pid, signal);
-    const graceMs = msFromDuration(spec.stopGracePeriod, graceMsDefault);
-    this.#timer = clock.timer(graceMs, () => this.post({ kind: "grace-over" }));
+    const runtime = this.#task.spec?.runtime;
+    const spec = runtime?.case === "container" ? runtime.value : undefined;
+    const graceMs = msFromDuration(spec?.stopGracePeriod, graceMsDefault);
+    this.#timer = this.#graceTimer(graceMs);
+    const image = this.#prepared?.image ?? this.#modules.images.find(spec?.image ?? "");
+    const signal = parseSignal(spec?.stopSignal || image?.config.stopSignal || "SIGTERM");
+    this.#modules.containers.kill(this.#task.id, pid, signal);
   }
 
   #performKill(pid: number): void {
+    this.#timer = this.#graceTimer(killAgainMs);
     this.#modules.containers.kill(this.#task.id, pid, "SIGKILL");
-    this.#timer = this.#modules.clock.timer(killAgainMs, () => this.post({ kind: "grace-over" }));
+  }
+
+  /** Set before the signal is sent: where that fails, the kill that follows is what still ends the container. */
+  #graceTimer(graceMs: number): Disposable {
+    return this.#modules.clock.timer(graceMs, () => this.post({ kind: "grace-over" }));
   }
 
   #performWait(untilMs: number): void {
@@ -298,8 +304,7 @@ export class TaskRunner {
 
   async #prepareWith(image: TaskImage): Promise<Prepared> {
     const { networks, containers } = this.#modules;
-    const { stopSignal } = supportedContainer(this.#task);
-    if (stopSignal !== "") parseSignal(stopSignal);
+    checkStopSignal(supportedContainer(this.#task), image);
     const namespace = await networks.attach(this.#task.id, this.#task.networks);
     const prepared = { image, namespace };
     await containers.prepare(this.#task, prepared);
@@ -334,6 +339,22 @@ export function progressMessage({ phase, completedBytes, totalBytes }: Progress)
   if (phase !== "downloading" || totalBytes === 0) return "pulling image";
   const mb = (bytes: number) => (bytes / 1e6).toFixed(1);
   return `pulling image ${mb(completedBytes)} / ${mb(totalBytes)} MB`;
+}
+
+/** An image's author may have written anything; the service's own signal, where it has one, is the one that counts. */
+function checkStopSignal(spec: Pick<ContainerSpec, "image" | "stopSignal">, image: TaskImage) {
+  if (spec.stopSignal !== "") parseSignal(spec.stopSignal);
+  else if (image.config.stopSignal !== "") {
+    try {
+      parseSignal(image.config.stopSignal);
+    } catch (error) {
+      throw new Fault(
+        "failed-precondition",
+        `image "${spec.image}" has the unknown StopSignal "${image.config.stopSignal}": set the service's stop_signal`,
+        { cause: error },
+      );
+    }
+  }
 }
 
 /** What Docker exits with when the command cannot be run. */

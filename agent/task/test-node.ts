@@ -33,7 +33,7 @@ export class TestNode {
   readonly reports: { readonly taskId: string; readonly status: TaskStatus }[] = [];
   readonly #waiting = new Set<() => void>();
   readonly #namespaces = new Set<string>();
-  readonly image: TaskImage;
+  image: TaskImage;
   #worker: Worker | undefined;
 
   constructor() {
