@@ -137,7 +137,7 @@ export class Agent {
 
   #onAssignments(message: AssignmentsResponse): void {
     this.#assigned = applyAssignments(this.#assigned, message);
-    this.#converger.want(this.#assigned);
+    if (this.#assigned.complete) this.#converger.want(this.#assigned);
   }
 
   /** Not before the worker has the tasks: the wish for a new task's log comes together with the task. */

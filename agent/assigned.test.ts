@@ -51,7 +51,7 @@ function assignmentOf({ kind, id, mark }: Change): Assignment["item"] {
 function messageOf(complete: boolean, list: readonly Change[], index: number): AssignmentsResponse {
   return create(AssignmentsResponseSchema, {
     type: complete ? Type.COMPLETE : Type.INCREMENTAL,
-    appliesTo: index === 0 ? "" : String(index - 1),
+    appliesTo: complete || index === 0 ? "" : String(index - 1),
     resultsIn: String(index),
     changes: list.map((change) => ({
       action: change.remove ? Action.REMOVE : Action.UPDATE,
@@ -119,6 +119,37 @@ test("assigned, a gap in the stream is refused, a complete message is not", () =
     message: 'an assignment message was lost: it applies to "1", this node is at "0"',
   });
   assert.equal(applyAssignments(first, messageOf(true, [], 2)).sequence, "2");
+});
+
+test("assigned, a set in parts is what it is in one message, and counts with its last part", () => {
+  const parts = fc.array(changes, { minLength: 1, maxLength: 5 });
+  const property = fc.property(changes, parts, (earlier, lists) => {
+    let assigned = applyAssignments(nothingAssigned, messageOf(true, earlier, 0));
+    for (const [index, list] of lists.entries()) {
+      const part = messageOf(true, list, index + 1);
+      if (index > 0) part.appliesTo = String(index);
+      part.more = index < lists.length - 1;
+      assigned = applyAssignments(assigned, part);
+      assert.equal(assigned.complete, !part.more);
+    }
+    const whole = applyAssignments(nothingAssigned, messageOf(true, lists.flat(), 0));
+    assert.deepEqual(contents(assigned), contents(whole));
+  });
+  fc.assert(property);
+});
+
+test("assigned, between the parts of a set nothing else is taken, but a set may begin anew", () => {
+  const first = { ...messageOf(true, [], 0), more: true };
+  const begun = applyAssignments(nothingAssigned, first);
+  assert.throws(() => applyAssignments(begun, messageOf(false, [], 1)), { code: "conflict" });
+  assert.throws(() => applyAssignments(begun, { ...messageOf(true, [], 2), appliesTo: "1" }), {
+    code: "conflict",
+  });
+  assert.equal(applyAssignments(begun, messageOf(true, [], 0)).complete, true);
+  const whole = applyAssignments(nothingAssigned, messageOf(true, [], 0));
+  assert.throws(() => applyAssignments(whole, { ...messageOf(true, [], 1), appliesTo: "0" }), {
+    code: "conflict",
+  });
 });
 
 test("assigned, changes of what this version does not know are passed over", () => {

@@ -18,6 +18,8 @@ import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 export interface Assigned {
   /** Names the message that led here: the next one must apply to it. */
   readonly sequence: string;
+  /** False while parts of a set are still to come: it is folded on, but nobody may go by it. */
+  readonly complete: boolean;
   readonly tasks: ReadonlyMap<string, Task>;
   readonly networks: ReadonlyMap<string, Network>;
   readonly endpoints: ReadonlyMap<string, NetworkEndpoint>;
@@ -27,6 +29,7 @@ export interface Assigned {
 
 export const nothingAssigned: Assigned = {
   sequence: "",
+  complete: true,
   tasks: new Map(),
   networks: new Map(),
   endpoints: new Map(),
@@ -36,16 +39,25 @@ export const nothingAssigned: Assigned = {
 
 /** A Fault "conflict" on a gap in the stream: the session must be opened anew. */
 export function applyAssignments(before: Assigned, message: AssignmentsResponse): Assigned {
-  const complete = message.type === Type.COMPLETE;
-  if (!complete && message.appliesTo !== before.sequence) {
+  const whole = message.type === Type.COMPLETE;
+  const anew = whole && message.appliesTo === "";
+  if (!anew && message.appliesTo !== before.sequence) {
     throw new Fault(
       "conflict",
       `an assignment message was lost: it applies to "${message.appliesTo}", this node is at "${before.sequence}"`,
     );
   }
-  const from = complete ? nothingAssigned : before;
+  // Only a further part may follow on a part, and nothing else is one.
+  if (!anew && whole === before.complete) {
+    throw new Fault(
+      "conflict",
+      "an assignment message came in the middle of a set, or a part alone",
+    );
+  }
+  const from = anew ? nothingAssigned : before;
   const after = {
     sequence: message.resultsIn,
+    complete: !message.more,
     tasks: new Map(from.tasks),
     networks: new Map(from.networks),
     endpoints: new Map(from.endpoints),

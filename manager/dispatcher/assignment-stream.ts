@@ -2,7 +2,7 @@
  * What one node is sent: its whole set, then the changes to it. Between two messages only the names of changed items are
  * kept, so that a slow node costs names and gets the newest state of each item once, however often it changed.
  */
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import {
   type Assignment,
@@ -22,6 +22,8 @@ import { assignment, type ItemKey, removalOf } from "./items.ts";
 /** How long the first change waits for others. */
 const gatherMs = 4;
 const changesPerMessageMax = 10_000;
+/** A message ends with the change that reaches this; gRPC refuses one over 16 MiB as a whole. */
+const messageBytes = 4 * 1024 * 1024;
 /** Changed items that a node may be behind; a node that is slower starts anew with a complete set. */
 const pendingMax = 100_000;
 
@@ -46,7 +48,10 @@ export async function* streamAssignments(
 ): AsyncIterable<AssignmentsResponse> {
   const stream = new AssignmentStream(nodeId, modules);
   using _listening = stream.listen();
-  yield stream.complete();
+  for (const message of stream.complete()) {
+    yield message;
+    signal.throwIfAborted();
+  }
   for (;;) {
     await stream.changed(signal);
     await gather(modules.clock, signal);
@@ -75,6 +80,8 @@ class AssignmentStream {
   /** What the node has. */
   readonly #sent = new Set<ItemKey>();
   #sequence = 0;
+  /** More changed than is noted: what is noted is worth nothing. */
+  #behind = false;
 
   constructor(nodeId: string, modules: AssignmentStreamModules) {
     this.#nodeId = nodeId;
@@ -92,31 +99,33 @@ class AssignmentStream {
 
   async changed(signal: AbortSignal): Promise<void> {
     await this.#bell.wait(signal);
-    if (this.#pending.size <= pendingMax) return;
-    throw new Fault(
-      "resource-exhausted",
-      `the node is more than ${pendingMax} changes behind: open a new session`,
-    );
   }
 
-  complete(): AssignmentsResponse {
-    const keys = [...this.#modules.index.keys(this.#nodeId), ...this.#logKeys()];
-    return this.#message(ResponseType.COMPLETE, this.#changes(keys));
+  /** The whole set. Each part holds what is so when it is drawn; what changes after that is noted. */
+  *complete(): Iterable<AssignmentsResponse> {
+    const keys = new Set([...this.#modules.index.keys(this.#nodeId), ...this.#logKeys()]);
+    do {
+      const message = this.#message(ResponseType.COMPLETE, this.#take(keys));
+      message.more = keys.size > 0;
+      yield message;
+    } while (keys.size > 0);
   }
 
   /** The next message, or undefined when the node has everything. */
   next(): AssignmentsResponse | undefined {
-    while (this.#pending.size > 0) {
-      const keys = [...this.#pending.values().take(changesPerMessageMax)];
-      for (const key of keys) this.#pending.delete(key);
-      const changes = this.#changes(keys);
-      if (changes.length > 0) return this.#message(ResponseType.INCREMENTAL, changes);
+    if (this.#behind) {
+      throw new Fault(
+        "resource-exhausted",
+        `the node is more than ${pendingMax} changes behind: open a new session`,
+      );
     }
-    return undefined;
+    const changes = this.#take(this.#pending);
+    return changes.length > 0 ? this.#message(ResponseType.INCREMENTAL, changes) : undefined;
   }
 
   #note(key: ItemKey): void {
-    this.#pending.add(key);
+    if (this.#pending.size < pendingMax) this.#pending.add(key);
+    else this.#behind ||= !this.#pending.has(key);
     this.#bell.ring();
   }
 
@@ -131,18 +140,28 @@ class AssignmentStream {
     }
   }
 
-  #changes(keys: Iterable<ItemKey>): AssignmentChange[] {
+  /** Takes as many keys off as fit into a message, and says what they come to. */
+  #take(keys: Set<ItemKey>): AssignmentChange[] {
     const changes: AssignmentChange[] = [];
+    let sizeBytes = 0;
     for (const key of keys) {
-      const item = this.#item(key);
-      if (item !== undefined) {
-        this.#sent.add(key);
-        changes.push(changeOf(ChangeAction.UPDATE, item));
-      } else if (this.#sent.delete(key)) {
-        changes.push(changeOf(ChangeAction.REMOVE, removalOf(key)));
-      }
+      if (changes.length >= changesPerMessageMax || sizeBytes >= messageBytes) break;
+      keys.delete(key);
+      const change = this.#change(key);
+      if (change === undefined) continue;
+      changes.push(change);
+      sizeBytes += toBinary(AssignmentChangeSchema, change).length;
     }
     return changes;
+  }
+
+  #change(key: ItemKey): AssignmentChange | undefined {
+    const item = this.#item(key);
+    if (item === undefined) {
+      return this.#sent.delete(key) ? changeOf(ChangeAction.REMOVE, removalOf(key)) : undefined;
+    }
+    this.#sent.add(key);
+    return changeOf(ChangeAction.UPDATE, item);
   }
 
   #item(key: ItemKey): Assignment | undefined {
@@ -155,7 +174,7 @@ class AssignmentStream {
   }
 
   #message(type: ResponseType, changes: AssignmentChange[]): AssignmentsResponse {
-    const appliesTo = type === ResponseType.COMPLETE ? "" : String(this.#sequence);
+    const appliesTo = this.#sequence === 0 ? "" : String(this.#sequence);
     this.#sequence++;
     const message = create(AssignmentsResponseSchema, { type, appliesTo });
     message.resultsIn = String(this.#sequence);

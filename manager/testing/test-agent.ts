@@ -70,7 +70,7 @@ export class TestAgent implements Disposable {
     });
     this.#inBackground(() => this.#receive(this.#sessionId));
     if (this.#options.heartbeatMs !== 0) this.#beat();
-    await this.until(() => this.messages.length > 0);
+    await this.until(() => this.messages.some(({ more }) => !more));
     return first.value;
   }
 
@@ -121,7 +121,7 @@ export class TestAgent implements Disposable {
 
   async #receive(sessionId: string): Promise<void> {
     for await (const message of this.dispatcher.assignments({ sessionId }, this.#stop)) {
-      if (message.type === ResponseType.COMPLETE) this.items.clear();
+      if (message.type === ResponseType.COMPLETE && message.appliesTo === "") this.items.clear();
       for (const { action, assignment } of message.changes) {
         const item = assignment?.item;
         if (item?.case === undefined) continue;
