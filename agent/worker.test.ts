@@ -284,6 +284,47 @@ test("worker, clears away what belongs to nobody", { timeout }, async () => {
   assert.equal(existsSync(`/run/netns/${task.id}`), false);
 });
 
+test("worker, does not forget a container that cannot be removed", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task({ stopSignal: "KILL" });
+  node.worker.assign([task]);
+  await node.untilState(task.id, TaskState.RUNNING);
+  node.cannotRemove = true;
+  node.worker.assign([]);
+  const stuck = await node.until(task.id, ({ message }) => message.includes("again"));
+  assert.equal(stuck.message, "trying again: Cannot remove the container: device busy");
+  assert.equal(stuck.state, TaskState.RUNNING);
+  assert.ok(node.worker.statuses().has(task.id));
+  assert.ok(existsSync(`/run/netns/${task.id}`));
+  node.cannotRemove = false;
+  await node.worker.idle();
+  assert.equal(node.worker.statuses().size, 0);
+  assert.equal(existsSync(join(node.root, "run", "runc", task.id)), false);
+  assert.equal(existsSync(`/run/netns/${task.id}`), false);
+});
+
+test("worker, begins a task anew only when nothing is left of what it did not know", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task({ stopSignal: "KILL" });
+  node.worker.assign([task]);
+  const { container } = await node.untilState(task.id, TaskState.RUNNING);
+  await node.close();
+  await writeFile(join(node.root, "agent", "tasks", task.id, "state.json"), "torn");
+  node.cannotRemove = true;
+  await node.open();
+  node.reports.length = 0;
+  node.worker.assign([task]);
+  assert.equal(node.worker.statuses().size, 0);
+  node.cannotRemove = false;
+  const again = await node.untilState(task.id, TaskState.RUNNING);
+  assert.notEqual(again.container?.pid, container?.pid);
+  assert.equal(existsSync(`/proc/${container?.pid}`), false);
+});
+
 test("worker, says when the kernel killed for want of memory", { timeout }, async () => {
   await using node = new TestNode();
   await node.open();

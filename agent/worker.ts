@@ -21,6 +21,7 @@ import { Containers, type Found } from "./container/containers.ts";
 import { type Exec, systemExec } from "./exec.ts";
 import { Slots } from "./image/slots.ts";
 import { readLog } from "./log/log-reader.ts";
+import { persist } from "./persist.ts";
 import { desiredOf, type RunnerModules, TaskRunner } from "./task/runner.ts";
 import type { ImageSource, TaskNetworks } from "./task/sources.ts";
 import { initialState, type Recovered } from "./task/state.ts";
@@ -58,7 +59,7 @@ export class Worker {
   readonly #removals = new Map<string, Promise<void>>();
   #wanted: ReadonlyMap<string, Task> = new Map();
   #look: Disposable | undefined;
-  #letGo = false;
+  readonly #letGo = new AbortController();
 
   constructor(options: WorkerOptions, modules: WorkerModules) {
     this.#modules = modules;
@@ -82,7 +83,8 @@ export class Worker {
       log,
       containers: this.#containers,
       files: this.#files,
-      slots: new Slots(runtimesAtATime),
+      startSlots: new Slots(runtimesAtATime),
+      releaseSlots: new Slots(runtimesAtATime),
     };
   }
 
@@ -121,7 +123,7 @@ export class Worker {
     return new Map([...this.#runners].map(([taskId, runner]) => [taskId, runner.status]));
   }
 
-  /** Resolves when every task that is no longer assigned is gone. */
+  /** Resolves when every task that is no longer assigned is gone, or this program has let go. */
   async idle(): Promise<void> {
     await Promise.all(this.#removals.values());
   }
@@ -147,10 +149,11 @@ export class Worker {
 
   /** Lets go: the containers go on running. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#letGo = true;
+    this.#letGo.abort(new Fault("canceled", "the agent is stopping"));
     this.#look?.[Symbol.dispose]();
     this.#containers[Symbol.dispose]();
     await Promise.all([...this.#runners.values()].map((runner) => runner[Symbol.asyncDispose]()));
+    await this.idle();
   }
 
   #begin(task: Task): void {
@@ -161,21 +164,25 @@ export class Worker {
   }
 
   async #remove(taskId: string, runner: TaskRunner): Promise<void> {
-    try {
-      runner.stop();
-      if (!(await this.#endOf(runner))) return;
-      await runner[Symbol.asyncDispose]();
-      await this.#containers.remove(taskId);
-    } catch (error) {
-      this.#modules.log.warn("Cannot remove a task's files", {
-        task: taskId,
-        error: Fault.from(error).message,
-      });
-    }
+    runner.stop();
+    if (!(await this.#endOf(runner))) return;
+    await runner[Symbol.asyncDispose]();
+    await this.#takeAway(taskId, () => this.#containers.remove(taskId));
+  }
+
+  /** Only when nothing is left of a task can it come back. */
+  async #takeAway(taskId: string, work: () => Promise<void>): Promise<void> {
+    const { clock, log } = this.#modules;
+    const gone = await persist(work, this.#letGo.signal, {
+      clock,
+      onFailure: ({ message: error }, againInMs) =>
+        log.warn("Cannot clear away what is left of a task", { task: taskId, error, againInMs }),
+    });
+    if (!gone) return;
     this.#runners.delete(taskId);
     this.#removals.delete(taskId);
     const again = this.#wanted.get(taskId);
-    if (again !== undefined && !this.#letGo) this.#begin(again);
+    if (again !== undefined && !this.#letGo.signal.aborted) this.#begin(again);
   }
 
   /** False: this program let go before the task ended. */
@@ -209,19 +216,21 @@ export class Worker {
     runner.recover(found === undefined ? undefined : recoveredOf(found));
   }
 
-  /** Nobody knows this task: the managers will send it again if they want it. */
+  /** Nobody knows this task: the managers will send it again if they want it. Resolves after the first try. */
   async #clearAway(taskId: string): Promise<void> {
     this.#modules.log.info("Clearing away what is left of a task", { task: taskId });
-    try {
-      await this.#containers.release(taskId);
-      await this.#modules.network.detach(taskId);
-      await this.#containers.remove(taskId);
-    } catch (error) {
-      this.#modules.log.warn("Cannot clear away what is left of a task", {
-        task: taskId,
-        error: Fault.from(error).message,
-      });
-    }
+    const tried = Promise.withResolvers<void>();
+    const clear = async () => {
+      try {
+        await this.#containers.release(taskId);
+        await this.#modules.network.detach(taskId);
+        await this.#containers.remove(taskId);
+      } finally {
+        tried.resolve();
+      }
+    };
+    this.#removals.set(taskId, this.#takeAway(taskId, clear));
+    await tried.promise;
   }
 
   #onExit(taskId: string): void {

@@ -167,7 +167,7 @@ export class Containers {
 
   /** Removes the files of all attempts but one. */
   async removeAttempts(taskId: string, keep?: number): Promise<void> {
-    const names = await readdir(this.folderOf(taskId));
+    const names = await readFolder(this.folderOf(taskId));
     const old = names.filter((name) => /^[0-9]+$/.test(name) && name !== `${keep}`);
     await Promise.all(old.map((name) => removeFolder(join(this.folderOf(taskId), name))));
   }

@@ -13,6 +13,7 @@ import { msFromDuration } from "#proto/time.ts";
 import type { Containers } from "../container/containers.ts";
 import { supportedContainer } from "../container/refusals.ts";
 import type { Slots } from "../image/slots.ts";
+import { persist } from "../persist.ts";
 import type { ImageSource, Progress, TaskImage, TaskNamespace, TaskNetworks } from "./sources.ts";
 import {
   type Desired,
@@ -30,8 +31,10 @@ export interface RunnerModules {
   readonly networks: TaskNetworks;
   readonly containers: Containers;
   readonly files: TaskFiles;
-  /** How many containers are started or removed at a time. */
-  readonly slots: Slots;
+  /** How many containers are started at a time. */
+  readonly startSlots: Slots;
+  /** How many are removed: a start that hangs must not keep anything from ending. */
+  readonly releaseSlots: Slots;
   readonly report: (taskId: string, status: TaskStatus) => void;
   readonly clock: Clock;
   readonly log: Log;
@@ -151,16 +154,16 @@ export class TaskRunner {
   }
 
   async #drain(): Promise<void> {
-    try {
-      for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
+    for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
+      try {
         await this.#onEvent(event);
+      } catch (error) {
+        // Its effect was not possible, for one a signal to the container. The task goes on with the next event.
+        const fault = Fault.from(error);
+        this.#modules.log.error("Cannot go on with the task", { error: fault.message });
       }
-    } catch (error) {
-      // Disk full, for one. The container goes on; the next event tries again.
-      this.#modules.log.error("Cannot go on with the task", { error: Fault.from(error).message });
-    } finally {
-      this.#isDraining = false;
     }
+    this.#isDraining = false;
   }
 
   async #onEvent(event: Event): Promise<void> {
@@ -189,7 +192,7 @@ export class TaskRunner {
       case "start":
         return this.#operate((signal) => this.#performStart(effect.attempt, signal));
       case "release":
-        return this.#operate(() => this.#performRelease(effect.final));
+        return this.#operate((signal) => this.#performRelease(effect.final, signal));
       case "stop":
         return this.#performStop(effect.pid);
       case "kill":
@@ -225,10 +228,12 @@ export class TaskRunner {
   }
 
   async #performStart(attempt: number, signal: AbortSignal): Promise<void> {
-    const { containers, slots } = this.#modules;
+    const { containers, startSlots } = this.#modules;
     try {
       const prepared = (this.#prepared ??= await this.#prepareAgain(signal));
-      const pid = await slots.run(signal, () => containers.start(this.#task, attempt, prepared));
+      const pid = await startSlots.run(signal, () =>
+        containers.start(this.#task, attempt, prepared),
+      );
       this.post({ kind: "started", pid });
     } catch (error) {
       if (signal.aborted) return;
@@ -244,17 +249,36 @@ export class TaskRunner {
     );
   }
 
-  async #performRelease(final: boolean): Promise<void> {
-    const { containers, networks, slots } = this.#modules;
-    await this.#tryTo("remove the container", () =>
-      slots.run(this.letGo, () => containers.release(this.#task.id)),
+  /** What is not released may still run: the task goes no further before it is. */
+  async #performRelease(final: boolean, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#modules;
+    const released = await persist(() => this.#release(final, signal), signal, {
+      clock,
+      onFailure: ({ message: reason }, pauseMs) => {
+        log.warn("Cannot release the task", { error: reason, againInMs: pauseMs });
+        this.post({ kind: "release-failed", reason });
+      },
+    });
+    // Overtaken by a final one, which is still to be done.
+    if (released && !signal.aborted) this.post({ kind: "released" });
+  }
+
+  async #release(final: boolean, signal: AbortSignal): Promise<void> {
+    const { containers, networks, releaseSlots } = this.#modules;
+    const { id } = this.#task;
+    const during = async (action: string, work: () => Promise<void>) => {
+      try {
+        await work();
+      } catch (error) {
+        throw Fault.wrap(`Cannot ${action}`, error);
+      }
+    };
+    await during("remove the container", () =>
+      releaseSlots.run(signal, () => containers.release(id)),
     );
-    if (this.letGo.aborted) return;
-    if (final) {
-      await this.#tryTo("detach from networks", () => networks.detach(this.#task.id));
-      await this.#tryTo("remove its files", () => containers.removeAttempts(this.#task.id));
-    }
-    this.post({ kind: "released" });
+    if (!final) return;
+    await during("detach from networks", () => networks.detach(id));
+    await during("remove the attempts' files", () => containers.removeAttempts(id));
   }
 
   /** What cannot be saved or cleared away must not keep the task from going on; the next start of the agent clears up. */

@@ -49,6 +49,7 @@ const events: Readonly<Record<string, Event>> = {
   exited: { kind: "exited", exit },
   "grace-over": { kind: "grace-over" },
   released: { kind: "released" },
+  "release-failed": { kind: "release-failed", reason: "device busy" },
   due: { kind: "due" },
   recovered: { kind: "recovered" },
   "recovered-running": { kind: "recovered", found: { kind: "running", pid: 7 } },
@@ -140,6 +141,20 @@ test("step, the restart's time has come: the next attempt starts", () => {
   const state = { ...stateIn("waiting", "running"), phase, attempt: 2 };
   const result = step(state, { kind: "released" }, { nowMs, policy: always });
   assert.deepEqual(result.effects, [{ kind: "start", attempt: 2 }]);
+});
+
+test("step, a release that failed: in the message until it succeeds, beside the attempt's error", () => {
+  const failed: Event = { kind: "exited", exit };
+  const ending = step(stateIn("running", "running"), failed, { nowMs, policy: once }).state;
+  const { state, effects } = step(
+    ending,
+    { kind: "release-failed", reason: "device busy" },
+    { nowMs, policy: once },
+  );
+  assert.deepEqual(effects, []);
+  assert.deepEqual(state, { ...ending, message: "trying again: device busy" });
+  const { state: ended } = step(state, { kind: "released" }, { nowMs, policy: once });
+  assert.deepEqual([ended.message, ended.err], ["failed", "exit code 1"]);
 });
 
 test("step, no restart wanted: complete after 0, failed after anything else", () => {

@@ -74,6 +74,8 @@ export type Event =
   | { readonly kind: "exited"; readonly exit: Exit }
   | { readonly kind: "grace-over" }
   | { readonly kind: "released" }
+  /** It is tried again. */
+  | { readonly kind: "release-failed"; readonly reason: string }
   | { readonly kind: "due" };
 
 export type Recovered =
@@ -142,6 +144,8 @@ export function step(state: State, event: Event, context: StepContext): Step {
         : stay(state);
     case "released":
       return onReleased(state, context);
+    case "release-failed":
+      return onReleaseFailed(state, event.reason, context);
     case "due":
       return onDue(state, context);
   }
@@ -250,6 +254,13 @@ function onReleased(state: State, context: StepContext): Step {
   const next: State = { ...state, phase: { ...phase, released: true } };
   if (phase.untilMs <= context.nowMs) return start(next, context);
   return { state: next, effects: [{ kind: "wait", untilMs: phase.untilMs }] };
+}
+
+/** In the message: the error of a task is why its container ended, which is still so when the release succeeds. */
+function onReleaseFailed(state: State, reason: string, context: StepContext): Step {
+  const { phase } = state;
+  const isReleasing = phase.kind === "ending" || (phase.kind === "waiting" && !phase.released);
+  return stay(isReleasing ? enter(state, phase, `trying again: ${reason}`, context) : state);
 }
 
 function onDue(state: State, context: StepContext): Step {

@@ -12,10 +12,11 @@ import {
   TaskState,
   type TaskStatus,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { Fault } from "#proto/fault.ts";
 import { newId } from "#proto/ids.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
-import { systemExec } from "../exec.ts";
+import { type Exec, systemExec } from "../exec.ts";
 import { Worker } from "../worker.ts";
 import type { ImageSource, TaskImage, TaskNetworks } from "./sources.ts";
 
@@ -34,6 +35,8 @@ export class TestNode {
   readonly #waiting = new Set<() => void>();
   readonly #namespaces = new Set<string>();
   image: TaskImage;
+  /** Whether removing a container fails. */
+  cannotRemove = false;
   #worker: Worker | undefined;
 
   constructor() {
@@ -76,6 +79,7 @@ export class TestNode {
         },
         clock: systemClock,
         log: silentLog,
+        exec: this.#exec(),
       },
     );
     return this.#worker;
@@ -132,6 +136,7 @@ export class TestNode {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.cannotRemove = false;
     if (this.#worker === undefined) await this.open();
     await this.removeAll();
     await this.close();
@@ -149,6 +154,14 @@ export class TestNode {
       await promise;
       this.#waiting.delete(resolve);
     }
+  }
+
+  #exec(): Exec {
+    const run: Exec["run"] = (command, args, options) =>
+      this.cannotRemove && args.includes("delete")
+        ? Promise.reject(new Fault("internal", "device busy"))
+        : systemExec.run(command, args, options);
+    return { ...systemExec, run };
   }
 
   #images(): ImageSource {
