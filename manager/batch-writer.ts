@@ -30,6 +30,8 @@ export class BatchWriter<T> implements AsyncDisposable {
   readonly #store: Store;
   readonly #loop: Loop;
   #waiting: Waiting<T>[] = [];
+  /** Why nothing is written any more. */
+  #over: Fault | undefined;
 
   constructor(options: BatchWriterOptions<T>, modules: { store: Store; clock: Clock; log: Log }) {
     this.#options = options;
@@ -45,6 +47,7 @@ export class BatchWriter<T> implements AsyncDisposable {
 
   /** Resolves when the wish is committed. */
   submit(wish: T): Promise<void> {
+    if (this.#over !== undefined) return Promise.reject(this.#over);
     if (this.#waiting.length >= waitingMax) {
       const message = `the ${this.#options.name} has ${waitingMax} writes waiting: try again later`;
       return Promise.reject(new Fault("resource-exhausted", message));
@@ -74,7 +77,8 @@ export class BatchWriter<T> implements AsyncDisposable {
   }
 
   #refuse(fault: Fault): void {
-    for (const { reject } of this.#waiting) reject(fault);
+    this.#over ??= fault;
+    for (const { reject } of this.#waiting) reject(this.#over);
     this.#waiting = [];
   }
 }
