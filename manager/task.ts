@@ -1,7 +1,12 @@
 /** What the managers' loops ask of a task, in words. */
 import { create } from "@bufbuild/protobuf";
-import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState, type TaskStatus, TaskStatusSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import {
+  NodeState,
+  TaskState,
+  type TaskStatus,
+  TaskStatusSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 
 export function stateOf(task: Task): TaskState {
@@ -21,6 +26,13 @@ export function isWanted(task: Task): boolean {
 /** A node has, or may have, something of it. */
 export function isAssigned(task: Task): boolean {
   return task.nodeId !== "" && stateOf(task) >= TaskState.ASSIGNED;
+}
+
+/** Its node is DOWN or gone: nothing more is heard of it, unless the node comes back. */
+export function isLost(task: Task, nodeOf: (id: string) => Node | undefined): boolean {
+  if (task.nodeId === "") return false;
+  const node = nodeOf(task.nodeId);
+  return node === undefined || node.status?.state === NodeState.DOWN;
 }
 
 /** Uses its node's resources and its addresses, or soon will. */

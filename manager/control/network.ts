@@ -4,7 +4,7 @@ import type { CreateNetworkRequest } from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Store, View } from "../store/store.ts";
-import { isAlive } from "../task.ts";
+import { isLost, isTerminal, isWanted } from "../task.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve, slotName } from "./resolve.ts";
@@ -68,10 +68,12 @@ function refuseUsed(network: Network, view: View): void {
       spec?.task?.networks.some(({ target }) => target === network.id || target === name),
     )
     .map(({ spec }) => `service "${spec?.annotations?.name}"`);
-  // Tasks outlive their service for as long as they take to stop.
+  const nodeOf = (id: string) => view.get("node", id);
+  // Tasks outlive their service for as long as they take to stop, which those of a lost node never say.
   const tasks = view
     .list("task")
-    .filter((task) => isAlive(task) && task.networks.some((one) => one.network?.id === network.id))
+    .filter((task) => task.networks.some((one) => one.network?.id === network.id))
+    .filter((task) => isWanted(task) || !(isTerminal(task) || isLost(task, nodeOf)))
     .map((task) => `task "${slotName(task)}"`);
   const users = services.length > 0 ? services : tasks;
   if (users.length === 0) return;
