@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
@@ -302,6 +303,20 @@ test("worker, does not forget a container that cannot be removed", { timeout }, 
   assert.equal(node.worker.statuses().size, 0);
   assert.equal(existsSync(join(node.root, "run", "runc", task.id)), false);
   assert.equal(existsSync(`/run/netns/${task.id}`), false);
+});
+
+test("worker, ends containers while all that are starting hang", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task({ stopSignal: "KILL" });
+  node.worker.assign([task]);
+  await node.untilState(task.id, TaskState.RUNNING);
+  node.hangsStarts = true;
+  const hanging = Array.from({ length: availableParallelism() + 4 }, () => node.task({}));
+  node.worker.assign([task, ...hanging]);
+  await Promise.all(hanging.map(({ id }) => node.untilState(id, TaskState.STARTING)));
+  node.worker.assign([{ ...task, desiredState: TaskState.SHUTDOWN }, ...hanging]);
+  await node.untilState(task.id, TaskState.SHUTDOWN);
 });
 
 test("worker, begins a task anew only when nothing is left of what it did not know", {

@@ -35,6 +35,9 @@ export class TestNode {
   readonly #waiting = new Set<() => void>();
   readonly #namespaces = new Set<string>();
   image: TaskImage;
+  /** Whether containers take forever to be created. */
+  hangsStarts = false;
+  readonly #hanging: ReturnType<Exec["start"]>[] = [];
   /** Whether removing a container fails. */
   cannotRemove = false;
   #worker: Worker | undefined;
@@ -137,6 +140,8 @@ export class TestNode {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.cannotRemove = false;
+    this.hangsStarts = false;
+    for (const child of this.#hanging) child.kill("SIGKILL");
     if (this.#worker === undefined) await this.open();
     await this.removeAll();
     await this.close();
@@ -161,7 +166,13 @@ export class TestNode {
       this.cannotRemove && args.includes("delete")
         ? Promise.reject(new Fault("internal", "device busy"))
         : systemExec.run(command, args, options);
-    return { ...systemExec, run };
+    const start: Exec["start"] = (command, args, options) => {
+      if (!this.hangsStarts) return systemExec.start(command, args, options);
+      const child = systemExec.start("sleep", ["60"], options);
+      this.#hanging.push(child);
+      return child;
+    };
+    return { run, start };
   }
 
   #images(): ImageSource {
