@@ -6,6 +6,7 @@ import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { ClusterView } from "#lab/cluster-view.ts";
 import { Lab } from "#lab/lab.ts";
 import { waitFor } from "#lab/wait.ts";
+import { untilNothingRemains } from "./remains.ts";
 
 const image = "registry:5000/busybox:1";
 const serve = [
@@ -15,6 +16,9 @@ const serve = [
 ];
 /** Prints a number each 50 ms: a gap in the log is a number that is missing. */
 const count = ["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i; sleep 0.05; done"];
+
+/** Three hosts unpack a large image onto one disk. */
+const imageMs = 90_000;
 
 let lab: Lab;
 let view: ClusterView;
@@ -267,7 +271,7 @@ test("scaling and updating change what they should and nothing else", async () =
 test("a second deploy of the same stack changes nothing", async () => {
   const file = new URL("../../stacks/hello.yml", import.meta.url).pathname;
   await swarmctl("stack", "deploy", "-c", file, "hello");
-  await view.until("the stack to run", () => view.running("hello_web").length === 3, 20_000);
+  await view.until("the stack to run", () => view.running("hello_web").length === 3, imageMs);
   const before = new Map(view.running("hello_web").map((task) => [task.id, task.status?.attempt]));
   const index = view.service("hello_web")?.meta?.version?.index;
   const said = await swarmctl("stack", "deploy", "-c", file, "hello");
@@ -288,26 +292,8 @@ test("removed services leave nothing on any host", async () => {
     () => ["web", "asker", "counter"].every((name) => view.tasks(name).length === 0),
     30_000,
   );
-  for (const host of lab.hosts) {
-    await waitFor(`${host.name} to be clean`, async () => (await remains(host)).length === 0, {
-      timeoutMs: 10_000,
-    });
-  }
+  await untilNothingRemains(lab);
 });
-
-/** What tasks have on a host: processes, mounts, namespaces, links, cgroups, folders. */
-async function remains(host: Lab["hosts"][number]): Promise<string[]> {
-  const look = [
-    "pgrep -l 'conmon|runc'",
-    "grep -E ' /var/lib/swarm/agent/(tasks|[^ ]*merged)' /proc/mounts",
-    "ip netns list",
-    "ip -brief link | grep '^v-'",
-    `ls -d /sys/fs/cgroup/pids/*/main-job/${host.name}/*/ 2>/dev/null`,
-    "ls /var/lib/swarm/agent/tasks 2>/dev/null",
-  ];
-  const { stdout } = await host.exec("sh", ["-c", look.join("; ")]);
-  return stdout.split("\n").filter((line) => line !== "");
-}
 
 test("states are as Swarm names them", async () => {
   await swarmctl(
