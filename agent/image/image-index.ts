@@ -40,7 +40,13 @@ export class ImageIndex {
     const old = this.#entries.get(entry.reference);
     if (old?.digest === entry.digest && old.manifestDigest === entry.manifestDigest) return;
     this.#entries.set(entry.reference, entry);
-    await this.#write();
+    try {
+      await this.#write();
+    } catch (error) {
+      // The next pull of this image must try to write it again.
+      if (this.#entries.get(entry.reference) === entry) this.#entries.delete(entry.reference);
+      throw error;
+    }
   }
 
   /** One write after the other; each writes what is current when its turn comes. */

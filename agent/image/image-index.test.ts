@@ -1,0 +1,22 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ImageIndex } from "./image-index.ts";
+
+const digest = `sha256:${"ab".repeat(32)}`;
+const entry = { reference: "registry:5000/web:1", digest, manifestDigest: digest };
+
+test("image index, what could not be written is written when it is set again", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "image-index-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "index.json");
+  const index = await ImageIndex.open(path);
+  mkdirSync(`${path}.new`);
+  await assert.rejects(index.set(entry));
+  assert.deepEqual(index.entries, []);
+  rmdirSync(`${path}.new`);
+  await index.set(entry);
+  assert.deepEqual((await ImageIndex.open(path)).entries, [entry]);
+});
