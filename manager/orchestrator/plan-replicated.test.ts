@@ -135,7 +135,6 @@ test("A task that is not to be restarted keeps its slot, which is not filled aga
 const lost: readonly (readonly [string, readonly Node[]])[] = [
   ["is DOWN", [testNode(1, { status: { state: NodeState.DOWN } })]],
   ["is gone", []],
-  ["is drained", [testNode(1, { spec: { availability: NodeAvailability.DRAIN } })]],
 ];
 for (const [name, present] of lost) {
   test(`A task whose node ${name} is replaced at once`, () => {
@@ -148,6 +147,29 @@ for (const [name, present] of lost) {
     assert.deepEqual(plan({ service, tasks, nodes: present }).said, ["stop t1"]);
   });
 }
+
+test("A task whose node is drained is stopped first, and replaced the moment that it has", () => {
+  const drained = { nodes: [testNode(1, { spec: { availability: NodeAvailability.DRAIN } })] };
+  assert.deepEqual(plan({ tasks: [running(1)], ...drained }).said, ["stop t1"]);
+  const stopping = running(1, { desiredState: TaskState.SHUTDOWN });
+  assert.deepEqual(plan({ tasks: [stopping], ...drained }).said, []);
+  const stopped = {
+    ...stopping,
+    status: testTask("", { status: { state: TaskState.SHUTDOWN } }).status,
+  };
+  assert.deepEqual(plan({ tasks: [stopped], ...drained }).said, ["create 1"]);
+});
+
+test("A task of condition none whose node is drained is not replaced", () => {
+  const drained = { nodes: [testNode(1, { spec: { availability: NodeAvailability.DRAIN } })] };
+  const restart = { condition: RestartCondition.NONE };
+  const service = testService({ task: { restart } });
+  const task = running(1, { spec: testTaskSpec({ restart }) });
+  assert.deepEqual(plan({ service, tasks: [task], ...drained }).said, ["stop t1"]);
+  const status = testTask("", { status: { state: TaskState.SHUTDOWN } }).status;
+  const stopped = { ...task, desiredState: TaskState.SHUTDOWN, status };
+  assert.deepEqual(plan({ service, tasks: [stopped], ...drained }).said, []);
+});
 
 test("A node that pauses or is not yet known to be READY keeps its tasks", () => {
   const paused = testNode(1, { spec: { availability: NodeAvailability.PAUSE } });
@@ -215,6 +237,17 @@ test("An update replaces what does not run out of turn", () => {
 test("An old task that does not stop is waited for one minute", () => {
   const tasks = [outdated(1, { desiredState: TaskState.SHUTDOWN })];
   const service = testService({ version: 2 });
+  assert.deepEqual(plan({ service, tasks, atMs: nowMs + 59_999 }).said, []);
+  assert.deepEqual(plan({ service, tasks, atMs: nowMs + 60_000 }).said, ["create 1"]);
+});
+
+test("An old task's reports do not lengthen the minute", () => {
+  const service = testService({ version: 2 });
+  const told = plan({ service, tasks: [outdated(1)] });
+  const [stop] = told.actions;
+  assert.ok(stop?.kind === "task");
+  const reported = outdated(1, { atMs: nowMs + 59_000 });
+  const tasks = [{ ...stop.object, meta: reported.meta, status: reported.status }] as Task[];
   assert.deepEqual(plan({ service, tasks, atMs: nowMs + 59_999 }).said, []);
   assert.deepEqual(plan({ service, tasks, atMs: nowMs + 60_000 }).said, ["create 1"]);
 });

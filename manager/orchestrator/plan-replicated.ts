@@ -8,6 +8,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Service, type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { timestampFromMs } from "#proto/time.ts";
 import { earliest } from "../loop.ts";
 import type { Action } from "../store/objects.ts";
 import { managerStatus, stateOf } from "../task.ts";
@@ -37,7 +38,9 @@ export function planService(context: ServiceContext): ServicePlan {
     context,
     kept.toSorted((a, b) => a - b),
   );
-  const removals = surplus.flatMap((slot) => context.slots.get(slot) ?? []).map(planRemove);
+  const removals = surplus
+    .flatMap((slot) => context.slots.get(slot) ?? [])
+    .map((task) => planRemove(task, context.nowMs));
   return { ...slots, actions: [...removals, ...slots.actions, ...planScaleUp(context, kept)] };
 }
 
@@ -50,7 +53,7 @@ export function planSlots(context: ServiceContext, slots: Iterable<number>): Ser
   for (const slot of slots) {
     const tasks = context.slots.get(slot) ?? [];
     const plan = planSlot(tasks, context);
-    if (plan.stop !== undefined) actions.push(planStop(plan.stop));
+    if (plan.stop !== undefined) actions.push(planStop(plan.stop, context.nowMs));
     if (plan.create) actions.push(planCreate(context, slot));
     wakeAtMs = earliest(wakeAtMs, plan.wakeAtMs);
     if (plan.progress === "unsettled") unsettled++;
@@ -59,27 +62,24 @@ export function planSlots(context: ServiceContext, slots: Iterable<number>): Ser
   }
   const turns = outdated.slice(0, Math.max(parallelismOf(context.service) - unsettled, 0));
   return {
-    actions: [...actions, ...turns.map(planStop)],
+    actions: [...actions, ...turns.map((task) => planStop(task, context.nowMs))],
     wakeAtMs,
     updating: outdated.length > 0,
   };
 }
 
 /** A task whose service is gone. */
-export function planRemove(task: Task): Action {
-  return {
-    action: "update",
-    kind: "task",
-    object: { ...task, desiredState: TaskState.REMOVE },
-  };
+export function planRemove(task: Task, nowMs: number): Action {
+  return planDesired(task, TaskState.REMOVE, nowMs);
 }
 
-function planStop(task: Task): Action {
-  return {
-    action: "update",
-    kind: "task",
-    object: { ...task, desiredState: TaskState.SHUTDOWN },
-  };
+function planStop(task: Task, nowMs: number): Action {
+  return planDesired(task, TaskState.SHUTDOWN, nowMs);
+}
+
+function planDesired(task: Task, desiredState: TaskState, nowMs: number): Action {
+  const desiredAt = timestampFromMs(nowMs);
+  return { action: "update", kind: "task", object: { ...task, desiredState, desiredAt } };
 }
 
 function planScaleUp(context: ServiceContext, kept: readonly number[]): readonly Action[] {
@@ -123,6 +123,7 @@ function planCreate({ service, newTaskId, nowMs }: ServiceContext, slot: number)
     serviceId: service.id,
     slot: BigInt(slot),
     desiredState: TaskState.RUNNING,
+    desiredAt: timestampFromMs(nowMs),
     annotations: { name },
     status: managerStatus({ state: TaskState.NEW, message: "created", nowMs }),
   });

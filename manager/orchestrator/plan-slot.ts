@@ -4,14 +4,9 @@
  * A slot is known by its newest task. Invariant: a slot has at most one task that is wanted (desired state RUNNING).
  */
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import {
-  NodeAvailability,
-  NodeState,
-  RestartCondition,
-  TaskState,
-} from "#proto/gen/swarm/v1/types_pb.ts";
+import { NodeAvailability, RestartCondition, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
-import { isTerminal, isWanted, stateOf } from "../task.ts";
+import { isLost, isTerminal, isWanted, stateOf } from "../task.ts";
 import { conditionOf, planRestart } from "./plan-restart.ts";
 import type { SameSpec } from "./same-spec.ts";
 
@@ -53,11 +48,12 @@ export function planSlot(tasks: readonly Task[], context: SlotContext): SlotPlan
 
 function planWanted(task: Task, context: SlotContext): SlotPlan {
   const outdated = isOutdated(task, context);
-  if (mustLeave(task, context)) {
-    // Swarm, too, gives up a task of condition none when its node is lost.
-    const create = outdated || !neverRestarts(task);
-    return { stop: task, create, progress: create ? "unsettled" : "settled" };
-  }
+  // Swarm, too, gives up a task of condition none when it has to leave its node.
+  const successor = outdated || !neverRestarts(task);
+  const progress = successor ? "unsettled" : "settled";
+  if (isLost(task, context.node)) return { stop: task, create: successor, progress };
+  // Its successor comes when it has stopped: the two could not share what it has.
+  if (isDrained(task, context)) return { stop: task, create: false, progress };
   const running = stateOf(task) === TaskState.RUNNING;
   if (!outdated) return running ? settled : unsettled;
   // What does not run yet has nothing to lose: it is replaced out of turn.
@@ -70,8 +66,10 @@ function planWanted(task: Task, context: SlotContext): SlotPlan {
 function planStopped(task: Task, tasks: readonly Task[], context: SlotContext): SlotPlan {
   if (isTerminal(task)) return planEnded(task, tasks, context);
   if (!isOutdated(task, context) && neverRestarts(task)) return settled;
-  if (isLost(task, context)) return { create: true, progress: "unsettled" };
-  const patienceEndsAtMs = msFromTimestamp(task.meta?.updatedAt) + stopWaitMsMax;
+  if (isLost(task, context.node)) return { create: true, progress: "unsettled" };
+  // Tasks of an earlier version do not say when they were told.
+  const toldAt = task.desiredAt ?? task.meta?.updatedAt;
+  const patienceEndsAtMs = msFromTimestamp(toldAt) + stopWaitMsMax;
   if (context.nowMs >= patienceEndsAtMs) return { create: true, progress: "unsettled" };
   return { ...unsettled, wakeAtMs: patienceEndsAtMs };
 }
@@ -79,6 +77,9 @@ function planStopped(task: Task, tasks: readonly Task[], context: SlotContext): 
 /** A task that has ended. */
 function planEnded(task: Task, tasks: readonly Task[], context: SlotContext): SlotPlan {
   if (isOutdated(task, context)) return { create: true, progress: "unsettled" };
+  // It stopped because it was told to, and did nothing that it would have to wait for.
+  const obeyed = !isWanted(task) && stateOf(task) === TaskState.SHUTDOWN;
+  if (obeyed && !neverRestarts(task)) return { create: true, progress: "unsettled" };
   const plan = planRestart(task, tasks, context.nowMs);
   if (!plan.restart) return settled;
   if (plan.dueAtMs <= context.nowMs) return { create: true, progress: "unsettled" };
@@ -109,14 +110,6 @@ function neverRestarts(task: Task): boolean {
   return conditionOf(task.spec?.restart) === RestartCondition.NONE;
 }
 
-function isLost(task: Task, context: SlotContext): boolean {
-  if (task.nodeId === "") return false;
-  const node = context.node(task.nodeId);
-  return node === undefined || node.status?.state === NodeState.DOWN;
-}
-
-function mustLeave(task: Task, context: SlotContext): boolean {
-  if (isLost(task, context)) return true;
-  const node = context.node(task.nodeId);
-  return node?.spec?.availability === NodeAvailability.DRAIN;
+function isDrained(task: Task, context: SlotContext): boolean {
+  return context.node(task.nodeId)?.spec?.availability === NodeAvailability.DRAIN;
 }

@@ -111,12 +111,13 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
 
   #plan(view: View, places: ReadonlySet<Place>): readonly Action[] {
     const actions: Action[] = [];
+    const nowMs = this.#modules.clock.now();
     for (const [serviceId, slots] of groupPlaces(places)) {
       const service = view.get("service", serviceId);
       if (service === undefined) {
         this.#updating.delete(serviceId);
         for (const tasks of this.#modules.slots.slotsOf(serviceId).values()) {
-          actions.push(...tasks.map(planRemove));
+          actions.push(...tasks.map((task) => planRemove(task, nowMs)));
         }
       } else if (service.spec?.mode.case === "replicated") {
         actions.push(...this.#planService(service, slots, view));
