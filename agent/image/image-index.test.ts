@@ -19,4 +19,7 @@ test("image index, what could not be written is written when it is set again", a
   rmdirSync(`${path}.new`);
   await index.set(entry);
   assert.deepEqual((await ImageIndex.open(path)).entries, [entry]);
+  mkdirSync(`${path}.new`);
+  await assert.rejects(index.set({ ...entry, digest: digest.replaceAll("ab", "cd") }));
+  assert.deepEqual(index.entries, [entry]);
 });

@@ -43,10 +43,15 @@ export class ImageIndex {
     try {
       await this.#write();
     } catch (error) {
-      // The next pull of this image must try to write it again.
-      if (this.#entries.get(entry.reference) === entry) this.#entries.delete(entry.reference);
+      // As the disk has it; the next pull of this image must try to write it again.
+      if (this.#entries.get(entry.reference) === entry) this.#restore(entry.reference, old);
       throw error;
     }
+  }
+
+  #restore(reference: string, old: IndexEntry | undefined): void {
+    if (old === undefined) this.#entries.delete(reference);
+    else this.#entries.set(reference, old);
   }
 
   /** One write after the other; each writes what is current when its turn comes. */
