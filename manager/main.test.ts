@@ -93,6 +93,7 @@ test("manager, serves users on its socket and nodes on TCP, and ends cleanly on 
   const joined = await nodes.service(NodeCaService).issueNodeIdentity({
     token: cluster?.rootCa?.joinTokens?.worker ?? "",
     description: { hostname: "h2" },
+    requestId: newId(systemRandom),
   });
   const { node } = await users.service(ControlService).getNode({ ref: "h2" });
   assert.deepEqual([node?.id, node?.number], [joined.nodeId, 2]);

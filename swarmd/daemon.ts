@@ -21,6 +21,7 @@ import {
 } from "#proto/gen/swarm/v1/node_pb.ts";
 import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import { Connection } from "#proto/grpc.ts";
+import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { version } from "#proto/version.ts";
 import {
@@ -50,6 +51,7 @@ export class Daemon implements AsyncDisposable {
   #remembered: Promise<void> = Promise.resolve();
   /** Init and join exclude each other. */
   #joining = false;
+  #joinRequest: { readonly token: string; readonly id: string } | undefined;
 
   /** For `start`. */
   constructor(config: Config, ports: Ports) {
@@ -174,6 +176,7 @@ export class Daemon implements AsyncDisposable {
             token: request.token,
             description: describeNode({ dataPathAddress }),
             availability: request.availability,
+            requestId: this.#requestId(request.token),
           },
           { deadlineMs: joinMs },
         );
@@ -188,6 +191,14 @@ export class Daemon implements AsyncDisposable {
       }
     }
     throw silence ?? new Fault("unavailable", "no manager answered");
+  }
+
+  /** The same while one join is tried, also when the user tries it again: a lost answer makes no second node. */
+  #requestId(token: string): string {
+    if (this.#joinRequest?.token !== token) {
+      this.#joinRequest = { token, id: newId(this.#ports.random) };
+    }
+    return this.#joinRequest.id;
   }
 
   /** Remembers who this host is now, and runs as that; who cannot run is nobody again. */

@@ -30,10 +30,11 @@ async function openCluster() {
   const ca = nodeCaHandlers({ store, clock: systemClock, random: systemRandom, log: silentLog });
   const tokens = store.list("cluster")[0]?.rootCa?.joinTokens;
   assert.ok(tokens);
-  const join = (token: string) =>
+  const join = (token: string, requestId = newId(systemRandom)) =>
     ca.issueNodeIdentity(
       create(IssueNodeIdentityRequestSchema, {
         token,
+        requestId,
         description: { hostname: "h2" },
         availability: NodeAvailability.PAUSE,
       }),
@@ -69,6 +70,19 @@ test("join, nodes that join together get different numbers, and the smallest fre
   await remove("node", second);
   await join(tokens.worker);
   assert.deepEqual(numbers(), [1, 3, 4, 2]);
+});
+
+test("join, a call that is made again is given the same node and secret", async () => {
+  const { store, tokens, join } = await openCluster();
+  const requestId = newId(systemRandom);
+  const answers = await Promise.all([
+    join(tokens.worker, requestId),
+    join(tokens.worker, requestId),
+  ]);
+  answers.push(await join(tokens.worker, requestId));
+  for (const answer of answers) assert.deepEqual(answer, answers[0]);
+  assert.equal(store.list("node").length, 2);
+  await assert.rejects(join(tokens.worker, ""), { message: "request_id is not an ID" });
 });
 
 test("join, each wrong token is refused for what is wrong with it", async () => {

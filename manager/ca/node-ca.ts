@@ -10,11 +10,11 @@ import { IssueNodeIdentityResponseSchema } from "#proto/gen/swarm/v1/node_pb.ts"
 import { type Cluster, type Node, NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
-import { newId } from "#proto/ids.ts";
+import { isId, newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import type { Store, View } from "../store/store.ts";
 import { parseJoinToken } from "./join-token.ts";
-import { digestOf, sameSecret } from "./node-secret.ts";
+import { digestOf, sameSecret, secretOfRequest } from "./node-secret.ts";
 
 export interface NodeCaModules extends Ports {
   readonly store: Store;
@@ -41,11 +41,18 @@ async function issueNodeIdentity(
   if (request.description === undefined) {
     throw new Fault("invalid-argument", "description is missing");
   }
-  const nodeId = newId(random);
-  const nodeSecret = newId(random) + newId(random);
-  await store.write((view) => [
-    { action: "create", kind: "node", object: nodeOf(view, nodeId, { request, nodeSecret, role }) },
-  ]);
+  const { requestId } = request;
+  if (!isId(requestId)) throw new Fault("invalid-argument", "request_id is not an ID");
+  const nodeSecret = secretOfRequest(requestId);
+  const secretDigest = digestOf(nodeSecret);
+  let nodeId = "";
+  await store.write((view) => {
+    const known = view.list("node").find((node) => node.secretDigest === secretDigest);
+    nodeId = known?.id ?? newId(random);
+    if (known !== undefined) return [];
+    const object = nodeOf(view, nodeId, { request, secretDigest, role });
+    return [{ action: "create", kind: "node", object }];
+  });
   const { hostname } = request.description;
   log.info("A node joined", { nodeId, hostname });
   const clusterId = cluster.id;
@@ -55,11 +62,11 @@ async function issueNodeIdentity(
 
 interface Admission {
   readonly request: IssueNodeIdentityRequest;
-  readonly nodeSecret: string;
+  readonly secretDigest: string;
   readonly role: NodeRole;
 }
 
-function nodeOf(view: View, id: string, { request, nodeSecret, role }: Admission): Node {
+function nodeOf(view: View, id: string, { request, secretDigest, role }: Admission): Node {
   return create(NodeSchema, {
     id,
     spec: {
@@ -71,7 +78,7 @@ function nodeOf(view: View, id: string, { request, nodeSecret, role }: Admission
     ...(request.description === undefined ? {} : { description: request.description }),
     role,
     number: smallestFreeNumber(view),
-    secretDigest: digestOf(nodeSecret),
+    secretDigest,
   });
 }
 

@@ -14,6 +14,11 @@ export function digestOf(secret: string): string {
   return createHash("sha256").update(secret).digest("hex");
 }
 
+/** The same secret for the same request, so that one whose answer was lost can be answered again. */
+export function secretOfRequest(requestId: string): string {
+  return digestOf(`node secret of request ${requestId}`);
+}
+
 export function sameSecret(a: string, b: string): boolean {
   // Digests have one length, which the comparison needs, and tell nothing of where the secrets differ.
   return timingSafeEqual(Buffer.from(digestOf(a)), Buffer.from(digestOf(b)));

@@ -227,3 +227,10 @@ test("A commit about one network tells nothing to nodes that are not on it", asy
   const key = "endpoint:x/network-a";
   assert.deepEqual(Object.fromEntries(told), { node1: [key], node2: [key], node3: [] });
 });
+
+test("A node that joined and never held a session is nobody's peer", async () => {
+  const { store, put } = openTestStore();
+  const { status: _, ...joined } = testNode(2);
+  await put("node", testNode(1), joined);
+  assert.deepEqual([...new AssignmentIndex(store).keys("node1")], []);
+});

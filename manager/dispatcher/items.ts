@@ -56,8 +56,9 @@ export function endpointOf(
   });
 }
 
-/** Undefined while the node has not said where it can be reached. */
+/** Undefined while the node has not said where it can be reached, as one that joined and never held a session. */
 export function peerOf(node: Node): Peer | undefined {
+  if ((node.status?.state ?? NodeState.UNKNOWN) === NodeState.UNKNOWN) return undefined;
   const dataPathAddress = node.description?.dataPathAddress || node.status?.address;
   if (!dataPathAddress) return undefined;
   return create(PeerSchema, {
