@@ -9,7 +9,8 @@ import type { ClusterView } from "./cluster-view.ts";
 import type { Lab } from "./lab.ts";
 
 const stackFile = new URL("../stacks/hello.yml", import.meta.url).pathname;
-const deployMs = 60_000;
+/** Three hosts may unpack an image onto one slow disk. */
+const deployMs = 180_000;
 const recoverMs = 20_000;
 const webReplicas = 3;
 
