@@ -17,7 +17,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
-import { isConmonAlive } from "./container/supervised-process.ts";
+import { isConmonAlive, isContainerAlive } from "./container/supervised-process.ts";
 import { always, TestNode } from "./task/test-node.ts";
 
 const timeout = 30_000;
@@ -240,6 +240,29 @@ test("worker, restarts a container whose supervisor was killed", { timeout }, as
   assert.match(back.attempts[0]?.reason ?? "", /conmon, was killed/);
 });
 
+test("worker, waits for the supervisor's word on a container that has just ended", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task({ stopSignal: "KILL" });
+  node.worker.assign([task]);
+  const { container } = await node.untilState(task.id, TaskState.RUNNING);
+  const conmon = Number(
+    readFileSync(join(node.root, "agent", "tasks", task.id, "1", "conmon.pid"), "utf8"),
+  );
+  await node.close();
+  process.kill(conmon, "SIGSTOP");
+  const pid = container?.pid ?? 0;
+  process.kill(pid, "SIGKILL");
+  while (isContainerAlive(pid, task.id)) await systemClock.sleep(5);
+  await node.open();
+  assert.equal(node.worker.statuses().get(task.id)?.state, TaskState.RUNNING);
+  process.kill(conmon, "SIGCONT");
+  const { attempts } = await node.untilState(task.id, TaskState.FAILED);
+  assert.equal(attempts[0]?.exitCode, 137);
+});
+
 test("worker, keeps the log of a task that ended until the task is taken away", {
   timeout,
 }, async () => {
@@ -312,7 +335,9 @@ test("worker, ends containers while all that are starting hang", { timeout }, as
   node.worker.assign([task]);
   await node.untilState(task.id, TaskState.RUNNING);
   node.hangsStarts = true;
-  const hanging = Array.from({ length: availableParallelism() + 4 }, () => node.task({}));
+  const hanging = Array.from({ length: availableParallelism() + 4 }, () =>
+    node.task({ stopSignal: "KILL" }),
+  );
   node.worker.assign([task, ...hanging]);
   await Promise.all(hanging.map(({ id }) => node.untilState(id, TaskState.STARTING)));
   node.worker.assign([{ ...task, desiredState: TaskState.SHUTDOWN }, ...hanging]);

@@ -17,7 +17,7 @@ import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isId } from "#proto/ids.ts";
 import type { Clock, Log } from "#proto/ports.ts";
-import { Containers, type Found } from "./container/containers.ts";
+import { Containers, type ContainerRemains } from "./container/containers.ts";
 import { type Exec, systemExec } from "./exec.ts";
 import { Slots } from "./image/slots.ts";
 import { readLog } from "./log/log-reader.ts";
@@ -262,7 +262,7 @@ async function closeToOthers(stateRoot: string): Promise<void> {
 /** The exit code of a container whose own is not known. */
 const exitCodeUnknown = 255;
 
-function recoveredOf(found: Found): Recovered {
+function recoveredOf(found: ContainerRemains): Recovered {
   switch (found.kind) {
     case "running":
       return found;

@@ -3,10 +3,12 @@
  * and its exit code, and outlives this program. One spawn does it all: a mount namespace, the overlay in it, conmon.
  */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { Readable } from "node:stream";
-import { Fault } from "#proto/fault.ts";
+import { Fault, errnoOf } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
+import { isConmonAlive, readPid } from "./supervised-process.ts";
 
 export interface ConmonOptions {
   readonly taskId: string;
@@ -46,7 +48,7 @@ export async function startConmon(
     detached: true,
   });
   // conmon keeps its end of the pipe open for as long as it lives: its first line is all that is waited for.
-  const { line, said } = await readReport(child, modules.clock);
+  const { line, said } = await readReport(child, options, modules.clock);
   if (line === "") {
     throw new Fault(
       "internal",
@@ -86,30 +88,36 @@ interface Report {
   readonly said: string;
 }
 
-function readReport(child: ReturnType<Exec["start"]>, clock: Clock): Promise<Report> {
+/** Rejects when the first line is not there in time; nothing that was started for it runs then any more. */
+function readReport(
+  child: ReturnType<Exec["start"]>,
+  options: Pick<ConmonOptions, "taskId" | "taskFolder" | "attempt">,
+  clock: Clock,
+): Promise<Report> {
   const pipe = child.stdio[3];
   assert(pipe instanceof Readable);
   return new Promise((resolve, reject) => {
     let line = "";
     let said = "";
-    const finish = () => {
+    const finish = (fault?: Fault) => {
       deadline[Symbol.dispose]();
       pipe.destroy();
       child.stderr?.destroy();
       child.unref();
-      resolve({ line: line.split("\n", 1)[0] ?? "", said: said.trim() });
+      if (fault !== undefined) reject(fault);
+      else resolve({ line: line.split("\n", 1)[0] ?? "", said: said.trim() });
     };
     const deadline = clock.timer(createTimeoutMs, () => {
-      child.kill("SIGKILL");
-      pipe.destroy();
-      reject(
-        new Fault(
-          "deadline-exceeded",
-          `the container was not created within ${createTimeoutMs / 1000} s`,
-        ),
-      );
+      try {
+        // Until conmon has gone into the background it is this one, afterwards the other.
+        if (child.exitCode === null && child.pid !== undefined) killGroup(child.pid);
+        killConmon(options.taskId, join(options.taskFolder, options.attempt));
+        finish(late());
+      } catch (error) {
+        finish(Fault.wrap("Cannot stop creating the container", error));
+      }
     });
-    child.on("error", (error) => reject(Fault.wrap('Cannot run "unshare"', error)));
+    child.on("error", (error) => finish(Fault.wrap('Cannot run "unshare"', error)));
     child.stderr?.on("data", (chunk: Buffer) => {
       said = (said + chunk.toString()).slice(-reportBytesMax);
     });
@@ -117,9 +125,31 @@ function readReport(child: ReturnType<Exec["start"]>, clock: Clock): Promise<Rep
       line = (line + chunk.toString()).slice(0, reportBytesMax);
       if (line.includes("\n")) finish();
     });
-    pipe.on("error", finish);
-    pipe.on("end", finish);
+    pipe.on("error", () => finish());
+    pipe.on("end", () => finish());
   });
+}
+
+function late(): Fault {
+  return new Fault(
+    "deadline-exceeded",
+    `the container was not created within ${createTimeoutMs / 1000} s`,
+  );
+}
+
+/** Ends an attempt's conmon, if it lives, and with it the `runc create` that it may be waiting for. */
+export function killConmon(taskId: string, attemptFolder: string): void {
+  const pid = readPid(join(attemptFolder, "conmon.pid"));
+  if (pid !== undefined && isConmonAlive(pid, taskId)) killGroup(pid);
+}
+
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, "SIGKILL");
+  } catch (error) {
+    // All of it is gone already.
+    if (errnoOf(error) !== "ESRCH") throw error;
+  }
 }
 
 /** `{"data": <pid>}`, or `{"data": -1, "message": <what runc logged>}`. */

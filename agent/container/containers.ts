@@ -4,14 +4,14 @@
  *
  * Folders: <tasks>/<taskId>/ holds the log and the generated files, <tasks>/<taskId>/<attempt>/ the bundle of an attempt.
  */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { readdir, rm, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
-import { startConmon } from "./conmon.ts";
+import { killConmon, startConmon } from "./conmon.ts";
 import { Exits, type OnExit } from "./exits.ts";
 import { type HostLimits, readHostLimits } from "./host-limits.ts";
 import { readImageFile } from "./image-files.ts";
@@ -19,7 +19,7 @@ import { hostnameOf, type ImageDefaults, type OciSpec, planOciSpec } from "./oci
 import { planHosts, planResolvConf } from "./name-files.ts";
 import { linkLayers, overlayOptions, prepareRootfs } from "./rootfs.ts";
 import { Runc } from "./runc.ts";
-import { isConmonAlive, isContainerAlive } from "./supervised-process.ts";
+import { isConmonAlive, isContainerAlive, readPid } from "./supervised-process.ts";
 
 export interface ContainersOptions {
   readonly tasksFolder: string;
@@ -42,7 +42,7 @@ export interface Ingredients {
 }
 
 /** What is left of an attempt that somebody else started, or this program before it was restarted. */
-export type Found =
+export type ContainerRemains =
   | { readonly kind: "running"; readonly pid: number }
   | { readonly kind: "exited"; readonly exitCode: number; readonly oomKilled: boolean }
   | { readonly kind: "lost"; readonly reason: string };
@@ -131,25 +131,31 @@ export class Containers {
   }
 
   /** What has become of an attempt. */
-  inspect(taskId: string, attempt: number): Found {
-    const exitCode = this.#exits.read(taskId);
-    if (exitCode !== undefined) {
-      return { kind: "exited", exitCode, oomKilled: this.wasOomKilled(taskId, attempt) };
-    }
+  inspect(taskId: string, attempt: number): ContainerRemains {
+    const exited = this.#exitOf(taskId, attempt);
+    if (exited !== undefined) return exited;
     const bundle = this.#bundleOf(taskId, attempt);
-    const pid = readNumber(join(bundle, "pid"));
-    if (pid === undefined || !isContainerAlive(pid, taskId)) {
-      return {
-        kind: "lost",
-        reason: "the container is gone: its host was restarted, or conmon was killed",
-      };
+    const pid = readPid(join(bundle, "pid"));
+    const conmon = readPid(join(bundle, "conmon.pid"));
+    const supervised = conmon !== undefined && isConmonAlive(conmon, taskId);
+    if (pid === undefined || existsSync(join(this.#runtimeRoot, taskId, "exec.fifo"))) {
+      return { kind: "lost", reason: "the container was never started" };
     }
-    if (existsSync(join(this.#runtimeRoot, taskId, "exec.fifo"))) {
-      return { kind: "lost", reason: "the container was created but never started" };
-    }
-    const conmon = readNumber(join(bundle, "conmon.pid"));
-    if (conmon !== undefined && isConmonAlive(conmon, taskId)) return { kind: "running", pid };
-    return { kind: "lost", reason: "the container's supervisor, conmon, was killed" };
+    // Its process may have ended: conmon is about to say how.
+    if (supervised) return { kind: "running", pid };
+    // conmon writes the exit code last: it may have done so and gone since the first look.
+    const late = this.#exitOf(taskId, attempt);
+    if (late !== undefined) return late;
+    const reason = isContainerAlive(pid, taskId)
+      ? "the container's supervisor, conmon, was killed"
+      : "the container is gone: its host was restarted, or conmon was killed";
+    return { kind: "lost", reason };
+  }
+
+  #exitOf(taskId: string, attempt: number): ContainerRemains | undefined {
+    const exitCode = this.#exits.read(taskId);
+    if (exitCode === undefined) return undefined;
+    return { kind: "exited", exitCode, oomKilled: this.wasOomKilled(taskId, attempt) };
   }
 
   /** conmon leaves a file when the kernel kills in the container's memory cgroup. */
@@ -160,16 +166,40 @@ export class Containers {
 
   /** Ends and forgets the present attempt: process, runtime's state, cgroup, exit code. Afterwards it can be started anew. */
   async release(taskId: string): Promise<void> {
-    if (existsSync(join(this.#runtimeRoot, taskId))) await this.#runc.remove(taskId);
+    if (this.#exits.read(taskId) === undefined) await this.#abandon(taskId);
+    else await this.#runc.remove(taskId);
     await this.#exits.forget(taskId);
     await rm(join(this.folderOf(taskId), "oom"), { force: true });
   }
 
+  /**
+   * Ends an attempt of which no exit is known. A conmon that is still creating the container must not do so afterwards,
+   * so it goes first; one that has created it goes last, because it reaps. Neither may write an exit code later, which
+   * would be taken for that of the next attempt.
+   */
+  async #abandon(taskId: string): Promise<void> {
+    const attempts = await this.#attemptFolders(taskId);
+    for (const folder of attempts) {
+      if (readPid(join(folder, "pid")) === undefined) killConmon(taskId, folder);
+    }
+    // Also where the runtime knows of none: it may have died at creating it, before it wrote its state.
+    const begun = attempts.length > 0 || existsSync(join(this.#runtimeRoot, taskId));
+    if (begun) await this.#runc.remove(taskId);
+    for (const folder of attempts) killConmon(taskId, folder);
+  }
+
   /** Removes the files of all attempts but one. */
   async removeAttempts(taskId: string, keep?: number): Promise<void> {
+    const folders = await this.#attemptFolders(taskId);
+    const old = folders.filter((folder) => basename(folder) !== `${keep}`);
+    await Promise.all(old.map(removeFolder));
+  }
+
+  async #attemptFolders(taskId: string): Promise<readonly string[]> {
     const names = await readFolder(this.folderOf(taskId));
-    const old = names.filter((name) => /^[0-9]+$/.test(name) && name !== `${keep}`);
-    await Promise.all(old.map((name) => removeFolder(join(this.folderOf(taskId), name))));
+    return names
+      .filter((name) => /^[0-9]+$/.test(name))
+      .map((name) => join(this.folderOf(taskId), name));
   }
 
   /** Removes the task's folder with all that is in it. Its container is released already. */
@@ -238,16 +268,6 @@ async function removeFolder(path: string): Promise<void> {
     await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   } catch (error) {
     throw Fault.wrap(`Cannot remove "${path}"`, error);
-  }
-}
-
-function readNumber(path: string): number | undefined {
-  try {
-    const text = readFileSync(path, "utf8").trim();
-    return /^[1-9][0-9]{0,9}$/.test(text) ? Number(text) : undefined;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
   }
 }
 

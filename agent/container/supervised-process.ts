@@ -20,6 +20,12 @@ export function isConmonAlive(pid: number, taskId: string): boolean {
   return args.includes(taskId) && (args[0] ?? "").endsWith("conmon");
 }
 
+/** What a pid file says; undefined: it is not there, or not written yet. */
+export function readPid(path: string): number | undefined {
+  const text = readIfThere(path)?.trim() ?? "";
+  return /^[1-9][0-9]{0,9}$/.test(text) ? Number(text) : undefined;
+}
+
 function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
