@@ -35,38 +35,45 @@ export function noProgress(serviceId: string): Progress {
   return { serviceId, service: undefined, removed: false, tasks: new Map(), hostnames: new Map() };
 }
 
+/** Copied once for all events: the first response of a watch tells of every task that there is. */
 export function onWatch(progress: Progress, response: WatchResponse): Progress {
-  let next = progress;
+  const next = {
+    ...progress,
+    tasks: new Map(progress.tasks),
+    hostnames: new Map(progress.hostnames),
+  };
   for (const { action } of response.events) {
     if (action?.object === undefined) continue;
-    next = onObject(next, action.object, action.kind === StoreActionKind.REMOVE);
+    foldObject(next, action.object, action.kind === StoreActionKind.REMOVE);
   }
   return next;
 }
 
-function onObject(progress: Progress, { object }: StoreObject, removed: boolean): Progress {
+interface Draft {
+  readonly serviceId: string;
+  service: Service | undefined;
+  removed: boolean;
+  readonly tasks: Map<string, Task>;
+  readonly hostnames: Map<string, string>;
+}
+
+function foldObject(draft: Draft, { object }: StoreObject, removed: boolean): void {
   switch (object.case) {
     case "service":
-      if (object.value.id !== progress.serviceId) return progress;
-      return { ...progress, service: object.value, removed };
+      if (object.value.id !== draft.serviceId) return;
+      draft.service = object.value;
+      draft.removed = removed;
+      return;
     case "task":
-      if (!removed && object.value.serviceId !== progress.serviceId) return progress;
-      return { ...progress, tasks: put(progress.tasks, object.value, removed) };
-    case "node": {
-      const hostname = object.value.description?.hostname ?? object.value.id;
-      return { ...progress, hostnames: new Map(progress.hostnames).set(object.value.id, hostname) };
-    }
-    default:
-      return progress;
+      if (removed) draft.tasks.delete(object.value.id);
+      else if (object.value.serviceId === draft.serviceId) {
+        draft.tasks.set(object.value.id, object.value);
+      }
+      return;
+    case "node":
+      draft.hostnames.set(object.value.id, object.value.description?.hostname ?? object.value.id);
+      return;
   }
-}
-
-function put(tasks: Progress["tasks"], task: Task, removed: boolean): Progress["tasks"] {
-  if (removed && !tasks.has(task.id)) return tasks;
-  const next = new Map(tasks);
-  if (removed) next.delete(task.id);
-  else next.set(task.id, task);
-  return next;
 }
 
 export function judge(progress: Progress): Verdict {
