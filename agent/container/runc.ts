@@ -1,6 +1,5 @@
 /** What is asked of the OCI runtime itself, apart from `create`, which conmon runs. */
-import { constants, openSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { constants, openSync, rmSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
@@ -39,8 +38,7 @@ export class Runc {
       await this.#run(["start", containerId]);
       return;
     }
-    await this.#readOne(handle);
-    await rm(fifo, { force: true });
+    await this.#readOne(handle, fifo);
   }
 
   /** Kills what still runs in it and removes its state and its cgroup. One that is not there is as good as removed. */
@@ -52,7 +50,11 @@ export class Runc {
     await this.#exec.run(this.#options.command, ["--root", this.#options.root, ...args]);
   }
 
-  async #readOne(handle: number): Promise<void> {
+  /**
+   * With the fifo open the container runs, so its name goes at once: a container that still has it is taken for one that
+   * never ran when this program dies in between.
+   */
+  async #readOne(handle: number, fifo: string): Promise<void> {
     const socket = new Socket({ fd: handle, readable: true, writable: false });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     socket.once("data", () => resolve());
@@ -69,6 +71,7 @@ export class Runc {
       ),
     );
     try {
+      rmSync(fifo, { force: true });
       await promise;
     } finally {
       socket.destroy();
