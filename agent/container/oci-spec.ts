@@ -1,7 +1,8 @@
 /**
  * The OCI runtime specification (config.json, runtime-spec 1.0.2) of a task's container: the task's wishes over the
- * image's over Docker's defaults. Pure; whatever it would need from the disk is handed in. A field that is not done yet
- * never comes this far (see refusals.ts).
+ * image's over Docker's defaults, of which one is missing: its seccomp profile is not applied yet (docs/decisions.md).
+ * Pure; whatever it would need from the disk is handed in. A field that is not done yet never comes this far (see
+ * refusals.ts).
  */
 import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
