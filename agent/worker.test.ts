@@ -1,7 +1,16 @@
 /** Real containers: runc, conmon, overlays, cgroups. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -363,6 +372,42 @@ test("worker, begins a task anew only when nothing is left of what it did not kn
   const again = await node.untilState(task.id, TaskState.RUNNING);
   assert.notEqual(again.container?.pid, container?.pid);
   assert.equal(existsSync(`/proc/${container?.pid}`), false);
+});
+
+test("worker, opens and goes on although one task's files cannot be read", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const good = node.task({ stopSignal: "KILL" });
+  const bad = node.task({ stopSignal: "KILL" });
+  node.worker.assign([good, bad]);
+  const before = await node.untilState(good.id, TaskState.RUNNING);
+  await node.untilState(bad.id, TaskState.RUNNING);
+  await node.close();
+  const file = join(node.root, "agent", "tasks", bad.id, "task.bin");
+  rmSync(file);
+  mkdirSync(file);
+  await node.open();
+  assert.equal(node.worker.statuses().get(good.id)?.container?.pid, before.container?.pid);
+  assert.deepEqual([...node.worker.statuses().keys()], [good.id]);
+});
+
+test("worker, hears of an exit although that of another container cannot be read", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const task = node.task(server);
+  const odd = node.task({ stopSignal: "KILL" });
+  node.worker.assign([task, odd]);
+  await Promise.all([task, odd].map(({ id }) => node.untilState(id, TaskState.RUNNING)));
+  await untilLine(node, task.id, "up");
+  const exit = join(node.root, "run", "exits", odd.id);
+  mkdirSync(exit);
+  node.worker.assign([{ ...task, desiredState: TaskState.SHUTDOWN }, odd]);
+  await node.untilState(task.id, TaskState.SHUTDOWN);
+  rmdirSync(exit);
 });
 
 test("worker, says when the kernel killed for want of memory", { timeout }, async () => {

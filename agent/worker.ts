@@ -206,14 +206,25 @@ export class Worker {
   }
 
   async #adoptTask(taskId: string): Promise<void> {
-    const stored = await this.#files.load(taskId);
-    if (stored === undefined) return;
-    const runner = new TaskRunner(stored, this.#runnerModules);
-    this.#runners.set(taskId, runner);
-    const { kind } = stored.state.phase;
-    const hasContainer = kind === "starting" || kind === "running" || kind === "stopping";
-    const found = hasContainer ? this.#containers.inspect(taskId, runner.attempt) : undefined;
-    runner.recover(found === undefined ? undefined : recoveredOf(found));
+    try {
+      const stored = await this.#files.load(taskId);
+      if (stored === undefined) return;
+      const { kind } = stored.state.phase;
+      const hasContainer = kind === "starting" || kind === "running" || kind === "stopping";
+      const { attempt } = stored.state;
+      const found = hasContainer ? this.#containers.inspect(taskId, attempt) : undefined;
+      const runner = new TaskRunner(stored, this.#runnerModules);
+      this.#runners.set(taskId, runner);
+      runner.recover(found === undefined ? undefined : recoveredOf(found));
+    } catch (error) {
+      const fault = Fault.from(error);
+      // This program is out of something: what runs goes on, and the next start takes it up.
+      if (fault.code === "resource-exhausted") throw fault;
+      this.#modules.log.error("Cannot take up a task: it is cleared away", {
+        task: taskId,
+        error: fault.message,
+      });
+    }
   }
 
   /** Nobody knows this task: the managers will send it again if they want it. Resolves after the first try. */
@@ -240,10 +251,22 @@ export class Worker {
     if (recovered.kind === "exited") runner.post(recovered);
   }
 
+  /** What cannot be found out about one task now is asked again; the others go on. */
+  #lookAt(taskId: string): void {
+    try {
+      this.#onExit(taskId);
+    } catch (error) {
+      this.#modules.log.error("Cannot see what has become of a container", {
+        task: taskId,
+        error: Fault.from(error).message,
+      });
+    }
+  }
+
   #lookLater(): void {
     this.#look = this.#modules.clock.timer(lookPeriodMs, () => {
       for (const [taskId, runner] of this.#runners) {
-        if (runner.hasContainer) this.#onExit(taskId);
+        if (runner.hasContainer) this.#lookAt(taskId);
       }
       this.#lookLater();
     });

@@ -6,7 +6,7 @@
 import { type FSWatcher, mkdirSync, readFileSync, watch } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "#proto/fault.ts";
+import { errnoOf, Fault } from "#proto/fault.ts";
 import { isId } from "#proto/ids.ts";
 import type { Log } from "#proto/ports.ts";
 
@@ -21,8 +21,16 @@ export class Exits {
     mkdirSync(folder, { recursive: true });
     this.#watcher = watch(folder, (_event, name) => {
       if (name === null || !isId(name)) return;
-      const exitCode = this.read(name);
-      if (exitCode !== undefined) modules.onExit(name, exitCode);
+      try {
+        const exitCode = this.read(name);
+        if (exitCode !== undefined) modules.onExit(name, exitCode);
+      } catch (error) {
+        // Too many open files, for one. Whoever looks from time to time finds it later.
+        modules.log.error("Cannot read how a container ended", {
+          task: name,
+          error: Fault.from(error).message,
+        });
+      }
     });
     this.#watcher.on("error", (error) =>
       modules.log.error("Cannot watch for exits of containers", { error: error.message }),
