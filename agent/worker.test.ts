@@ -27,7 +27,7 @@ import {
 import { systemClock } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { isConmonAlive, isContainerAlive } from "./container/supervised-process.ts";
-import { always, TestNode } from "./task/test-node.ts";
+import { always, TestNode } from "./task/testing/test-node.ts";
 
 const timeout = 30_000;
 

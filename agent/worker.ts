@@ -19,7 +19,7 @@ import { isId } from "#proto/ids.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { Containers, type ContainerRemains } from "./container/containers.ts";
 import { type Exec, systemExec } from "./exec.ts";
-import { Slots } from "./image/slots.ts";
+import { Slots } from "./slots.ts";
 import { readLog } from "./log/log-reader.ts";
 import { persist } from "./persist.ts";
 import { desiredOf, type RunnerModules, TaskRunner } from "./task/runner.ts";

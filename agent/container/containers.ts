@@ -11,6 +11,7 @@ import { Fault, errnoOf } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
+import type { TaskNamespace } from "../network/network-driver.ts";
 import { killConmon, startConmon } from "./conmon.ts";
 import { Exits, type OnExit } from "./exits.ts";
 import { type HostLimits, readHostLimits } from "./host-limits.ts";
@@ -38,7 +39,7 @@ export interface ContainersModules {
 /** What a container is made from. */
 export interface Ingredients {
   readonly image: { readonly config: ImageDefaults; readonly layers: readonly string[] };
-  readonly namespace: { readonly path: string; readonly nameserver?: string };
+  readonly namespace: TaskNamespace;
 }
 
 /** What is left of an attempt that somebody else started, or this program before it was restarted. */

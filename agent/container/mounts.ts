@@ -11,7 +11,7 @@ export interface OciMount {
 }
 
 /** The files that are generated for each task, by their absolute paths on the host. */
-export interface TaskFiles {
+export interface GeneratedFiles {
   readonly hosts: string;
   readonly hostname: string;
   readonly resolvConf: string;
@@ -20,7 +20,7 @@ export interface TaskFiles {
 const mib = 1024 * 1024;
 const guarded = ["nosuid", "noexec", "nodev"];
 
-export function planMounts(spec: ContainerSpec, files: TaskFiles): OciMount[] {
+export function planMounts(spec: ContainerSpec, files: GeneratedFiles): OciMount[] {
   const targets = new Set<string>();
   for (const { target } of spec.mounts) {
     if (targets.has(target)) {
@@ -71,7 +71,7 @@ export const cgroupMount: OciMount = {
   options: [...guarded, "relatime", "ro"],
 };
 
-function fileMounts(files: TaskFiles): OciMount[] {
+function fileMounts(files: GeneratedFiles): OciMount[] {
   const bind = (destination: string, source: string) => ({
     destination,
     type: "bind",

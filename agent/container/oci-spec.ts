@@ -11,7 +11,7 @@ import type { ResourceRequirements, Ulimit } from "#proto/gen/swarm/v1/types_pb.
 import { checkUlimit } from "#proto/kernel-names.ts";
 import { planCapabilities } from "./capabilities.ts";
 import type { HostLimits } from "./host-limits.ts";
-import { cgroupMount, type OciMount, planMounts, type TaskFiles } from "./mounts.ts";
+import { cgroupMount, type OciMount, planMounts, type GeneratedFiles } from "./mounts.ts";
 import { supportedContainer } from "./refusals.ts";
 import { type Accounts, resolveUser, type User } from "./user.ts";
 
@@ -28,7 +28,7 @@ export interface SpecInput {
   readonly task: Task;
   readonly image: ImageDefaults;
   readonly accounts: Accounts;
-  readonly files: TaskFiles;
+  readonly files: GeneratedFiles;
   readonly rootfs: string;
   readonly networkNamespace: string;
   readonly cgroupParent: string;

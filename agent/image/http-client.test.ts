@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { systemClock } from "#proto/system-ports.ts";
 import { HttpClient } from "./http-client.ts";
-import { startServer } from "./test-registry.ts";
+import { startServer } from "./testing/test-registry.ts";
 
 const deadlines = { headersMs: 2000, stallMs: 2000 };
 

@@ -10,8 +10,13 @@ import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import { systemExec } from "../exec.ts";
 import { ImageStore, type ImageStoreOptions } from "./image-store.ts";
 import type { PullProgress } from "./pull-progress.ts";
-import { imageOf, indexOf, tarOf } from "./test-image.ts";
-import { serveImage, startRegistry, startServer, type TestRegistry } from "./test-registry.ts";
+import { imageOf, indexOf, tarOf } from "./testing/test-image.ts";
+import {
+  serveImage,
+  startRegistry,
+  startServer,
+  type TestRegistry,
+} from "./testing/test-registry.ts";
 
 const modules = { clock: systemClock, random: systemRandom, log: silentLog, exec: systemExec };
 const platform = { os: "linux", architecture: "amd64" };

@@ -31,7 +31,7 @@ import { type LayerProgress, ProgressMeter, type PullProgress } from "./pull-pro
 import { formatReference, parseReference, type Reference } from "./reference.ts";
 import { Registry, type RegistryOptions } from "./registry.ts";
 import { SharedWork } from "./shared-work.ts";
-import { Slots } from "./slots.ts";
+import { Slots } from "../slots.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
 
 export interface Image {

@@ -22,7 +22,7 @@ import { digestOf } from "./digest.ts";
 import { Layers } from "./layers.ts";
 import { parseHeader, parsePax } from "./tar-header.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
-import { type TestEntry, tarOf } from "./test-image.ts";
+import { type TestEntry, tarOf } from "./testing/test-image.ts";
 
 const signal = AbortSignal.timeout(30_000);
 const modules = { clock: systemClock, exec: systemExec, random: systemRandom };

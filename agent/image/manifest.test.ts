@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { parseImageConfig } from "./image-config.ts";
 import { parseManifest, selectPlatform } from "./manifest.ts";
-import { blobOf, imageOf, layerType, manifestType, tarOf } from "./test-image.ts";
+import { blobOf, imageOf, layerType, manifestType, tarOf } from "./testing/test-image.ts";
 
 const image = imageOf([tarOf([{ name: "a" }])]);
 const valid = JSON.parse(image.manifest.bytes.toString());

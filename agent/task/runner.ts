@@ -12,9 +12,10 @@ import { parseSignal } from "#proto/stop-signal.ts";
 import { msFromDuration } from "#proto/time.ts";
 import type { Containers } from "../container/containers.ts";
 import { supportedContainer } from "../container/refusals.ts";
-import type { Slots } from "../image/slots.ts";
+import type { Slots } from "../slots.ts";
 import { persist } from "../persist.ts";
-import type { ImageSource, Progress, TaskImage, TaskNamespace, TaskNetworks } from "./sources.ts";
+import type { TaskNamespace } from "../network/network-driver.ts";
+import type { ImageSource, Progress, TaskImage, TaskNetworks } from "./sources.ts";
 import {
   type Desired,
   type Effect,

@@ -1,6 +1,7 @@
 /** What tasks need of their node's other parts. Narrow on purpose: whoever runs tasks can hand in simpler ones. */
 import type { NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { ImageDefaults } from "../container/oci-spec.ts";
+import type { TaskNamespace } from "../network/network-driver.ts";
 
 export interface TaskImage {
   readonly config: ImageDefaults & { readonly stopSignal: string };
@@ -23,11 +24,6 @@ export interface ImageSource {
   pull(reference: string, options: PullWish): Promise<TaskImage>;
   /** Without asking anybody else. */
   find(reference: string): TaskImage | undefined;
-}
-
-export interface TaskNamespace {
-  readonly path: string;
-  readonly nameserver?: string;
 }
 
 export interface TaskNetworks {

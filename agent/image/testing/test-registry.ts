@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { systemClock } from "#proto/system-ports.ts";
-import { systemExec } from "../exec.ts";
+import { systemExec } from "../../exec.ts";
 import { indexType, type TestBlob, type TestImage } from "./test-image.ts";
 
 export interface TestRegistry extends AsyncDisposable {

@@ -1,7 +1,7 @@
 /** For tests: images made from nothing, as bytes. Layers are written here entry by entry, so that they can be wrong. */
 import { gzipSync } from "node:zlib";
-import { digestOf } from "./digest.ts";
-import { encodePax, paddingOf, sealHeader } from "./tar-header.ts";
+import { digestOf } from "../digest.ts";
+import { encodePax, paddingOf, sealHeader } from "../tar-header.ts";
 
 export interface TestEntry {
   readonly name: string;

@@ -16,9 +16,9 @@ import { Fault } from "#proto/fault.ts";
 import { newId } from "#proto/ids.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
-import { type Exec, systemExec } from "../exec.ts";
-import { Worker } from "../worker.ts";
-import type { ImageSource, TaskImage, TaskNetworks } from "./sources.ts";
+import { type Exec, systemExec } from "../../exec.ts";
+import { Worker } from "../../worker.ts";
+import type { ImageSource, TaskImage, TaskNetworks } from "../sources.ts";
 
 const commands = ["sh", "sleep", "true", "echo", "cat", "id", "env", "hostname", "pwd", "mount"];
 
