@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import * as fc from "fast-check";
@@ -16,9 +18,20 @@ describe("Fault", () => {
     assert.deepEqual(Object.keys(retryable), [...codes]);
   });
 
+  it("says which address is in use", async () => {
+    const first = createServer().listen(0, "127.0.0.1");
+    await once(first, "listening");
+    const { port } = first.address() as AddressInfo;
+    const second = createServer().listen(port, "127.0.0.1");
+    const [error] = await once(second, "error");
+    first.close();
+    const message = `the address is in use already ("127.0.0.1:${port}")`;
+    assert.equal(Fault.from(error).message, message);
+  });
+
   const known: readonly (readonly [unknown, string, string])[] = [
-    [systemError("ENOSPC"), "resource-exhausted", "ENOSPC: no luck"],
-    [systemError("ECONNREFUSED"), "unavailable", "ECONNREFUSED: no luck"],
+    [systemError("ENOSPC"), "resource-exhausted", "the disk is full"],
+    [systemError("ECONNREFUSED"), "unavailable", "the connection was refused"],
     [systemError("ESTRANGE"), "internal", "ESTRANGE: no luck"],
     [new DOMException("enough", "AbortError"), "canceled", "enough"],
     [new DOMException("late", "TimeoutError"), "deadline-exceeded", "late"],
@@ -51,7 +64,22 @@ describe("Fault", () => {
           throw Fault.wrap('Cannot read "/nosuch/file"', thrown);
         }
       },
-      { code: "not-found", message: /^Cannot read "\/nosuch\/file": ENOENT/ },
+      {
+        code: "not-found",
+        message: 'Cannot read "/nosuch/file": no such file or folder',
+      },
+    );
+  });
+
+  it("names the file, unless the action does", () => {
+    const error = Object.assign(systemError("EISDIR"), { path: "/a" });
+    assert.equal(
+      Fault.wrap("Cannot start", error).message,
+      'Cannot start: it is a folder, not a file ("/a")',
+    );
+    assert.equal(
+      Fault.wrap('Cannot read "/a"', error).message,
+      'Cannot read "/a": it is a folder, not a file',
     );
   });
 

@@ -9,6 +9,7 @@ import { text } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Fault } from "#proto/fault.ts";
+import { version } from "#proto/version.ts";
 import { nouns, topCommands } from "./commands.ts";
 import { FakeCluster } from "./testing/fake-cluster.ts";
 import { FakeControl } from "./testing/fake-control.ts";
@@ -50,7 +51,35 @@ describe("swarmctl", () => {
     assert.match(stdout, /^Usage: swarmctl service ls/);
   });
 
+  it("says its version", async () => {
+    const { code, stdout } = await runCli(nowhere, ["--version"]);
+    assert.deepEqual([code, stdout], [0, `swarmctl ${version}\n`]);
+  });
+
+  it("says of a file that is not there that it is not", async () => {
+    const { code, stderr } = await runCli(nowhere, ["service", "create", "--spec", "/nope"]);
+    assert.deepEqual(
+      [code, stderr],
+      [1, 'swarmctl: Cannot read "/nope": no such file or folder\n'],
+    );
+  });
+
   const misuses: [string[], string][] = [
+    ...[
+      ["help", "servce"],
+      ["servce", "--help"],
+      ["--run-root", "/x", "servce", "--help"],
+    ].map((argv): [string[], string] => [
+      argv,
+      "swarmctl: unknown command 'servce'\n(Did you mean service?)\nSee \"swarmctl --help\"\n",
+    ]),
+    ...[
+      ["help", "service", "lss"],
+      ["service", "lss", "--help"],
+    ].map((argv): [string[], string] => [
+      argv,
+      "swarmctl: unknown command 'lss'\n(Did you mean ls?)\nSee \"swarmctl service --help\"\n",
+    ]),
     [
       ["servce"],
       "swarmctl: unknown command 'servce'\n(Did you mean service?)\nSee \"swarmctl --help\"\n",

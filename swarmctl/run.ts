@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { Fault } from "#proto/fault.ts";
+import { version } from "#proto/version.ts";
 import { type CommandFile, type Noun, nouns, topCommands } from "./commands.ts";
 import { Context, defaultRunRoot } from "./context.ts";
 import type { Io } from "./io.ts";
@@ -28,14 +29,30 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
-/** `help x y` is `x y --help`. */
+/** `help x y` is `x y --help`. Of what there is not there is no help either: commander shall say so. */
 function wordsOf(argv: readonly string[]): string[] {
-  return argv[0] === "help" ? [...argv.slice(1), "--help"] : [...argv];
+  const words = argv[0] === "help" ? [...argv.slice(1), "--help"] : [...argv];
+  return namesCommand(words) ? words : words.filter((word) => word !== "--help");
+}
+
+/** Whether the words before the first flag begin with a noun, a noun and its verb, or a command of one word. */
+function namesCommand(words: readonly string[]): boolean {
+  const start = words[0] === "--run-root" ? 2 : 0;
+  const [first = "", second = ""] = words.slice(start);
+  if (first === "" || first.startsWith("-")) return true;
+  const noun = nouns.find(({ name }) => name === first);
+  if (noun === undefined) return isOneOf(topCommands, first);
+  return second === "" || second.startsWith("-") || isOneOf(noun.verbs, second);
+}
+
+function isOneOf(files: readonly CommandFile[], word: string): boolean {
+  return files.some(({ name, aliases = [] }) => name === word || aliases.includes(word));
 }
 
 function buildProgram(context: Context): Command {
   const program = configure(new Command("swarmctl"), context)
     .description("Tell a cluster what to run")
+    .version(`swarmctl ${version}`, "--version", "show the version")
     .showHelpAfterError('See "swarmctl --help"')
     .enablePositionalOptions()
     .hook("preAction", (_, action) => {

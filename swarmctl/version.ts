@@ -1,12 +1,11 @@
 import type { Command } from "commander";
-import packageFile from "../package.json" with { type: "json" };
 import { Fault } from "#proto/fault.ts";
+import { version as client } from "#proto/version.ts";
 import type { Context } from "./context.ts";
 import { formatOption, type ListingOptions } from "./output/listing.ts";
 
 export function define(command: Command, context: Context): void {
   command.addOption(formatOption()).action(async (options: ListingOptions) => {
-    const client = packageFile.version;
     const server = await swarmdVersion(context);
     if (options.format === "json") {
       context.print(JSON.stringify({ client, server: server ?? null }, undefined, 2));
