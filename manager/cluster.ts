@@ -3,25 +3,30 @@ import type { Cluster } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { msFromDuration } from "#proto/time.ts";
 import type { View } from "./store/store.ts";
 
-const heartbeatPeriodMsDefault = 1_000;
-const historyLimitDefault = 5;
-const addressPoolsDefault = ["10.0.0.0/8"];
-const subnetPrefixDefault = 24;
+/** What holds where a cluster's spec says nothing. */
+export const clusterDefaults = {
+  name: "default",
+  heartbeatPeriodMs: 1_000,
+  historyLimit: 5,
+  addressPools: ["10.0.0.0/8"],
+  /** Prefix length. */
+  subnetSize: 24,
+} as const;
 
 export function clusterOf(view: View): Cluster | undefined {
   return view.list("cluster")[0];
 }
 
 export function heartbeatPeriodMs(cluster: Cluster | undefined): number {
-  const ms = msFromDuration(cluster?.spec?.dispatcher?.heartbeatPeriod, heartbeatPeriodMsDefault);
-  return ms > 0 ? ms : heartbeatPeriodMsDefault;
+  const defaultMs = clusterDefaults.heartbeatPeriodMs;
+  const ms = msFromDuration(cluster?.spec?.dispatcher?.heartbeatPeriod, defaultMs);
+  return ms > 0 ? ms : defaultMs;
 }
 
 /** How many dead tasks a slot keeps; infinite where the setting is negative. */
 export function historyLimit(cluster: Cluster | undefined): number {
-  const orchestration = cluster?.spec?.orchestration;
-  if (orchestration === undefined) return historyLimitDefault;
-  const limit = Number(orchestration.taskHistoryRetentionLimit);
+  const said = cluster?.spec?.orchestration?.taskHistoryRetentionLimit;
+  const limit = Number(said ?? clusterDefaults.historyLimit);
   return limit < 0 ? Infinity : limit;
 }
 
@@ -36,7 +41,7 @@ export function addressPools(cluster: Cluster | undefined): AddressPools {
   const network = cluster?.spec?.network;
   const pools = network?.defaultAddressPools ?? [];
   return {
-    pools: pools.length > 0 ? pools : addressPoolsDefault,
-    subnetPrefix: network?.subnetSize || subnetPrefixDefault,
+    pools: pools.length > 0 ? pools : clusterDefaults.addressPools,
+    subnetPrefix: network?.subnetSize || clusterDefaults.subnetSize,
   };
 }

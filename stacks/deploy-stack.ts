@@ -77,7 +77,7 @@ async function performStep(
     case "update-service": {
       const { id, meta } = step.service;
       const version = meta?.version === undefined ? {} : { version: meta.version };
-      const request = { serviceId: id, spec: step.spec, ...version };
+      const request = { ref: id, spec: step.spec, ...version };
       return (await control.updateService(request, options)).service;
     }
     case "keep-service":

@@ -40,18 +40,14 @@ import { isId, newId } from "#proto/ids.ts";
 import type { Random } from "#proto/ports.ts";
 import { durationFromMs, msFromDuration } from "#proto/time.ts";
 import { parseSubnet } from "#proto/ipv4.ts";
+import { clusterDefaults } from "../cluster.ts";
 import { invalid } from "../control/field.ts";
 import { refuseUnsupported } from "../control/supported.ts";
 import type { Store } from "../store/store.ts";
 import { newClusterPart, newJoinToken } from "./join-token.ts";
 import { smallestFreeNumber } from "./node-ca.ts";
 
-const clusterNameDefault = "default";
-const addressPoolDefault = "10.0.0.0/8";
-const subnetSizeDefault = 24;
-const heartbeatPeriodMsDefault = 1000;
 const heartbeatPeriodMsMin = 100;
-const taskHistoryDefault = 5n;
 
 export interface Bootstrap {
   readonly nodeId: string;
@@ -152,20 +148,23 @@ function clusterOf({ spec }: Bootstrap, random: Random): Cluster {
 /** The spec as it holds: what the user left out is filled in once, so that a later default does not change a cluster. */
 function withDefaults(spec: ClusterSpec): ClusterSpec {
   const heartbeatPeriod =
-    spec.dispatcher?.heartbeatPeriod ?? durationFromMs(heartbeatPeriodMsDefault);
+    spec.dispatcher?.heartbeatPeriod ?? durationFromMs(clusterDefaults.heartbeatPeriodMs);
   if (msFromDuration(heartbeatPeriod, 0) < heartbeatPeriodMsMin) {
     throw invalid("spec.dispatcher.heartbeat_period", `is under ${heartbeatPeriodMsMin} ms`);
   }
   const pools = spec.network?.defaultAddressPools ?? [];
-  const defaultAddressPools = pools.length === 0 ? [addressPoolDefault] : pools;
-  const subnetSize = spec.network?.subnetSize || subnetSizeDefault;
+  const defaultAddressPools = pools.length === 0 ? [...clusterDefaults.addressPools] : pools;
+  const subnetSize = spec.network?.subnetSize || clusterDefaults.subnetSize;
   for (const pool of defaultAddressPools) checkPool(pool, subnetSize);
   return create(ClusterSpecSchema, {
     annotations: create(AnnotationsSchema, {
-      name: spec.annotations?.name || clusterNameDefault,
+      name: spec.annotations?.name || clusterDefaults.name,
       labels: spec.annotations?.labels ?? {},
     }),
-    orchestration: spec.orchestration ?? { taskHistoryRetentionLimit: taskHistoryDefault },
+    orchestration: {
+      taskHistoryRetentionLimit:
+        spec.orchestration?.taskHistoryRetentionLimit ?? BigInt(clusterDefaults.historyLimit),
+    },
     dispatcher: { heartbeatPeriod },
     network: { defaultAddressPools, subnetSize },
   });

@@ -59,7 +59,7 @@ async function createService({ api, context, store }: ReturnType<typeof open>, g
 
 function updateRequest(service: Service, given: ServiceSpec, version = service.meta?.version) {
   return create(UpdateServiceRequestSchema, {
-    serviceId: service.id,
+    ref: service.id,
     spec: given,
     ...(version === undefined ? {} : { version }),
   });
@@ -133,7 +133,7 @@ test("service, an update of a version that is not the newest is out of sequence"
       message: 'update out of sequence: service "web" is at version 2, not 1; read it again',
     },
   );
-  const request = create(UpdateServiceRequestSchema, { serviceId: before.id, spec: spec() });
+  const request = create(UpdateServiceRequestSchema, { ref: before.id, spec: spec() });
   await assert.rejects(ground.api.updateService(request, ground.context), /version is missing/);
 });
 

@@ -54,9 +54,9 @@ async function createService(
 }
 
 async function updateService(store: Store, request: UpdateServiceRequest): Promise<Service> {
-  const { serviceId, version } = request;
+  const { ref, version } = request;
   await store.write((view) => {
-    const service = resolve(view, "service", serviceId);
+    const service = resolve(view, "service", ref);
     const spec = validateServiceSpec(request.spec, view);
     refuseStale(service, version?.index);
     refuseIdentityChange(service, spec);
@@ -64,7 +64,7 @@ async function updateService(store: Store, request: UpdateServiceRequest): Promi
     if (service.spec !== undefined && equals(ServiceSpecSchema, spec, service.spec)) return [];
     return [{ action: "update", kind: "service", object: withSpec(service, spec) }];
   });
-  return committed(store, resolve(store, "service", serviceId).id);
+  return committed(store, resolve(store, "service", ref).id);
 }
 
 /** The spec's version is the version that the update read: the one that it writes is not known before it is committed. */

@@ -15,7 +15,7 @@ import {
 import type { Change, Objects } from "../store/objects.ts";
 import type { Commit, Store } from "../store/store.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
-import { publicNode } from "./node.ts";
+import { publicNode } from "../node.ts";
 
 const watchedKinds = ["network", "service", "node", "task"] as const;
 type WatchedKind = (typeof watchedKinds)[number];

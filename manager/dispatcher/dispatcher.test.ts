@@ -29,10 +29,10 @@ function stateOf(manager: TestManager, nodeId = "node1"): NodeState | undefined 
 
 test("A session makes its node READY, with its description and address, and writes nothing the second time", async () => {
   await using manager = await startTestManager();
-  await manager.put("node", testNode(1, { status: {}, description: {} }));
+  await manager.put("node", testNode(1, { status: {}, description: {}, secretDigest: "d" }));
   using agent = agentOf(manager);
   const opened = await agent.connect();
-  assert.equal(opened.node?.id, "node1");
+  assert.deepEqual([opened.node?.id, opened.node?.secretDigest], ["node1", ""]);
   assert.deepEqual(opened.managers, ["127.0.0.1:2377"]);
   assert.equal(opened.heartbeatPeriod?.seconds, 1n);
   const node = manager.store.get("node", "node1");

@@ -29,6 +29,7 @@ import type { CallContext, Handlers } from "#proto/grpc.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { durationFromMs } from "#proto/time.ts";
+import { publicNode } from "../node.ts";
 import type { Change } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { AssignmentIndex } from "./assignment-index.ts";
@@ -187,7 +188,7 @@ export class Dispatcher implements AsyncDisposable {
       managers: [...this.#options.managers()],
       heartbeatPeriod: durationFromMs(this.#registry.periodMs()),
     });
-    response.node = node;
+    response.node = publicNode(node);
     return response;
   }
 }

@@ -25,9 +25,9 @@ function dead(age: number, init: Parameters<typeof testTask>[1] = {}): Task {
 const live = testTask("live", { nodeId: "node1", status: { state: TaskState.RUNNING }, atMs: 2e6 });
 
 function deleted(tasks: readonly Task[], limit?: number): readonly string[] {
-  const orchestration = { taskHistoryRetentionLimit: BigInt(limit ?? 0) };
-  const annotations = { name: "default" };
-  const spec = limit === undefined ? { annotations } : { annotations, orchestration };
+  // Unset inside a set message is unset all the same.
+  const orchestration = limit === undefined ? {} : { taskHistoryRetentionLimit: BigInt(limit) };
+  const spec = { annotations: { name: "default" }, orchestration };
   return planHistory(tasks, testCluster({ spec }))
     .map(({ object }) => object.id)
     .toSorted();

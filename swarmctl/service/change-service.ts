@@ -19,7 +19,7 @@ export async function changeService(
       const spec = change(service.spec ?? create(ServiceSpecSchema));
       const version = service.meta?.version;
       const reply = await control.updateService({
-        serviceId: service.id,
+        ref: service.id,
         spec,
         ...(version !== undefined && { version }),
       });

@@ -42,8 +42,8 @@ export class FakeControl {
       this.services.set(service.id, service);
       return { service };
     },
-    updateService: async ({ serviceId, version, spec = aServiceSpec("") }) => {
-      const present = this.#find(this.services, "service", serviceId);
+    updateService: async ({ ref, version, spec = aServiceSpec("") }) => {
+      const present = this.#find(this.services, "service", ref);
       const stale = version?.index !== present.meta?.version?.index;
       if (stale || this.conflicts > 0) {
         this.conflicts -= 1;
