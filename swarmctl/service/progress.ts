@@ -73,6 +73,8 @@ function foldObject(draft: Draft, { object }: StoreObject, removed: boolean): vo
     case "node":
       draft.hostnames.set(object.value.id, object.value.description?.hostname ?? object.value.id);
       return;
+    default:
+      return;
   }
 }
 
