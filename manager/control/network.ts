@@ -7,8 +7,8 @@ import type { Store, View } from "../store/store.ts";
 import { isLost, isTerminal, isWanted } from "../task.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
-import { resolve, slotName } from "./resolve.ts";
-import { validateNetworkSpec } from "./validate-network.ts";
+import { resolve, slotName } from "../store/resolve.ts";
+import { validateNetworkSpec } from "../spec/validate-network.ts";
 
 /** How many users of a network a refusal names. */
 const usersMax = 5;

@@ -1,6 +1,6 @@
 import { publicNode } from "../node.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
-import { resolve } from "./resolve.ts";
+import { resolve } from "../store/resolve.ts";
 
 export function nodeHandlers({
   store,

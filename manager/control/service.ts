@@ -14,8 +14,8 @@ import { newId } from "#proto/ids.ts";
 import type { Store, View } from "../store/store.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
-import { resolve } from "./resolve.ts";
-import { validateServiceSpec } from "./validate-service.ts";
+import { resolve } from "../store/resolve.ts";
+import { validateServiceSpec } from "../spec/validate-service.ts";
 
 type Methods = "createService" | "getService" | "listServices" | "updateService" | "removeService";
 

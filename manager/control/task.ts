@@ -3,7 +3,7 @@ import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { View } from "../store/store.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
-import { resolve } from "./resolve.ts";
+import { resolve } from "../store/resolve.ts";
 
 export function taskHandlers({
   store,

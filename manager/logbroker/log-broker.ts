@@ -21,7 +21,7 @@ import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
-import { resolve } from "../control/resolve.ts";
+import { resolve } from "../store/resolve.ts";
 import type { Commit, Store, View } from "../store/store.ts";
 import { LogBuffer } from "./log-buffer.ts";
 import { Upload } from "./upload.ts";

@@ -1,8 +1,8 @@
 /** References as users write them: an ID, a name, or the beginning of an ID that only one object has. */
 import { Fault } from "#proto/fault.ts";
 import { idLength } from "#proto/ids.ts";
-import type { Kind, Objects } from "../store/objects.ts";
-import type { View } from "../store/store.ts";
+import type { Kind, Objects } from "./objects.ts";
+import type { View } from "./store.ts";
 
 export type Noun = Extract<Kind, "node" | "service" | "task" | "network">;
 

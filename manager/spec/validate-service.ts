@@ -9,7 +9,7 @@ import {
 import type { Driver, NetworkAttachmentConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { View } from "../store/store.ts";
 import { checkAnnotations, checkDuration, checkName, invalid } from "./field.ts";
-import { find } from "./resolve.ts";
+import { find } from "../store/resolve.ts";
 import { refuseUnsupported } from "./supported.ts";
 import { checkContainer } from "./validate-container.ts";
 import { checkResources } from "./validate-resources.ts";
