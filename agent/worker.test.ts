@@ -337,6 +337,24 @@ test("worker, does not forget a container that cannot be removed", { timeout }, 
   assert.equal(existsSync(`/run/netns/${task.id}`), false);
 });
 
+test("worker, stopped between two attempts, gives back its network before it has ended", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const gate = Promise.withResolvers<void>();
+  const task = node.task({ stopSignal: "KILL" }, always);
+  node.worker.assign([task]);
+  const { container } = await node.untilState(task.id, TaskState.RUNNING);
+  node.removeGate = gate.promise;
+  process.kill(container?.pid ?? 0, "SIGKILL");
+  await node.untilState(task.id, TaskState.READY, 2);
+  node.worker.assign([{ ...task, desiredState: TaskState.SHUTDOWN }]);
+  gate.resolve();
+  await node.untilState(task.id, TaskState.SHUTDOWN);
+  assert.equal(existsSync(`/run/netns/${task.id}`), false);
+});
+
 test("worker, ends containers while all that are starting hang", { timeout }, async () => {
   await using node = new TestNode();
   await node.open();

@@ -40,6 +40,8 @@ export class TestNode {
   readonly #hanging: ReturnType<Exec["start"]>[] = [];
   /** Whether removing a container fails. */
   cannotRemove = false;
+  /** Awaited before a container is removed. */
+  removeGate: Promise<void> = Promise.resolve();
   #worker: Worker | undefined;
 
   constructor() {
@@ -162,10 +164,11 @@ export class TestNode {
   }
 
   #exec(): Exec {
-    const run: Exec["run"] = (command, args, options) =>
-      this.cannotRemove && args.includes("delete")
-        ? Promise.reject(new Fault("internal", "device busy"))
-        : systemExec.run(command, args, options);
+    const run: Exec["run"] = async (command, args, options) => {
+      if (args.includes("delete")) await this.removeGate;
+      if (args.includes("delete") && this.cannotRemove) throw new Fault("internal", "device busy");
+      return systemExec.run(command, args, options);
+    };
     const start: Exec["start"] = (command, args, options) => {
       if (!this.hangsStarts) return systemExec.start(command, args, options);
       const child = systemExec.start("sleep", ["60"], options);
