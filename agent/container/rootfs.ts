@@ -5,7 +5,7 @@
  * whatever happens to this program, so there is nothing to unmount and nothing to leak. Mount options must fit into one
  * page (4096 bytes), so the layers are named by short links and the mount is made from inside the task's folder.
  */
-import { mkdir, symlink } from "node:fs/promises";
+import { chmod, mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
 
@@ -40,6 +40,8 @@ export async function prepareRootfs(attemptFolder: string): Promise<void> {
   await mkdir(attemptFolder, { recursive: true });
   const names = ["upper", "work", "rootfs"];
   await Promise.all(names.map((name) => mkdir(join(attemptFolder, name))));
+  // It is the container's "/", whatever the umask of swarmd.
+  await chmod(join(attemptFolder, "upper"), 0o755);
 }
 
 /** Options for mount(8), run inside the task's folder. The top layer comes first. */

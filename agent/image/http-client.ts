@@ -166,20 +166,16 @@ function tooLate(awaited: string, ms: number): Fault {
 }
 
 function connectionFault(url: URL, error: unknown): Fault {
-  const fault = Fault.from(error);
-  if (error instanceof Fault) return fault;
-  const says = `cannot reach "${url.host}": ${fault.message}`;
-  if (
-    fault.message.includes("wrong version number") ||
-    fault.message.includes("packet length too long")
-  ) {
+  if (error instanceof Fault) return error;
+  const says = Fault.wrap(`cannot reach "${url.host}"`, error).message;
+  if (says.includes("wrong version number") || says.includes("packet length too long")) {
     return new Fault(
       "failed-precondition",
       `"${url.host}" does not speak HTTPS: start swarmd with --insecure-registry ${url.host} to use plain HTTP`,
       { cause: error },
     );
   }
-  if (fault.message.includes("certificate")) {
+  if (says.includes("certificate")) {
     return new Fault(
       "failed-precondition",
       `${says}: add its authority to the host's certificates`,

@@ -319,7 +319,7 @@ describe("an image store with a registry that misbehaves", () => {
     const { store } = await openStore(cleanup);
     await assert.rejects(store.pull(`${server.host}/x`, { signal: signal() }), {
       code: "unavailable",
-      message: new RegExp(`: cannot reach "${server.host}": connect ECONNREFUSED`),
+      message: new RegExp(`: cannot reach "${server.host}": the connection was refused`),
     });
   });
 

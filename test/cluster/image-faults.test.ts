@@ -103,7 +103,7 @@ test("a registry that refuses connections, until it is back", async () => {
   const { reference } = await pushImage(lab, "refused");
   await lab.registry.stop();
   await create("refused", reference);
-  const refusal = 'cannot reach "registry:5000": connect ECONNREFUSED 172.31.0.254:5000';
+  const refusal = 'cannot reach "registry:5000": the connection was refused ("172.31.0.254:5000")';
   await untilSays("refused", `Cannot pull image "${reference}": ${refusal}`);
   await lab.registry.start();
   await untilRuns("refused");
