@@ -70,7 +70,7 @@ test("swarmd that is started wrongly says how to start it", async () => {
 test("swarmd whose data root cannot be made says so", async () => {
   await assertRefuses(host, ["swarmd", "--data-root", "/etc/hosts/swarm"], {
     status: 1,
-    says: /^Cannot make the data root "\/etc\/hosts\/swarm": ENOTDIR: /,
+    says: /^Cannot make the data root "\/etc\/hosts\/swarm": it is not a folder/,
   });
 });
 
