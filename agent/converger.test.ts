@@ -175,3 +175,20 @@ test("converger, what a manager said first is not overtaken by what is remembere
   host.converger.want(networkNamed("new"));
   assert.deepEqual(await host.next(3), ["network new", "dns new", "tasks 0"]);
 });
+
+test("converger, news that come while it goes by what it remembers are not taken for that", async () => {
+  await using host = new TestHost(networkNamed("old"));
+  const gate = Promise.withResolvers<void>();
+  host.gate = gate.promise;
+  // It is under way with "old" by now, and waits at the gate.
+  await turn();
+  host.converger.want(networkNamed("new"));
+  gate.resolve();
+  assert.deepEqual(await host.next(5), [
+    "network old",
+    "dns old",
+    "network new",
+    "dns new",
+    "tasks 0",
+  ]);
+});

@@ -38,8 +38,10 @@ export class Converger {
   readonly #modules: ConvergerModules;
   #wanted: Assigned = nothingAssigned;
   #done: Assigned = nothingAssigned;
-  /** Whether a manager said what is wanted. What is only remembered says nothing of tasks. */
+  /** Whether a manager said what is wanted. */
   #told = false;
+  /** What an earlier run remembered. It says nothing of tasks: the worker must never be given it as their set. */
+  #remembered: Assigned = nothingAssigned;
   #wake: (() => void) | undefined;
   #repairAtMs: number;
   /** What was last complained of, by part: the same words are not said again each second. */
@@ -60,8 +62,8 @@ export class Converger {
 
   /** Converges until the signal is aborted; when it resolves, nothing is under way any more. */
   async run(signal: AbortSignal): Promise<void> {
-    const remembered = await this.#modules.memory.read();
-    if (remembered !== undefined && !this.#told) this.#wanted = remembered;
+    this.#remembered = (await this.#modules.memory.read()) ?? nothingAssigned;
+    if (!this.#told) this.#wanted = this.#remembered;
     while (!signal.aborted) {
       const restMs = this.#repairAtMs - this.#modules.clock.monotonic();
       if (this.#wanted !== this.#done) {
@@ -75,7 +77,8 @@ export class Converger {
   async #converge(): Promise<boolean> {
     const wanted = this.#wanted;
     const programmed = await this.#program(wanted);
-    if (this.#told) {
+    // By now a manager may have spoken; this state is remembered all the same.
+    if (wanted !== this.#remembered) {
       this.#modules.worker.assign([...wanted.tasks.values()]);
       this.#options.onTasks(wanted);
     }
