@@ -26,6 +26,11 @@ export interface StateMachine {
 }
 
 export interface Log {
-  /** Resolves when the entry is durable and applied, with what applying it said. */
+  /**
+   * Resolves when the entry is durable on a majority and applied here, with what applying it said. "unavailable": it was
+   * not written and will not be. "deadline-exceeded": nobody can say whether it was or will be.
+   */
   propose(data: Uint8Array): Promise<Rejection>;
+  /** Resolves when everything that was acknowledged anywhere before the call is applied here. */
+  barrier(): Promise<void>;
 }
