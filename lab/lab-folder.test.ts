@@ -8,7 +8,9 @@ test("planHosts() numbers the hosts, managers first", () => {
     { name: "h1", index: 1, role: "manager" },
     { name: "h2", index: 2, role: "worker" },
   ]);
-  assert.throws(() => planHosts(3, 0), /ask for 1 manager/);
+  const roles = planHosts(3, 1).map(({ role }) => role);
+  assert.deepEqual(roles, ["manager", "manager", "manager", "worker"]);
+  assert.throws(() => planHosts(0, 2), /needs a manager/);
   assert.throws(() => planHosts(1, 200), /at most 200/);
 });
 

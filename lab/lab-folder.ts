@@ -40,11 +40,7 @@ export function parseLabName(text: string): string {
 }
 
 export function planHosts(managers: number, workers: number): readonly HostSettings[] {
-  if (managers < 1) throw new Fault("invalid-argument", "a lab needs a manager: ask for 1");
-  if (managers > 1) {
-    const reason = "several managers need a replicated store, which is not there yet";
-    throw new Fault("unimplemented", `${reason}: ask for 1 manager`);
-  }
+  if (managers < 1) throw new Fault("invalid-argument", "a lab needs a manager: ask for 1, 3 or 5");
   if (managers + workers > hostsMax) {
     throw new Fault("invalid-argument", `a lab has at most ${hostsMax} hosts`);
   }

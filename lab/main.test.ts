@@ -78,7 +78,7 @@ describe("the command line", () => {
     const failing = [
       ["ls", "--name", "no-such-lab"],
       ["up", "--name", name],
-      ["up", "--managers", "3"],
+      ["up", "--managers", "0"],
     ];
     assert.deepEqual(await Promise.all(failing.map(statusOf)), [1, 1, 1]);
     assert.equal(await statusOf(["--help"]), 0);
