@@ -22,7 +22,7 @@ import type { Clock } from "#proto/ports.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import type { Kind, Objects } from "../store/objects.ts";
 import { Store } from "../store/store.ts";
-import { MemoryLog } from "./memory-log.ts";
+import { MemoryLog, type Seat } from "./memory-log.ts";
 
 /** What `create` takes, without the finished message. */
 type Init<D extends DescMessage> = Exclude<MessageInitShape<D>, MessageShape<D>>;
@@ -35,9 +35,10 @@ export interface TestStore {
   readonly remove: <K extends Kind>(kind: K, ...objects: readonly Objects[K][]) => Promise<void>;
 }
 
-export function openTestStore(clock: Clock = systemClock): TestStore {
+/** A manager's store alone, or with a seat among others. */
+export function openTestStore(clock: Clock = systemClock, seat?: Seat): TestStore {
   const store = new Store({ clock });
-  const log = new MemoryLog(store);
+  const log = new MemoryLog(store, seat);
   store.attach(log);
   return {
     store,
