@@ -1,9 +1,13 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|recover [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|raft|recover [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { benchDeploy } from "./deploy.ts";
 import { Ground } from "./ground.ts";
+import type { Group } from "./raft/group.ts";
+import { RaftGround } from "./raft/ground.ts";
+import { benchFailover, benchThroughput } from "./raft/raft.ts";
+import { formatRaftReport } from "./raft/report.ts";
 import { benchRecover } from "./recover.ts";
 import { formatReport } from "./report.ts";
 
@@ -23,6 +27,11 @@ interface DeployFlags extends PeerOption {
   readonly rounds: number;
 }
 
+interface RaftFlags extends PeerOption {
+  readonly rounds: number;
+  readonly kills: number;
+}
+
 function program(signal: AbortSignal): Command {
   const bench = new Command("bench")
     .description("Measures the orchestrator on virtual hosts, alone or beside Docker Swarm")
@@ -40,10 +49,19 @@ function program(signal: AbortSignal): Command {
     .description("How long the cluster takes to have again what it lost: a container, a host")
     .option("--peer", "measure Docker Swarm too, and compare", false)
     .action((flags: PeerOption) => recover(flags, signal));
+  bench
+    .command("raft")
+    .description(
+      "How many small writes three managers make durable, and how long they lack a leader",
+    )
+    .option("--rounds <n>", "times each number of clients is measured", numberUpTo(roundsMax), 3)
+    .option("--kills <n>", "leaders that are killed", numberUpTo(roundsMax), 10)
+    .option("--peer", "measure etcd and Docker Swarm too, and compare", false)
+    .action((flags: RaftFlags) => raft(flags, signal));
   // Last, for the benchmarks must not inherit it.
   bench
     .allowExcessArguments()
-    .action(() => bench.error('error: name a benchmark: "deploy" or "recover"'));
+    .action(() => bench.error('error: name a benchmark: "deploy", "raft" or "recover"'));
   return bench;
 }
 
@@ -58,6 +76,17 @@ async function recover(flags: PeerOption, signal: AbortSignal): Promise<void> {
   await using ground = await Ground.up({ peer: flags.peer, signal, onStep });
   const metrics = await benchRecover(ground, { signal, onStep });
   process.stdout.write(formatReport({ bench: "recover" }, metrics));
+}
+
+async function raft(flags: RaftFlags, signal: AbortSignal): Promise<void> {
+  await using ground = await RaftGround.up({ peer: flags.peer, signal, onStep });
+  const options = { ...flags, signal, onStep };
+  const samples = await benchThroughput(ground.loadGroups, ground.client, options);
+  const failovers = new Map<Group["name"], readonly number[]>();
+  for (const group of [...ground.loadGroups, ...ground.otherGroups]) {
+    failovers.set(group.name, await benchFailover(group, options));
+  }
+  process.stdout.write(formatRaftReport(samples, failovers));
 }
 
 function onStep(step: string): void {

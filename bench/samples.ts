@@ -17,13 +17,17 @@ export interface Samples {
 
 /** The middle of the samples, in whole milliseconds: the clock says more, but means no more. */
 export function medianMs(samples: readonly number[]): number {
+  return Math.round(median(samples));
+}
+
+export function median(samples: readonly number[]): number {
   const sorted = samples.toSorted((a, b) => a - b);
   const upper = sorted[Math.floor(sorted.length / 2)];
   const lower = sorted[Math.floor((sorted.length - 1) / 2)];
   if (upper === undefined || lower === undefined) {
     throw new Fault("internal", "nothing was measured");
   }
-  return Math.round((lower + upper) / 2);
+  return (lower + upper) / 2;
 }
 
 /** Ours by the peer's, with three decimals: below 1 ours is faster. Undefined where no peer took part. */

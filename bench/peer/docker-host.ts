@@ -43,6 +43,13 @@ export class DockerHost implements Disposable {
     await this.#daemon.ready(() => this.#answers(signal), { timeoutMs: readyTimeoutMs, signal });
   }
 
+  /** Ends dockerd without a word; resolves, when it is gone, with the moment of the blow (ms since 1970). */
+  async kill(): Promise<number> {
+    const at = Date.now();
+    await this.#daemon.kill();
+    return at;
+  }
+
   [Symbol.dispose](): void {
     this.api[Symbol.dispose]();
   }

@@ -108,8 +108,31 @@ export class DockerSwarm implements Side {
 
   async revive(host: Host, signal: AbortSignal): Promise<void> {
     await host.boot(signal);
-    await this.#engines.find((engine) => engine.host === host)?.start(signal);
+    await this.#engineOf(host).start(signal);
     await this.#allReady(signal);
+  }
+
+  async leader(signal: AbortSignal): Promise<Host> {
+    const leaders = (await this.#nodes(signal)).filter((node) => node.ManagerStatus?.Leader);
+    const host = this.hosts.find(({ name }) => name === hostnameOf(leaders[0]));
+    if (host === undefined) throw new Fault("unavailable", "Docker Swarm has no leader");
+    return host;
+  }
+
+  /** Ends dockerd on the host without a word; resolves with the moment (ms since 1970). */
+  async killEngine(host: Host): Promise<number> {
+    return await this.#engineOf(host).kill();
+  }
+
+  async restartEngine(host: Host, signal: AbortSignal): Promise<void> {
+    await this.#engineOf(host).start(signal);
+    await this.#allReady(signal);
+  }
+
+  /** One small write to the cluster's state, through the manager on this host. */
+  async createConfig(host: Host, name: string, signal: AbortSignal): Promise<void> {
+    const body = { Name: name, Data: Buffer.from(name).toString("base64") };
+    await this.#engineOf(host).api.call("POST", "/configs/create", { body, signal });
   }
 
   [Symbol.dispose](): void {
@@ -136,6 +159,12 @@ export class DockerSwarm implements Side {
     await this.#allReady(signal);
   }
 
+  #engineOf(host: Host): DockerHost {
+    const engine = this.#engines.find((candidate) => candidate.host === host);
+    if (engine === undefined) throw new Fault("not-found", `no engine runs on "${host.name}"`);
+    return engine;
+  }
+
   async #allReady(signal: AbortSignal): Promise<void> {
     const ready = async () => {
       const nodes = await this.#nodes(signal);
@@ -147,7 +176,8 @@ export class DockerSwarm implements Side {
   }
 
   async #nodes(signal: AbortSignal): Promise<readonly NodeReply[]> {
-    return (await this.#api.call("GET", "/nodes", { signal })) as readonly NodeReply[];
+    const ask = async ({ api }: DockerHost) => await api.call("GET", "/nodes", { signal });
+    return (await Promise.any(this.#engines.map(ask))) as readonly NodeReply[];
   }
 }
 
