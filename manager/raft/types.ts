@@ -154,7 +154,9 @@ export interface Persist {
   /** Grows by one with each. */
   readonly number: number;
   /** A piece of a snapshot that another server sends. */
-  readonly chunk: { readonly meta: SnapshotMeta; readonly chunk: number; readonly data: Uint8Array } | undefined;
+  readonly chunk:
+    | { readonly meta: SnapshotMeta; readonly chunk: number; readonly data: Uint8Array }
+    | undefined;
   /** All its chunks are here: it takes the place of the whole log and, before anything of `apply`, of the state. */
   readonly install: SnapshotMeta | undefined;
   readonly hardState: HardState | undefined;
@@ -162,7 +164,13 @@ export interface Persist {
   readonly entries: readonly Entry[];
 }
 
-export type Refusal = "not-leader" | "busy" | "full" | "unknown-server" | "removed-server" | "quorum";
+export type Refusal =
+  | "not-leader"
+  | "busy"
+  | "full"
+  | "unknown-server"
+  | "removed-server"
+  | "quorum";
 
 export type Role = "follower" | "candidate" | "leader";
 
@@ -182,7 +190,11 @@ export interface Output {
   /** Committed, in index order, each exactly once since this server's start or the last installed snapshot. */
   readonly apply: readonly Entry[];
   /** Proposals and changes that are in the leader's log now. They hold once `apply` has an entry of this term and index. */
-  readonly accepted: readonly { readonly request: number; readonly term: number; readonly index: number }[];
+  readonly accepted: readonly {
+    readonly request: number;
+    readonly term: number;
+    readonly index: number;
+  }[];
   readonly refused: readonly { readonly request: number; readonly why: Refusal }[];
   /** Reads that may be answered once everything up to `index` is applied. */
   readonly reads: readonly { readonly request: number; readonly index: number }[];
