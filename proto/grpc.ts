@@ -27,11 +27,15 @@ import {
   type MethodDefinition,
   Metadata,
   type Server,
+  type ServerInterceptingCall,
   type ServiceError,
   status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import type { Caller } from "./caller.ts";
 import { type Code, Fault } from "./fault.ts";
+import { type ClientTls, TlsChannelCredentials } from "./tls/client-credentials.ts";
+import { callerOf } from "./tls/identified-credentials.ts";
 
 /** How long a unary call may take where the caller does not say. */
 const unaryDeadlineMs = 10_000;
@@ -92,9 +96,13 @@ export interface CallContext {
   /** Aborted when the call is over: the client goes away, cancels, its deadline passes, or it has its answer. */
   readonly signal: AbortSignal;
   readonly metadata: ReadonlyMap<string, string>;
-  /** The client's address, such as "10.0.0.2:41234" or "unix:…". */
+  /** The client's address, such as "10.0.0.2:41234"; "unknown" on a unix socket. */
   readonly peer: string;
+  readonly caller: Caller;
 }
+
+/** Throws the Fault that refuses a call. Asked before the handler is. */
+export type Authorize = (method: DescMethod, context: CallContext) => void;
 
 /**
  * A client that cancels its stream of requests may look like one that has said everything, because Node's HTTP/2 ends a
@@ -113,14 +121,24 @@ export type Handlers<S extends DescService> = {
         : never;
 };
 
+export interface ConnectionOptions {
+  /** Absent: in plain text, as on unix sockets. */
+  readonly tls?: ClientTls;
+  /** Travels with every call. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
 /** One connection to one address, shared by the clients of several services. */
 export class Connection implements Disposable {
   readonly #client: GrpcClient;
   readonly #metadata: Metadata;
 
-  /** `address`: "host:port" or "unix:/path". `metadata` travels with every call. */
-  constructor(address: string, options: { metadata?: Readonly<Record<string, string>> } = {}) {
-    this.#client = new GrpcClient(address, credentials.createInsecure(), channelOptions);
+  /** `address`: "host:port" or "unix:/path". */
+  constructor(address: string, options: ConnectionOptions = {}) {
+    const { tls } = options;
+    const security =
+      tls === undefined ? credentials.createInsecure() : new TlsChannelCredentials(tls);
+    this.#client = new GrpcClient(address, security, channelOptions);
     this.#metadata = new Metadata();
     for (const [key, value] of Object.entries(options.metadata ?? {})) {
       this.#metadata.set(key, value);
@@ -237,18 +255,19 @@ export class Connection implements Disposable {
   }
 }
 
-/** Adds a service to a grpc-js server. */
+/** Adds a service to a grpc-js server. Without `authorize`, whoever reaches the server may call all of it. */
 export function addService<S extends DescService>(
   server: Server,
   service: S,
   handlers: Handlers<S>,
+  authorize: Authorize = () => {},
 ): void {
   const definitions: Record<string, MethodDefinition<Message, Message>> = {};
   const implementation: UntypedServiceImplementation = {};
   for (const method of service.methods) {
     definitions[method.localName] = methodDefinition(method);
     const handler = handlers[method.localName as keyof Handlers<S>] as unknown;
-    implementation[method.localName] = serve(method, handler);
+    implementation[method.localName] = serve(method, handler, authorize);
   }
   server.addService(definitions, implementation);
 }
@@ -284,14 +303,23 @@ type AnyUnary = (request: Message, context: CallContext) => Promise<Message>;
 type AnyServerStream = (request: Message, context: CallContext) => AsyncIterable<Message>;
 type AnyClientStream = (requests: AsyncIterable<Message>, context: CallContext) => Promise<Message>;
 
-function serve(method: DescMethod, handler: unknown): UntypedServiceImplementation[string] {
+function serve(
+  method: DescMethod,
+  handler: unknown,
+  authorize: Authorize,
+): UntypedServiceImplementation[string] {
+  const admit = (call: AnyServerCall) => {
+    const context = contextOf(call);
+    authorize(method, context);
+    return context;
+  };
   switch (method.methodKind) {
     case "unary":
-      return serveUnary(method, handler as AnyUnary);
+      return serveUnary(method, handler as AnyUnary, admit);
     case "server_streaming":
-      return serveServerStream(method, handler as AnyServerStream);
+      return serveServerStream(method, handler as AnyServerStream, admit);
     case "client_streaming":
-      return serveClientStream(method, handler as AnyClientStream);
+      return serveClientStream(method, handler as AnyClientStream, admit);
     case "bidi_streaming":
       throw new Fault(
         "unimplemented",
@@ -300,9 +328,16 @@ function serve(method: DescMethod, handler: unknown): UntypedServiceImplementati
   }
 }
 
-function serveUnary(method: DescMethod, handler: AnyUnary): handleUnaryCall<Message, Message> {
+/** What a handler is told of a call that its caller may make; throws for the others. */
+type Admit = (call: AnyServerCall) => CallContext;
+
+function serveUnary(
+  method: DescMethod,
+  handler: AnyUnary,
+  admit: Admit,
+): handleUnaryCall<Message, Message> {
   return (call, callback) => {
-    const answer = async () => create(method.output, await handler(call.request, contextOf(call)));
+    const answer = async () => create(method.output, await handler(call.request, admit(call)));
     answer().then(
       (response) => callback(null, response),
       (thrown: unknown) => callback(grpcError(thrown)),
@@ -313,10 +348,11 @@ function serveUnary(method: DescMethod, handler: AnyUnary): handleUnaryCall<Mess
 function serveServerStream(
   method: DescMethod,
   handler: AnyServerStream,
+  admit: Admit,
 ): handleServerStreamingCall<Message, Message> {
   return (call) => {
-    const context = contextOf(call);
     const send = async () => {
+      const context = admit(call);
       await pour(handler(call.request, context), {
         write: (response) => call.write(create(method.output, response)),
         stream: call,
@@ -325,7 +361,7 @@ function serveServerStream(
       if (!context.signal.aborted) call.end();
     };
     send().catch((thrown: unknown) => {
-      if (!context.signal.aborted) call.emit("error", grpcError(thrown));
+      if (!call.cancelled) call.emit("error", grpcError(thrown));
     });
   };
 }
@@ -333,10 +369,11 @@ function serveServerStream(
 function serveClientStream(
   method: DescMethod,
   handler: AnyClientStream,
+  admit: Admit,
 ): handleClientStreamingCall<Message, Message> {
   return (call, callback) => {
     const requests = call as AsyncIterable<Message>;
-    const answer = async () => create(method.output, await handler(requests, contextOf(call)));
+    const answer = async () => create(method.output, await handler(requests, admit(call)));
     answer().then(
       (response) => callback(null, response),
       (thrown: unknown) => callback(grpcError(thrown)),
@@ -347,6 +384,7 @@ function serveClientStream(
 interface AnyServerCall {
   readonly metadata: Metadata;
   getPeer(): string;
+  getAuthContext(): ReturnType<ServerInterceptingCall["getAuthContext"]>;
   on(event: "cancelled" | "close", listener: () => void): unknown;
 }
 
@@ -357,7 +395,8 @@ function contextOf(call: AnyServerCall): CallContext {
   for (const [key, value] of Object.entries(call.metadata.getMap())) {
     if (typeof value === "string") metadata.set(key, value);
   }
-  return { signal: controller.signal, metadata, peer: call.getPeer() };
+  const { signal } = controller;
+  return { signal, metadata, peer: call.getPeer(), caller: callerOf(call) };
 }
 
 function grpcError(thrown: unknown): Partial<ServiceError> {
@@ -380,7 +419,8 @@ function faultFromGrpc(thrown: unknown): Fault {
   if (code === "canceled" && details === resetByPeer) {
     return new Fault("unavailable", "the other side ended the call", options);
   }
-  const refused = /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: /;
+  const refused =
+    /^No connection established\. Last error: (?:(?:Error|Fault): )?(.*?)\. Resolution note: /;
   const words = refused.exec(details)?.[1] ?? details;
   return new Fault(code, words || thrown.message, options);
 }

@@ -27,11 +27,15 @@ async function run(config: Config): Promise<void> {
   const ports = { clock: systemClock, random: systemRandom, log };
   const daemon = parts.use(await Daemon.start(config, ports));
   parts.use(
-    await serveNode(join(config.runRoot, "swarmd.sock"), {
-      initCluster: (request) => daemon.initCluster(request),
-      joinCluster: (request) => daemon.joinCluster(request),
-      getInfo: async () => daemon.info(),
-    }),
+    await serveNode(
+      join(config.runRoot, "swarmd.sock"),
+      {
+        initCluster: (request) => daemon.initCluster(request),
+        joinCluster: (request) => daemon.joinCluster(request),
+        getInfo: async () => daemon.info(),
+      },
+      ports,
+    ),
   );
   log.info("swarmd serves", { version, dataRoot: config.dataRoot, runRoot: config.runRoot });
   const signal = await stopSignal();

@@ -2,8 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server } from "@grpc/grpc-js";
 import { channelOptions, Connection } from "../grpc.ts";
+import { identifiedCredentials } from "../tls/identified-credentials.ts";
 
 export class TestServer implements Disposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "swarm-grpc-"));
@@ -15,7 +16,7 @@ export class TestServer implements Disposable {
     const test = new TestServer();
     addServices(test.#server);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const credentials = ServerCredentials.createInsecure();
+    const credentials = identifiedCredentials({ kind: "local" });
     test.#server.bindAsync(test.address, credentials, (error) => {
       if (error === null) resolve();
       else reject(error);

@@ -1,0 +1,131 @@
+/**
+ * TLS 1.3 from a server's side: a listener of our own, whose connections a grpc-js server takes over when it is known
+ * who is at the other end.
+ *
+ * Everybody may connect: a client without a certificate, or with one that is not good, is "anonymous", and each
+ * method's rule says what that is worth. What does not speak TLS 1.3 and HTTP/2, or says nothing, is cut off.
+ */
+import { constants, type X509Certificate } from "node:crypto";
+import { type AddressInfo, isIPv6, type Socket } from "node:net";
+import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
+import type { Server } from "@grpc/grpc-js";
+import type { Caller } from "../caller.ts";
+import type { TlsIdentity } from "../manager-messages.ts";
+import type { Clock } from "../ports.ts";
+import { identityOf } from "./certificate.ts";
+import { certificateProblem } from "./certificate-problem.ts";
+import { identifiedCredentials } from "./identified-credentials.ts";
+import type { TlsIdentityHolder } from "./tls-identity-holder.ts";
+
+export interface ServerTls {
+  readonly identity: TlsIdentityHolder;
+  readonly clusterId: string;
+}
+
+/** A client that has not finished its handshake by then is cut off. */
+const handshakeMs = 5_000;
+
+export class TlsListener implements Disposable {
+  readonly #tls: ServerTls;
+  readonly #grpc: Server;
+  readonly #clock: Clock;
+  readonly #listener: TlsServer;
+  readonly #watch: Disposable;
+  /** Also those in the middle of a handshake. */
+  readonly #sockets = new Set<Socket>();
+
+  /** `grpc`: what serves the connections. */
+  constructor(tls: ServerTls, { grpc, clock }: { grpc: Server; clock: Clock }) {
+    this.#tls = tls;
+    this.#grpc = grpc;
+    this.#clock = clock;
+    const options = {
+      ...contextOptions(tls.identity.current),
+      requestCert: true,
+      // Whoever is not authorised is served as "anonymous".
+      rejectUnauthorized: false,
+      handshakeTimeout: handshakeMs,
+      ALPNProtocols: ["h2"],
+      noDelay: true,
+    };
+    this.#listener = createServer(options, (socket) => this.#onConnection(socket));
+    // Node leaves the socket open when time is up. Strangers' garbage is not worth a log line.
+    this.#listener.on("tlsClientError", (_error, socket) => socket.destroy());
+    this.#listener.on("connection", (socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
+    this.#watch = tls.identity.watch((identity) =>
+      this.#listener.setSecureContext(contextOptions(identity)),
+    );
+  }
+
+  /** Resolves with the port. */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#listener.once("error", reject);
+      this.#listener.listen({ host, port, ipv6Only: isIPv6(host) && host !== "::" }, () => {
+        this.#listener.off("error", reject);
+        // Of a socket that is taken from the queue and is gone already, for one: no reason to end.
+        this.#listener.on("error", () => {});
+        resolve((this.#listener.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  /** Takes no more connections. */
+  stop(): void {
+    this.#watch[Symbol.dispose]();
+    this.#listener.close();
+  }
+
+  /** Ends all connections. */
+  [Symbol.dispose](): void {
+    this.stop();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #onConnection(socket: TLSSocket): void {
+    socket.on("error", () => {});
+    if (socket.alpnProtocol !== "h2") {
+      socket.destroy();
+      return;
+    }
+    const injector = this.#grpc.createConnectionInjector(
+      identifiedCredentials(this.#callerOf(socket)),
+    );
+    socket.once("close", () => injector.destroy());
+    injector.injectConnection(socket);
+  }
+
+  #callerOf(socket: TLSSocket): Caller {
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate === undefined) return { kind: "anonymous", problem: "it shows no certificate" };
+    const problem = this.#problemOf(socket, certificate);
+    if (problem !== undefined) return { kind: "anonymous", problem };
+    const caller = identityOf(certificate);
+    if (caller === undefined) {
+      return { kind: "anonymous", problem: "its certificate is neither a node's nor a user's" };
+    }
+    const { clusterId } = this.#tls;
+    if (caller.clusterId === clusterId) return caller;
+    const other = `the certificate is of another cluster, ${caller.clusterId}, not of ${clusterId}`;
+    return { kind: "anonymous", problem: other };
+  }
+
+  #problemOf(socket: TLSSocket, certificate: X509Certificate): string | undefined {
+    if (socket.authorized) return undefined;
+    return certificateProblem(String(socket.authorizationError), certificate, this.#clock.now());
+  }
+}
+
+function contextOptions({ certificate, key, caCertificates }: TlsIdentity) {
+  return {
+    minVersion: "TLSv1.3",
+    cert: certificate,
+    key,
+    ca: caCertificates,
+    // No tickets: a session that is resumed would not be verified again.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  } as const;
+}
