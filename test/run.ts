@@ -7,7 +7,7 @@ import { globSync } from "node:fs";
 import { leftBehind, takeSnapshot } from "./host-snapshot.ts";
 
 const patterns = [
-  "{proto,manager,agent,swarmd,swarmctl,stacks,bench}/**/*.test.ts",
+  "{proto,manager,agent,swarmd,swarmctl,stacks,bench,sim}/**/*.test.ts",
   "lab/**/*.test.ts",
   "test/**/*.test.ts",
 ];

@@ -1,0 +1,63 @@
+/** The command line of the simulations: `npm run -s sim -- raft [OPTIONS]`. */
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Raft } from "#manager/raft/raft.ts";
+import type { MakeCore } from "./raft/core.ts";
+import { formatFailure, formatSummary, runSeeds } from "./raft/run.ts";
+
+const exitFailure = 1;
+const exitUsage = 2;
+const progressEvery = 100;
+
+interface RaftFlags {
+  readonly seed: number | undefined;
+  readonly seeds: number;
+  readonly from: number;
+}
+
+const makeRaft: MakeCore = (options, durable, nowMs) => new Raft(options, durable, nowMs);
+
+function program(): Command {
+  const sim = new Command("sim")
+    .description(
+      "Runs parts of the manager in a simulated world, where all chance comes from one number",
+    )
+    .exitOverride();
+  sim
+    .command("raft")
+    .description("The Raft core: servers, network, disks and clients, with everything going wrong")
+    .option("--seed <n>", "run this one, and show its end when it fails", wholeNumber)
+    .option("--seeds <n>", "how many to run", wholeNumber, 1000)
+    .option("--from <n>", "the first one", wholeNumber, 1)
+    .action((flags: RaftFlags) => {
+      process.exitCode = raft(flags);
+    });
+  return sim;
+}
+
+function raft({ seed, seeds, from }: RaftFlags): number {
+  const result = runSeeds({
+    makeCore: makeRaft,
+    from: seed ?? from,
+    count: seed === undefined ? seeds : 1,
+    onSeed: (done) => {
+      if (done % progressEvery === 0) process.stderr.write(`\r${done} of ${seeds} seeds`);
+    },
+  });
+  if (result.seeds >= progressEvery) process.stderr.write("\n");
+  process.stdout.write(
+    result.failed === undefined ? formatSummary(result) : formatFailure(result.failed),
+  );
+  return result.failed === undefined ? 0 : exitFailure;
+}
+
+function wholeNumber(text: string): number {
+  if (/^[0-9]{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("Write a whole number.");
+}
+
+try {
+  program().parse();
+} catch (thrown) {
+  if (!(thrown instanceof CommanderError)) throw thrown;
+  process.exitCode = thrown.exitCode === 0 ? 0 : exitUsage;
+}

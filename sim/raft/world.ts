@@ -1,0 +1,34 @@
+/** What all parts of one simulation share. */
+import type { Entry, ServerId } from "#manager/raft/types.ts";
+import type { Agenda } from "./agenda.ts";
+import type { Checks } from "./checks.ts";
+import type { MakeCore } from "./core.ts";
+import type { Marks } from "./marks.ts";
+import type { Network } from "./network.ts";
+import type { Profile } from "./profile.ts";
+import type { SeededRandom } from "./random.ts";
+import type { Server } from "./server.ts";
+import type { Trace } from "./trace.ts";
+
+export interface World {
+  readonly agenda: Agenda;
+  readonly random: SeededRandom;
+  readonly network: Network;
+  readonly checks: Checks;
+  readonly marks: Marks;
+  readonly trace: Trace;
+  readonly profile: Profile;
+  readonly makeCore: MakeCore;
+  /** All that ever were, by ID. */
+  readonly servers: Map<ServerId, Server>;
+  /** Whether things still go wrong. */
+  faulty: boolean;
+  /** Names requests: no two in a run are the same. */
+  nextRequest(): number;
+}
+
+/** Entries and messages go through the simulation as they are: who changes them later would change them for all. */
+export function freezeEntries(entries: readonly Entry[]): void {
+  for (const entry of entries) Object.freeze(entry);
+  Object.freeze(entries);
+}
