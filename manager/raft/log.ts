@@ -85,7 +85,6 @@ export class LogTail {
 
   /** Undefined: outside of what is kept. */
   termAt(index: number): number | undefined {
-    if (index === 0) return 0;
     if (index === this.#base.index) return this.#base.term;
     if (index === this.#snapshot.index) return this.#snapshot.term;
     return this.#entries[index - this.#base.index - 1]?.term;

@@ -29,14 +29,14 @@ function pipeline(core: Core, leader: Leader, progress: Progress): void {
   const { inflightMessagesMax, inflightBytesMax } = core.options;
   const { flow } = progress;
   if (flow.kind !== "replicate") return;
-  while (progress.nextIndex <= core.log.lastIndex) {
-    if (flow.inflight.isFull(inflightMessagesMax, inflightBytesMax)) break;
+  const isFull = (): boolean => flow.inflight.isFull(inflightMessagesMax, inflightBytesMax);
+  while (progress.nextIndex <= core.log.lastIndex && !isFull()) {
     const bytes = sendEntries(core, leader, progress);
     if (bytes === undefined) return;
-    progress.nextIndex = Math.min(progress.nextIndex, core.log.lastIndex + 1);
     flow.inflight.add(progress.nextIndex - 1, bytes);
   }
-  if (progress.sentCommit < core.commit) sendAppend(core, leader, progress, []);
+  // What is on its way to a full window's server is followed by more, which tells it.
+  if (progress.sentCommit < core.commit && !isFull()) sendAppend(core, leader, progress, []);
 }
 
 /** Returns the bytes sent; undefined where the log does not begin early enough and a snapshot goes instead. */
@@ -95,11 +95,9 @@ function onSuccess(core: Core, progress: Progress, index: number): void {
   const { flow } = progress;
   progress.acked(index);
   if (flow.kind === "probe") progress.becomeReplicate();
-  else if (flow.kind === "snapshot" && core.log.termAt(progress.matchIndex) !== undefined) {
-    // Its log has come to reach into ours by another way.
-    if (progress.matchIndex >= core.log.base.index && progress.matchIndex > 0) {
-      progress.becomeReplicate();
-    }
+  // Its log has come to reach into this one by another way.
+  else if (flow.kind === "snapshot" && progress.matchIndex >= core.log.base.index) {
+    progress.becomeReplicate();
   }
 }
 
@@ -107,7 +105,11 @@ function onSuccess(core: Core, progress: Progress, index: number): void {
 function onMismatch(core: Core, progress: Progress, { index, hintTerm }: AppendReply): void {
   // Late: it is known to agree further than this. A server in need of a snapshot can only repeat itself.
   if (index < progress.matchIndex || progress.flow.kind === "snapshot") return;
-  progress.becomeProbe(core.log.lastAtOrBelow(index, hintTerm) + 1);
+  const nextIndex = Math.max(core.log.lastAtOrBelow(index, hintTerm), progress.matchIndex) + 1;
+  // Of a row of appends behind a lost one each is answered so; one new try is enough.
+  const { flow } = progress;
+  if (flow.kind === "probe" && flow.waiting && progress.nextIndex === nextIndex) return;
+  progress.becomeProbe(nextIndex);
 }
 
 export function onSnapshotReply(core: Core, progress: Progress, message: SnapshotReply): void {
