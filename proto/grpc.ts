@@ -277,6 +277,8 @@ export const channelOptions: ChannelOptions = {
   "grpc.max_send_message_length": messageBytesMax,
   // Nodes find each other by address, never through an HTTP proxy of the environment.
   "grpc.enable_http_proxy": 0,
+  // A new Connection shall be a new connection, not the one to the same address whose way is cut.
+  "grpc.use_local_subchannel_pool": 1,
   // A dead host is noticed within 10 s also where no deadline runs, as on streams.
   "grpc.keepalive_time_ms": 5_000,
   "grpc.keepalive_timeout_ms": 5_000,
