@@ -9,7 +9,7 @@ import { LogTail } from "./log.ts";
 import type { PlacedMembership } from "./membership.ts";
 import { Outbox } from "./outbox.ts";
 import type { Progress } from "./progress.ts";
-import type { Durable, MessageBody, Options, ServerId, SnapshotMeta } from "./types.ts";
+import type { Durable, Entry, MessageBody, Options, ServerId, SnapshotMeta } from "./types.ts";
 
 export interface Follower {
   readonly kind: "follower";
@@ -132,12 +132,13 @@ export class Core {
     this.out.hardState({ term, votedFor });
   }
 
-  /** Commits up to the index, as far as the log goes. */
-  commitTo(index: number): void {
+  /** Commits up to the index, as far as the log goes; returns what that adds. */
+  commitTo(index: number): readonly Entry[] {
     const last = Math.min(index, this.log.lastIndex);
-    if (last <= this.commit) return;
+    if (last <= this.commit) return [];
     const entries = this.log.slice(this.commit + 1, last);
     this.commit = last;
     this.out.apply(entries);
+    return entries;
   }
 }

@@ -214,6 +214,10 @@ function foundOnDisk({ snapshot, entries }: Durable): {
   const base = { index: snapshot.index, term: snapshot.term };
   const [first] = entries;
   if (first === undefined) return { base, entries: [] };
+  const gap = entries.find(({ index }, at) => index !== first.index + at);
+  if (gap !== undefined || first.index > snapshot.index + 1) {
+    throw new Error(`Cannot use a log with entries missing before entry ${(gap ?? first).index}`);
+  }
   if (first.index === snapshot.index + 1) return { base, entries: [...entries] };
   const covered = entries[snapshot.index - first.index];
   if (covered?.index !== snapshot.index || covered.term !== snapshot.term) {

@@ -1,5 +1,6 @@
 /** How a leader's log gets to the others: appends ahead of the answers (§3.5, §10.2.1), snapshot chunks (§5.1). */
 import type { Core, Leader } from "./core.ts";
+import { entryBytes } from "./log.ts";
 import type { Progress } from "./progress.ts";
 import { majorityReached } from "./quorum.ts";
 import type { Entry, Message } from "./types.ts";
@@ -134,5 +135,6 @@ export function advanceCommit(core: Core, leader: Leader): void {
   const reached = majorityReached(core.log.membership.voters, (voter) =>
     voter === core.id ? core.log.stable : (leader.progress.get(voter)?.matchIndex ?? 0),
   );
-  if (reached > core.commit && core.log.termAt(reached) === core.term) core.commitTo(reached);
+  if (reached <= core.commit || core.log.termAt(reached) !== core.term) return;
+  for (const entry of core.commitTo(reached)) leader.uncommittedBytes -= entryBytes(entry);
 }

@@ -74,12 +74,16 @@ export function onContact(core: Core, leader: Leader, progress: Progress, round:
   if (sent !== undefined) progress.measured(core.nowMs - sent.ms);
 }
 
-/** CheckQuorum: a leader that no majority has answered for an election timeout steps down (§6.2). */
+/**
+ * CheckQuorum: a leader that no majority has answered for an election timeout steps down (§6.2). As late as this server is
+ * woken itself, as late it may find the answers that have come: that is not held against them.
+ */
 export function checkQuorum(core: Core, leader: Leader): void {
+  const lateMs = core.nowMs - leader.heartbeatAtMs;
   const heardMs = majorityReached(core.log.membership.voters, (voter) =>
     voter === core.id ? core.nowMs : (leader.progress.get(voter)?.lastContactMs ?? 0),
   );
-  if (core.nowMs - heardMs < core.electionMs) return;
+  if (core.nowMs - lateMs - heardMs < core.electionMs) return;
   // Elected, yet never answered: the way may be longer than the timeout.
   if (majorityRttMs(core, leader) === undefined) useTimeout(core, 2 * core.electionMs);
   becomeFollower(core, core.term, undefined);
