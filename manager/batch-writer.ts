@@ -60,7 +60,7 @@ export class BatchWriter<T> implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#loop[Symbol.asyncDispose]();
-    this.#refuse(new Fault("unavailable", "this manager does not lead any more"));
+    this.#refuse(new Fault("unavailable", "this part of the manager has ended: try again"));
   }
 
   async #round(): Promise<undefined> {

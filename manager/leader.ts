@@ -1,35 +1,38 @@
 /**
  * Leadership as a scope: everything that may run on one manager only begins here and ends together. The first part that
- * cannot go on ends it all.
+ * cannot go on ends it all. When it begins and ends is the matter of leading.ts.
  */
 import type { Ports } from "#proto/ports.ts";
 import { Allocator } from "./allocator/allocator.ts";
-import {
-  Dispatcher,
-  type DispatcherModules,
-  type DispatcherOptions,
-} from "./dispatcher/dispatcher.ts";
+import { NodeLiveness } from "./node-liveness/node-liveness.ts";
 import { Reaper } from "./orchestrator/reaper.ts";
 import { ReplicatedOrchestrator } from "./orchestrator/replicated.ts";
 import { SlotIndex } from "./orchestrator/slots.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import type { Store } from "./store/store.ts";
 
-export type LeaderOptions = DispatcherOptions;
-
-export interface LeaderModules extends Ports {
-  readonly store: Store;
-  readonly authenticate: DispatcherModules["authenticate"];
-  readonly logSubscriptions: DispatcherModules["logSubscriptions"];
-}
-
-export interface Leadership extends AsyncDisposable {
-  readonly dispatcher: Dispatcher;
-  /** Rejects with the Fault that ended it; never resolves. */
+/** Something that runs as long as this manager leads. */
+export interface LeaderPart extends AsyncDisposable {
+  /** Rejects when it cannot go on; never resolves. */
   readonly failed: Promise<never>;
 }
 
-/** Begins to lead. The store must be open. */
+export interface LeaderOptions {
+  /** This manager's node. */
+  readonly nodeId: string;
+  /** Parts that stand on more than the store. */
+  readonly others?: readonly (() => LeaderPart)[];
+}
+
+export interface LeaderModules extends Ports {
+  readonly store: Store;
+}
+
+export interface Leadership extends LeaderPart {
+  readonly nodeLiveness: NodeLiveness;
+}
+
+/** Begins to lead. The store must hold everything that was committed before. */
 export function startLeader(options: LeaderOptions, modules: LeaderModules): Leadership {
   const scope = new AsyncDisposableStack();
   const slots = new SlotIndex(modules.store);
@@ -39,16 +42,17 @@ export function startLeader(options: LeaderOptions, modules: LeaderModules): Lea
       for (const change of changes) slots.onChange(change);
     }),
   );
-  // The later stages of a task's way first, so that each is there when the one before hands over.
-  const dispatcher = scope.use(new Dispatcher(options, modules));
-  const parts = [
-    dispatcher,
+  const nodeLiveness = scope.use(new NodeLiveness({ ...modules, nodeId: options.nodeId }));
+  const parts: readonly LeaderPart[] = [
+    nodeLiveness,
+    // The later stages of a task's way first, so that each is there when the one before hands over.
     scope.use(new Scheduler(modules)),
     scope.use(new Allocator(modules)),
     scope.use(new Reaper({ ...modules, slots })),
     scope.use(new ReplicatedOrchestrator({ ...modules, slots })),
+    ...(options.others ?? []).map((start) => scope.use(start())),
   ];
   const failed = Promise.race(parts.map((part) => part.failed));
   failed.catch(() => undefined);
-  return { dispatcher, failed, [Symbol.asyncDispose]: () => scope.disposeAsync() };
+  return { nodeLiveness, failed, [Symbol.asyncDispose]: () => scope.disposeAsync() };
 }

@@ -27,22 +27,23 @@ function stateOf(manager: TestManager, nodeId = "node1"): NodeState | undefined 
   return manager.store.get("node", nodeId)?.status?.state;
 }
 
-test("A session makes its node READY, with its description and address, and writes nothing the second time", async () => {
+test("A session makes its node READY, with its description, address and place, in one transaction", async () => {
   await using manager = await startTestManager();
-  await manager.put("node", testNode(1, { status: {}, description: {}, secretDigest: "d" }));
+  const { address } = manager;
+  await manager.put("node", testNode(1, { status: {}, description: {} }));
+  await manager.put("node", testNode(2, { managerStatus: { address } }));
+  const entries = manager.log.length;
   using agent = agentOf(manager);
   const opened = await agent.connect();
-  assert.deepEqual([opened.node?.id, opened.node?.secretDigest], ["node1", ""]);
-  assert.deepEqual(opened.managers, ["127.0.0.1:2377"]);
+  assert.equal(opened.node?.id, "node1");
+  assert.deepEqual(opened.managers, [address]);
   assert.equal(opened.heartbeatPeriod?.seconds, 1n);
   const node = manager.store.get("node", "node1");
   assert.equal(node?.status?.state, NodeState.READY);
   assert.equal(node.status.address, "127.0.0.1");
   assert.equal(node.description?.hostname, "node1");
-  const entries = manager.log.length;
-  using again = agentOf(manager);
-  await again.connect();
-  assert.equal(manager.log.length, entries);
+  assert.deepEqual([node.sessionId, node.sessionManagerId], [agent.sessionId, "manager1"]);
+  assert.equal(manager.log.length, entries + 1);
 });
 
 test("A newer session ends the older, whose calls are refused from then on", async () => {

@@ -1,9 +1,13 @@
 /**
- * What agents talk to: sessions, heartbeats, assignments, statuses. Owns who is connected and what each node was told;
- * decides nothing about tasks. Every call is authenticated, and but for Session names the session that it belongs to.
+ * What agents talk to: sessions, heartbeats, assignments, statuses. Runs on every manager, whether or not it leads: reads its
+ * own store, which may be a little behind, writes through the log, and reports its sessions' beats to the leader. Owns who
+ * is connected here and what each node was told; decides nothing about tasks. Every call is authenticated, and but for
+ * Session names the session that it belongs to.
  *
- * A session lives on when its stream breaks: only missed heartbeats make a node DOWN, so that a short cut in the network
- * moves no task.
+ * A session lives on when its stream breaks and when the leader changes: only missed heartbeats make a node DOWN, so that
+ * a short cut in the network moves no task. It ends when the store names a newer one, with whichever manager; when the
+ * node is DOWN or gone; and when no leader is reached for so long that the node must look for another manager. A node that
+ * beats is READY: where the leader did not hear of it and wrote DOWN, its dispatcher writes READY again.
  */
 import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
@@ -23,33 +27,42 @@ import {
   SessionResponseSchema,
   UpdateTaskStatusResponseSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type NodeSpec, NodeSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { CallContext, Handlers } from "#proto/grpc.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { durationFromMs } from "#proto/time.ts";
+import { BatchWriter } from "../batch-writer.ts";
+import { clusterOf, heartbeatPeriodMs } from "../cluster.ts";
 import { publicNode } from "../node.ts";
+import { graceMs } from "../node-liveness/timing.ts";
+import type { Replication } from "../replication/replication.ts";
 import type { Change } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { AssignmentIndex } from "./assignment-index.ts";
 import { type LogSubscriptions, streamAssignments } from "./assignment-stream.ts";
+import { BeatReporter, type BeatReporterModules } from "./beat-reporter.ts";
 import { Bell } from "./bell.ts";
-import { NodeRegistry } from "./node-registry.ts";
-import { type Session, Sessions } from "./sessions.ts";
+import { ManagerAddresses } from "./manager-addresses.ts";
+import { planRegistrations, type Registration } from "./registrations.ts";
+import { Session, Sessions } from "./sessions.ts";
 import { type StatusReport, StatusWriter } from "./status-writer.ts";
 
-const reconnectMsDefault = 5_000;
+/** How long a leader is waited for when a session opens. An agent waits longer, so that it hears the reason. */
+const openMs = 2_000;
 
 export interface DispatcherOptions {
-  /** Where managers are reachable, best first; told to agents. */
-  readonly managers: () => readonly string[];
-  /** What nodes get on top of three heartbeats to find this manager when it begins to lead. */
-  readonly reconnectMs?: number;
+  /** This manager's node. */
+  readonly nodeId: string;
 }
 
-export interface DispatcherModules extends Ports {
+export interface DispatcherModules
+  extends Ports,
+    Pick<BeatReporterModules, "nodeLiveness" | "leader"> {
   readonly store: Store;
+  readonly replication: Pick<Replication, "barrier" | "leading" | "watch">;
   /** The node that makes the call, or a Fault. */
   readonly authenticate: (context: CallContext) => Node;
   readonly logSubscriptions: LogSubscriptions;
@@ -60,10 +73,12 @@ export class Dispatcher implements AsyncDisposable {
   readonly #modules: DispatcherModules;
   readonly #sessions = new Sessions();
   readonly #index: AssignmentIndex;
-  readonly #registry: NodeRegistry;
+  readonly #managers: ManagerAddresses;
+  readonly #registrations: BatchWriter<Registration>;
+  readonly #beats: BeatReporter;
   readonly #statuses: StatusWriter;
   readonly #watch: Disposable;
-  /** Node → the bells of its session streams. */
+  /** Node → the bell of its session stream. */
   readonly #bells = new Map<string, Bell>();
 
   constructor(options: DispatcherOptions, modules: DispatcherModules) {
@@ -71,19 +86,19 @@ export class Dispatcher implements AsyncDisposable {
     this.#modules = modules;
     const { store } = modules;
     this.#index = new AssignmentIndex(store);
+    this.#managers = new ManagerAddresses(store);
     this.#statuses = new StatusWriter(modules);
-    this.#registry = new NodeRegistry(
-      { reconnectMs: options.reconnectMs ?? reconnectMsDefault },
+    this.#registrations = new BatchWriter(
+      { name: "registration of nodes", gatherMs: 0, plan: planRegistrations },
+      modules,
+    );
+    this.#beats = new BeatReporter(
       {
-        ...modules,
-        onLost: (nodeId) => {
-          const fault = new Fault(
-            "unavailable",
-            "the node's heartbeats stayed away: open a new session",
-          );
-          this.#sessions.end(nodeId, fault);
-        },
+        periodMs: () => this.#periodMs(),
+        hasSessions: () => this.#sessions.size > 0,
+        onCutOff: (fault) => this.#sessions.endAll(fault),
       },
+      modules,
     );
     this.#watch = store.watch(({ changes }) => {
       for (const change of changes) this.#onChange(change);
@@ -92,30 +107,27 @@ export class Dispatcher implements AsyncDisposable {
 
   /** Rejects when the dispatcher cannot go on. */
   get failed(): Promise<never> {
-    return Promise.race([this.#registry.failed, this.#statuses.failed]);
+    return Promise.race([this.#registrations.failed, this.#statuses.failed, this.#beats.failed]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]();
-    this.#sessions.endAll(new Fault("unavailable", "this manager does not lead any more"));
-    await this.#registry[Symbol.asyncDispose]();
+    this.#sessions.endAll(new Fault("unavailable", "this manager is ending: go to another"));
+    await this.#beats[Symbol.asyncDispose]();
+    await this.#registrations[Symbol.asyncDispose]();
     await this.#statuses[Symbol.asyncDispose]();
   }
 
   async *session(request: SessionRequest, context: CallContext): AsyncIterable<SessionResponse> {
-    const { store, random } = this.#modules;
-    const { id: nodeId } = this.#modules.authenticate(context);
-    const session = this.#sessions.open(nodeId, newId(random));
+    const { store, clock, random } = this.#modules;
+    const { id: nodeId } = await this.#identify(context);
+    const session = new Session(newId(random), nodeId, clock.monotonic());
+    this.#sessions.open(session);
     const bell = new Bell();
     this.#bells.set(nodeId, bell);
     const ended = AbortSignal.any([session.signal, context.signal]);
     try {
-      await this.#registry.register({
-        state: "ready",
-        nodeId,
-        description: request.description,
-        address: hostOf(context.peer),
-      });
+      await this.#register(session, request, { address: hostOf(context.peer), ended });
       for (;;) {
         ended.throwIfAborted();
         const node = store.get("node", nodeId);
@@ -124,15 +136,18 @@ export class Dispatcher implements AsyncDisposable {
         await bell.wait(ended);
       }
     } finally {
+      // Nobody knows of it: it must not be written any more.
+      if (!session.stored) session.end(new Fault("canceled", "the session was given up"));
       if (this.#bells.get(nodeId) === bell) this.#bells.delete(nodeId);
     }
   }
 
   async heartbeat(request: HeartbeatRequest, context: CallContext): Promise<HeartbeatResponse> {
     const node = this.#modules.authenticate(context);
-    this.#sessions.require(node.id, request.sessionId);
-    this.#registry.beat(node.id);
-    return create(HeartbeatResponseSchema, { period: durationFromMs(this.#registry.periodMs()) });
+    const session = this.#sessions.require(node.id, request.sessionId);
+    session.beatMs = this.#modules.clock.monotonic();
+    this.#beats.beat(node.id);
+    return create(HeartbeatResponseSchema, { period: durationFromMs(this.#periodMs()) });
   }
 
   async updateTaskStatus(
@@ -165,53 +180,121 @@ export class Dispatcher implements AsyncDisposable {
     yield* streamAssignments(node.id, { ...this.#modules, index: this.#index }, ended);
   }
 
+  /** The calling node, also one that joined through another manager just now. */
+  async #identify(context: CallContext): Promise<Node> {
+    const { authenticate, replication } = this.#modules;
+    try {
+      return authenticate(context);
+    } catch {
+      await replication.barrier();
+      return authenticate(context);
+    }
+  }
+
+  /** Resolves when the leader waits for the node's beats and the store names the session. */
+  async #register(
+    session: Session,
+    { description }: SessionRequest,
+    { address, ended }: { readonly address: string; readonly ended: AbortSignal },
+  ): Promise<void> {
+    const late = new AbortController();
+    using _timer = this.#modules.clock.timer(openMs, () => {
+      const message = `no leader took the session within ${openMs / 1000} s: try another manager`;
+      late.abort(new Fault("unavailable", message));
+    });
+    const signal = AbortSignal.any([ended, late.signal]);
+    await this.#beats.announce(session.nodeId, signal);
+    const managerId = this.#options.nodeId;
+    await orAborted(
+      this.#registrations.submit({ session, managerId, description, address }),
+      signal,
+    );
+  }
+
+  #periodMs(): number {
+    return heartbeatPeriodMs(clusterOf(this.#modules.store));
+  }
+
   #onChange(change: Change): void {
     this.#index.onChange(change);
+    if (this.#managers.onChange(change)) this.#ringAll();
+    if (change.kind === "cluster") this.#onCluster(change.before, change.after);
     if (change.kind !== "node") return;
     const { before, after } = change;
     if (after !== undefined) {
-      // Status and description are what the agent said itself.
-      const news = after.role !== before?.role || !sameSpec(before?.spec, after.spec);
-      if (news) this.#bells.get(after.id)?.ring();
+      this.#onNode(before, after);
     } else if (before !== undefined) {
-      this.#registry.forget(before.id);
-      this.#sessions.end(
-        before.id,
-        new Fault("not-found", "the node was removed from the cluster"),
-      );
+      const fault = new Fault("not-found", "the node was removed from the cluster");
+      this.#sessions.get(before.id)?.end(fault);
     }
+  }
+
+  #onCluster(before: Cluster | undefined, after: Cluster | undefined): void {
+    if (heartbeatPeriodMs(before) !== heartbeatPeriodMs(after)) this.#ringAll();
+  }
+
+  #onNode(before: Node | undefined, after: Node): void {
+    // Status and description are what the agent said itself.
+    const news = after.role !== before?.role || !sameSpec(before?.spec, after.spec);
+    if (news) this.#bells.get(after.id)?.ring();
+    const session = this.#sessions.get(after.id);
+    if (session === undefined) return;
+    session.onNewest(after.sessionId);
+    const isDown = after.status?.state === NodeState.DOWN;
+    if (isDown && session.stored && !session.signal.aborted) this.#onDown(session, after);
+  }
+
+  #onDown(session: Session, { status }: Node): void {
+    const silentMs = this.#modules.clock.monotonic() - session.beatMs;
+    if (silentMs >= graceMs(this.#periodMs())) {
+      const message = "the node's heartbeats stayed away: open a new session";
+      return session.end(new Fault("unavailable", message));
+    }
+    this.#modules.log.warn("A node that is down beats; it is ready", { nodeId: session.nodeId });
+    const managerId = this.#options.nodeId;
+    const address = status?.address ?? "";
+    // Nobody waits for it; a failure ends the manager by way of `failed`.
+    this.#registrations
+      .submit({ session, managerId, description: undefined, address })
+      .catch(() => undefined);
+  }
+
+  #ringAll(): void {
+    for (const bell of this.#bells.values()) bell.ring();
   }
 
   #sessionResponse(session: Session, node: Node): SessionResponse {
     const response = create(SessionResponseSchema, {
       sessionId: session.id,
-      managers: [...this.#options.managers()],
-      heartbeatPeriod: durationFromMs(this.#registry.periodMs()),
+      managers: [...this.#managers.listFor(node.number)],
+      heartbeatPeriod: durationFromMs(this.#periodMs()),
     });
     response.node = publicNode(node);
     return response;
   }
 }
 
-/** The service as a manager offers it the whole time, whether or not it leads. */
-export function dispatcherHandlers(
-  current: () => Dispatcher | undefined,
-): Handlers<typeof DispatcherService> {
-  const leading = () => {
-    const dispatcher = current();
-    if (dispatcher !== undefined) return dispatcher;
-    throw new Fault("unavailable", "this manager does not lead: try another");
-  };
+export function dispatcherHandlers(dispatcher: Dispatcher): Handlers<typeof DispatcherService> {
   return {
-    async *session(request, context) {
-      yield* leading().session(request, context);
-    },
-    heartbeat: async (request, context) => leading().heartbeat(request, context),
-    updateTaskStatus: async (request, context) => leading().updateTaskStatus(request, context),
-    async *assignments(request, context) {
-      yield* leading().assignments(request, context);
-    },
+    session: (request, context) => dispatcher.session(request, context),
+    heartbeat: (request, context) => dispatcher.heartbeat(request, context),
+    updateTaskStatus: (request, context) => dispatcher.updateTaskStatus(request, context),
+    assignments: (request, context) => dispatcher.assignments(request, context),
   };
+}
+
+/** What the work comes to, unless the signal is aborted first. The work goes on. */
+async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    work.catch(() => undefined);
+  }
 }
 
 function sameSpec(a: NodeSpec | undefined, b: NodeSpec | undefined): boolean {

@@ -59,6 +59,8 @@ export interface Seat extends Leader {
 
 export class MemoryLog implements Replication {
   readonly self: Leader;
+  /** Whether the leader hears of it. */
+  reachable = true;
   readonly #machine: StateMachine;
   readonly #group: MemoryGroup;
   readonly #listeners = new Set<() => void>();
@@ -109,18 +111,25 @@ export class MemoryLog implements Replication {
 
   async members(): Promise<readonly MemberStatus[]> {
     const leader = this.#requireLeader();
-    return Array.from(this.#group.logs, ({ self }, index) =>
+    return Array.from(this.#group.logs, ({ self, reachable }, index) =>
       create(MemberStatusSchema, {
         member: create(RaftMemberSchema, { ...self, id: BigInt(index + 1), voter: true }),
         leader: self.nodeId === leader.self.nodeId,
-        reachability: Reachability.REACHABLE,
+        reachability: reachable ? Reachability.REACHABLE : Reachability.UNREACHABLE,
       }),
     );
   }
 
-  async remove(nodeId: string): Promise<void> {
+  async remove(nodeId: string, { force }: { readonly force: boolean }): Promise<void> {
     const log = [...this.#group.logs].find(({ self }) => self.nodeId === nodeId);
-    if (log !== undefined) this.#group.remove(log);
+    if (log === undefined) return;
+    const left = [...this.#group.logs].filter((other) => other !== log);
+    const reachable = left.filter((other) => other.reachable).length;
+    if (!force && reachable * 2 <= left.length) {
+      const message = `of the ${left.length} managers left ${reachable} can be reached`;
+      throw new Fault("failed-precondition", message);
+    }
+    this.#group.remove(log);
   }
 
   async handOver(): Promise<void> {

@@ -12,6 +12,11 @@ export class HeartbeatTracker {
     return nowMs + graceMs;
   }
 
+  /** Whether the node is waited for: it has beaten, and not expired since. */
+  tracks(nodeId: string): boolean {
+    return this.#deadlines.has(nodeId);
+  }
+
   forget(nodeId: string): void {
     this.#deadlines.delete(nodeId);
   }
