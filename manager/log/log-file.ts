@@ -1,177 +1,440 @@
 /**
- * One log on disk: a SQLite database with entries and at most one complete snapshot. Synchronous; lives in the log's worker
- * thread. Every record carries a checksum over its index and data, since SQLite itself checks structure, not content.
+ * One log on disk: hard state, entries and snapshots of one server in one life of the log. Synchronous; lives in the
+ * log's worker thread. Every record is sealed, and the state record says which others there must be.
  *
- * Invariant: the entries after the snapshot are contiguous, and `append` returns only when they are durable. A snapshot
- * counts from the transaction that names its index in `state`; pieces of any other are left-overs of a crash. Entries that
- * the snapshot covers are dropped afterwards, in slices, and are ignored until then.
+ * Invariant: the entries are contiguous and begin no later than behind the snapshot, and what a method wrote is durable
+ * when it returns. A snapshot counts from the transaction that names it in the state; chunks of any other are left-overs.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { Fault } from "#proto/fault.ts";
-import type { LogRecord } from "./log-messages.ts";
+import type { Random } from "#proto/ports.ts";
+import type { Membership, SnapshotMeta } from "../raft/types.ts";
+import { parseChunk } from "./chunk.ts";
+import { damaged } from "./damage.ts";
+import {
+  type KeyEncryption,
+  newDataKey,
+  removeKeyFile,
+  syncFolder,
+  unwrapDataKey,
+  type WrappedKey,
+  wrapDataKey,
+} from "./data-key.ts";
+import {
+  type EntryKind,
+  type EntryPack,
+  entryKinds,
+  pack,
+  type PackedEntry,
+  packEntries,
+  unpack,
+} from "./entry-pack.ts";
+import {
+  createDatabase,
+  openDatabase,
+  prepareStatements,
+  type Statements,
+  transaction,
+} from "./log-database.ts";
+import type { Life, LogChunk, LogHead, LogPlace, PersistStep } from "./log-messages.ts";
+import {
+  decodeState,
+  encodeState,
+  type KeptSnapshot,
+  type LogState,
+  newState,
+} from "./log-state.ts";
+import { type RecordPlace, RecordSeal } from "./record-seal.ts";
 
 /** How much one read or drop handles, so that the thread is never away for long. */
 const sliceBytes = 1024 * 1024;
 const sliceRecords = 1000;
+const sliceChunks = 8;
 
-const formatVersion = 1;
+const statePlace = { kind: "state", index: 0, term: 0 } as const;
 
-const schema = `
-  CREATE TABLE IF NOT EXISTS entries (
-    entry INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS pieces (
-    snapshot INTEGER NOT NULL, piece INTEGER NOT NULL, data BLOB NOT NULL, checksum INTEGER NOT NULL,
-    PRIMARY KEY (snapshot, piece)) STRICT;
-  CREATE TABLE IF NOT EXISTS state (
-    one INTEGER PRIMARY KEY CHECK (one = 1), snapshot INTEGER NOT NULL, piece_count INTEGER NOT NULL) STRICT;
-  INSERT OR IGNORE INTO state VALUES (1, 0, 0);
-`;
+/** What is known of the file; changes with a transaction or not at all. */
+interface Held {
+  readonly state: LogState;
+  /** The one before, which may still be on its way to another server. Not kept over a restart. */
+  readonly previous: KeptSnapshot | undefined;
+  /** Another server's, as far as it has come. Not kept over a restart: it is sent again. */
+  readonly staged: KeptSnapshot | undefined;
+}
 
-interface Statements {
-  readonly append: StatementSync;
-  readonly entries: StatementSync;
-  readonly dropEntries: StatementSync;
-  readonly writePiece: StatementSync;
-  readonly pieces: StatementSync;
-  readonly dropPieces: StatementSync;
-  readonly setSnapshot: StatementSync;
+interface DataKey {
+  readonly kind: KeyEncryption["kind"];
+  readonly plain: Uint8Array;
 }
 
 export class LogFile implements Disposable {
   readonly #path: string;
   readonly #database: DatabaseSync;
   readonly #statements: Statements;
-  #snapshotIndex: bigint;
-  #pieceCount: number;
+  readonly #random: Random;
+  readonly #writing = new Set<number>();
+  #dataKey: DataKey;
+  #seal: RecordSeal;
+  #held: Held;
+  #snapshotNumber: number;
 
-  constructor(path: string, database: DatabaseSync) {
+  constructor(
+    { path, dataKey, state }: { path: string; dataKey: DataKey; state: LogState },
+    modules: { database: DatabaseSync; statements: Statements; seal: RecordSeal; random: Random },
+  ) {
     this.#path = path;
-    this.#database = database;
-    this.#statements = prepare(database);
-    const state = database.prepare("SELECT snapshot, piece_count FROM state").get();
-    this.#snapshotIndex = BigInt(Number(state?.["snapshot"] ?? 0));
-    this.#pieceCount = Number(state?.["piece_count"] ?? 0);
-    this.#statements.dropPieces.run(this.#snapshotIndex);
+    this.#database = modules.database;
+    this.#statements = modules.statements;
+    this.#seal = modules.seal;
+    this.#random = modules.random;
+    this.#dataKey = dataKey;
+    this.#held = { state, previous: undefined, staged: undefined };
+    this.#snapshotNumber = state.snapshot.number;
   }
 
-  static open(path: string): LogFile {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const database = new DatabaseSync(path);
+  /** Makes the file under a name that nobody opens; it is worth nothing before `publish`. */
+  static create(place: LogPlace & { life: Life; snapshot: SnapshotMeta }, random: Random): LogFile {
+    const { path, keyEncryption, life, snapshot } = place;
+    if (existsSync(path)) {
+      const message = `the log "${path}" exists already: this host is a manager, or was one; remove the file to begin anew`;
+      throw new Fault("already-exists", message);
+    }
+    removeUnpublished(path);
+    const database = createDatabase(unpublished(path));
     try {
-      // Exclusive: the lock is held for the connection's life, so a second process is refused at once.
-      database.exec("PRAGMA locking_mode = EXCLUSIVE");
-      database.exec("PRAGMA journal_mode = WAL");
-      database.exec("PRAGMA synchronous = FULL");
-      checkStructure(path, database);
-      checkFormat(path, database);
-      database.exec(schema);
-      // The file's name must survive a power loss as well as its content.
-      syncFolder(dirname(path));
-      return new LogFile(path, database);
+      const plain = newDataKey(random);
+      const wrapped = wrapDataKey(path, plain, keyEncryption, random);
+      const statements = prepareStatements(database);
+      const seal = new RecordSeal(plain, { random });
+      const state = newState(life, snapshot);
+      const dataKey = { kind: keyEncryption.kind, plain };
+      const file = new LogFile({ path, dataKey, state }, { database, statements, seal, random });
+      transaction(database, () => {
+        setDataKey(statements, wrapped);
+        statements.setState.run(seal.seal(statePlace, encodeState(state)));
+      });
+      return file;
     } catch (thrown) {
       database.close();
       throw thrown;
     }
   }
 
-  get snapshotIndex(): bigint {
-    return this.#snapshotIndex;
+  /** Opens a file and checks every record of it but the entries', which are checked as they are read. */
+  static open({ path, keyEncryption }: LogPlace, random: Random): LogFile {
+    const database = openDatabase(path);
+    try {
+      const statements = prepareStatements(database);
+      const wrapped = readDataKey(path, statements);
+      const plain = unwrapDataKey(path, wrapped, keyEncryption);
+      const seal = new RecordSeal(plain, { random });
+      const state = readState(path, statements, seal);
+      const dataKey = { kind: wrapped.kind, plain };
+      const file = new LogFile({ path, dataKey, state }, { database, statements, seal, random });
+      file.#check();
+      // Left over where a restart came between the new wrapping and this.
+      if (dataKey.kind !== "file") removeKeyFile(path);
+      return file;
+    } catch (thrown) {
+      database.close();
+      throw thrown;
+    }
   }
 
-  append(records: readonly LogRecord[]): undefined {
-    this.#transaction(() => {
-      for (const { index, data } of records) {
-        this.#statements.append.run(index, data, checksum(index, data));
-      }
+  get head(): LogHead {
+    const { group, serverId, hardState, snapshot, firstIndex, lastIndex } = this.#held.state;
+    return { group, serverId, hardState, snapshot: snapshot.meta, firstIndex, lastIndex };
+  }
+
+  /** Closes the new file and gives it its name. */
+  publish(): undefined {
+    // The last connection leaves no WAL behind: the one file is everything.
+    this.#database.close();
+    renameSync(unpublished(this.#path), this.#path);
+    syncFolder(dirname(this.#path));
+  }
+
+  persist(steps: readonly PersistStep[]): undefined {
+    this.#change((held) => steps.reduce((next, step) => this.#perform(next, step), held));
+  }
+
+  /** Some entries that follow `after`. */
+  readEntries(after: number): EntryPack {
+    const { lastIndex } = this.#held.state;
+    const entries: PackedEntry[] = [];
+    let sizeBytes = 0;
+    let expected = after + 1;
+    for (const row of this.#statements.entries.iterate(after)) {
+      if (row["entry"] !== expected) break;
+      const entry = this.#openEntry(row, expected);
+      entries.push(entry);
+      expected += 1;
+      sizeBytes += entry.body.length;
+      if (sizeBytes >= sliceBytes || entries.length === sliceRecords) break;
+    }
+    if (entries.length === 0 && after < lastIndex)
+      throw this.#damaged(`entry ${expected} is missing`);
+    return pack(entries);
+  }
+
+  beginSnapshot(): number {
+    this.#snapshotNumber += 1;
+    this.#writing.add(this.#snapshotNumber);
+    return this.#snapshotNumber;
+  }
+
+  writeChunk(snapshot: number, chunk: number, data: Uint8Array): undefined {
+    transaction(this.#database, () => this.#addChunk(snapshot, chunk, data));
+  }
+
+  /** Makes it the newest, unless one that covers more came from another server meanwhile. */
+  finishSnapshot(number: number, meta: SnapshotMeta): undefined {
+    this.#writing.delete(number);
+    const chunkCount = this.#countChunks(number);
+    this.#change((held) => {
+      if (meta.index < held.state.snapshot.meta.index) return held;
+      const snapshot = { number, meta, chunkCount };
+      return { ...held, previous: held.state.snapshot, state: { ...held.state, snapshot } };
     });
   }
 
-  /** Some entries that follow `after` or, where that is later, the snapshot; empty at the end. */
-  readEntries(after: bigint): LogRecord[] {
-    const records: LogRecord[] = [];
-    let expected = after > this.#snapshotIndex ? after : this.#snapshotIndex;
-    let sizeBytes = 0;
-    for (const row of this.#statements.entries.iterate(expected)) {
-      const index = BigInt(Number(row["entry"]));
-      expected += 1n;
-      if (index !== expected) throw this.#damaged(`entry ${expected} is missing`);
-      const data = this.#checked(row, index, `entry ${index}`);
-      records.push({ index, data });
-      sizeBytes += data.length;
-      if (sizeBytes >= sliceBytes) break;
-    }
-    return records;
+  abandonSnapshot(number: number): undefined {
+    this.#writing.delete(number);
   }
 
-  /** Some of the snapshot's pieces, beginning with number `from`; empty at the end. */
-  readSnapshot(from: number): Uint8Array[] {
-    const pieces: Uint8Array[] = [];
-    let sizeBytes = 0;
-    for (const row of this.#statements.pieces.iterate(this.#snapshotIndex, from)) {
-      const number = from + pieces.length;
-      const what = `piece ${number} of snapshot ${this.#snapshotIndex}`;
-      if (row["piece"] !== number) throw this.#damaged(`${what} is missing`);
-      const data = this.#checked(row, BigInt(number), what);
-      pieces.push(data);
-      sizeBytes += data.length;
-      if (sizeBytes >= sliceBytes) break;
-    }
-    if (pieces.length === 0 && from !== this.#pieceCount) {
-      const missing = this.#pieceCount - from;
-      throw this.#damaged(
-        `the last ${missing} pieces of snapshot ${this.#snapshotIndex} are missing`,
+  /** Drops some of the chunks that belong to nothing; says whether there may be more. */
+  dropChunks(): { more: boolean } {
+    const { state, previous, staged } = this.#held;
+    const used = new Set([
+      state.snapshot.number,
+      previous?.number,
+      staged?.number,
+      ...this.#writing,
+    ]);
+    const unused = this.#chunkPlaces()
+      .filter(({ snapshot }) => !used.has(snapshot))
+      .slice(0, sliceChunks);
+    transaction(this.#database, () => {
+      for (const { snapshot, chunk } of unused) this.#statements.dropChunk.run(snapshot, chunk);
+    });
+    return { more: unused.length === sliceChunks };
+  }
+
+  readChunk(index: number, chunk: number): LogChunk | undefined {
+    const { state, previous } = this.#held;
+    const kept = [state.snapshot, previous].find((kept) => kept?.meta.index === index);
+    if (kept === undefined || chunk >= kept.chunkCount) return undefined;
+    return { data: this.#openChunk(kept, chunk), last: chunk === kept.chunkCount - 1 };
+  }
+
+  /** Drops some of the entries up to this one; says whether there are more. */
+  dropEntries(upTo: number): { more: boolean } {
+    const { firstIndex, lastIndex, snapshot } = this.#held.state;
+    if (upTo > snapshot.meta.index) {
+      throw new Fault(
+        "internal",
+        `entry ${upTo} is not covered by snapshot ${snapshot.meta.index}`,
       );
     }
-    return pieces;
-  }
-
-  writeSnapshot(index: bigint, from: number, pieces: readonly Uint8Array[]): undefined {
-    this.#transaction(() => {
-      for (const [offset, data] of pieces.entries()) {
-        const number = from + offset;
-        this.#statements.writePiece.run(index, number, data, checksum(BigInt(number), data));
-      }
+    const last = Math.min(upTo, lastIndex, firstIndex + sliceRecords - 1);
+    if (last < firstIndex) return { more: false };
+    this.#change((held) => {
+      this.#statements.dropEntriesTo.run(last);
+      return { ...held, state: { ...held.state, firstIndex: last + 1 } };
     });
+    return { more: last < Math.min(upTo, lastIndex) };
   }
 
-  finishSnapshot(index: bigint, pieceCount: number): undefined {
-    this.#transaction(() => this.#statements.setSnapshot.run(index, pieceCount));
-    this.#snapshotIndex = index;
-    this.#pieceCount = pieceCount;
-    this.#statements.dropPieces.run(index);
+  /**
+   * Wraps the data key anew. From a key file to an unlock key the data key itself is new and every record is sealed
+   * again, since the old one lay beside the file for whoever copied it.
+   */
+  rekey(keyEncryption: KeyEncryption): undefined {
+    const before = this.#dataKey.kind;
+    const { kind } = keyEncryption;
+    if (kind === "file" && before === "file") return;
+    const locking = kind !== "file" && before === "file";
+    const plain = locking ? newDataKey(this.#random) : this.#dataKey.plain;
+    const seal = locking ? new RecordSeal(plain, { random: this.#random }) : this.#seal;
+    // The key file is on the disk before the record that needs it, and is removed after the one that does not.
+    const wrapped = wrapDataKey(this.#path, plain, keyEncryption, this.#random);
+    transaction(this.#database, () => {
+      setDataKey(this.#statements, wrapped);
+      if (locking) this.#reseal(seal);
+    });
+    this.#seal = seal;
+    this.#dataKey = { kind, plain };
+    // Old records stay in the WAL until it is written over.
+    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (kind !== "file") removeKeyFile(this.#path);
   }
 
-  /** Drops some of the entries that the snapshot covers; says whether there may be more. */
-  dropEntries(): { more: boolean } {
-    const { changes } = this.#statements.dropEntries.run(this.#snapshotIndex, sliceRecords);
-    return { more: Number(changes) === sliceRecords };
+  /** Keeps every entry: whichever of them was acknowledged, nobody else can say any more. */
+  renew({ group, serverId }: Life, membership: Membership): undefined {
+    this.#change((held) => {
+      const { hardState, lastIndex } = held.state;
+      const { term } = hardState;
+      const entry = { kind: "membership", index: lastIndex + 1, term, membership } as const;
+      const next = this.#append(held, packEntries([entry]));
+      const state = { ...next.state, group, serverId, hardState: { term, votedFor: undefined } };
+      return { ...next, state };
+    });
   }
 
   [Symbol.dispose](): undefined {
     this.#database.close();
   }
 
-  #transaction(act: () => void): void {
-    this.#database.exec("BEGIN IMMEDIATE");
-    try {
-      act();
-      this.#database.exec("COMMIT");
-    } catch (thrown) {
-      // A full disk makes SQLite roll back by itself in some places and not in others.
-      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
-      throw thrown;
+  #check(): void {
+    const { state } = this.#held;
+    for (let chunk = 0; chunk < state.snapshot.chunkCount; chunk++) {
+      this.#openChunk(state.snapshot, chunk);
+    }
+    this.#checkEntryRange(state);
+    // The entries up to the snapshot were committed and applied before they were on this disk, and then never were.
+    if (state.lastIndex < state.snapshot.meta.index) this.#change(withoutEntries(this.#statements));
+    while (this.dropChunks().more);
+  }
+
+  #checkEntryRange({ firstIndex, lastIndex, snapshot }: LogState): void {
+    const range = this.#statements.entryRange.get();
+    const found = { first: range?.["first"] ?? undefined, last: range?.["last"] ?? undefined };
+    const empty = lastIndex < firstIndex;
+    if (found.first !== (empty ? undefined : firstIndex)) {
+      throw this.#damaged(
+        `its entries begin with ${String(found.first)} instead of ${empty ? "none" : firstIndex}`,
+      );
+    }
+    if (found.last !== (empty ? undefined : lastIndex)) {
+      throw this.#damaged(`its entries end with ${String(found.last)} instead of ${lastIndex}`);
+    }
+    if (firstIndex > snapshot.meta.index + 1) {
+      throw this.#damaged(`entry ${snapshot.meta.index + 1} is missing`);
     }
   }
 
-  #checked(row: Record<string, unknown>, number: bigint, what: string): Uint8Array {
-    const data = row["data"];
-    if (!(data instanceof Uint8Array) || row["checksum"] !== checksum(number, data)) {
-      throw this.#damaged(`${what} does not match its checksum`);
+  /** Makes `act`'s writes durable together with the state that it returns. */
+  #change(act: (held: Held) => Held): void {
+    const held = this.#held;
+    this.#held = transaction(this.#database, () => {
+      const next = act(held);
+      if (next.state !== held.state) {
+        this.#statements.setState.run(this.#seal.seal(statePlace, encodeState(next.state)));
+      }
+      return next;
+    });
+  }
+
+  #perform(held: Held, { chunk, install, hardState, entries }: PersistStep): Held {
+    let next = held;
+    if (chunk !== undefined) next = this.#stage(next, chunk);
+    if (install !== undefined) next = this.#install(next, install);
+    if (hardState !== undefined) next = { ...next, state: { ...next.state, hardState } };
+    if (entries !== undefined) next = this.#append(next, entries);
+    return next;
+  }
+
+  #stage(held: Held, { meta, chunk, data }: NonNullable<PersistStep["chunk"]>): Held {
+    parseChunk(data);
+    let staged = held.staged;
+    if (chunk === 0) {
+      this.#snapshotNumber += 1;
+      staged = { number: this.#snapshotNumber, meta, chunkCount: 0 };
     }
+    if (staged === undefined || !sameSnapshot(staged.meta, meta) || staged.chunkCount !== chunk) {
+      throw new Fault("internal", `chunk ${chunk} of snapshot ${meta.index} comes out of its turn`);
+    }
+    this.#addChunk(staged.number, chunk, data);
+    return { ...held, staged: { ...staged, chunkCount: chunk + 1 } };
+  }
+
+  #install(held: Held, meta: SnapshotMeta): Held {
+    const { staged } = held;
+    if (staged === undefined || !sameSnapshot(staged.meta, meta)) {
+      throw new Fault("internal", `snapshot ${meta.index} is installed before it is there`);
+    }
+    const previous = held.state.snapshot;
+    const state = { ...held.state, snapshot: { ...staged, meta } };
+    return withoutEntries(this.#statements)({ state, previous, staged: undefined });
+  }
+
+  #append(held: Held, entries: EntryPack): Held {
+    const { firstIndex, lastIndex } = held.state;
+    let last: number | undefined;
+    for (const { index, term, kind, body } of unpack(entries)) {
+      const fits =
+        last === undefined ? index >= firstIndex && index <= lastIndex + 1 : index === last + 1;
+      if (!fits) {
+        const range = `${firstIndex}…${last ?? lastIndex}`;
+        throw new Fault("internal", `entry ${index} does not follow the entries ${range}`);
+      }
+      if (last === undefined) this.#statements.dropEntriesFrom.run(index);
+      this.#statements.addEntry.run(
+        index,
+        term,
+        kind,
+        this.#seal.seal({ kind, index, term }, body),
+      );
+      last = index;
+    }
+    return { ...held, state: { ...held.state, lastIndex: last ?? lastIndex } };
+  }
+
+  #openEntry(row: Record<string, unknown>, index: number): PackedEntry {
+    const { term, kind, sealed } = row;
+    if (typeof term === "number" && isEntryKind(kind) && sealed instanceof Uint8Array) {
+      const body = this.#seal.open({ kind, index, term }, sealed);
+      if (body !== undefined) return { index, term, kind, body };
+    }
+    throw this.#damaged(`entry ${index} does not match its seal`);
+  }
+
+  #addChunk(snapshot: number, chunk: number, data: Uint8Array): void {
+    const sealed = this.#seal.seal({ kind: "chunk", index: chunk, term: snapshot }, data);
+    this.#statements.addChunk.run(snapshot, chunk, sealed);
+  }
+
+  #openChunk({ number, meta }: KeptSnapshot, chunk: number): Uint8Array {
+    const what = `chunk ${chunk} of snapshot ${meta.index}`;
+    const sealed = this.#statements.chunk.get(number, chunk)?.["sealed"];
+    if (sealed === undefined) throw this.#damaged(`${what} is missing`);
+    const place = { kind: "chunk", index: chunk, term: number } as const;
+    const data = sealed instanceof Uint8Array ? this.#seal.open(place, sealed) : undefined;
+    if (data === undefined) throw this.#damaged(`${what} does not match its seal`);
     return data;
+  }
+
+  #chunkPlaces(): { snapshot: number; chunk: number }[] {
+    return this.#statements.chunkPlaces
+      .all()
+      .map((row) => ({ snapshot: Number(row["snapshot"]), chunk: Number(row["chunk"]) }));
+  }
+
+  #countChunks(number: number): number {
+    return this.#chunkPlaces().filter(({ snapshot }) => snapshot === number).length;
+  }
+
+  #reseal(seal: RecordSeal): void {
+    const { firstIndex, lastIndex } = this.#held.state;
+    for (let after = firstIndex - 1; after < lastIndex; ) {
+      for (const entry of unpack(this.readEntries(after))) {
+        this.#statements.resealEntry.run(seal.seal(entry, entry.body), entry.index);
+        after = entry.index;
+      }
+    }
+    for (const { snapshot, chunk } of this.#chunkPlaces()) this.#resealChunk(seal, snapshot, chunk);
+    this.#statements.setState.run(seal.seal(statePlace, encodeState(this.#held.state)));
+  }
+
+  #resealChunk(seal: RecordSeal, snapshot: number, chunk: number): void {
+    const place: RecordPlace = { kind: "chunk", index: chunk, term: snapshot };
+    const sealed = this.#statements.chunk.get(snapshot, chunk)?.["sealed"];
+    const data = sealed instanceof Uint8Array ? this.#seal.open(place, sealed) : undefined;
+    if (data === undefined) throw this.#damaged(`a chunk ${chunk} does not match its seal`);
+    this.#statements.resealChunk.run(seal.seal(place, data), snapshot, chunk);
   }
 
   #damaged(what: string): Fault {
@@ -179,55 +442,47 @@ export class LogFile implements Disposable {
   }
 }
 
-function prepare(database: DatabaseSync): Statements {
-  return {
-    append: database.prepare("INSERT INTO entries VALUES (?, ?, ?)"),
-    entries: database.prepare(
-      "SELECT entry, data, checksum FROM entries WHERE entry > ? ORDER BY entry",
-    ),
-    dropEntries: database.prepare(
-      "DELETE FROM entries WHERE entry IN (SELECT entry FROM entries WHERE entry <= ? ORDER BY entry LIMIT ?)",
-    ),
-    writePiece: database.prepare("INSERT INTO pieces VALUES (?, ?, ?, ?)"),
-    pieces: database.prepare(
-      "SELECT piece, data, checksum FROM pieces WHERE snapshot = ? AND piece >= ? ORDER BY piece",
-    ),
-    dropPieces: database.prepare("DELETE FROM pieces WHERE snapshot <> ?"),
-    setSnapshot: database.prepare("UPDATE state SET snapshot = ?, piece_count = ?"),
+function withoutEntries(statements: Statements) {
+  return (held: Held): Held => {
+    statements.dropAllEntries.run();
+    const { index } = held.state.snapshot.meta;
+    return { ...held, state: { ...held.state, firstIndex: index + 1, lastIndex: index } };
   };
 }
 
-/** CRC-32 over the number as 8 bytes and the data: a record that moved is as damaged as one that changed. */
-function checksum(number: bigint, data: Uint8Array): number {
-  const head = new Uint8Array(8);
-  new DataView(head.buffer).setBigUint64(0, number);
-  return crc32(data, crc32(head));
+function sameSnapshot(one: SnapshotMeta, other: SnapshotMeta): boolean {
+  return one.index === other.index && one.term === other.term;
 }
 
-function checkStructure(path: string, database: DatabaseSync): void {
-  const said = database.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
-  if (said !== "ok") throw damaged(path, String(said));
+function isEntryKind(kind: unknown): kind is EntryKind {
+  return entryKinds.some((known) => known === kind);
 }
 
-function checkFormat(path: string, database: DatabaseSync): void {
-  const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
-  if (version > formatVersion) {
-    const message = `the log "${path}" has format ${version}, this program reads up to ${formatVersion}: use a newer one`;
-    throw new Fault("failed-precondition", message);
+function setDataKey(statements: Statements, { kind, wrapped }: WrappedKey): void {
+  statements.setDataKey.run(kind, wrapped, crc32(wrapped, crc32(kind)));
+}
+
+/** The checksum tells a damaged key from one that is locked with another. */
+function readDataKey(path: string, statements: Statements): WrappedKey {
+  const { kind, wrapped, checksum } = statements.dataKey.get() ?? {};
+  const known = kind === "file" || kind === "unlock-key";
+  if (!known || !(wrapped instanceof Uint8Array) || checksum !== crc32(wrapped, crc32(kind))) {
+    throw damaged(path, "its data key does not match its checksum");
   }
-  if (version < formatVersion) database.exec(`PRAGMA user_version = ${formatVersion}`);
+  return { kind, wrapped };
 }
 
-function damaged(path: string, what: string): Fault {
-  const message = `the log "${path}" is damaged: ${what}; restore the file from a backup, or remove it and join the cluster anew`;
-  return new Fault("data-loss", message);
+function readState(path: string, statements: Statements, seal: RecordSeal): LogState {
+  const sealed = statements.state.get()?.["sealed"];
+  const state = sealed instanceof Uint8Array ? seal.open(statePlace, sealed) : undefined;
+  if (state === undefined) throw damaged(path, "its state record does not match its seal");
+  return decodeState(state);
 }
 
-function syncFolder(path: string): void {
-  const folder = openSync(path, "r");
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
+function unpublished(path: string): string {
+  return `${path}.new`;
+}
+
+function removeUnpublished(path: string): void {
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(unpublished(path) + suffix, { force: true });
 }

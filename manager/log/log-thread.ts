@@ -1,7 +1,14 @@
 /** The main thread's end of the log's worker: requests become promises. Knows nothing of what they mean. */
 import { Worker } from "node:worker_threads";
 import { Fault } from "#proto/fault.ts";
-import type { Answers, LogReply, LogRequest, RequestKind } from "./log-messages.ts";
+import { locked } from "./data-key.ts";
+import {
+  type Answers,
+  blocksOf,
+  type LogReply,
+  type LogRequest,
+  type RequestKind,
+} from "./log-messages.ts";
 
 interface Waiter {
   resolve(answer: Answers[RequestKind]): void;
@@ -28,13 +35,14 @@ export class LogThread implements AsyncDisposable {
     this.#worker.on("exit", () => this.#onEnd(new Fault("unavailable", "the log is closed")));
   }
 
+  /** The request's blocks of memory are handed over to the thread. */
   async request<K extends RequestKind>(
     request: Extract<LogRequest, { kind: K }>,
   ): Promise<Answers[K]> {
     if (this.#failure !== undefined) throw this.#failure;
     const { promise, resolve, reject } = Promise.withResolvers<Answers[RequestKind]>();
     this.#waiting.push({ resolve, reject });
-    this.#worker.postMessage(request, []);
+    this.#worker.postMessage(request, blocksOf(request));
     return (await promise) as Answers[K];
   }
 
@@ -54,7 +62,7 @@ export class LogThread implements AsyncDisposable {
       waiter?.resolve(reply.answer);
       return;
     }
-    const fault = new Fault(reply.code, reply.message);
+    const fault = reply.locked ? locked(reply.message) : new Fault(reply.code, reply.message);
     waiter?.reject(fault);
     if (reply.fatal) this.#onEnd(fault);
   }

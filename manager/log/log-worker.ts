@@ -1,8 +1,17 @@
 /** The log's thread: carries out one request after the other on the log file, and answers each. */
 import { parentPort } from "node:worker_threads";
-import { type Code, Fault } from "#proto/fault.ts";
+import { Fault } from "#proto/fault.ts";
+import { systemRandom } from "#proto/system-ports.ts";
+import { damaged } from "./damage.ts";
+import { isLocked } from "./data-key.ts";
 import { LogFile } from "./log-file.ts";
-import type { Answers, LogReply, LogRequest, RequestKind } from "./log-messages.ts";
+import {
+  type Answers,
+  blocksOf,
+  type LogReply,
+  type LogRequest,
+  type RequestKind,
+} from "./log-messages.ts";
 
 /** SQLite's primary result codes (sqlite.org/rescode.html). */
 const sqliteCode = { busy: 5, ioError: 10, corrupt: 11, full: 13, cantOpen: 14, notADatabase: 26 };
@@ -20,70 +29,102 @@ class LogWorker {
   }
 
   #perform(request: LogRequest): Answers[RequestKind] {
+    if (request.kind === "create") {
+      this.#path = request.path;
+      this.#file = LogFile.create(request, systemRandom);
+      return undefined;
+    }
     if (request.kind === "open") {
       this.#path = request.path;
-      this.#file = LogFile.open(request.path);
-      return { snapshotIndex: this.#file.snapshotIndex };
+      this.#file = LogFile.open(request, systemRandom);
+      return this.#file.head;
     }
-    const file = this.#file;
-    if (file === undefined) throw new Fault("internal", "the log file is not open");
-    switch (request.kind) {
-      case "read-snapshot":
-        return file.readSnapshot(request.from);
-      case "read-entries":
-        return file.readEntries(request.after);
-      case "append":
-        return file.append(request.records);
-      case "write-snapshot":
-        return file.writeSnapshot(request.index, request.from, request.pieces);
-      case "finish-snapshot":
-        return file.finishSnapshot(request.index, request.pieceCount);
-      case "drop-entries":
-        return file.dropEntries();
-      case "close":
-        this.#file = undefined;
-        return file[Symbol.dispose]();
+    if (this.#file === undefined) {
+      // What could not be opened is closed already.
+      if (request.kind === "close") return undefined;
+      throw new Fault("internal", "the log file is not open");
     }
+    if (request.kind === "publish" || request.kind === "close") {
+      const file = this.#file;
+      this.#file = undefined;
+      return request.kind === "publish" ? file.publish() : file[Symbol.dispose]();
+    }
+    return performOn(this.#file, request);
   }
 }
 
-interface Failure {
-  readonly code: Code;
-  readonly message: string;
-  readonly fatal: boolean;
+type FileRequest = Exclude<LogRequest, { kind: "create" | "open" | "publish" | "close" }>;
+
+function performOn(file: LogFile, request: FileRequest): Answers[FileRequest["kind"]] {
+  switch (request.kind) {
+    case "read-entries":
+      return file.readEntries(request.after);
+    case "persist":
+      return file.persist(request.steps);
+    case "begin-snapshot":
+      return file.beginSnapshot();
+    case "write-chunk":
+      return file.writeChunk(request.snapshot, request.chunk, request.data);
+    case "finish-snapshot":
+      return file.finishSnapshot(request.snapshot, request.meta);
+    case "abandon-snapshot":
+      return file.abandonSnapshot(request.snapshot);
+    case "drop-chunks":
+      return file.dropChunks();
+    case "read-chunk":
+      return file.readChunk(request.index, request.chunk);
+    case "drop-entries":
+      return file.dropEntries(request.upTo);
+    case "rekey":
+      return file.rekey(request.keyEncryption);
+    case "renew":
+      return file.renew(request.life, request.membership);
+  }
 }
+
+type Failure = Omit<Extract<LogReply, { ok: false }>, "ok">;
 
 function describe(path: string, kind: RequestKind, thrown: unknown): Failure {
-  if (thrown instanceof Fault) return { code: thrown.code, message: thrown.message, fatal: false };
-  const { code, what } = ofSqlite(thrown);
+  if (thrown instanceof Fault) {
+    return { code: thrown.code, message: thrown.message, locked: isLocked(thrown), fatal: false };
+  }
+  const known = ofSqlite(path, thrown);
+  // While a file is opened, what SQLite stumbles over was put there by damage.
+  if (known === undefined && kind === "open") return failure(damaged(path, said(thrown)), true);
+  const fault = known ?? Fault.from(thrown);
+  if (fault.code === "data-loss") return failure(fault, true);
   const verb = kind === "open" ? "open" : kind.startsWith("read") ? "read" : "write";
-  const message = `Cannot ${verb} the log "${path}": ${what}`;
   // Of a full disk SQLite learns before it commits. Where anything else fails, the commit may yet be found on disk.
-  return { code, message, fatal: code !== "resource-exhausted" };
+  const wrapped = Fault.wrap(`Cannot ${verb} the log "${path}"`, fault);
+  return failure(wrapped, fault.code !== "resource-exhausted");
 }
 
-function ofSqlite(thrown: unknown): { code: Code; what: string } {
-  const said = thrown instanceof Error ? thrown.message : String(thrown);
-  const errcode =
-    thrown instanceof Error && "errcode" in thrown && typeof thrown.errcode === "number"
-      ? thrown.errcode & 0xff
-      : undefined;
-  switch (errcode) {
+function failure({ code, message }: Fault, fatal: boolean): Failure {
+  return { code, message, locked: false, fatal };
+}
+
+function said(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** Undefined for what is not SQLite's, or has no name of its own. */
+function ofSqlite(path: string, thrown: unknown): Fault | undefined {
+  if (!(thrown instanceof Error && "errcode" in thrown && typeof thrown.errcode === "number")) {
+    return undefined;
+  }
+  switch (thrown.errcode & 0xff) {
     case sqliteCode.full:
-      return { code: "resource-exhausted", what: "the disk is full; make room there" };
+      return new Fault("resource-exhausted", "the disk is full; make room there");
     case sqliteCode.busy:
-      return {
-        code: "failed-precondition",
-        what: "another process has it open; stop that one first",
-      };
+      return new Fault("failed-precondition", "another process has it open; stop that one first");
     case sqliteCode.corrupt:
     case sqliteCode.notADatabase:
-      return { code: "data-loss", what: `it is damaged (${said}); restore it from a backup` };
+      return damaged(path, said(thrown));
     case sqliteCode.cantOpen:
     case sqliteCode.ioError:
-      return { code: "internal", what: `the file system refuses it (${said})` };
+      return new Fault("internal", `the file system refuses it (${said(thrown)})`);
     default:
-      return { code: Fault.from(thrown).code, what: said };
+      return undefined;
   }
 }
 
@@ -91,6 +132,6 @@ const port = parentPort;
 if (port === null) throw new Fault("internal", "the log's worker runs in a thread of its own");
 const worker = new LogWorker();
 port.on("message", (request: LogRequest) => {
-  port.postMessage(worker.serve(request));
-  if (request.kind === "close") port.close();
+  const reply = worker.serve(request);
+  port.postMessage(reply, reply.ok ? blocksOf(reply.answer) : []);
 });
