@@ -31,7 +31,9 @@ function pipeline(core: Core, leader: Leader, progress: Progress): void {
   const { flow } = progress;
   if (flow.kind !== "replicate") return;
   const isFull = (): boolean => flow.inflight.isFull(inflightMessagesMax, inflightBytesMax);
-  while (progress.nextIndex <= core.log.lastIndex && !isFull()) {
+  // Where the log was let go under a full window, no heartbeat can name what it follows, and so find out what was lost.
+  const isCut = core.log.termAt(progress.nextIndex - 1) === undefined;
+  while (progress.nextIndex <= core.log.lastIndex && (isCut || !isFull())) {
     const bytes = sendEntries(core, leader, progress);
     if (bytes === undefined) return;
     flow.inflight.add(progress.nextIndex - 1, bytes);
