@@ -211,7 +211,10 @@ export class Checks {
     const [first] = persist.entries;
     if (first === undefined) return;
     this.#checkNotUndone(life, persist.entries);
-    if (life.standing.role === "leader" && first.index <= log.lastIndex) {
+    const { standing } = life.core;
+    const leads =
+      life.wasLeader && standing.role === "leader" && standing.term === life.standing.term;
+    if (leads && first.index <= log.lastIndex) {
       throw new Violation("log matching", `leader ${id} overwrites its own entry ${first.index}`);
     }
     if (first.index <= log.lastIndex) this.#marks.add("conflicts overwritten");

@@ -62,7 +62,8 @@ export class Faults {
         // Both are up: it is not so, or the connection is there again.
         return this.#tellBroken(victim.id, up, "broken connections told wrongly");
       case "membership":
-        return changeMembership(this.#world, this.#random, victim);
+        // Others refuse it.
+        return changeMembership(this.#world, this.#random, leader ?? victim);
       case "transfer":
         return this.#transfer(victim, up);
       case "step-down":

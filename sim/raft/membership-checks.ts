@@ -21,7 +21,7 @@ export function checkMembershipAppend(life: Life, entry: Entry & { kind: "member
   const changed = [...new Set([...known.keys(), ...now.keys()])].filter(
     (id) => known.get(id)?.voter !== now.get(id)?.voter,
   );
-  if (changed.length !== 1) refuse(`servers ${changed.join(", ")} change`);
+  if (changed.length > 1) refuse(`servers ${changed.join(", ")} change`);
   const { removed } = entry.membership;
   const back = [...now.keys()].find((id) => removed.includes(id));
   if (back !== undefined) refuse(`${back} was removed`);

@@ -25,7 +25,7 @@ function drawChange(
   const members = server.life?.core.membership.members ?? [];
   const voters = members.filter(({ voter }) => voter);
   const learners = members.filter(({ voter }) => !voter);
-  switch (random.int(3)) {
+  switch (learners.length > 0 && random.chance(0.5) ? 1 : random.int(3)) {
     case 0:
       if (voters.length >= votersMax || world.servers.size >= serversMax) return undefined;
       return { kind: "add-learner", id: world.servers.size + 1, context: "" };

@@ -30,11 +30,11 @@ export function checkSaid(life: Life, message: Message): void {
     case "append-reply":
       if (!message.success) return;
       if (term < message.term) say("its term");
-      // Of an older term it was held back while the log went on; it is true of that term as if it had been sent then.
-      if (message.term === life.core.standing.term) checkAgreed(life, message.index, say);
+      checkAgreed(life, message, say);
       return;
     case "snapshot-reply":
-      if (message.installed && disk.snapshot.meta.index < message.index) say("the snapshot");
+      // It may have come to have all of that as entries.
+      if (message.installed) checkAgreed(life, message, say);
       return;
     case "timeout-now":
       return;
@@ -42,10 +42,15 @@ export function checkSaid(life: Life, message: Message): void {
 }
 
 /** "Up to here it is durable" of a log that is the core's own. */
-function checkAgreed(life: Life, index: number, say: (missing: string) => never): void {
-  const { disk, log } = life;
-  const term = log.termAt(index);
-  if (index > 0 && (disk.lastIndex < index || (term !== undefined && !disk.holds(index, term)))) {
+function checkAgreed(
+  { disk, log, core }: Life,
+  { index, term }: { readonly index: number; readonly term: number },
+  say: (missing: string) => never,
+): void {
+  // Of an older term it was held back while the log went on; it is as true of that term as if it had been sent then.
+  if (index === 0 || term < core.standing.term) return;
+  const entryTerm = log.termAt(index);
+  if (disk.lastIndex < index || (entryTerm !== undefined && !disk.holds(index, entryTerm))) {
     say(`entry ${index}`);
   }
 }
