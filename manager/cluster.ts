@@ -8,6 +8,7 @@ export const clusterDefaults = {
   name: "default",
   heartbeatPeriodMs: 1_000,
   historyLimit: 5,
+  nodeCertExpiryMs: 90 * 24 * 3_600_000,
   addressPools: ["10.0.0.0/8"],
   /** Prefix length. */
   subnetSize: 24,

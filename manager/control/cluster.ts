@@ -1,13 +1,32 @@
 import { Fault } from "#proto/fault.ts";
+import type { UpdateClusterRequest } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Cluster } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { ClusterSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { Random } from "#proto/ports.ts";
+import { newUnlockKey } from "#proto/unlock-key.ts";
+import { newJoinToken } from "../ca/join-token.ts";
+import { refuseFixedChange, validateClusterSpec } from "../spec/validate-cluster.ts";
 import type { View } from "../store/store.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
+import { refuseStale } from "./version.ts";
 
-export function clusterHandlers({
-  store,
-}: Pick<ControlModules, "store">): Pick<ControlHandlers, "getCluster"> {
+type Modules = Pick<ControlModules, "store" | "random">;
+type Methods = "getCluster" | "updateCluster" | "getJoinTokens" | "getUnlockKey";
+
+export function clusterHandlers(modules: Modules): Pick<ControlHandlers, Methods> {
+  const { store } = modules;
   return {
-    getCluster: async () => ({ cluster: withoutKeys(theCluster(store)) }),
+    getCluster: async () => ({ cluster: publicCluster(theCluster(store)) }),
+    updateCluster: async (request) => {
+      await updateCluster(modules, request);
+      return { cluster: publicCluster(theCluster(store)) };
+    },
+    getJoinTokens: async () => {
+      const tokens = theCluster(store).rootCa?.joinTokens;
+      if (tokens === undefined) throw new Fault("internal", "the cluster has no join tokens");
+      return { tokens };
+    },
+    getUnlockKey: async () => ({ unlockKey: theCluster(store).unlockKey }),
   };
 }
 
@@ -18,7 +37,66 @@ export function theCluster(view: View): Cluster {
   return cluster;
 }
 
-function withoutKeys(cluster: Cluster): Cluster {
-  if (cluster.rootCa === undefined) return cluster;
-  return { ...cluster, rootCa: { ...cluster.rootCa, caKey: new Uint8Array() } };
+async function updateCluster({ store, random }: Modules, request: UpdateClusterRequest) {
+  const spec = validateClusterSpec(request.spec);
+  await store.write((view) => {
+    const cluster = theCluster(view);
+    refuseStale("the cluster", cluster, request.version);
+    refuseFixedChange(cluster.spec, spec);
+    const object: Cluster = {
+      ...cluster,
+      spec,
+      unlockKey: unlockKeyOf(cluster, { request, spec, random }),
+    };
+    if (cluster.rootCa !== undefined) object.rootCa = withTokens(cluster.rootCa, request, random);
+    return [{ action: "update", kind: "cluster", object }];
+  });
+}
+
+type RootCa = NonNullable<Cluster["rootCa"]>;
+
+function withTokens(rootCa: RootCa, request: UpdateClusterRequest, random: Random): RootCa {
+  const { joinTokens, caCertHash } = rootCa;
+  if (joinTokens === undefined) return rootCa;
+  const { worker, manager } = joinTokens;
+  return {
+    ...rootCa,
+    joinTokens: {
+      ...joinTokens,
+      worker: request.rotateWorkerToken ? newJoinToken(caCertHash, random) : worker,
+      manager: request.rotateManagerToken ? newJoinToken(caCertHash, random) : manager,
+    },
+  };
+}
+
+/** There is one exactly while the managers lock themselves. */
+function unlockKeyOf(
+  { unlockKey }: Cluster,
+  update: { request: UpdateClusterRequest; spec: ClusterSpec; random: Random },
+): string {
+  const { request, spec, random } = update;
+  if (spec.encryption?.autoLockManagers !== true) {
+    if (!request.rotateUnlockKey) return "";
+    const message =
+      "Cannot rotate the unlock key: the managers do not lock themselves; turn autolock on first";
+    throw new Fault("failed-precondition", message);
+  }
+  return unlockKey === "" || request.rotateUnlockKey ? newUnlockKey(random) : unlockKey;
+}
+
+/** A cluster as users see it: what has a call of its own, or never leaves the managers, is left out. */
+export function publicCluster(cluster: Cluster): Cluster {
+  const { rootCa, spec } = cluster;
+  const shown: Cluster = { ...cluster, unlockKey: "" };
+  if (rootCa !== undefined) {
+    const { joinTokens: _, rootRotation, ...rest } = rootCa;
+    shown.rootCa = { ...rest, caKey: new Uint8Array() };
+    if (rootRotation !== undefined) {
+      shown.rootCa.rootRotation = { ...rootRotation, caKey: new Uint8Array() };
+    }
+  }
+  if (spec?.ca !== undefined) {
+    shown.spec = { ...spec, ca: { ...spec.ca, signingCaKey: new Uint8Array() } };
+  }
+  return shown;
 }

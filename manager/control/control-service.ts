@@ -1,5 +1,8 @@
 /** The control API: the handlers of every noun, as one service. */
+import { backupHandlers } from "./backup.ts";
 import { clusterHandlers } from "./cluster.ts";
+import { configHandlers } from "./config.ts";
+import { behindBarrier } from "./freshness.ts";
 import { logHandlers } from "./logs.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { networkHandlers } from "./network.ts";
@@ -9,13 +12,16 @@ import { taskHandlers } from "./task.ts";
 import { watchHandlers } from "./watch.ts";
 
 export function controlHandlers(modules: ControlModules): ControlHandlers {
-  return {
+  const handlers = {
     ...clusterHandlers(modules),
+    ...backupHandlers(modules),
     ...nodeHandlers(modules),
     ...serviceHandlers(modules),
     ...taskHandlers(modules),
     ...networkHandlers(modules),
+    ...configHandlers(modules),
     ...logHandlers(modules),
     ...watchHandlers(modules),
   };
+  return behindBarrier(handlers, modules.replication);
 }

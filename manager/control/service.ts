@@ -16,6 +16,7 @@ import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve } from "../store/resolve.ts";
 import { validateServiceSpec } from "../spec/validate-service.ts";
+import { refuseStale } from "./version.ts";
 
 type Methods = "createService" | "getService" | "listServices" | "updateService" | "removeService";
 
@@ -58,7 +59,7 @@ async function updateService(store: Store, request: UpdateServiceRequest): Promi
   await store.write((view) => {
     const service = resolve(view, "service", ref);
     const spec = validateServiceSpec(request.spec, view);
-    refuseStale(service, version?.index);
+    refuseStale(`service "${service.spec?.annotations?.name}"`, service, version);
     refuseIdentityChange(service, spec);
     // An update that changes nothing leaves the service, and the spec that a rollback returns to, as they are.
     if (service.spec !== undefined && equals(ServiceSpecSchema, spec, service.spec)) return [];
@@ -77,17 +78,6 @@ function withSpec(service: Service, spec: ServiceSpec): Service {
     ...(service.spec === undefined ? {} : { previousSpec: service.spec }),
     ...(service.specVersion === undefined ? {} : { previousSpecVersion: service.specVersion }),
   };
-}
-
-function refuseStale(service: Service, version: bigint | undefined): void {
-  if (version === undefined) {
-    throw new Fault("invalid-argument", "version is missing: send the one that you read");
-  }
-  const newest = service.meta?.version?.index;
-  if (version === newest) return;
-  const name = service.spec?.annotations?.name;
-  const message = `update out of sequence: service "${name}" is at version ${newest}, not ${version}; read it again`;
-  throw new Fault("conflict", message);
 }
 
 function refuseIdentityChange({ spec: before }: Service, after: ServiceSpec): void {

@@ -16,6 +16,10 @@ export function invalid(path: string, problem: string): Fault {
 
 export function checkAnnotations(annotations: Annotations | undefined): void {
   checkName("annotations.name", annotations?.name ?? "");
+  checkLabels(annotations);
+}
+
+export function checkLabels(annotations: Annotations | undefined): void {
   if (Object.hasOwn(annotations?.labels ?? {}, "")) {
     throw invalid("annotations.labels", "has an empty key");
   }
@@ -65,4 +69,14 @@ export function parsed<T>(path: string, parse: () => T): T {
   } catch (thrown) {
     throw Fault.wrap(path, thrown);
   }
+}
+
+/** Enums of the wire are open: any number arrives. */
+export function checkEnum(
+  path: string,
+  value: number,
+  known: Readonly<Record<string, number>>,
+): void {
+  if (Object.values(known).includes(value)) return;
+  throw invalid(path, `is ${value}, which has no meaning`);
 }

@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { UpdateClusterRequestSchema } from "#proto/gen/swarm/v1/control_pb.ts";
+import { type ClusterSpec, ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { durationFromMs, msFromDuration } from "#proto/time.ts";
+import { validateClusterSpec } from "../spec/validate-cluster.ts";
+import { testCluster } from "../testing/fixtures.ts";
+import { type ControlGround, openControl } from "./testing/control-ground.ts";
+
+const hash = "h".repeat(50);
+const tokens = {
+  worker: `SWMTKN-1-${hash}-${"w".repeat(25)}`,
+  manager: `SWMTKN-1-${hash}-${"m".repeat(25)}`,
+};
+
+async function open(): Promise<ControlGround> {
+  const ground = openControl();
+  const rootCa = {
+    caCert: Buffer.from("certificate"),
+    caKey: Buffer.from("KEY"),
+    caCertHash: hash,
+    joinTokens: tokens,
+    rootRotation: { caCert: Buffer.from("next"), caKey: Buffer.from("KEY") },
+  };
+  const spec = validateClusterSpec(create(ClusterSpecSchema));
+  await ground.put("cluster", testCluster({ rootCa, spec }));
+  return ground;
+}
+
+type Init = MessageInitShape<typeof UpdateClusterRequestSchema>;
+
+/** As `swarmctl cluster update` does it. */
+async function update({ client }: ControlGround, { spec = {}, ...rest }: Init) {
+  const { cluster } = await client.getCluster({});
+  assert.ok(cluster?.spec && cluster.meta?.version);
+  const changed = create(ClusterSpecSchema, spec);
+  const fields = Object.keys(spec) as (keyof ClusterSpec)[];
+  const change = Object.fromEntries(fields.map((field) => [field, changed[field]]));
+  const request = { version: cluster.meta.version, ...rest, spec: { ...cluster.spec, ...change } };
+  return (await client.updateCluster(create(UpdateClusterRequestSchema, request))).cluster;
+}
+
+const autolock = { encryption: { autoLockManagers: true } };
+
+test("cluster, neither key nor token is in what is shown of it", async () => {
+  const ground = await open();
+  const updated = await update(ground, { spec: autolock });
+  for (const cluster of [updated, (await ground.client.getCluster({})).cluster]) {
+    assert.equal(cluster?.unlockKey, "");
+    assert.equal(cluster?.rootCa?.joinTokens, undefined);
+    assert.equal(cluster?.rootCa?.caKey.length, 0);
+    assert.equal(cluster?.rootCa?.rootRotation?.caKey.length, 0);
+    assert.equal(textOf(cluster?.rootCa?.caCert), "certificate");
+  }
+  // What is stored is whole.
+  assert.equal(textOf(ground.store.list("cluster")[0]?.rootCa?.caKey), "KEY");
+});
+
+function textOf(bytes: Uint8Array | undefined): string {
+  return Buffer.from(bytes ?? []).toString();
+}
+
+test("join tokens, told to who asks for them, and made new one by one", async () => {
+  const ground = await open();
+  const read = async () => (await ground.client.getJoinTokens({})).tokens;
+  assert.equal((await read())?.worker, tokens.worker);
+  await update(ground, { rotateWorkerToken: true });
+  const after = await read();
+  assert.match(after?.worker ?? "", new RegExp(`^SWMTKN-1-${hash}-[0-9a-z]{25}$`));
+  assert.notEqual(after?.worker, tokens.worker);
+  assert.equal(after?.manager, tokens.manager);
+});
+
+test("unlock key, there is one while managers lock themselves", async () => {
+  const ground = await open();
+  const read = async () => (await ground.client.getUnlockKey({})).unlockKey;
+  assert.equal(await read(), "");
+  await assert.rejects(update(ground, { rotateUnlockKey: true }), {
+    code: "failed-precondition",
+    message: /the managers do not lock themselves/,
+  });
+  await update(ground, { spec: autolock });
+  const first = await read();
+  assert.match(first, /^SWMKEY-1-/);
+  await update(ground, {});
+  assert.equal(await read(), first);
+  await update(ground, { rotateUnlockKey: true });
+  assert.notEqual(await read(), first);
+  await update(ground, { spec: { encryption: { autoLockManagers: false } } });
+  assert.equal(await read(), "");
+});
+
+test("cluster update, settings change by the version that was read", async () => {
+  const ground = await open();
+  const dispatcher = { heartbeatPeriod: durationFromMs(500) };
+  const updated = await update(ground, { spec: { dispatcher } });
+  assert.equal(msFromDuration(updated?.spec?.dispatcher?.heartbeatPeriod, 0), 500);
+  await assert.rejects(update(ground, { version: { index: 1n } }), {
+    code: "conflict",
+    message: "update out of sequence: the cluster is at version 2, not 1; read it again",
+  });
+});
+
+const refusals: readonly [string, object, RegExp][] = [
+  ["a heartbeat of 1 ms", { dispatcher: { heartbeatPeriod: durationFromMs(1) } }, /is 1 ms: use/],
+  ["certificates for a minute", { ca: { nodeCertExpiry: durationFromMs(60_000) } }, /use 1h or/],
+  ["half a signing authority", { ca: { signingCaCert: Buffer.from("x") } }, /belong together/],
+  ["other subnets", { network: { subnetSize: 26 } }, /network cannot be changed/],
+  ["another name", { annotations: { name: "other" } }, /annotations.name cannot be changed/],
+  ["a log driver for all", { taskDefaults: { logDriver: { name: "x" } } }, /task_defaults is not/],
+  ["Raft's ticks", { raft: { electionTick: 3 } }, /raft is not supported/],
+];
+for (const [what, spec, message] of refusals) {
+  test(`cluster update, refuses ${what}`, async () => {
+    await assert.rejects(update(await open(), { spec }), { message });
+  });
+}
