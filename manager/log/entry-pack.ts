@@ -2,6 +2,7 @@
  * Entries on their way between the log's threads: two blocks of memory that are handed over instead of copied one entry
  * at a time, which would cost more than writing them. The entries' own memory stays with the core.
  */
+import assert from "node:assert/strict";
 import type { Entry, EntryBody, Membership } from "../raft/types.ts";
 
 /** The position is the number that is packed and sealed: only ever add at the end. */
@@ -46,13 +47,12 @@ export function pack(entries: readonly PackedEntry[]): EntryPack {
 export function* unpack({ places, bodies }: EntryPack): Generator<PackedEntry> {
   let at = 0;
   for (let number = 0; number < places.length; number += numbersPerEntry) {
-    const [index = 0, term = 0, kind = 0, length = 0] = places.subarray(
-      number,
-      number + numbersPerEntry,
-    );
-    const body = bodies.subarray(at, at + length);
+    const place = places.subarray(number, number + numbersPerEntry);
+    const [index = 0, term = 0, kindNumber = 0, length = 0] = place;
+    const kind = entryKinds[kindNumber];
+    assert(kind !== undefined);
+    yield { index, term, kind, body: bodies.subarray(at, at + length) };
     at += length;
-    yield { index, term, kind: entryKinds[kind] ?? "data", body };
   }
 }
 

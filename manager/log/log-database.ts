@@ -5,8 +5,10 @@
 import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { crc32 } from "node:zlib";
 import { Fault } from "#proto/fault.ts";
 import { damaged } from "./damage.ts";
+import type { WrappedKey } from "./data-key.ts";
 
 const formatVersion = 2;
 
@@ -87,6 +89,20 @@ export function prepareStatements(database: DatabaseSync) {
     resealChunk: prepare("UPDATE chunks SET sealed = ? WHERE snapshot = ? AND chunk = ?"),
     dropChunk: prepare("DELETE FROM chunks WHERE snapshot = ? AND chunk = ?"),
   };
+}
+
+export function setDataKey(statements: Statements, { kind, wrapped }: WrappedKey): void {
+  statements.setDataKey.run(kind, wrapped, crc32(wrapped, crc32(kind)));
+}
+
+/** The checksum tells a damaged key from one that is locked with another. */
+export function readDataKey(path: string, statements: Statements): WrappedKey {
+  const { kind, wrapped, checksum } = statements.dataKey.get() ?? {};
+  const known = kind === "file" || kind === "unlock-key";
+  if (!known || !(wrapped instanceof Uint8Array) || checksum !== crc32(wrapped, crc32(kind))) {
+    throw damaged(path, "its data key does not match its checksum");
+  }
+  return { kind, wrapped };
 }
 
 /** All that `act` writes, or nothing of it. */

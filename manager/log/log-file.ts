@@ -8,7 +8,6 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { crc32 } from "node:zlib";
 import { Fault } from "#proto/fault.ts";
 import type { Random } from "#proto/ports.ts";
 import type { Membership, SnapshotMeta } from "../raft/types.ts";
@@ -20,7 +19,6 @@ import {
   removeKeyFile,
   syncFolder,
   unwrapDataKey,
-  type WrappedKey,
   wrapDataKey,
 } from "./data-key.ts";
 import {
@@ -36,6 +34,8 @@ import {
   createDatabase,
   openDatabase,
   prepareStatements,
+  readDataKey,
+  setDataKey,
   type Statements,
   transaction,
 } from "./log-database.ts";
@@ -76,16 +76,23 @@ export class LogFile implements Disposable {
   readonly #statements: Statements;
   readonly #random: Random;
   readonly #writing = new Set<number>();
+  #published: boolean;
   #dataKey: DataKey;
   #seal: RecordSeal;
   #held: Held;
   #snapshotNumber: number;
 
   constructor(
-    { path, dataKey, state }: { path: string; dataKey: DataKey; state: LogState },
+    {
+      path,
+      published,
+      dataKey,
+      state,
+    }: { path: string; published: boolean; dataKey: DataKey; state: LogState },
     modules: { database: DatabaseSync; statements: Statements; seal: RecordSeal; random: Random },
   ) {
     this.#path = path;
+    this.#published = published;
     this.#database = modules.database;
     this.#statements = modules.statements;
     this.#seal = modules.seal;
@@ -111,7 +118,10 @@ export class LogFile implements Disposable {
       const seal = new RecordSeal(plain, { random });
       const state = newState(life, snapshot);
       const dataKey = { kind: keyEncryption.kind, plain };
-      const file = new LogFile({ path, dataKey, state }, { database, statements, seal, random });
+      const file = new LogFile(
+        { path, published: false, dataKey, state },
+        { database, statements, seal, random },
+      );
       transaction(database, () => {
         setDataKey(statements, wrapped);
         statements.setState.run(seal.seal(statePlace, encodeState(state)));
@@ -133,7 +143,10 @@ export class LogFile implements Disposable {
       const seal = new RecordSeal(plain, { random });
       const state = readState(path, statements, seal);
       const dataKey = { kind: wrapped.kind, plain };
-      const file = new LogFile({ path, dataKey, state }, { database, statements, seal, random });
+      const file = new LogFile(
+        { path, published: true, dataKey, state },
+        { database, statements, seal, random },
+      );
       file.#check();
       // Left over where a restart came between the new wrapping and this.
       if (dataKey.kind !== "file") removeKeyFile(path);
@@ -155,6 +168,7 @@ export class LogFile implements Disposable {
     this.#database.close();
     renameSync(unpublished(this.#path), this.#path);
     syncFolder(dirname(this.#path));
+    this.#published = true;
   }
 
   persist(steps: readonly PersistStep[]): undefined {
@@ -267,16 +281,17 @@ export class LogFile implements Disposable {
     });
     this.#seal = seal;
     this.#dataKey = { kind, plain };
-    // Old records stay in the WAL until it is written over.
-    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     if (kind !== "file") removeKeyFile(this.#path);
+    // Else the records of before would stay in the WAL until it is written over.
+    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
 
   /** Keeps every entry: whichever of them was acknowledged, nobody else can say any more. */
   renew({ group, serverId }: Life, membership: Membership): undefined {
     this.#change((held) => {
       const { hardState, lastIndex } = held.state;
-      const { term } = hardState;
+      // Terms begin with 1.
+      const term = Math.max(hardState.term, 1);
       const entry = { kind: "membership", index: lastIndex + 1, term, membership } as const;
       const next = this.#append(held, packEntries([entry]));
       const state = { ...next.state, group, serverId, hardState: { term, votedFor: undefined } };
@@ -286,6 +301,9 @@ export class LogFile implements Disposable {
 
   [Symbol.dispose](): undefined {
     this.#database.close();
+    if (this.#published) return;
+    removeUnpublished(this.#path);
+    removeKeyFile(this.#path);
   }
 
   #check(): void {
@@ -456,20 +474,6 @@ function sameSnapshot(one: SnapshotMeta, other: SnapshotMeta): boolean {
 
 function isEntryKind(kind: unknown): kind is EntryKind {
   return entryKinds.some((known) => known === kind);
-}
-
-function setDataKey(statements: Statements, { kind, wrapped }: WrappedKey): void {
-  statements.setDataKey.run(kind, wrapped, crc32(wrapped, crc32(kind)));
-}
-
-/** The checksum tells a damaged key from one that is locked with another. */
-function readDataKey(path: string, statements: Statements): WrappedKey {
-  const { kind, wrapped, checksum } = statements.dataKey.get() ?? {};
-  const known = kind === "file" || kind === "unlock-key";
-  if (!known || !(wrapped instanceof Uint8Array) || checksum !== crc32(wrapped, crc32(kind))) {
-    throw damaged(path, "its data key does not match its checksum");
-  }
-  return { kind, wrapped };
 }
 
 function readState(path: string, statements: Statements, seal: RecordSeal): LogState {

@@ -2,8 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import { Fault } from "#proto/fault.ts";
 import { systemRandom } from "#proto/system-ports.ts";
-import { damaged } from "./damage.ts";
-import { isLocked } from "./data-key.ts";
+import { describeFailure } from "./log-failure.ts";
 import { LogFile } from "./log-file.ts";
 import {
   type Answers,
@@ -13,9 +12,6 @@ import {
   type RequestKind,
 } from "./log-messages.ts";
 
-/** SQLite's primary result codes (sqlite.org/rescode.html). */
-const sqliteCode = { busy: 5, ioError: 10, corrupt: 11, full: 13, cantOpen: 14, notADatabase: 26 };
-
 class LogWorker {
   #path = "";
   #file: LogFile | undefined;
@@ -24,7 +20,7 @@ class LogWorker {
     try {
       return { ok: true, answer: this.#perform(request) };
     } catch (thrown) {
-      return { ok: false, ...describe(this.#path, request.kind, thrown) };
+      return { ok: false, ...describeFailure(this.#path, request.kind, thrown) };
     }
   }
 
@@ -79,52 +75,6 @@ function performOn(file: LogFile, request: FileRequest): Answers[FileRequest["ki
       return file.rekey(request.keyEncryption);
     case "renew":
       return file.renew(request.life, request.membership);
-  }
-}
-
-type Failure = Omit<Extract<LogReply, { ok: false }>, "ok">;
-
-function describe(path: string, kind: RequestKind, thrown: unknown): Failure {
-  if (thrown instanceof Fault) {
-    return { code: thrown.code, message: thrown.message, locked: isLocked(thrown), fatal: false };
-  }
-  const known = ofSqlite(path, thrown);
-  // While a file is opened, what SQLite stumbles over was put there by damage.
-  if (known === undefined && kind === "open") return failure(damaged(path, said(thrown)), true);
-  const fault = known ?? Fault.from(thrown);
-  if (fault.code === "data-loss") return failure(fault, true);
-  const verb = kind === "open" ? "open" : kind.startsWith("read") ? "read" : "write";
-  // Of a full disk SQLite learns before it commits. Where anything else fails, the commit may yet be found on disk.
-  const wrapped = Fault.wrap(`Cannot ${verb} the log "${path}"`, fault);
-  return failure(wrapped, fault.code !== "resource-exhausted");
-}
-
-function failure({ code, message }: Fault, fatal: boolean): Failure {
-  return { code, message, locked: false, fatal };
-}
-
-function said(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
-}
-
-/** Undefined for what is not SQLite's, or has no name of its own. */
-function ofSqlite(path: string, thrown: unknown): Fault | undefined {
-  if (!(thrown instanceof Error && "errcode" in thrown && typeof thrown.errcode === "number")) {
-    return undefined;
-  }
-  switch (thrown.errcode & 0xff) {
-    case sqliteCode.full:
-      return new Fault("resource-exhausted", "the disk is full; make room there");
-    case sqliteCode.busy:
-      return new Fault("failed-precondition", "another process has it open; stop that one first");
-    case sqliteCode.corrupt:
-    case sqliteCode.notADatabase:
-      return damaged(path, said(thrown));
-    case sqliteCode.cantOpen:
-    case sqliteCode.ioError:
-      return new Fault("internal", `the file system refuses it (${said(thrown)})`);
-    default:
-      return undefined;
   }
 }
 

@@ -41,7 +41,7 @@ export interface RaftStorage extends AsyncDisposable {
     pieces: Iterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<void>;
-  /** Drops entries that the core does not keep any more; the newest snapshot must cover them. */
+  /** Drops entries that the core does not keep any more, in slices; the newest snapshot must cover them. */
   dropEntries(upTo: number): Promise<void>;
   /** Undefined where the snapshot of this index is gone, or never had this chunk. */
   readChunk(
