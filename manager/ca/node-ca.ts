@@ -1,108 +1,156 @@
-/** Lets hosts in: a host that shows a join token becomes a node, and is given the ID and secret that it shows from then on. */
+/** Lets hosts in: a host that shows a join token becomes a node and gets a certificate, which it renews from then on. */
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
-import type {
-  IssueNodeIdentityRequest,
-  IssueNodeIdentityResponse,
-  NodeCaService,
+import {
+  type IssueNodeCertificateRequest,
+  type IssueNodeCertificateResponse,
+  IssueNodeCertificateResponseSchema,
+  NodeCertificateSchema,
+  type NodeCaService,
+  type RenewNodeCertificateRequest,
+  type RenewNodeCertificateResponse,
+  RenewNodeCertificateResponseSchema,
 } from "#proto/gen/swarm/v1/node_pb.ts";
-import { IssueNodeIdentityResponseSchema } from "#proto/gen/swarm/v1/node_pb.ts";
 import { type Cluster, type Node, NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { Handlers } from "#proto/grpc.ts";
+import type { CallContext, Handlers } from "#proto/grpc.ts";
 import { isId, newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
+import { msFromTimestamp } from "#proto/time.ts";
+import { secondsText } from "#proto/tls/certificate.ts";
+import { clusterOf } from "../cluster.ts";
+import type { Log } from "../store/log.ts";
 import type { Store, View } from "../store/store.ts";
-import { parseJoinToken } from "./join-token.ts";
-import { digestOf, sameSecret, secretOfRequest } from "./node-secret.ts";
+import { nodeOf } from "./authorize.ts";
+import { requestedKey } from "./certificate-request.ts";
+import { issueCertificate, newValidity } from "./issuer.ts";
+import { roleOfToken } from "./join-token.ts";
 
 export interface NodeCaModules extends Ports {
   readonly store: Store;
+  /** Tokens and roles count as they are now, on whichever manager. */
+  readonly replication: Pick<Log, "barrier">;
 }
 
 export function nodeCaHandlers(modules: NodeCaModules): Handlers<typeof NodeCaService> {
   return {
-    issueNodeIdentity: (request) => issueNodeIdentity(modules, request),
+    getRootCertificate: async () => {
+      const { rootCa } = servedCluster(modules.store);
+      return { caCertificate: Buffer.from(rootCa?.caCert ?? []).toString() };
+    },
+    issueNodeCertificate: (request) => issueNodeCertificate(modules, request),
+    renewNodeCertificate: (request, context) => renewNodeCertificate(modules, request, context),
   };
 }
 
-async function issueNodeIdentity(
-  { store, random, log }: NodeCaModules,
-  request: IssueNodeIdentityRequest,
-): Promise<IssueNodeIdentityResponse> {
-  const [cluster] = store.list("cluster");
+function servedCluster(view: View): Cluster {
+  const cluster = clusterOf(view);
   if (cluster === undefined) throw new Fault("unavailable", "there is no cluster here yet");
-  const role = roleOf(request.token, cluster);
-  if (role === NodeRole.MANAGER) {
-    const message =
-      "Cannot join as a manager: replicated managers come later; join with the worker token";
-    throw new Fault("unimplemented", message);
-  }
+  return cluster;
+}
+
+async function issueNodeCertificate(
+  modules: NodeCaModules,
+  request: IssueNodeCertificateRequest,
+): Promise<IssueNodeCertificateResponse> {
+  const { store, random, log, clock } = modules;
+  await modules.replication.barrier();
+  const role = roleOfToken(request.token, servedCluster(store));
   if (request.description === undefined) {
     throw new Fault("invalid-argument", "description is missing");
   }
   const { requestId } = request;
   if (!isId(requestId)) throw new Fault("invalid-argument", "request_id is not an ID");
-  const nodeSecret = secretOfRequest(requestId);
-  const secretDigest = digestOf(nodeSecret);
+  const key = await requestedKey(request.csr);
+  checkClock(servedCluster(store), { hostMs: msFromTimestamp(request.now), nowMs: clock.now() });
   let nodeId = "";
   await store.write((view) => {
-    const known = view.list("node").find((node) => node.secretDigest === secretDigest);
+    const known = view.list("node").find((node) => node.joinRequestId === requestId);
     nodeId = known?.id ?? newId(random);
     if (known !== undefined) return [];
-    const object = nodeOf(view, nodeId, { request, secretDigest, role });
-    return [{ action: "create", kind: "node", object }];
+    return [
+      { action: "create", kind: "node", object: newNode(view, nodeId, { ...request, role }) },
+    ];
   });
+  const node = store.get("node", nodeId);
+  if (node === undefined) throw new Fault("unavailable", "the node was removed while it joined");
   const { hostname } = request.description;
-  log.info("A node joined", { nodeId, hostname });
-  const clusterId = cluster.id;
-  const number = store.get("node", nodeId)?.number ?? 0;
-  return create(IssueNodeIdentityResponseSchema, { nodeId, nodeSecret, clusterId, role, number });
+  log.info("A node joins", { nodeId, hostname, role: roleName(node) });
+  return create(IssueNodeCertificateResponseSchema, {
+    nodeId,
+    clusterId: servedCluster(store).id,
+    number: node.number,
+    ...(await certificateFor(modules, node, key)),
+  });
 }
 
-interface Admission {
-  readonly request: IssueNodeIdentityRequest;
-  readonly secretDigest: string;
-  readonly role: NodeRole;
+async function renewNodeCertificate(
+  modules: NodeCaModules,
+  request: RenewNodeCertificateRequest,
+  context: CallContext,
+): Promise<RenewNodeCertificateResponse> {
+  await modules.replication.barrier();
+  const key = await requestedKey(request.csr);
+  const node = nodeOf(modules.store, context);
+  const renewed = await certificateFor(modules, node, key);
+  modules.log.info("A node's certificate is renewed", { nodeId: node.id, role: roleName(node) });
+  return create(RenewNodeCertificateResponseSchema, renewed);
 }
 
-function nodeOf(view: View, id: string, { request, secretDigest, role }: Admission): Node {
+/** What the node shall be: it stands in its certificate before it is that. */
+function roleName({ spec }: Node): "manager" | "worker" {
+  return spec?.desiredRole === NodeRole.MANAGER ? "manager" : "worker";
+}
+
+async function certificateFor({ store, clock }: NodeCaModules, node: Node, key: Buffer) {
+  const role = node.spec?.desiredRole ?? NodeRole.WORKER;
+  const subject = { kind: "node", nodeId: node.id, role: roleName(node) } as const;
+  const order = { key, subject, nowMs: clock.now() };
+  const issued = await issueCertificate(servedCluster(store), order);
+  return { role, certificate: create(NodeCertificateSchema, issued) };
+}
+
+/** A certificate that does not hold by the host's own clock would let it in and then fail at once, without a word why. */
+function checkClock(cluster: Cluster, { hostMs, nowMs }: { hostMs: number; nowMs: number }): void {
+  if (hostMs === 0) throw new Fault("invalid-argument", "now is missing");
+  const { notBeforeMs, notAfterMs } = newValidity(cluster, nowMs);
+  if (hostMs >= notBeforeMs && hostMs <= notAfterMs) return;
+  const where = hostMs < nowMs ? "behind" : "ahead of";
+  const clocks = `${secondsText(hostMs)} there, ${secondsText(nowMs)} here`;
+  const message = `the host's clock is ${roughly(Math.abs(hostMs - nowMs))} ${where} the manager's (${clocks}): set it, and join again`;
+  throw new Fault("failed-precondition", message);
+}
+
+function roughly(ms: number): string {
+  const hours = ms / 3_600_000;
+  return hours < 48 ? `${Math.round(hours)} h` : `${Math.round(hours / 24)} days`;
+}
+
+function newNode(
+  view: View,
+  id: string,
+  request: IssueNodeCertificateRequest & { readonly role: NodeRole },
+): Node {
+  const { availability, description, requestId, role } = request;
   return create(NodeSchema, {
     id,
     spec: {
-      annotations: {},
+      annotations: { name: "" },
       desiredRole: role,
       membership: NodeMembership.ACCEPTED,
-      availability: request.availability,
+      availability,
     },
-    ...(request.description === undefined ? {} : { description: request.description }),
-    role,
+    ...(description === undefined ? {} : { description }),
+    // A manager is one when it is a member of the managers' group, as the role manager finds.
+    role: NodeRole.WORKER,
     number: smallestFreeNumber(view),
-    secretDigest,
+    joinRequestId: requestId,
   });
 }
 
-export function smallestFreeNumber(view: View): number {
+function smallestFreeNumber(view: View): number {
   const taken = new Set(view.list("node").map(({ number }) => number));
   let number = 1;
   while (taken.has(number)) number += 1;
   return number;
-}
-
-/** The role that a token grants. */
-function roleOf(token: string, cluster: Cluster): NodeRole {
-  const shown = parseJoinToken(token);
-  const tokens = cluster.rootCa?.joinTokens;
-  if (tokens === undefined) throw new Fault("internal", "the cluster has no join tokens");
-  const worker = parseJoinToken(tokens.worker);
-  const manager = parseJoinToken(tokens.manager);
-  if (!sameSecret(shown.cluster, worker.cluster)) {
-    const message = "the join token is of another cluster: copy it from a manager of this one";
-    throw new Fault("permission-denied", message);
-  }
-  if (sameSecret(shown.secret, worker.secret)) return NodeRole.WORKER;
-  if (sameSecret(shown.secret, manager.secret)) return NodeRole.MANAGER;
-  const message =
-    "the join token is not valid any more, or mistyped: copy it anew from a manager of the cluster";
-  throw new Fault("permission-denied", message);
 }
