@@ -6,19 +6,17 @@ import type { Message, MessageBody, ServerId } from "./types.ts";
 type Append = Message & { readonly kind: "append" };
 type Chunk = Message & { readonly kind: "snapshot-chunk" };
 
-/** False: not this term's leader as this server knows it. There is one at most, so somebody is wrong. */
-function hearsLeader(core: Core, from: ServerId): boolean {
-  const { role } = core;
+/** Not so: another leads this term, as far as this server knows. There is one at most, so somebody is wrong. */
+function mayLeadHere({ role }: Core, from: ServerId): boolean {
   if (role.kind === "leader") return false;
-  if (role.kind === "follower" && role.leader !== undefined && role.leader !== from) return false;
-  becomeFollower(core, core.term, from);
-  return true;
+  return role.kind !== "follower" || role.leader === undefined || role.leader === from;
 }
 
 export function onAppend(core: Core, message: Append): void {
-  if (!hearsLeader(core, message.from)) return;
+  if (!mayLeadHere(core, message.from)) return;
   const { electionMsMin, electionMsMax } = core.options;
   core.electionMs = Math.min(Math.max(message.electionMs, electionMsMin), electionMsMax);
+  becomeFollower(core, core.term, message.from);
   const { from, prevIndex, prevTerm, entries, round } = message;
   // What is committed agrees with every leader's log, even where its term is not known any more (§3.6.3).
   if (prevIndex > core.commit && core.log.termAt(prevIndex) !== prevTerm) {
@@ -61,7 +59,8 @@ function acknowledge(core: Core, { from, entries, round }: Append, matched: numb
 }
 
 export function onChunk(core: Core, message: Chunk): void {
-  if (!hearsLeader(core, message.from)) return;
+  if (!mayLeadHere(core, message.from)) return;
+  becomeFollower(core, core.term, message.from);
   const { from, meta, round } = message;
   if (core.log.termAt(meta.index) === meta.term) core.commitTo(meta.index);
   const incoming = incomingOf(core, message);
