@@ -18,7 +18,11 @@ import type { Disk } from "./disk.ts";
 import { decodeCommand } from "./key-value.ts";
 import type { LogImage } from "./log-image.ts";
 import type { Marks } from "./marks.ts";
-import { checkMembershipAppend, sayMembershipMarks } from "./membership-checks.ts";
+import {
+  checkMembershipAppend,
+  latestMembership,
+  sayMembershipMarks,
+} from "./membership-checks.ts";
 import { checkSaid } from "./said-checks.ts";
 import { Violation } from "./violation.ts";
 
@@ -119,6 +123,7 @@ export class Checks {
       this.#checkElected(life);
     }
     this.#checkStanding(life, output);
+    this.#checkLog(life, output);
     this.#checkCommit(life);
     this.#checkApply(life, output);
     this.#checkAccepted(life, event, output);
@@ -220,6 +225,20 @@ export class Checks {
     if (first.index <= log.lastIndex) this.#marks.add("conflicts overwritten");
     log.write(persist.entries);
     for (const entry of persist.entries) this.#checkWritten(life, entry);
+  }
+
+  /** The core goes by the log that it asked to be written. */
+  #checkLog({ core, log, id }: Life, { persist }: Output): void {
+    if (core.lastIndex !== log.lastIndex) {
+      throw new Violation(
+        "contract",
+        `server ${id} takes ${core.lastIndex} for its last entry, and has ${log.lastIndex}`,
+      );
+    }
+    if (persist === undefined) return;
+    const { membership } = latestMembership(log, log.lastIndex);
+    if (membership === core.membership) return;
+    this.same(core.membership, membership, `membership of server ${id}`);
   }
 
   #checkHardState(life: Life, hardState: Life["hardState"]): void {

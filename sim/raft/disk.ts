@@ -112,10 +112,12 @@ export class Disk {
     this.#staged = undefined;
   }
 
+  /** A slow write is done soon after the disk is well again. */
   #delayMs(): number {
     const { agenda, syncMs } = this.#world;
-    const factor = agenda.nowMs < this.#slowUntilMs ? slowFactor : 1;
-    return this.#random.between(0, syncMs) * factor;
+    const delayMs = this.#random.between(0, syncMs);
+    const slowMs = Math.max(0, this.#slowUntilMs - agenda.nowMs);
+    return delayMs + Math.min(slowMs, delayMs * slowFactor);
   }
 
   #sync(): void {

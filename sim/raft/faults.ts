@@ -8,7 +8,7 @@ import type { World } from "./world.ts";
 
 const downMsMax = 3000;
 const pauseMsMax = 4000;
-const slowDiskMsMax = 3000;
+const slowDiskMsMax = 2500;
 const cutMsMax = 4000;
 
 export class Faults {

@@ -1,12 +1,13 @@
 /** One change of the membership at a time, each of one server (§4.1), and nobody who was removed comes back. */
 import type { Entry, Member, Membership, ServerId } from "#manager/raft/types.ts";
 import type { Life } from "./checks.ts";
+import type { LogImage } from "./log-image.ts";
 import type { Marks } from "./marks.ts";
 import { Violation } from "./violation.ts";
 
 /** As its leader appends it, which is the first that is seen of it. */
 export function checkMembershipAppend(life: Life, entry: Entry & { kind: "membership" }): void {
-  const before = latestBefore(life, entry.index);
+  const before = latestMembership(life.log, entry.index - 1);
   const refuse = (why: string): never => {
     throw new Violation(
       "one membership change at a time",
@@ -29,17 +30,15 @@ export function checkMembershipAppend(life: Life, entry: Entry & { kind: "member
   if (forgotten !== undefined) refuse(`forgets that ${forgotten} was removed`);
 }
 
-function latestBefore(
-  life: Life,
-  index: number,
+/** Of the entries up to the index, or of the snapshot before them. */
+export function latestMembership(
+  { snapshot, entries }: LogImage,
+  upTo: number,
 ): { readonly index: number; readonly membership: Membership } {
-  const { snapshot, entries } = life.log;
   const latest = entries.findLast(
-    (entry) => entry.kind === "membership" && entry.index < index && entry.index > snapshot.index,
+    ({ kind, index }) => kind === "membership" && index <= upTo && index > snapshot.index,
   );
-  return latest?.kind === "membership"
-    ? { index: latest.index, membership: latest.membership }
-    : { index: snapshot.index, membership: snapshot.membership };
+  return latest?.kind === "membership" ? latest : snapshot;
 }
 
 export function sayMembershipMarks(

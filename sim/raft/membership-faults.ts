@@ -26,9 +26,15 @@ function drawChange(
   const voters = members.filter(({ voter }) => voter);
   const learners = members.filter(({ voter }) => !voter);
   switch (learners.length > 0 && random.chance(0.5) ? 1 : random.int(3)) {
-    case 0:
+    case 0: {
+      // One that was removed must not come back.
+      const back = random.chance(0.2)
+        ? random.pick(server.life?.core.membership.removed ?? [])
+        : undefined;
+      if (back !== undefined) return { kind: "add-learner", id: back, context: "" };
       if (voters.length >= votersMax || world.servers.size >= serversMax) return undefined;
       return { kind: "add-learner", id: world.servers.size + 1, context: "" };
+    }
     case 1: {
       const id = random.pick(learners)?.id;
       return id === undefined ? undefined : { kind: "promote", id };

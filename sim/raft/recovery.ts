@@ -6,6 +6,7 @@ import type { World } from "./world.ts";
 
 /** For a leader and a write; an election may fail a few times, and a snapshot may have to be sent first. */
 const recoverMs = 20 * electionMsMax;
+const settleMs = 3 * electionMsMax;
 /** How long nothing may happen to the leader then. */
 const calmMs = 3 * electionMsMax;
 const convergeMs = 20 * electionMsMax;
@@ -30,8 +31,8 @@ export function checkRecovery(world: World, run: Run): void {
     { check: "recovers", ms: recoverMs },
     () => run.hasWrittenSince(beganAtMs) && leaderOf(world) !== undefined,
   );
-  // The first leader may still have to tell another, older one, or to remove itself.
-  const settledAtMs = agenda.nowMs + 2 * electionMsMax;
+  // A disk may still be slow, and the first leader have to tell another, older one, or to remove itself.
+  const settledAtMs = agenda.nowMs + settleMs;
   run.runUntil(() => agenda.nowMs >= settledAtMs);
   checkCalm(world, run);
   run.stopClients();
