@@ -80,6 +80,8 @@ export class Group {
   /** False: writes wait for `finishWrites`. */
   readonly slowDisks = new Set<ServerId>();
   readonly cut = new Set<ServerId>();
+  /** What the network loses. */
+  loses: (message: Message) => boolean = () => false;
   messages: Message[] = [];
   readonly servers = new Map<ServerId, Server>();
   /** Called after each step. */
@@ -203,7 +205,7 @@ export class Group {
 
   #deliverOne(message: Message): void {
     if (this.cut.has(message.from) || this.cut.has(message.to)) return;
-    if (!this.servers.has(message.to)) return;
+    if (!this.servers.has(message.to) || this.loses(message)) return;
     this.step(message.to, { kind: "message", message: filled(message) });
   }
 }
