@@ -1,0 +1,106 @@
+/**
+ * Brings this server's proposals to a leader elsewhere: one call at a time, and what comes meanwhile goes into the next.
+ *
+ * A batch is for the leader of one term. Where the call broke nobody knows whether the leader took it: the same batch goes
+ * again to the same leader in the same term, which knows what it has taken, and to nobody else.
+ */
+import { Fault } from "#proto/fault.ts";
+import type { RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
+import type { Client } from "#proto/grpc.ts";
+import type { Clock } from "#proto/ports.ts";
+import type { Standing } from "../raft/types.ts";
+import type { Proposal, Proposals } from "./proposals.ts";
+import { isUndone } from "./refusals.ts";
+
+const callMs = 5_000;
+const retryMs = 50;
+
+export interface ForwarderModules {
+  readonly group: string;
+  readonly proposals: Proposals;
+  readonly clock: Clock;
+  readonly standing: () => Standing;
+  /** A way to this server's calls, where one is known. */
+  readonly client: (server: number) => Client<typeof RaftService> | undefined;
+}
+
+export class Forwarder implements AsyncDisposable {
+  readonly #modules: ForwarderModules;
+  readonly #stop = new AbortController();
+  /** Aborted when somebody else leads. */
+  #reign = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(modules: ForwarderModules) {
+    this.#modules = modules;
+  }
+
+  wake(): void {
+    if (this.#running !== undefined || this.#stop.signal.aborted) return;
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+      if (this.#elsewhere() && this.#modules.proposals.anyWaiting) this.wake();
+    });
+  }
+
+  /** Another leads, or in another term. */
+  stood(): void {
+    this.#reign.abort(new Fault("unavailable", "the leader has changed"));
+    this.#reign = new AbortController();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Fault("unavailable", "this manager is stopping"));
+    this.stood();
+    await this.#running;
+  }
+
+  #elsewhere(): boolean {
+    const { role, leader } = this.#modules.standing();
+    return role !== "leader" && leader !== undefined && !this.#stop.signal.aborted;
+  }
+
+  async #run(): Promise<void> {
+    const { proposals, standing, client } = this.#modules;
+    while (this.#elsewhere() && proposals.anyWaiting) {
+      const { term, leader } = standing();
+      const rpc = leader === undefined ? undefined : client(leader);
+      if (rpc === undefined) await this.#pause(this.#reign.signal);
+      else await this.#bring(proposals.take(term), term, rpc);
+    }
+  }
+
+  /** Until it is taken, certainly is not, or the term is over. */
+  async #bring(
+    batch: readonly Proposal[],
+    term: number,
+    rpc: Client<typeof RaftService>,
+  ): Promise<void> {
+    const { group, proposals, client, standing } = this.#modules;
+    const { signal } = this.#reign;
+    const entries = batch.map(({ data }) => data);
+    let way: Client<typeof RaftService> | undefined = rpc;
+    let sentBefore = false;
+    while (!signal.aborted) {
+      try {
+        await way?.propose({ group, term: BigInt(term), entries }, { signal, deadlineMs: callMs });
+        if (way !== undefined) return;
+      } catch (thrown) {
+        // What an earlier call may have brought, this one's refusal does not take back.
+        if (isUndone(Fault.from(thrown)) && !sentBefore) {
+          proposals.putBack(batch);
+          await this.#pause(signal);
+          return;
+        }
+        sentBefore = true;
+      }
+      await this.#pause(signal);
+      const { leader } = standing();
+      way = leader === undefined ? undefined : client(leader);
+    }
+  }
+
+  async #pause(signal: AbortSignal): Promise<void> {
+    await this.#modules.clock.sleep(retryMs, signal).catch(() => undefined);
+  }
+}

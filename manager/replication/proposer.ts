@@ -1,0 +1,134 @@
+/**
+ * Brings proposals to the leader: here, into the core, all that one turn of the event loop has gathered at once; elsewhere,
+ * by the forwarder. On the leader also takes what other managers forward.
+ *
+ * What a forwarded batch holds is taken once in its term: its proposals carry growing sequences, so that a batch which is
+ * sent again because its answer was lost is known.
+ */
+import { Fault } from "#proto/fault.ts";
+import type { Clock } from "#proto/ports.ts";
+import type { ServerId } from "../raft/types.ts";
+import { type ProposalId, unseal } from "./envelope.ts";
+import { batchBytesMax, batchEntriesMax, dataBytesMax, proposalsMax } from "./limits.ts";
+import type { Proposal, Proposals } from "./proposals.ts";
+import type { Answer, RaftNode } from "./raft-node.ts";
+import { notLeading } from "./refusals.ts";
+
+/** When a core that was busy is asked again, where nothing else happens. */
+const busyMs = 20;
+
+export interface ProposerModules {
+  readonly node: RaftNode;
+  readonly proposals: Proposals;
+  readonly clock: Clock;
+  /** Begins to bring to the leader what waits, where another server leads. */
+  readonly forward: () => void;
+}
+
+/** Another server's, for the term in which this one led when it came. */
+interface Foreign {
+  readonly term: number;
+  readonly data: Uint8Array;
+}
+
+export class Proposer implements Disposable {
+  readonly #modules: ProposerModules;
+  #foreign: Foreign[] = [];
+  /** By server and its start: the last sequence that was taken in `#takenTerm`. */
+  readonly #taken = new Map<string, number>();
+  #takenTerm = 0;
+  #turn: NodeJS.Immediate | undefined;
+  #busy: Disposable | undefined;
+
+  constructor(modules: ProposerModules) {
+    this.#modules = modules;
+  }
+
+  /** Something waits. A core that was busy is left in peace until `eased`. */
+  wake(): void {
+    if (this.#busy !== undefined) return;
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined;
+      this.#round();
+    });
+  }
+
+  /** Who leads has changed, or applying has gone on: what was refused may be taken now. */
+  eased(): void {
+    this.#busy?.[Symbol.dispose]();
+    this.#busy = undefined;
+    if (this.#foreign.length > 0 || this.#modules.proposals.anyWaiting) this.wake();
+  }
+
+  /** Takes all of another server's batch, or throws and takes none. */
+  take(server: ServerId, term: number, entries: readonly Uint8Array[]): void {
+    const { standing } = this.#modules.node.core;
+    if (standing.role !== "leader" || standing.term !== term) throw notLeading(undefined);
+    if (this.#foreign.length + entries.length > proposalsMax) {
+      throw new Fault("resource-exhausted", "too many writes wait for the leader's log already");
+    }
+    if (this.#takenTerm !== term) this.#taken.clear();
+    this.#takenTerm = term;
+    const fresh = entries
+      .map((data) => ({ term, data, id: idOf(data, server) }))
+      .filter(({ id }) => id.sequence > (this.#taken.get(`${id.server}/${id.nonce}`) ?? 0));
+    for (const { id } of fresh) this.#taken.set(`${id.server}/${id.nonce}`, id.sequence);
+    for (const { data } of fresh) this.#foreign.push({ term, data });
+    this.wake();
+  }
+
+  [Symbol.dispose](): void {
+    clearImmediate(this.#turn);
+    this.#busy?.[Symbol.dispose]();
+  }
+
+  #round(): void {
+    const { node, proposals, clock, forward } = this.#modules;
+    const { role, term } = node.core.standing;
+    this.#foreign = this.#foreign.filter((foreign) => role === "leader" && foreign.term === term);
+    if (role !== "leader") {
+      if (proposals.anyWaiting) forward();
+      return;
+    }
+    const foreign = this.#takeForeign();
+    const own = proposals.take(term);
+    if (foreign.length + own.length === 0) return;
+    const refused = new Set<Foreign | Proposal>();
+    const wishes = [...foreign, ...own].map((wish) => ({
+      data: wish.data,
+      answer: ({ kind }: Answer) => {
+        if (kind === "refused") refused.add(wish);
+      },
+    }));
+    // Answers before it returns.
+    node.propose(wishes);
+    // Full, handing over, or no leader any more: its time comes.
+    if (refused.size > 0) this.#busy = clock.timer(busyMs, () => this.eased());
+    this.#foreign.unshift(...foreign.filter((wish) => refused.has(wish)));
+    proposals.putBack(own.filter((wish) => refused.has(wish)));
+    if (this.#foreign.length > 0 || proposals.anyWaiting) this.wake();
+  }
+
+  #takeForeign(): Foreign[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { data } of this.#foreign) {
+      if (count === batchEntriesMax) break;
+      bytes += data.length;
+      if (count > 0 && bytes > batchBytesMax) break;
+      count += 1;
+    }
+    return this.#foreign.splice(0, count);
+  }
+}
+
+function idOf(entry: Uint8Array, server: ServerId): ProposalId {
+  const { id, data } = unseal(entry);
+  if (id.server !== server) {
+    throw new Fault("invalid-argument", "the write says that another server wants it");
+  }
+  if (data.length > dataBytesMax) {
+    throw new Fault("invalid-argument", "the write is larger than the log takes at once");
+  }
+  return id;
+}

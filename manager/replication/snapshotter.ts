@@ -1,0 +1,85 @@
+/**
+ * Decides when the state is written as a snapshot, and writes it beside everything else: the state as it is at the call,
+ * whose index is exactly what has been applied by then.
+ */
+import { Fault } from "#proto/fault.ts";
+import type { Log } from "#proto/ports.ts";
+import type { RaftStorage } from "../log/raft-storage.ts";
+import type { SnapshotMeta } from "../raft/types.ts";
+import type { StateMachine } from "../store/log.ts";
+
+export interface SnapshotterOptions {
+  /** Entries, or bytes of them, after which a new snapshot is due. */
+  readonly entriesMax: number;
+  readonly bytesMax: number;
+}
+
+export interface SnapshotterModules {
+  readonly storage: RaftStorage;
+  readonly machine: StateMachine;
+  readonly log: Log;
+  /** The snapshot up to this index is durable. Says up to where the entries are not needed any more. */
+  readonly onDurable: (index: number) => number;
+}
+
+export class Snapshotter implements AsyncDisposable {
+  readonly #options: SnapshotterOptions;
+  readonly #modules: SnapshotterModules;
+  readonly #stop = new AbortController();
+  /** Where the newest snapshot, or the last attempt at one, was taken. */
+  #lastIndex: number;
+  #lastBytes = 0;
+  #running: Promise<void> | undefined;
+  #attempt = new AbortController();
+
+  constructor(lastIndex: number, options: SnapshotterOptions, modules: SnapshotterModules) {
+    this.#lastIndex = lastIndex;
+    this.#options = options;
+    this.#modules = modules;
+  }
+
+  /** `bytes` of data have been applied since the start, up to `place`. */
+  consider(place: SnapshotMeta, bytes: number): void {
+    const { entriesMax, bytesMax } = this.#options;
+    const due =
+      place.index - this.#lastIndex >= entriesMax ||
+      (bytes - this.#lastBytes >= bytesMax && place.index > this.#lastIndex);
+    if (!due || this.#running !== undefined || this.#stop.signal.aborted) return;
+    this.#lastIndex = place.index;
+    this.#lastBytes = bytes;
+    this.#running = this.#write(place).finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Another's snapshot has taken the state's place: one of the old state is worth nothing. */
+  replaced(place: SnapshotMeta, bytes: number): void {
+    this.#attempt.abort(new Fault("canceled", "a newer snapshot came"));
+    this.#lastIndex = place.index;
+    this.#lastBytes = bytes;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const reason = new Fault("canceled", "the log is closed");
+    this.#stop.abort(reason);
+    this.#attempt.abort(reason);
+    await this.#running;
+  }
+
+  async #write(place: SnapshotMeta): Promise<void> {
+    const { storage, machine, log, onDurable } = this.#modules;
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    const pieces = machine.snapshot();
+    try {
+      await storage.writeSnapshot(place, pieces, attempt.signal);
+      attempt.signal.throwIfAborted();
+      await storage.dropEntries(onDurable(place.index));
+    } catch (thrown) {
+      if (attempt.signal.aborted) return;
+      const error = Fault.from(thrown).message;
+      const { index } = place;
+      log.warn("The snapshot failed; the managers' log goes on without it", { index, error });
+    }
+  }
+}
