@@ -217,19 +217,53 @@ test("raft, whatever it is told, it does not throw and keeps what is committed",
   );
 });
 
-test("raft, a message of no known kind, or in pieces, is passed over", () => {
+/** Any field may be missing, or be anything. */
+const broken = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<unknown> =>
+  fc.oneof({ weight: 4, arbitrary }, { weight: 1, arbitrary: fc.anything({ maxDepth: 1 }) });
+const brokenMembership = fc.record(
+  { members: broken(fc.array(broken(member))), removed: broken(fc.array(broken(server))) },
+  { requiredKeys: [] },
+);
+const brokenMeta = fc.record(
+  { index: broken(count), term: broken(count), membership: broken(brokenMembership) },
+  { requiredKeys: [] },
+);
+const brokenEntry = fc.record(
+  {
+    index: broken(count),
+    term: broken(count),
+    kind: broken(fc.constantFrom("term-start", "data", "membership")),
+    data: broken(fc.uint8Array()),
+    membership: broken(brokenMembership),
+  },
+  { requiredKeys: [] },
+);
+const kinds = ["append", "append-reply", "vote", "vote-reply", "snapshot-chunk", "snapshot-reply"];
+const flags = ["pre", "transfer", "granted", "success", "installed", "last"];
+const counts =
+  "prevIndex prevTerm commit round electionMs index hintTerm chunk nextChunk lastIndex lastTerm".split(
+    " ",
+  );
+const pieces = fc.record({
+  ...Object.fromEntries(flags.map((name) => [name, broken(fc.boolean())])),
+  ...Object.fromEntries(counts.map((name) => [name, broken(count)])),
+  kind: broken(fc.constantFrom(...kinds)),
+  data: broken(fc.uint8Array()),
+  entries: broken(fc.array(broken(brokenEntry), { maxLength: 3 })),
+  meta: broken(brokenMeta),
+});
+
+test("raft, a message of no known kind, or with pieces missing, is passed over", () => {
   fc.assert(
-    fc.property(
-      fc.object({ maxDepth: 2 }),
-      fc.constantFrom("append", "vote", "snapshot-chunk", "what"),
-      (pieces, kind) => {
-        const group = new Group(voters(1, 2, 3));
-        const foreign = { ...pieces, kind, from: 2, to: 1, term: 1 } as unknown as Message;
-        assert.doesNotThrow(() => group.step(1, { kind: "message", message: foreign }));
-        assert.equal(group.raft(1).lastIndex, 0);
-      },
-    ),
-    { numRuns: 500 },
+    fc.property(pieces, count, (pieces, term) => {
+      const group = new Group(voters(1, 2, 3));
+      const foreign = { ...pieces, from: 2, to: 1, term } as unknown as Message;
+      group.step(1, { kind: "message", message: foreign });
+      const { raft } = group.server(1);
+      assert.ok(Number.isSafeInteger(raft.lastIndex) && Number.isSafeInteger(raft.commitIndex));
+      assert.ok(raft.membership.members.every(({ id }) => Number.isSafeInteger(id)));
+    }),
+    { numRuns: 3000 },
   );
 });
 

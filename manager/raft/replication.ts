@@ -31,9 +31,7 @@ function pipeline(core: Core, leader: Leader, progress: Progress): void {
   const { flow } = progress;
   if (flow.kind !== "replicate") return;
   const isFull = (): boolean => flow.inflight.isFull(inflightMessagesMax, inflightBytesMax);
-  // Where the log was let go under a full window, no heartbeat can name what it follows, and so find out what was lost.
-  const isCut = core.log.termAt(progress.nextIndex - 1) === undefined;
-  while (progress.nextIndex <= core.log.lastIndex && (isCut || !isFull())) {
+  while (progress.nextIndex <= core.log.lastIndex && !isFull()) {
     const bytes = sendEntries(core, leader, progress);
     if (bytes === undefined) return;
     flow.inflight.add(progress.nextIndex - 1, bytes);
@@ -55,7 +53,10 @@ function sendEntries(core: Core, leader: Leader, progress: Progress): number | u
   return bytes;
 }
 
-/** Without entries a heartbeat, which also finds out whether what is on its way was lost: it names what it follows. */
+/**
+ * Without entries a heartbeat, which also finds out whether what is on its way was lost: it names what it follows, or what
+ * the log begins with where that was let go meanwhile.
+ */
 export function sendAppend(
   core: Core,
   leader: Leader,
@@ -64,12 +65,11 @@ export function sendAppend(
 ): void {
   const { log, commit, electionMs } = core;
   const wanted = progress.flow.kind === "snapshot" ? progress.matchIndex : progress.nextIndex - 1;
-  const prevTerm = log.termAt(wanted);
-  const prevIndex = prevTerm === undefined ? 0 : wanted;
+  const prevIndex = log.termAt(wanted) === undefined ? log.base.index : wanted;
   core.send(progress.id, {
     kind: "append",
     prevIndex,
-    prevTerm: prevTerm ?? 0,
+    prevTerm: log.termAt(prevIndex) ?? 0,
     entries,
     commit,
     round: leader.round,

@@ -2,7 +2,7 @@
  * Whether a message can be one of a server's at all. What passes may still be wrong, old or twice; the core lives with that.
  * What does not would break what the core takes for granted: whole numbers, entries in order, terms that do not fall.
  */
-import type { Entry, Membership, Message, SnapshotMeta } from "./types.ts";
+import type { Entry, Member, Membership, Message, SnapshotMeta } from "./types.ts";
 
 /** Leaves room to count on from what others say. */
 const countMax = 2 ** 52;
@@ -13,6 +13,10 @@ function isCount(value: unknown): boolean {
 
 function isBoolean(value: unknown): boolean {
   return typeof value === "boolean";
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 export function isSane(message: Message): boolean {
@@ -65,7 +69,8 @@ function isSaneAppend(message: Message & { readonly kind: "append" }): boolean {
   let termBefore = prevTerm;
   for (const entry of entries as readonly Entry[]) {
     index += 1;
-    if (entry.index !== index || !isCount(entry.term) || entry.term === 0) return false;
+    if (!isObject(entry) || entry.index !== index || !isCount(entry.term) || entry.term === 0)
+      return false;
     if (entry.term < termBefore || !isSaneBody(entry)) return false;
     termBefore = entry.term;
   }
@@ -87,17 +92,21 @@ function isSaneBody(entry: Entry): boolean {
 
 function isSaneMembership(membership: Membership): boolean {
   return (
+    isObject(membership) &&
     Array.isArray(membership.members) &&
     Array.isArray(membership.removed) &&
     membership.removed.every((id) => Number.isSafeInteger(id)) &&
-    membership.members.every(
-      ({ id, voter, context }) =>
-        Number.isSafeInteger(id) && id > 0 && isBoolean(voter) && typeof context === "string",
-    )
+    membership.members.every(isSaneMember)
   );
 }
 
+function isSaneMember(member: Member): boolean {
+  if (!isObject(member) || !isBoolean(member.voter)) return false;
+  return Number.isSafeInteger(member.id) && member.id > 0 && typeof member.context === "string";
+}
+
 function isSaneMeta(meta: SnapshotMeta, term: number): boolean {
+  if (!isObject(meta)) return false;
   const { index, term: metaTerm, membership } = meta;
   if (!isCount(index) || !isCount(metaTerm) || metaTerm > term) return false;
   return index > 0 && metaTerm > 0 && isSaneMembership(membership);

@@ -141,10 +141,10 @@ const snapshots: readonly Mutation[] = [
     replace: "const write = 0;",
   },
   {
-    name: "a snapshot is not sent while the window is full",
+    name: "a heartbeat cannot find out what was lost when the log was let go",
     file: "replication.ts",
-    find: "(isCut || !isFull())",
-    replace: "!isFull()",
+    find: "log.termAt(wanted) === undefined ? log.base.index : wanted",
+    replace: "log.termAt(wanted) === undefined ? 0 : wanted",
   },
 ];
 
