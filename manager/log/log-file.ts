@@ -318,16 +318,11 @@ export class LogFile implements Disposable {
   }
 
   #checkEntryRange({ firstIndex, lastIndex, snapshot }: LogState): void {
-    const range = this.#statements.entryRange.get();
-    const found = { first: range?.["first"] ?? undefined, last: range?.["last"] ?? undefined };
-    const empty = lastIndex < firstIndex;
-    if (found.first !== (empty ? undefined : firstIndex)) {
-      throw this.#damaged(
-        `its entries begin with ${String(found.first)} instead of ${empty ? "none" : firstIndex}`,
-      );
-    }
-    if (found.last !== (empty ? undefined : lastIndex)) {
-      throw this.#damaged(`its entries end with ${String(found.last)} instead of ${lastIndex}`);
+    const { first, last } = this.#statements.entryRange.get() ?? {};
+    const found = typeof first === "number" ? `${first}…${String(last)}` : "none";
+    const expected = firstIndex <= lastIndex ? `${firstIndex}…${lastIndex}` : "none";
+    if (found !== expected) {
+      throw this.#damaged(`of the entries ${expected} it has ${found}`);
     }
     if (firstIndex > snapshot.meta.index + 1) {
       throw this.#damaged(`entry ${snapshot.meta.index + 1} is missing`);

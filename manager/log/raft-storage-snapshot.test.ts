@@ -230,7 +230,7 @@ test("log, encoding a snapshot leaves the event loop a turn every 2 ms or chunk"
   async function longestStretch(pieceMs: number, pieceBytes: number, count: number) {
     let drawn = 0;
     let longest = 0;
-    let done = false;
+    const progress = { done: false };
     function* costly() {
       const piece = new Uint8Array(pieceBytes);
       for (let number = 0; number < count; number++) {
@@ -240,9 +240,9 @@ test("log, encoding a snapshot leaves the event loop a turn every 2 ms or chunk"
       }
     }
     const writing = again.writeSnapshot(metaAt(5), costly(), never).finally(() => {
-      done = true;
+      progress.done = true;
     });
-    while (!done) {
+    while (!progress.done) {
       const before = drawn;
       await turn();
       longest = Math.max(longest, drawn - before);
