@@ -4,14 +4,21 @@ import type { Cluster } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ClusterSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Random } from "#proto/ports.ts";
 import { newUnlockKey } from "#proto/unlock-key.ts";
+import { checkRoot } from "../ca/authority.ts";
 import { newJoinToken } from "../ca/join-token.ts";
+import { issueUserCertificate } from "../ca/user-ca.ts";
 import { refuseFixedChange, validateClusterSpec } from "../spec/validate-cluster.ts";
 import type { View } from "../store/store.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { refuseStale } from "./version.ts";
 
-type Modules = Pick<ControlModules, "store" | "random">;
-type Methods = "getCluster" | "updateCluster" | "getJoinTokens" | "getUnlockKey";
+type Modules = Pick<ControlModules, "store" | "clock" | "random">;
+type Methods =
+  | "getCluster"
+  | "updateCluster"
+  | "getJoinTokens"
+  | "getUnlockKey"
+  | "issueUserCertificate";
 
 export function clusterHandlers(modules: Modules): Pick<ControlHandlers, Methods> {
   const { store } = modules;
@@ -27,6 +34,7 @@ export function clusterHandlers(modules: Modules): Pick<ControlHandlers, Methods
       return { tokens };
     },
     getUnlockKey: async () => ({ unlockKey: theCluster(store).unlockKey }),
+    issueUserCertificate: (request) => issueUserCertificate(request, modules),
   };
 }
 
@@ -37,20 +45,35 @@ export function theCluster(view: View): Cluster {
   return cluster;
 }
 
-async function updateCluster({ store, random }: Modules, request: UpdateClusterRequest) {
-  const spec = validateClusterSpec(request.spec);
+async function updateCluster({ store, clock, random }: Modules, request: UpdateClusterRequest) {
+  const given = validateClusterSpec(request.spec);
   await store.write((view) => {
     const cluster = theCluster(view);
     refuseStale("the cluster", cluster, request.version);
-    refuseFixedChange(cluster.spec, spec);
-    const object: Cluster = {
-      ...cluster,
-      spec,
-      unlockKey: unlockKeyOf(cluster, { request, spec, random }),
-    };
+    refuseFixedChange(cluster.spec, given);
+    const spec = withSigningAuthority(given, cluster.spec, clock.now());
+    const unlockKey = unlockKeyOf(cluster, { request, spec, random });
+    const object: Cluster = { ...cluster, spec, unlockKey };
     if (cluster.rootCa !== undefined) object.rootCa = withTokens(cluster.rootCa, request, random);
     return [{ action: "update", kind: "cluster", object }];
   });
+}
+
+/** A root of the user's own comes with its key, which is never read back: who changes other things sends it without. */
+function withSigningAuthority(
+  spec: ClusterSpec,
+  before: ClusterSpec | undefined,
+  nowMs: number,
+): ClusterSpec {
+  const { ca } = spec;
+  if (ca === undefined || ca.signingCaCert.length === 0) return spec;
+  const same = Buffer.compare(ca.signingCaCert, before?.ca?.signingCaCert ?? Buffer.alloc(0)) === 0;
+  if (same && ca.signingCaKey.length === 0) {
+    return { ...spec, ca: { ...ca, signingCaKey: before?.ca?.signingCaKey ?? new Uint8Array() } };
+  }
+  const certificate = Buffer.from(ca.signingCaCert).toString();
+  checkRoot({ certificate, key: Buffer.from(ca.signingCaKey).toString() }, nowMs);
+  return spec;
 }
 
 type RootCa = NonNullable<Cluster["rootCa"]>;

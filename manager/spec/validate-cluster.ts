@@ -28,7 +28,6 @@ export function validateClusterSpec(spec: ClusterSpec | undefined): ClusterSpec 
   checkLabels(spec.annotations);
   const name = spec.annotations?.name || clusterDefaults.name;
   checkName("annotations.name", name);
-  checkCa(spec);
   const { ca } = spec;
   return create(ClusterSpecSchema, {
     annotations: create(AnnotationsSchema, { name, labels: spec.annotations?.labels ?? {} }),
@@ -71,11 +70,6 @@ function nodeCertExpiryOf({ ca }: ClusterSpec) {
   const expiry = ca?.nodeCertExpiry ?? durationFromMs(clusterDefaults.nodeCertExpiryMs);
   if (msFromDuration(expiry, 0) >= nodeCertExpiryMsMin) return expiry;
   throw invalid("ca.node_cert_expiry", "is under an hour: use 1h or more");
-}
-
-function checkCa({ ca }: ClusterSpec): void {
-  if ((ca?.signingCaCert.length ?? 0) > 0 === (ca?.signingCaKey.length ?? 0) > 0) return;
-  throw invalid("ca.signing_ca_cert", "and signing_ca_key belong together: give both");
 }
 
 function networkOf({ network }: ClusterSpec) {

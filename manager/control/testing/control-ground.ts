@@ -1,5 +1,6 @@
 /** The control API on stores in memory, called without a wire: of a manager alone, or of several in a group. */
 import { create, type Message } from "@bufbuild/protobuf";
+import { Fault } from "#proto/fault.ts";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -24,7 +25,10 @@ export interface ControlGround extends TestStore {
 export function openControl(seat?: Seat): ControlGround {
   const test = openTestStore(systemClock, seat);
   const ports = { clock: systemClock, random: systemRandom, log: silentLog };
-  const logBroker = new LogBroker({}, { ...ports, store: test.store });
+  const manager = () => {
+    throw new Fault("unavailable", "the test has one manager");
+  };
+  const logBroker = new LogBroker({ nodeId: "node1" }, { ...ports, store: test.store, manager });
   const controller = new AbortController();
   const context: CallContext = {
     signal: controller.signal,
