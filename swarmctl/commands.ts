@@ -22,7 +22,7 @@ export interface Noun {
 
 const cluster: Noun = {
   name: "cluster",
-  summary: "Make this host part of a cluster",
+  summary: "Make this host part of a cluster, and look after the cluster",
   verbs: [
     {
       name: "init",
@@ -35,27 +35,76 @@ const cluster: Noun = {
       load: () => import("./cluster/join.ts"),
     },
     {
+      name: "leave",
+      summary: "Take this host out of its cluster",
+      load: () => import("./cluster/leave.ts"),
+    },
+    {
       name: "info",
       summary: "Show what this host is in its cluster",
       load: () => import("./cluster/info.ts"),
     },
     {
+      name: "update",
+      summary: "Change the cluster's settings",
+      load: () => import("./cluster/update.ts"),
+    },
+    {
       name: "join-token",
-      summary: "Show how a worker or manager joins",
+      summary: "Show or renew the token with which a worker or manager joins",
       load: () => import("./cluster/join-token.ts"),
+    },
+    {
+      name: "unlock",
+      summary: "Give this host's locked manager its key",
+      load: () => import("./cluster/unlock.ts"),
+    },
+    {
+      name: "unlock-key",
+      summary: "Show or renew the key of managers that lock themselves",
+      load: () => import("./cluster/unlock-key.ts"),
+    },
+    {
+      name: "ca",
+      summary: "Show or renew the root certificate",
+      load: () => import("./cluster/ca.ts"),
+    },
+    {
+      name: "backup",
+      summary: "Write everything that a new host needs to go on as this cluster",
+      load: () => import("./cluster/backup.ts"),
+    },
+    {
+      name: "restore",
+      summary: "Start a cluster on this host from a backup",
+      load: () => import("./cluster/restore.ts"),
     },
   ],
 };
 
 const node: Noun = {
   name: "node",
-  summary: "Look at the cluster's hosts",
+  summary: "Look after the cluster's hosts",
   verbs: [
     { name: "ls", summary: "List nodes", aliases: ["list"], load: () => import("./node/ls.ts") },
+    { name: "ps", summary: "List the tasks of nodes", load: () => import("./node/ps.ts") },
     {
       name: "inspect",
       summary: "Show everything about nodes as JSON",
       load: () => import("./node/inspect.ts"),
+    },
+    { name: "update", summary: "Change a node", load: () => import("./node/update.ts") },
+    {
+      name: "promote",
+      summary: "Make nodes managers",
+      load: () => import("./node/promote.ts"),
+    },
+    { name: "demote", summary: "Make managers workers", load: () => import("./node/demote.ts") },
+    {
+      name: "rm",
+      summary: "Remove nodes",
+      aliases: ["remove"],
+      load: () => import("./node/rm.ts"),
     },
   ],
 };
@@ -161,7 +210,90 @@ const stack: Noun = {
   ],
 };
 
-export const nouns: readonly Noun[] = [cluster, node, service, task, network, stack];
+const config: Noun = {
+  name: "config",
+  summary: "Keep files for services",
+  verbs: [
+    { name: "create", summary: "Create a config", load: () => import("./config/create.ts") },
+    {
+      name: "ls",
+      summary: "List configs",
+      aliases: ["list"],
+      load: () => import("./config/ls.ts"),
+    },
+    {
+      name: "inspect",
+      summary: "Show everything about configs as JSON",
+      load: () => import("./config/inspect.ts"),
+    },
+    {
+      name: "rm",
+      summary: "Remove configs",
+      aliases: ["remove"],
+      load: () => import("./config/rm.ts"),
+    },
+  ],
+};
+
+const context: Noun = {
+  name: "context",
+  summary: "Reach clusters from this host",
+  verbs: [
+    {
+      name: "create",
+      summary: "Get a certificate from a cluster and keep how to reach it",
+      load: () => import("./context/create.ts"),
+    },
+    {
+      name: "ls",
+      summary: "List contexts",
+      aliases: ["list"],
+      load: () => import("./context/ls.ts"),
+    },
+    {
+      name: "use",
+      summary: "Choose the context of the commands that follow",
+      load: () => import("./context/use.ts"),
+    },
+    {
+      name: "show",
+      summary: "Print the name of the context in use",
+      load: () => import("./context/show.ts"),
+    },
+    {
+      name: "inspect",
+      summary: "Show contexts as JSON, without their keys",
+      load: () => import("./context/inspect.ts"),
+    },
+    {
+      name: "export",
+      summary: "Write a context with its key to a file",
+      load: () => import("./context/export.ts"),
+    },
+    {
+      name: "import",
+      summary: "Take a context from a file",
+      load: () => import("./context/import.ts"),
+    },
+    {
+      name: "rm",
+      summary: "Remove contexts",
+      aliases: ["remove"],
+      load: () => import("./context/rm.ts"),
+    },
+  ],
+};
+
+export const nouns: readonly Noun[] = [
+  cluster,
+  node,
+  service,
+  task,
+  network,
+  config,
+  stack,
+  context,
+];
 
 export const topCommands: readonly CommandFile[] = [
   {

@@ -1,15 +1,15 @@
 /**
- * What every command's action works with: the invocation's streams and, on demand, connections to the two sockets of this
- * host. It owns the connections and closes them. gRPC is imported here and only when a connection is wanted, because it
- * takes longer to load than everything else together.
+ * What every command's action works with: the invocation's streams and, on demand, connections: to a manager, which is
+ * this host's own or that of a saved context, and to this host's swarmd. It owns the connections and closes them. gRPC is
+ * imported here and only when a connection is wanted, because it takes longer to load than everything else together.
  */
 import { connect } from "node:net";
 import { join, resolve } from "node:path";
-import type { DescService } from "@bufbuild/protobuf";
 import { errnoOf, Fault } from "#proto/fault.ts";
-import type { Client, Connection } from "#proto/grpc.ts";
+import type { Client, Connection, ConnectionOptions } from "#proto/grpc.ts";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { NodeService } from "#proto/gen/swarm/v1/node_pb.ts";
+import { ContextFolder, defaultContextName } from "./context/context-folder.ts";
 import type { Io } from "./io.ts";
 
 export const defaultRunRoot = "/run/swarm";
@@ -20,36 +20,63 @@ export type NodeClient = Client<typeof NodeService>;
 /** Linux refuses longer paths of sockets. */
 const socketPathBytesMax = 107;
 
+/** The flags that every command has: where the sockets are, and whose manager is meant. */
+export interface PlaceFlags {
+  readonly runRoot?: string;
+  readonly host?: string;
+  readonly context?: string;
+}
+
+export interface ControlOptions {
+  /** Reads take the manager's state as it is, which may lag behind. */
+  readonly stale?: true;
+}
+
 export class Context implements AsyncDisposable {
   readonly io: Io;
   readonly #connections = new Set<Connection>();
-  #runRoot: string;
+  #flags: PlaceFlags = {};
 
   constructor(io: Io) {
     this.io = io;
-    this.#runRoot = io.env["SWARM_RUN_ROOT"] || defaultRunRoot;
   }
 
-  useRunRoot(directory: string): void {
-    this.#runRoot = directory;
+  useFlags(flags: PlaceFlags): void {
+    this.#flags = flags;
   }
 
-  /** The manager of this host. */
-  async control(): Promise<ControlClient> {
-    const path = this.#socket("manager.sock");
-    const refusal = await probe(path);
-    if (refusal !== undefined) throw await this.#explainNoManager(path, refusal);
+  /** A manager: of the context that is named or in use, else of this host. */
+  async control({ stale }: ControlOptions = {}): Promise<ControlClient> {
+    const place = (await this.#remotePlace()) ?? (await this.#localPlace());
+    const metadata: Readonly<Record<string, string>> = stale ? { "swarm-read": "stale" } : {};
+    const connection = await this.#connect(place.address, { ...place.options, metadata });
     const { ControlService } = await import("#proto/gen/swarm/v1/control_pb.ts");
-    return this.#connect(path, ControlService);
+    return connection.service(ControlService);
   }
 
   /** The swarmd of this host. */
   async node(): Promise<NodeClient> {
-    const path = this.#socket("swarmd.sock");
-    const refusal = await probe(path);
-    if (refusal !== undefined) throw refused("swarmd", path, refusal);
-    const { NodeService } = await import("#proto/gen/swarm/v1/node_pb.ts");
-    return this.#connect(path, NodeService);
+    const { host, context } = this.#flags;
+    if (host !== undefined || context !== undefined) {
+      const message =
+        "This is about the host that swarmctl runs on: leave out --host and --context";
+      throw new Fault("invalid-argument", message);
+    }
+    return await this.#swarmd();
+  }
+
+  /** The contexts of the user. */
+  contexts(): ContextFolder {
+    const folder = ContextFolder.find(this.io);
+    if (folder !== undefined) return folder;
+    const message = "There is no place for contexts: set HOME or XDG_CONFIG_HOME";
+    throw new Fault("failed-precondition", message);
+  }
+
+  /** The name of the context that commands work with: the one named by flag or environment, else the one in use. */
+  async contextName(): Promise<string> {
+    const named = this.#flags.context ?? this.io.env["SWARM_CONTEXT"];
+    return named || (await ContextFolder.find(this.io)?.current()) || defaultContextName;
   }
 
   print(line: string): void {
@@ -61,33 +88,69 @@ export class Context implements AsyncDisposable {
     this.#connections.clear();
   }
 
-  async #connect<S extends DescService>(path: string, service: S): Promise<Client<S>> {
+  /** Undefined: this host's own manager is meant. */
+  async #remotePlace(): Promise<Place | undefined> {
+    const host = this.#flags.host ?? this.io.env["SWARM_HOST"];
+    const name = await this.contextName();
+    if (name === defaultContextName) {
+      if (!host) return undefined;
+      const message = `To reach the manager at "${host}" a context with a certificate is needed: name one with --context, or see "swarmctl context --help"`;
+      throw new Fault("failed-precondition", message);
+    }
+    const context = await this.contexts().load(name);
+    const { findManager, mutualTls } = await import("./remote.ts");
+    const { parseAddress } = await import("./context/saved-context.ts");
+    const address = await findManager(host ? [parseAddress(host)] : context.managers);
+    return { address, options: { tls: await mutualTls(context) } };
+  }
+
+  async #localPlace(): Promise<Place> {
+    const path = this.#socket("manager.sock");
+    const refusal = await probe(path);
+    if (refusal !== undefined) throw await this.#explainNoManager(path, refusal);
+    return { address: `unix:${path}`, options: {} };
+  }
+
+  async #swarmd(): Promise<NodeClient> {
+    const path = this.#socket("swarmd.sock");
+    const refusal = await probe(path);
+    if (refusal !== undefined) throw refused("swarmd", path, refusal);
+    const { NodeService } = await import("#proto/gen/swarm/v1/node_pb.ts");
+    return (await this.#connect(`unix:${path}`, {})).service(NodeService);
+  }
+
+  async #connect(address: string, options: ConnectionOptions): Promise<Connection> {
     const { Connection } = await import("#proto/grpc.ts");
-    const connection = new Connection(`unix:${path}`);
+    const connection = new Connection(address, options);
     this.#connections.add(connection);
-    return connection.service(service);
+    return connection;
   }
 
   #socket(name: string): string {
-    const path = resolve(join(this.#runRoot, name));
+    const runRoot = this.#flags.runRoot ?? (this.io.env["SWARM_RUN_ROOT"] || defaultRunRoot);
+    const path = resolve(join(runRoot, name));
     if (Buffer.byteLength(path) <= socketPathBytesMax) return path;
     throw new Fault(
       "invalid-argument",
-      `The run root "${this.#runRoot}" is too long for a socket path: choose one of at most ${socketPathBytesMax - name.length - 1} bytes`,
+      `The run root "${runRoot}" is too long for a socket path: choose one of at most ${socketPathBytesMax - name.length - 1} bytes`,
     );
   }
 
   async #explainNoManager(path: string, refusal: string): Promise<Fault> {
     if (refusal !== "ENOENT") return refused("the manager", path, refusal);
-    const swarmd = await this.node();
-    const info = await swarmd.getInfo({});
+    const info = await (await this.#swarmd()).getInfo({});
+    const { NodeRole } = await import("#proto/gen/swarm/v1/types_pb.ts");
     if (info.nodeId === "") {
       return new Fault(
         "failed-precondition",
         'This host belongs to no cluster: run "swarmctl cluster init" or "swarmctl cluster join" first',
       );
     }
-    if (info.managers.length === 0) {
+    if (info.locked) {
+      const message = 'This host\'s manager is locked: run "swarmctl cluster unlock" first';
+      return new Fault("failed-precondition", message);
+    }
+    if (info.role === NodeRole.MANAGER || info.managers.length === 0) {
       return new Fault("unavailable", `This host's manager is not running: no socket at "${path}"`);
     }
     return new Fault(
@@ -95,6 +158,11 @@ export class Context implements AsyncDisposable {
       `This host is not a manager; run the command on one of: ${info.managers.join(", ")}`,
     );
   }
+}
+
+interface Place {
+  readonly address: string;
+  readonly options: ConnectionOptions;
 }
 
 function refused(who: string, path: string, refusal: string): Fault {

@@ -7,8 +7,14 @@ export interface Output {
   readonly columns?: number | undefined;
 }
 
+export interface Input extends AsyncIterable<Uint8Array | string> {
+  readonly isTTY?: boolean | undefined;
+  /** Of a terminal: no echo, every key at once. */
+  setRawMode?(on: boolean): unknown;
+}
+
 export interface Io {
-  readonly stdin: AsyncIterable<Uint8Array | string>;
+  readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -6,11 +6,14 @@ import { Command, CommanderError } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { version } from "#proto/version.ts";
 import { type CommandFile, type Noun, nouns, topCommands } from "./commands.ts";
-import { Context, defaultRunRoot } from "./context.ts";
+import { Context, defaultRunRoot, type PlaceFlags } from "./context.ts";
 import type { Io } from "./io.ts";
 
 export const exitFailed = 1;
 export const exitUsage = 2;
+/** Each takes a value, and may stand before the noun. */
+const placeFlags: readonly string[] = ["--run-root", "--host", "--context"];
+
 /** What shells use for a process that Ctrl-C ended. */
 export const exitInterrupted = 130;
 
@@ -37,7 +40,8 @@ function wordsOf(argv: readonly string[]): string[] {
 
 /** Whether the words before the first flag begin with a noun, a noun and its verb, or a command of one word. */
 function namesCommand(words: readonly string[]): boolean {
-  const start = words[0] === "--run-root" ? 2 : 0;
+  let start = 0;
+  while (placeFlags.includes(words[start] ?? "")) start += 2;
   const [first = "", second = ""] = words.slice(start);
   if (first === "" || first.startsWith("-")) return true;
   const noun = nouns.find(({ name }) => name === first);
@@ -56,8 +60,7 @@ function buildProgram(context: Context): Command {
     .showHelpAfterError('See "swarmctl --help"')
     .enablePositionalOptions()
     .hook("preAction", (_, action) => {
-      const { runRoot } = action.optsWithGlobals<{ runRoot?: string }>();
-      if (runRoot !== undefined) context.useRunRoot(runRoot);
+      context.useFlags(action.optsWithGlobals<PlaceFlags>());
     });
   for (const noun of nouns) program.addCommand(buildNoun(noun, context));
   for (const command of topCommands) program.addCommand(buildCommand(command, context));
@@ -86,6 +89,8 @@ function configure(command: Command, context: Context): Command {
       "--run-root <dir>",
       `where the sockets are (env SWARM_RUN_ROOT, default ${defaultRunRoot})`,
     )
+    .option("--host <host[:port]>", "a manager to talk to (env SWARM_HOST)")
+    .option("--context <name>", "how a cluster is reached from here (env SWARM_CONTEXT)")
     .helpOption("--help", "show this")
     .helpCommand(false)
     .configureHelp({ subcommandTerm: (child) => child.name() })

@@ -1,8 +1,12 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
 import { type GetInfoResponse, GetInfoResponseSchema } from "#proto/gen/swarm/v1/node_pb.ts";
-import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeRole, Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
+import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
+import { formatSpan } from "../output/age.ts";
 import { formatOption, type ListingOptions } from "../output/listing.ts";
 
 export function define(command: Command, context: Context): void {
@@ -11,22 +15,74 @@ export function define(command: Command, context: Context): void {
     const info = await swarmd.getInfo({});
     if (options.format === "json") {
       context.print(JSON.stringify(toJson(GetInfoResponseSchema, info), undefined, 2));
-    } else {
-      for (const [name, value] of describe(info)) context.print(`${name}: ${value}`);
+      return;
+    }
+    const group = info.role === NodeRole.MANAGER && !info.locked ? await readGroup(context) : {};
+    const nowMs = context.io.clock.now();
+    for (const [name, value] of [...describe(info, nowMs), ...describeGroup(group)]) {
+      context.print(`${name}: ${value}`);
     }
   });
 }
 
-function describe(info: GetInfoResponse): [string, string][] {
-  const version: [string, string] = ["Version", info.version];
+interface Group {
+  readonly nodes?: readonly Node[];
+  readonly cluster?: Cluster;
+  /** Why nothing is known. */
+  readonly problem?: string;
+}
+
+/** How the managers are together; what this host is can be told without. */
+async function readGroup(context: Context): Promise<Group> {
+  try {
+    const control = await context.control();
+    const [{ nodes }, { cluster }] = await Promise.all([
+      control.listNodes({}),
+      control.getCluster({}),
+    ]);
+    return { nodes, ...(cluster !== undefined && { cluster }) };
+  } catch (thrown) {
+    return { problem: Fault.from(thrown).message };
+  }
+}
+
+type Line = readonly [string, string];
+
+function describe(info: GetInfoResponse, nowMs: number): Line[] {
+  const version: Line = ["Version", info.version];
   if (info.nodeId === "") return [["Swarm", "inactive"], version];
   return [
-    ["Swarm", info.connected ? "active" : `active, without a manager (${info.error || "unknown"})`],
+    ["Swarm", swarmState(info)],
     ["Node ID", info.nodeId],
     ["Cluster ID", info.clusterId],
     ["Role", info.role === NodeRole.MANAGER ? "manager" : "worker"],
     ["Node address", info.nodeAddress],
-    ["Managers", info.managers.join(", ")],
+    ["Manager addresses", info.managers.join(", ")],
+    ["Certificate", expiry(msFromTimestamp(info.certificateExpiresAt), nowMs)],
     version,
+  ];
+}
+
+function swarmState({ locked, connected, error }: GetInfoResponse): string {
+  if (locked) return 'locked: run "swarmctl cluster unlock"';
+  return connected ? "active" : `active, without a manager (${error || "unknown"})`;
+}
+
+function expiry(atMs: number, nowMs: number): string {
+  if (atMs === 0) return "unknown";
+  const at = new Date(atMs).toISOString();
+  return atMs > nowMs ? `until ${at}, ${formatSpan(atMs - nowMs)} from now` : `expired at ${at}`;
+}
+
+function describeGroup({ nodes, cluster, problem }: Group): Line[] {
+  if (problem !== undefined) return [["Managers", `unknown (${problem})`]];
+  if (nodes === undefined) return [];
+  const managers = nodes.flatMap(({ managerStatus }) => managerStatus ?? []);
+  const reachable = managers.filter((one) => one.reachability === Reachability.REACHABLE).length;
+  const quorum = Math.floor(managers.length / 2) + 1;
+  return [
+    ["Managers", `${managers.length}, ${reachable} of them reachable; the quorum is ${quorum}`],
+    ["Nodes", String(nodes.length)],
+    ["Autolock", cluster?.spec?.encryption?.autoLockManagers ? "on" : "off"],
   ];
 }

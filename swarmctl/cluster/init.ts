@@ -1,74 +1,70 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Duration } from "@bufbuild/protobuf/wkt";
+import { create } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import type { ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  type ClusterSpec,
+  ClusterSpecSchema,
+  NetworkConfigSchema,
+} from "#proto/gen/swarm/v1/specs_pb.ts";
+import { AnnotationsSchema, NodeAvailability } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Context } from "../context.ts";
-import { duration, flag, flags, integer, text, wholeNumber } from "../flags/parse-flag.ts";
+import { flag, flags, text, wholeNumber } from "../flags/parse-flag.ts";
+import { availability } from "../node/words.ts";
+import { addHostFlags, type HostFlags, hostAddresses } from "./host-flags.ts";
 import { joinInstructions } from "./join-command.ts";
+import { addSpecFlags, type SpecFlags, withSpecFlags } from "./spec-flags.ts";
+import { unlockInstructions } from "./unlock-instructions.ts";
 
 /** A manager starts and elects itself meanwhile. */
 const initDeadlineMs = 60_000;
 
-interface Options {
-  readonly advertiseAddr?: string;
-  readonly listenAddr?: string;
-  readonly dataPathAddr?: string;
+interface Options extends SpecFlags, HostFlags {
   readonly defaultAddrPool?: string[];
   readonly defaultAddrPoolMaskLength?: number;
-  readonly taskHistoryLimit?: bigint;
-  readonly dispatcherHeartbeat?: Duration;
+  readonly availability?: NodeAvailability;
+  readonly forceNewCluster?: true;
 }
 
 export function define(command: Command, context: Context): void {
-  command
-    .option("--advertise-addr <addr>", "host[:port] at which other nodes reach this one")
-    .option("--listen-addr <addr>", "host[:port] to listen on (default 0.0.0.0:2377)")
-    .option(
-      "--data-path-addr <addr>",
-      "address for traffic between containers (default: advertised)",
-    )
+  addHostFlags(command)
     .option("--default-addr-pool <cidr>", "where networks get subnets from (repeat)", flags(text))
     .option(
       "--default-addr-pool-mask-length <bits>",
       "prefix length of those subnets",
       flag(maskLength),
     )
-    .option("--task-history-limit <n>", "ended tasks kept per slot (negative: all)", flag(integer))
-    .option("--dispatcher-heartbeat <duration>", "how often nodes report", flag(duration))
-    .action(async (options: Options) => {
-      const swarmd = await context.node();
-      const reply = await swarmd.initCluster(
-        {
-          listenAddress: options.listenAddr ?? "",
-          advertiseAddress: options.advertiseAddr ?? "",
-          dataPathAddress: options.dataPathAddr ?? "",
-          spec: clusterSpec(options),
-        },
-        { deadlineMs: initDeadlineMs, signal: context.io.signal },
-      );
-      context.print(`Swarm initialized: current node (${reply.nodeId}) is now a manager.\n`);
-      context.print(joinInstructions("worker", reply.workerJoinToken, reply.managerAddress));
-      context.print(
-        'To add a manager to this swarm, run "swarmctl cluster join-token manager" and follow the instructions.',
-      );
-    });
+    .option("--availability <word>", "of this host: active, pause or drain", flag(availability))
+    .option(
+      "--force-new-cluster",
+      "go on alone with what this manager knows, without all other managers",
+    );
+  addSpecFlags(command).action(async (options: Options) => {
+    const swarmd = await context.node();
+    const reply = await swarmd.initCluster(
+      {
+        ...hostAddresses(options),
+        spec: withSpecFlags(clusterSpec(options), options),
+        availability: options.availability ?? NodeAvailability.ACTIVE,
+        forceNewCluster: options.forceNewCluster ?? false,
+      },
+      { deadlineMs: initDeadlineMs, signal: context.io.signal },
+    );
+    context.print(`Swarm initialized: current node (${reply.nodeId}) is now a manager.\n`);
+    context.print(joinInstructions("worker", reply.workerJoinToken, reply.managerAddress));
+    context.print(
+      'To add a manager to this swarm, run "swarmctl cluster join-token manager" and follow the instructions.',
+    );
+    if (reply.unlockKey !== "") context.print(`\n${unlockInstructions(reply.unlockKey)}`);
+  });
 }
 
-function clusterSpec(options: Options): MessageInitShape<typeof ClusterSpecSchema> {
-  const { taskHistoryLimit, dispatcherHeartbeat } = options;
-  return {
-    annotations: { name: "default" },
-    ...(taskHistoryLimit !== undefined && {
-      orchestration: { taskHistoryRetentionLimit: taskHistoryLimit },
-    }),
-    ...(dispatcherHeartbeat !== undefined && {
-      dispatcher: { heartbeatPeriod: dispatcherHeartbeat },
-    }),
-    network: {
+function clusterSpec(options: Options): ClusterSpec {
+  return create(ClusterSpecSchema, {
+    annotations: create(AnnotationsSchema, { name: "default" }),
+    network: create(NetworkConfigSchema, {
       defaultAddressPools: options.defaultAddrPool ?? [],
       subnetSize: options.defaultAddrPoolMaskLength ?? 0,
-    },
-  };
+    }),
+  });
 }
 
 function maskLength(value: string): number {

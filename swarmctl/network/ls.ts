@@ -7,7 +7,7 @@ import { compareText } from "../output/table.ts";
 
 export function define(command: Command, context: Context): void {
   addListingFlags(command).action(async (options: ListingOptions) => {
-    const control = await context.control();
+    const control = await context.control(options);
     const { networks } = await control.listNetworks({});
     printListing(context, options, {
       items: networks.toSorted((a, b) => compareText(nameOf(a), nameOf(b))),

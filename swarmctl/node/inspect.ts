@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
 import { inspectEach } from "../output/inspect.ts";
+import { resolveSelf } from "./self.ts";
 
 export function define(command: Command, context: Context): void {
   command.argument("<node...>", 'IDs, prefixes of IDs, or hostnames; "self" is this host');
@@ -12,10 +13,4 @@ export function define(command: Command, context: Context): void {
       return node;
     });
   });
-}
-
-async function resolveSelf(context: Context, ref: string): Promise<string> {
-  if (ref !== "self") return ref;
-  const swarmd = await context.node();
-  return (await swarmd.getInfo({})).nodeId;
 }

@@ -9,7 +9,7 @@ import { availabilityWord, managerWord, stateWord } from "./words.ts";
 
 export function define(command: Command, context: Context): void {
   addListingFlags(command).action(async (options: ListingOptions) => {
-    const control = await context.control();
+    const control = await context.control(options);
     const [{ nodes }, self] = await Promise.all([control.listNodes({}), ownNodeId(context)]);
     printListing(context, options, {
       items: nodes.toSorted(

@@ -1,7 +1,12 @@
 /** The words that users read and write for a node's states. */
-import { NodeAvailability, NodeState, type NodeStatus } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { ManagerStatus } from "#proto/gen/swarm/v1/types_pb.ts";
-import { Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  type ManagerStatus,
+  NodeAvailability,
+  NodeRole,
+  NodeState,
+  type NodeStatus,
+  Reachability,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { oneOf } from "../flags/parse-flag.ts";
 
 export const availability = oneOf<NodeAvailability>({
@@ -9,6 +14,8 @@ export const availability = oneOf<NodeAvailability>({
   pause: NodeAvailability.PAUSE,
   drain: NodeAvailability.DRAIN,
 });
+
+export const role = oneOf<NodeRole>({ worker: NodeRole.WORKER, manager: NodeRole.MANAGER });
 
 const availabilityWords: Readonly<Record<NodeAvailability, string>> = {
   [NodeAvailability.ACTIVE]: "Active",
@@ -31,9 +38,14 @@ export function stateWord(status: NodeStatus | undefined): string {
   return stateWords[status?.state ?? NodeState.UNKNOWN] ?? "Unknown";
 }
 
+const reachabilityWords: Readonly<Record<Reachability, string>> = {
+  [Reachability.UNKNOWN]: "Unknown",
+  [Reachability.UNREACHABLE]: "Unreachable",
+  [Reachability.REACHABLE]: "Reachable",
+};
+
 /** Empty for workers. */
 export function managerWord(status: ManagerStatus | undefined): string {
   if (status === undefined) return "";
-  if (status.leader) return "Leader";
-  return status.reachability === Reachability.UNREACHABLE ? "Unreachable" : "Reachable";
+  return status.leader ? "Leader" : (reachabilityWords[status.reachability] ?? "Unknown");
 }

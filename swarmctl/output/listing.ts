@@ -1,4 +1,4 @@
-/** What all listings share: --format, -q, --no-trunc, and how rows become output. */
+/** What all listings share: --format, -q, --stale, and how rows become output. */
 import { type Command, Option } from "commander";
 import type { Context } from "../context.ts";
 import { formatTable } from "./table.ts";
@@ -9,6 +9,7 @@ const shortIdLength = 12;
 export interface ListingOptions {
   readonly format: "table" | "json";
   readonly quiet?: true;
+  readonly stale?: true;
 }
 
 export interface Column<T> {
@@ -24,7 +25,10 @@ export interface Listing<T> {
 }
 
 export function addListingFlags(command: Command, quiet = "print only IDs, one per line"): Command {
-  return command.addOption(formatOption()).option("-q, --quiet", quiet);
+  return command
+    .addOption(formatOption())
+    .option("-q, --quiet", quiet)
+    .option("--stale", "take what the manager knows, also while no manager leads");
 }
 
 export function formatOption(): Option {

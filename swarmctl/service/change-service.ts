@@ -1,33 +1,28 @@
-/** Reads a service, changes its spec and writes it back, again from the start when somebody else was faster. */
+/** Changes a service's spec, from the one that there is. */
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { ControlClient } from "../context.ts";
+import { retryConflicts } from "../retry-conflicts.ts";
 
-const attemptsMax = 5;
-
-export async function changeService(
+export function changeService(
   control: ControlClient,
   ref: string,
   change: (spec: ServiceSpec) => ServiceSpec,
 ): Promise<Service> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      const { service } = await control.getService({ ref });
-      if (service === undefined) throw new Fault("internal", "The manager returned no service");
-      const spec = change(service.spec ?? create(ServiceSpecSchema));
-      const version = service.meta?.version;
-      const reply = await control.updateService({
-        ref: service.id,
-        spec,
-        ...(version !== undefined && { version }),
-      });
-      return reply.service ?? service;
-    } catch (thrown) {
-      if (Fault.from(thrown).code !== "conflict" || attempt === attemptsMax) throw thrown;
-    }
-  }
+  return retryConflicts(async () => {
+    const { service } = await control.getService({ ref });
+    if (service === undefined) throw new Fault("internal", "The manager returned no service");
+    const spec = change(service.spec ?? create(ServiceSpecSchema));
+    const version = service.meta?.version;
+    const reply = await control.updateService({
+      ref: service.id,
+      spec,
+      ...(version !== undefined && { version }),
+    });
+    return reply.service ?? service;
+  });
 }
 
 export function withReplicas(spec: ServiceSpec, replicas: bigint): ServiceSpec {

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Context } from "../context.ts";
-import { readText } from "../read-text.ts";
+import { readText } from "../read-file.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
 import { readEnvironment } from "./environment.ts";
 import { addServiceFlags, type ServiceFlags, serviceSpecFromFlags } from "./flags.ts";

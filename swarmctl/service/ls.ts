@@ -5,7 +5,7 @@ import { printServices } from "./print-services.ts";
 
 export function define(command: Command, context: Context): void {
   addListingFlags(command).action(async (options: ListingOptions) => {
-    const control = await context.control();
+    const control = await context.control(options);
     printServices(context, options, await control.listServices({}));
   });
 }

@@ -1,8 +1,8 @@
-/** Progress as text: lines that replace each other on a terminal, one line per change anywhere else. */
+/** A service's progress as lines: all tasks on a terminal, the sum and what goes wrong anywhere else. */
 import { type Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Output } from "../io.ts";
-import { truncate, visible } from "../output/table.ts";
+import { liveLines } from "../output/live-lines.ts";
 import { taskStateWord } from "../task/print-tasks.ts";
 import { firstError, type Progress, presentTasks, runningCount, wantedCount } from "./progress.ts";
 import { taskName } from "./words.ts";
@@ -17,35 +17,12 @@ export interface ProgressPrinter {
 export const quietPrinter: ProgressPrinter = { show: () => {} };
 
 export function progressPrinter(output: Output): ProgressPrinter {
-  return output.isTTY ? terminalPrinter(output) : linePrinter(output);
-}
-
-function linePrinter(output: Output): ProgressPrinter {
-  const told = new Set<string>();
+  const lines = liveLines(output);
   return {
     show(progress) {
+      if (output.isTTY) return lines([overall(progress), ...taskLines(progress)]);
       const error = firstError(progress);
-      for (const line of [overall(progress), ...(error === undefined ? [] : [error])]) {
-        if (told.has(line)) continue;
-        told.add(line);
-        output.write(`${visible(line)}\n`);
-      }
-    },
-  };
-}
-
-function terminalPrinter(output: Output): ProgressPrinter {
-  let shown = "";
-  return {
-    show(progress) {
-      const width = (output.columns ?? 80) - 1;
-      const lines = [overall(progress), ...taskLines(progress)];
-      const text = lines.map((line) => `\x1b[K${truncate(visible(line), width)}\n`).join("");
-      if (text === shown) return;
-      // Back to the first of the lines shown before; what is left of them below is erased.
-      const back = shown === "" ? "" : `\x1b[${shown.split("\n").length - 1}A\r`;
-      shown = text;
-      output.write(`${back}${text}\x1b[J`);
+      lines([overall(progress), ...(error === undefined ? [] : [error])]);
     },
   };
 }

@@ -7,7 +7,7 @@ import { addTaskListingFlags, printTasks, type TaskListingOptions } from "../tas
 export function define(command: Command, context: Context): void {
   command.argument("<service...>", "IDs, prefixes of IDs, or names");
   addTaskListingFlags(command).action(async (refs: string[], options: TaskListingOptions) => {
-    const control = await context.control();
+    const control = await context.control(options);
     const tasks: Task[] = [];
     let found = 0;
     try {

@@ -4,7 +4,7 @@ import { deployStack } from "#stacks/deploy-stack.ts";
 import { parseStackName } from "#stacks/stack.ts";
 import type { Context } from "../context.ts";
 import { flag } from "../flags/parse-flag.ts";
-import { readText } from "../read-text.ts";
+import { readText } from "../read-file.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "../service/converge.ts";
 
 interface Options extends Omit<ConvergeOptions, "detach"> {

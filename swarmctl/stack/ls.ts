@@ -12,7 +12,7 @@ interface StackSummary {
 export function define(command: Command, context: Context): void {
   addListingFlags(command, "print only names, one per line").action(
     async (options: ListingOptions) => {
-      const control = await context.control();
+      const control = await context.control(options);
       const { services } = await control.listServices({ labels: { [namespaceLabel]: "" } });
       const stacks = Map.groupBy(services, (service) => stackOf(service.spec?.annotations?.labels));
       const summaries = Array.from(stacks, ([name = "", members]) => ({

@@ -7,6 +7,6 @@ import { servicesOfStack } from "./services-of-stack.ts";
 export function define(command: Command, context: Context): void {
   command.argument("<stack>", "what the stack is called");
   addListingFlags(command).action(async (stack: string, options: ListingOptions) => {
-    printServices(context, options, await servicesOfStack(await context.control(), stack));
+    printServices(context, options, await servicesOfStack(await context.control(options), stack));
   });
 }

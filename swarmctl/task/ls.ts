@@ -12,7 +12,7 @@ export function define(command: Command, context: Context): void {
     .option("--node <node>", "only the tasks of this node")
     .option("-a, --all", "also tasks that shall not run any more");
   addTaskListingFlags(command).action(async (options: Options) => {
-    const control = await context.control();
+    const control = await context.control(options);
     const nodeRef = options.node ?? "";
     const { tasks } = await control.listTasks({ nodeRef, runningOnly: !options.all });
     await printTasks(context, control, tasks, options);

@@ -3,24 +3,30 @@ import { readFile, stat } from "node:fs/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Io } from "./io.ts";
 
-/** Far above any honest spec or stack file. */
-export const textBytesMax = 10 * 1024 * 1024;
+/** Far above any honest spec, stack or config. */
+export const fileBytesMax = 10 * 1024 * 1024;
 
 export async function readText(io: Io, file: string): Promise<string> {
+  const bytes = await readBytes(io, file);
   try {
-    const bytes = file === "-" ? await readAll(io.stdin) : await readBounded(file);
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (thrown) {
-    if (thrown instanceof TypeError) {
-      throw new Fault("invalid-argument", `Cannot read "${file}": it is not UTF-8 text`);
-    }
+    const message = `Cannot read "${file}": it is not UTF-8 text`;
+    throw new Fault("invalid-argument", message, { cause: thrown });
+  }
+}
+
+export async function readBytes(io: Io, file: string): Promise<Uint8Array> {
+  try {
+    return file === "-" ? await readAll(io.stdin) : await readBounded(file);
+  } catch (thrown) {
     throw Fault.wrap(`Cannot read "${file}"`, thrown);
   }
 }
 
 async function readBounded(file: string): Promise<Uint8Array> {
   const { size } = await stat(file);
-  if (size > textBytesMax) throw tooLarge();
+  if (size > fileBytesMax) throw tooLarge();
   return readFile(file);
 }
 
@@ -30,12 +36,12 @@ async function readAll(stream: Io["stdin"]): Promise<Uint8Array> {
   for await (const chunk of stream) {
     const bytes = Buffer.from(chunk);
     sizeBytes += bytes.length;
-    if (sizeBytes > textBytesMax) throw tooLarge();
+    if (sizeBytes > fileBytesMax) throw tooLarge();
     chunks.push(bytes);
   }
   return Buffer.concat(chunks);
 }
 
 function tooLarge(): Fault {
-  return new Fault("invalid-argument", `it is larger than ${textBytesMax / 1024 / 1024} MiB`);
+  return new Fault("invalid-argument", `it is larger than ${fileBytesMax / 1024 / 1024} MiB`);
 }

@@ -1,0 +1,59 @@
+/** Waits until every node has a certificate of the new root. It changes nothing: whoever stops waiting stops nothing. */
+import { Fault } from "#proto/fault.ts";
+import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { certificateDigest, parseCertificate, publicKeyHash } from "#proto/tls/certificate.ts";
+import type { Context, ControlClient } from "../context.ts";
+import { liveLines } from "../output/live-lines.ts";
+
+const lookEveryMs = 500;
+
+export async function waitForRotation(
+  context: Context,
+  control: ControlClient,
+  { quiet }: { readonly quiet: boolean },
+): Promise<void> {
+  const { clock, signal, stdout, stderr } = context.io;
+  const show = quiet ? () => {} : liveLines(stdout);
+  try {
+    for (;;) {
+      const state = await look(control, signal);
+      if (state !== undefined) {
+        if (state.rootCa?.rootRotation === undefined) return;
+        show(progressLines(state));
+      }
+      await clock.sleep(lookEveryMs, signal);
+    }
+  } catch (thrown) {
+    if (signal.aborted) stderr.write("Operation continuing in background.\n");
+    throw Fault.wrap("The root certificate is not rotated yet", thrown);
+  }
+}
+
+type State = Pick<Cluster, "rootCa"> & { readonly nodes: readonly Node[] };
+
+/** Undefined where a manager cannot say now: it may be renewing its own certificate. */
+async function look(control: ControlClient, signal: AbortSignal): Promise<State | undefined> {
+  try {
+    const { cluster } = await control.getCluster({}, { signal });
+    const { nodes } = await control.listNodes({}, { signal });
+    return { nodes, ...(cluster?.rootCa !== undefined && { rootCa: cluster.rootCa }) };
+  } catch (thrown) {
+    const fault = Fault.from(thrown);
+    if (!fault.retryable) throw fault;
+    return undefined;
+  }
+}
+
+function progressLines({ rootCa, nodes }: State): string[] {
+  const pem = Buffer.from(rootCa?.rootRotation?.caCert ?? []).toString();
+  const digest = certificateDigest(pem);
+  const keyHash = publicKeyHash(parseCertificate(pem));
+  const tlsOf = nodes.map(({ description }) => description?.tls);
+  const certified = tlsOf.filter((tls) => tls?.issuerKeyHash === keyHash).length;
+  const trusting = tlsOf.filter((tls) => tls?.trustedRoots.includes(digest)).length;
+  return [
+    `desired root digest: ${digest}`,
+    `  rotated TLS certificates: ${certified}/${nodes.length} nodes`,
+    `  rotated CA certificates: ${trusting}/${nodes.length} nodes`,
+  ];
+}

@@ -1,0 +1,52 @@
+/** The cluster's settings as flags, for `init` and `update`. */
+import { create } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { Command } from "commander";
+import {
+  CaConfigSchema,
+  type ClusterSpec,
+  DispatcherConfigSchema,
+  EncryptionConfigSchema,
+  OrchestrationConfigSchema,
+} from "#proto/gen/swarm/v1/specs_pb.ts";
+import { duration, flag, integer, oneOf } from "../flags/parse-flag.ts";
+
+export interface SpecFlags {
+  readonly autolock?: boolean;
+  readonly certExpiry?: Duration;
+  readonly dispatcherHeartbeat?: Duration;
+  readonly taskHistoryLimit?: bigint;
+}
+
+export function addSpecFlags(command: Command): Command {
+  return command
+    .option(
+      "--autolock [true|false]",
+      "managers lock their files: after a restart they wait for the unlock key",
+      flag(oneOf({ true: true, false: false })),
+    )
+    .option("--cert-expiry <duration>", "how long node certificates hold", flag(duration))
+    .option("--dispatcher-heartbeat <duration>", "how often nodes report", flag(duration))
+    .option("--task-history-limit <n>", "ended tasks kept per slot (negative: all)", flag(integer));
+}
+
+/** The spec with what the flags say in place of what it said. */
+export function withSpecFlags(spec: ClusterSpec, flags: SpecFlags): ClusterSpec {
+  const { autolock, certExpiry, dispatcherHeartbeat, taskHistoryLimit } = flags;
+  const changed: ClusterSpec = { ...spec };
+  if (autolock !== undefined) {
+    changed.encryption = create(EncryptionConfigSchema, { autoLockManagers: autolock });
+  }
+  if (certExpiry !== undefined) {
+    changed.ca = { ...(spec.ca ?? create(CaConfigSchema)), nodeCertExpiry: certExpiry };
+  }
+  if (dispatcherHeartbeat !== undefined) {
+    changed.dispatcher = create(DispatcherConfigSchema, { heartbeatPeriod: dispatcherHeartbeat });
+  }
+  if (taskHistoryLimit !== undefined) {
+    changed.orchestration = create(OrchestrationConfigSchema, {
+      taskHistoryRetentionLimit: taskHistoryLimit,
+    });
+  }
+  return changed;
+}

@@ -1,0 +1,24 @@
+import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
+import type { Context } from "../context.ts";
+import { flags, type Pair, pair, recordOf } from "../flags/parse-flag.ts";
+import { readBytes } from "../read-file.ts";
+
+interface Options {
+  readonly label?: Pair[];
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .argument("<name>", "what the config is called")
+    .argument("<file>", 'what it holds; "-" is stdin')
+    .option("-l, --label <key=value>", "label of the config (repeat)", flags(pair))
+    .action(async (name: string, file: string, options: Options) => {
+      const data = await readBytes(context.io, file);
+      const control = await context.control();
+      const annotations = { name, labels: recordOf(options.label) };
+      const { config } = await control.createConfig({ spec: { annotations, data } });
+      if (config === undefined) throw new Fault("internal", "The manager returned no config");
+      context.print(config.id);
+    });
+}

@@ -1,0 +1,33 @@
+/** Progress as text: lines that replace each other on a terminal, each new line once anywhere else. */
+import type { Output } from "../io.ts";
+import { truncate, visible } from "./table.ts";
+
+export type ShowLines = (lines: readonly string[]) => void;
+
+export function liveLines(output: Output): ShowLines {
+  return output.isTTY ? onTerminal(output) : oneByOne(output);
+}
+
+function oneByOne(output: Output): ShowLines {
+  const told = new Set<string>();
+  return (lines) => {
+    for (const line of lines) {
+      if (told.has(line)) continue;
+      told.add(line);
+      output.write(`${visible(line)}\n`);
+    }
+  };
+}
+
+function onTerminal(output: Output): ShowLines {
+  let shown = "";
+  return (lines) => {
+    const width = (output.columns ?? 80) - 1;
+    const text = lines.map((line) => `\x1b[K${truncate(visible(line), width)}\n`).join("");
+    if (text === shown) return;
+    // Back to the first of the lines shown before; what is left of them below is erased.
+    const back = shown === "" ? "" : `\x1b[${shown.split("\n").length - 1}A\r`;
+    shown = text;
+    output.write(`${back}${text}\x1b[J`);
+  };
+}
