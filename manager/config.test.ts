@@ -10,7 +10,6 @@ test("manager's command line, what is left out has its default", () => {
     runRoot: "/run/swarm",
     listenAddress: "0.0.0.0:2377",
     advertiseAddress: "10.0.0.1:2377",
-    bootstrapPath: undefined,
     logLevel: "info",
   });
   assert.equal(parseConfig(["--help"]), undefined);

@@ -11,20 +11,18 @@ export interface Config {
   readonly runRoot: string;
   readonly listenAddress: string;
   readonly advertiseAddress: string;
-  readonly bootstrapPath: string | undefined;
   readonly logLevel: LogLevel;
 }
 
 export const help = `usage: manager [OPTION]…
 
-The manager of a cluster. swarmd starts it on the hosts that are managers.
+The manager of a cluster. swarmd starts it on the hosts that are managers, and tells it the rest on stdin.
 
   --data-root DIR            what must survive a reboot (default /var/lib/swarm)
   --run-root DIR             where manager.sock goes (default /run/swarm)
   --listen-address HOST:PORT where nodes reach it on this host (default 0.0.0.0:2377)
   --advertise-address HOST:PORT
                              where other hosts reach it
-  --bootstrap FILE           what to begin a cluster with, if the log holds none
   --log-level LEVEL          ${logLevels.join(", ")} (default info)
   --help                     print this and exit
 `;
@@ -46,7 +44,6 @@ export function parseConfig(argv: readonly string[]): Config | undefined {
     runRoot: absolute("--run-root", values["run-root"]),
     listenAddress: address("--listen-address", values["listen-address"]),
     advertiseAddress: address("--advertise-address", advertiseAddress),
-    bootstrapPath: values.bootstrap,
     logLevel,
   };
 }
@@ -60,7 +57,6 @@ function parse(argv: readonly string[]) {
         "run-root": { type: "string", default: "/run/swarm" },
         "listen-address": { type: "string", default: "0.0.0.0:2377" },
         "advertise-address": { type: "string" },
-        bootstrap: { type: "string" },
         "log-level": { type: "string", default: "info" },
         help: { type: "boolean" },
       },

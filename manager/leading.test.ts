@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { Fault } from "#proto/fault.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { until } from "#proto/testing/until.ts";
+import type { LeaderPart } from "./leader.ts";
 import { Leading } from "./leading.ts";
 import type { Replication } from "./replication/replication.ts";
 
@@ -22,7 +23,7 @@ class Fixture {
     for (const listener of this.#listeners) listener();
   }
 
-  open(): Leading {
+  open(): Leading<LeaderPart> {
     const self = this;
     const replication = {
       get leading() {

@@ -5,23 +5,19 @@
  */
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
+import type { LeaderPart } from "./leader.ts";
 import type { Replication } from "./replication/replication.ts";
 
-export interface Scope extends AsyncDisposable {
-  /** Rejects with the Fault that ended it; never resolves. */
-  readonly failed: Promise<never>;
-}
-
-export interface LeadingModules {
+export interface LeadingModules<Scope extends LeaderPart> {
   readonly replication: Replication;
   readonly log: Log;
   readonly startLeader: () => Scope;
 }
 
-export class Leading implements AsyncDisposable {
+export class Leading<Scope extends LeaderPart> implements AsyncDisposable {
   /** Rejects when this manager should lead and cannot. */
   readonly failed: Promise<never>;
-  readonly #modules: LeadingModules;
+  readonly #modules: LeadingModules<Scope>;
   readonly #fail: (fault: Fault) => void;
   readonly #watch: Disposable;
   #scope: Scope | undefined;
@@ -31,7 +27,7 @@ export class Leading implements AsyncDisposable {
   #turn: Promise<void> = Promise.resolve();
   #closing = false;
 
-  constructor(modules: LeadingModules) {
+  constructor(modules: LeadingModules<Scope>) {
     this.#modules = modules;
     const { promise, reject } = Promise.withResolvers<never>();
     promise.catch(() => undefined);
@@ -39,6 +35,11 @@ export class Leading implements AsyncDisposable {
     this.#fail = reject;
     this.#watch = modules.replication.watch(() => this.#follow());
     this.#follow();
+  }
+
+  /** While this manager leads. */
+  get scope(): Scope | undefined {
+    return this.#over ? undefined : this.#scope;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

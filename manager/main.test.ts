@@ -1,135 +1,109 @@
-/** The manager as its parent sees it: a process with a command line, a ready line, sockets and an exit status. */
+/** The manager as its parent sees it: a process that is told things, tells things, serves, and ends. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { type TestContext, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
-import { NodeCaService } from "#proto/gen/swarm/v1/node_pb.ts";
-import { Connection } from "#proto/grpc.ts";
-import { newId } from "#proto/ids.ts";
-import { systemRandom } from "#proto/system-ports.ts";
+import { ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  foundManager,
+  joinManager,
+  ManagerGround,
+  startManager,
+} from "./testing/manager-process.ts";
 
-const main = fileURLToPath(new URL("./main.ts", import.meta.url));
-
-interface Ground {
-  readonly folder: string;
-  readonly socket: string;
-  readonly address: string;
-}
-
-async function prepare(t: TestContext): Promise<Ground> {
-  const folder = mkdtempSync(join(tmpdir(), "swarm-manager-"));
-  t.after(() => rmSync(folder, { recursive: true }));
-  const bootstrap = {
-    nodeId: newId(systemRandom),
-    nodeSecretDigest: "0".repeat(64),
-    advertiseAddress: "127.0.0.1:2377",
-    description: { hostname: "h1" },
-  };
-  writeFileSync(join(folder, "bootstrap.json"), JSON.stringify(bootstrap));
-  const socket = join(folder, "run", "manager.sock");
-  return { folder, socket, address: `127.0.0.1:${await freePort()}` };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  assert.ok(typeof address === "object" && address !== null);
-  return address.port;
-}
-
-interface Started {
-  readonly child: ChildProcess;
-  /** Resolves at the ready line. */
-  readonly ready: Promise<void>;
-  /** Exit status or signal, and the last line of the log. */
-  readonly end: Promise<{ status: number | string; lastLine: string }>;
-}
-
-function start(t: TestContext, ground: Ground, extra: readonly string[] = []): Started {
-  const args = [
-    `--data-root=${join(ground.folder, "data")}`,
-    `--run-root=${join(ground.folder, "run")}`,
-    `--listen-address=${ground.address}`,
-    `--advertise-address=${ground.address}`,
-    ...extra,
-  ];
-  const child = spawn(process.execPath, [main, ...args], { stdio: ["pipe", "pipe", "pipe"] });
-  t.after(() => child.kill("SIGKILL"));
-  const ready = Promise.withResolvers<void>();
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    if (line === "ready") ready.resolve();
-  });
-  let lastLine = "";
-  createInterface({ input: child.stderr }).on("line", (line) => {
-    lastLine = line;
-  });
-  const end = once(child, "close").then(([code, signal]: (number | string | null)[]) => {
-    ready.reject(new Error(`the manager ended: ${lastLine}`));
-    return { status: code ?? signal ?? "?", lastLine };
-  });
-  ready.promise.catch(() => {});
-  return { child, ready: ready.promise, end };
-}
-
-const bootstrap = ({ folder }: Ground) => ["--bootstrap", join(folder, "bootstrap.json")];
-
-test("manager, serves users on its socket and nodes on TCP, and ends cleanly on SIGTERM", async (t) => {
-  const ground = await prepare(t);
-  const { child, ready, end } = start(t, ground, bootstrap(ground));
+test("manager, serves users on its socket and ends cleanly on SIGTERM", async (t) => {
+  const ground = await ManagerGround.prepare(t);
+  const { child, ready, end } = await foundManager(t, ground);
   await ready;
   assert.equal(statSync(ground.socket).mode & 0o777, 0o600);
-  using users = new Connection(`unix:${ground.socket}`);
-  const { cluster } = await users.service(ControlService).getCluster({});
-  using nodes = new Connection(ground.address);
-  const joined = await nodes.service(NodeCaService).issueNodeIdentity({
-    token: cluster?.rootCa?.joinTokens?.worker ?? "",
-    description: { hostname: "h2" },
-    requestId: newId(systemRandom),
-  });
-  const { node } = await users.service(ControlService).getNode({ ref: "h2" });
-  assert.deepEqual([node?.id, node?.number], [joined.nodeId, 2]);
+  using users = ground.connect();
+  const { nodes } = await users.service(ControlService).listNodes({});
+  assert.deepEqual(
+    nodes.map(({ number, managerStatus }) => [number, managerStatus?.leader]),
+    [[1, true]],
+  );
   child.kill("SIGTERM");
   assert.equal((await end).status, 0);
 });
 
 test("manager, killed it comes back with what it acknowledged, its stale socket replaced", async (t) => {
-  const ground = await prepare(t);
-  const first = start(t, ground, bootstrap(ground));
+  const ground = await ManagerGround.prepare(t);
+  const first = await foundManager(t, ground);
   await first.ready;
-  using before = new Connection(`unix:${ground.socket}`);
+  using before = ground.connect();
   await before.service(ControlService).createNetwork({ spec: { annotations: { name: "net" } } });
   first.child.kill("SIGKILL");
   await first.end;
   assert.ok(existsSync(ground.socket));
-  const second = start(t, ground);
-  await second.ready;
-  using after = new Connection(`unix:${ground.socket}`);
+  await startManager(t, ground).ready;
+  using after = ground.connect();
   const { network } = await after.service(ControlService).getNetwork({ ref: "net" });
   assert.equal(network?.spec?.annotations?.name, "net");
 });
 
+test("manager, three of them are one group: a write through any is read at every other", async (t) => {
+  const grounds = [
+    await ManagerGround.prepare(t),
+    await ManagerGround.prepare(t),
+    await ManagerGround.prepare(t),
+  ] as const;
+  const [first, ...others] = grounds;
+  await (await foundManager(t, first)).ready;
+  for (const ground of others) await (await joinManager(t, ground, first)).ready;
+  for (const [index, ground] of grounds.entries()) {
+    using writer = ground.connect();
+    const name = `net${index}`;
+    await writer.service(ControlService).createNetwork({ spec: { annotations: { name } } });
+    for (const reader of grounds) {
+      using users = reader.connect();
+      const { network } = await users.service(ControlService).getNetwork({ ref: name });
+      assert.equal(network?.spec?.annotations?.name, name);
+    }
+  }
+  using users = first.connect();
+  const { nodes } = await users.service(ControlService).listNodes({});
+  const reachable = nodes.map(({ managerStatus }) => managerStatus?.reachability);
+  assert.deepEqual(
+    reachable,
+    nodes.map(() => Reachability.REACHABLE),
+  );
+});
+
+test("manager, with autolock it does not open its files without the key", async (t) => {
+  const ground = await ManagerGround.prepare(t);
+  const spec = create(ClusterSpecSchema, { encryption: { autoLockManagers: true } });
+  const first = await foundManager(t, ground, { spec });
+  await first.ready;
+  const { unlockKey } = ground;
+  assert.match(unlockKey, /^SWMKEY-1-/);
+  first.child.kill("SIGKILL");
+  await first.end;
+  ground.unlockKey = "";
+  const second = startManager(t, ground);
+  assert.equal((await second.end).status, 0);
+  assert.deepEqual(second.told, [{ kind: "locked" }]);
+  ground.unlockKey = unlockKey;
+  await startManager(t, ground).ready;
+});
+
 test("manager, ends with its parent: when its stdin closes", async (t) => {
-  const ground = await prepare(t);
-  const { child, ready, end } = start(t, ground, bootstrap(ground));
+  const ground = await ManagerGround.prepare(t);
+  const { child, ready, end } = await foundManager(t, ground);
   await ready;
   child.stdin?.end();
-  const { status, lastLine } = await end;
+  const { status, words } = await end;
   assert.equal(status, 0);
-  assert.match(lastLine, /the parent ended/);
+  assert.match(words, /The manager ends .*the parent ended/);
 });
 
 test("manager, ends cleanly also when nobody reads its log any more", async (t) => {
-  const ground = await prepare(t);
-  const { child, ready, end } = start(t, ground, bootstrap(ground));
+  const ground = await ManagerGround.prepare(t);
+  const { child, ready, end } = await foundManager(t, ground);
   await ready;
   child.stdout?.destroy();
   child.stderr?.destroy();
@@ -138,20 +112,20 @@ test("manager, ends cleanly also when nobody reads its log any more", async (t) 
 });
 
 test("manager, a second one on the same data is refused", async (t) => {
-  const ground = await prepare(t);
-  await start(t, ground, bootstrap(ground)).ready;
-  const { status, lastLine } = await start(t, ground).end;
+  const ground = await ManagerGround.prepare(t);
+  await (await foundManager(t, ground)).ready;
+  const { status, lastLine } = await startManager(t, ground).end;
   assert.equal(status, 1);
   assert.match(lastLine, /^manager: Cannot open the log ".*log\.db": another process has it open/);
 });
 
 test("manager, an address in use is named", async (t) => {
-  const ground = await prepare(t);
+  const ground = await ManagerGround.prepare(t);
   const [, port] = ground.address.split(":");
   const taken = createServer().listen(Number(port), "127.0.0.1");
   t.after(() => taken.close());
   await once(taken, "listening");
-  const { status, lastLine } = await start(t, ground, bootstrap(ground)).end;
+  const { status, lastLine } = await (await foundManager(t, ground)).end;
   assert.equal(status, 1);
   assert.equal(
     lastLine,
@@ -160,26 +134,19 @@ test("manager, an address in use is named", async (t) => {
 });
 
 test("manager, a socket where another serves is not taken from it", async (t) => {
-  const ground = await prepare(t);
-  await start(t, ground, bootstrap(ground)).ready;
-  const other = { ...(await prepare(t)), socket: ground.socket };
-  const args = [...bootstrap(other), "--run-root", join(ground.folder, "run")];
-  const { status, lastLine } = await start(t, other, args).end;
+  const ground = await ManagerGround.prepare(t);
+  await (await foundManager(t, ground)).ready;
+  const other = await ManagerGround.prepare(t);
+  const extraArgs = ["--run-root", join(ground.folder, "run")];
+  const { status, lastLine } = await (await foundManager(t, other, { extraArgs })).end;
   assert.equal(status, 1);
   assert.match(lastLine, /another manager serves there; stop that one first/);
   assert.ok(existsSync(ground.socket));
 });
 
-test("manager, without a cluster and without a bootstrap file it says what is missing", async (t) => {
-  const ground = await prepare(t);
-  const { status, lastLine } = await start(t, ground).end;
-  assert.equal(status, 1);
-  assert.match(lastLine, /begin one with --bootstrap FILE/);
-});
-
 test("manager, wrong usage is exit status 2", async (t) => {
-  const ground = await prepare(t);
-  const { status, lastLine } = await start(t, ground, ["--surprise"]).end;
+  const ground = await ManagerGround.prepare(t);
+  const { status, lastLine } = await startManager(t, ground, { extraArgs: ["--surprise"] }).end;
   assert.equal(status, 2);
   assert.match(lastLine, /see --help/);
 });

@@ -1,107 +1,120 @@
 /**
- * The manager process. Opens the log and the store, leads, and serves nodes on TCP and users on a unix socket.
+ * The manager process. Comes to its log, takes part in its group, and serves nodes, users and other managers.
  *
- * With its parent, `swarmd`, it speaks in the simplest way: it prints the line "ready" on stdout when it serves, writes its
- * log to stderr, and ends cleanly on SIGTERM or when its stdin, if that is a pipe, ends: so it does not outlive its parent.
- * Exit status: 0 told to end; 1 it cannot go on, and says why in its last line; 2 wrong usage.
+ * It is swarmd's child and is told everything by it: see proto/manager-messages.ts. Its log goes to stderr, and it ends
+ * cleanly on SIGTERM or with its parent.
+ * Exit status: 0 told to end, locked, or removed from the group; 1 it cannot go on, and says why in its last line; 2 wrong
+ * usage.
  */
-import { fstatSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { Fault } from "#proto/fault.ts";
-import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
-import { DispatcherService, LogBrokerService } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import { NodeCaService } from "#proto/gen/swarm/v1/node_pb.ts";
-import { addService, type CallContext } from "#proto/grpc.ts";
 import type { Log, Ports } from "#proto/ports.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { createLog } from "#proto/winston-log.ts";
-import { applyBootstrap, readBootstrap } from "./ca/bootstrap.ts";
-import { nodeCaHandlers } from "./ca/node-ca.ts";
-import { authenticateNode } from "./ca/node-secret.ts";
 import { type Config, help, parseConfig } from "./config.ts";
-import { controlHandlers } from "./control/control-service.ts";
-import { dispatcherHandlers } from "./dispatcher/dispatcher.ts";
-import { serveEndpoint } from "./endpoint.ts";
-import { startLeader } from "./leader.ts";
-import { SqliteLog } from "./log/sqlite-log.ts";
-import { LogBroker } from "./logbroker/log-broker.ts";
-import { logBrokerHandlers } from "./logbroker/log-broker-service.ts";
+import { FileLock } from "./file-lock.ts";
+import { isFounding, issueFirst } from "./first-certificate.ts";
+import { isLocked, type RaftStorage } from "./log/raft-storage.ts";
+import { ManagerIdentity } from "./manager-identity.ts";
+import { openLog } from "./open-log.ts";
+import { type Begin, Parent } from "./parent.ts";
+import { RaftLog } from "./replication/raft-log.ts";
+import { castOutManagers } from "./role-manager/cast-out.ts";
+import { serveJoiner, serveManager } from "./serve.ts";
 import { Store } from "./store/store.ts";
 
-/** Runs until told to end, or until a part cannot go on, which throws its Fault. */
-async function run(config: Config, ports: Ports): Promise<void> {
-  const told = endOrdered();
-  await using parts = new AsyncDisposableStack();
-  const store = new Store(ports);
-  const path = join(config.dataRoot, "manager", "log.db");
-  const log = parts.use(await SqliteLog.open({ path }, { machine: store, log: ports.log }));
-  store.attach(log);
-  await bootstrap(config, { ...ports, store });
-
-  const logBroker = parts.use(new LogBroker({}, { ...ports, store }));
-  const authenticate = (context: CallContext) => authenticateNode(store, context);
-  const modules = { ...ports, store, logBroker, authenticate };
-  const leadership = parts.use(
-    startLeader(
-      { managers: () => [config.advertiseAddress] },
-      { ...modules, logSubscriptions: logBroker },
-    ),
-  );
-  parts.use(
-    await serveEndpoint(
-      config.listenAddress,
-      (server) => {
-        addService(server, NodeCaService, nodeCaHandlers(modules));
-        addService(
-          server,
-          DispatcherService,
-          dispatcherHandlers(() => leadership.dispatcher),
-        );
-        addService(server, LogBrokerService, logBrokerHandlers(modules));
-      },
-      ports,
-    ),
-  );
-  await mkdir(config.runRoot, { recursive: true, mode: 0o711 });
-  parts.use(
-    await serveEndpoint(
-      `unix:${join(config.runRoot, "manager.sock")}`,
-      (server) => addService(server, ControlService, controlHandlers(modules)),
-      ports,
-    ),
-  );
-  process.stdout.write("ready\n");
-  const { listenAddress, advertiseAddress } = config;
-  ports.log.info("The manager serves", { listenAddress, advertiseAddress });
-  const reason = await Promise.race([told, leadership.failed, failure(log)]);
-  ports.log.info("The manager ends", { reason });
+interface Modules extends Ports {
+  readonly parent: Parent;
+  readonly identity: ManagerIdentity;
 }
 
-async function bootstrap(
-  { bootstrapPath }: Config,
-  modules: Ports & { readonly store: Store },
-): Promise<void> {
-  if (bootstrapPath !== undefined) {
-    await applyBootstrap(await readBootstrap(bootstrapPath), modules);
-  } else if (modules.store.list("cluster").length === 0) {
-    const message = "the log holds no cluster: begin one with --bootstrap FILE";
-    throw new Fault("failed-precondition", message);
+/** Runs until told to end, or until a part cannot go on, which throws its Fault. */
+async function run(config: Config, parent: Parent, ports: Ports): Promise<void> {
+  const identity = new ManagerIdentity();
+  parent.onIdentity((news) => identity.set(news));
+  const begin = await parent.begin;
+  const { start, unlockKey = "" } = begin;
+  const founding = isFounding(start) ? start : undefined;
+  const nodeId = founding?.nodeId ?? identity.nodeId;
+  const modules = { ...ports, parent, identity };
+  const storage = await openStorage(config, { begin, nodeId }, modules);
+  if (storage === undefined) return;
+
+  await using parts = new AsyncDisposableStack();
+  const store = new Store(ports);
+  const connect = (address: string) => identity.connect(address);
+  const address = config.advertiseAddress;
+  const replication = parts.use(
+    await RaftLog.open({ address }, { ...ports, storage, machine: store, connect }),
+  );
+  store.attach(replication);
+  const fileLock = parts.use(
+    new FileLock(unlockKey, { store, storage, tell: (message) => parent.tell(message) }),
+  );
+  if (founding !== undefined) {
+    await replication.barrier();
+    const raftId = BigInt(replication.serverId);
+    parent.tell(await issueFirst(founding, { address, raftId }, { ...ports, store }));
+    await parent.identity;
+  }
+  const options = { config, nodeId, tls: identity.tls };
+  const serving = parts.use(await serveManager(options, { ...ports, store, replication, connect }));
+  // One that was there before serves also while it finds no majority.
+  if (start.how === "join")
+    await Promise.race([admitted(store, nodeId), parent.ended, failure(replication)]);
+  if (start.how === "force-new-cluster") await castOutManagers(store, nodeId);
+  parent.tell({ kind: "ready" });
+  ports.log.info("The manager serves", { listenAddress: config.listenAddress, address });
+  const reason = await Promise.race([
+    parent.ended,
+    wasRemoved(replication, parent),
+    serving.failed,
+    fileLock.failed,
+    failure(replication),
+  ]);
+  ports.log.info("The manager ends", { reason });
+}
+/** The log of this manager; undefined when its files are locked, which the parent is told. */
+async function openStorage(
+  config: Config,
+  { begin, nodeId }: { readonly begin: Begin; readonly nodeId: string },
+  { parent, identity, ...ports }: Modules,
+): Promise<RaftStorage | undefined> {
+  const { start, unlockKey = "" } = begin;
+  const { dataRoot, advertiseAddress: address } = config;
+  const options = { start, dataRoot, address, nodeId, unlockKey };
+  const connect = (manager: string) => identity.connect(manager);
+  try {
+    if (start.how !== "join") return await openLog(options, { ...ports, connect });
+    // Whoever takes it in first tries whether its address leads to it.
+    await using _joiner = await serveJoiner({ config, tls: identity.tls }, ports);
+    return await openLog(options, { ...ports, connect });
+  } catch (thrown) {
+    if (!isLocked(thrown)) throw thrown;
+    parent.tell({ kind: "locked" });
+    ports.log.warn("The log is locked", { error: Fault.from(thrown).message });
+    return undefined;
   }
 }
 
-async function failure(log: SqliteLog): Promise<never> {
-  throw await log.failed;
+/** Resolves when this node is a manager in the store: its server has caught up, and votes. */
+async function admitted(store: Store, nodeId: string): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const look = () => {
+    if (store.get("node", nodeId)?.managerStatus !== undefined) resolve();
+  };
+  using _watch = store.watch(look);
+  look();
+  await promise;
 }
 
-/** Resolves with the reason when somebody wants the process to end. */
-function endOrdered(): Promise<string> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve(signal));
-    const stdin = fstatSync(0);
-    if (!stdin.isFIFO() && !stdin.isSocket()) return;
-    process.stdin.on("close", () => resolve("the parent ended")).resume();
-  });
+async function wasRemoved(replication: RaftLog, parent: Parent): Promise<string> {
+  await replication.removed;
+  parent.tell({ kind: "removed" });
+  return "this manager was taken out of its group";
+}
+
+async function failure(replication: RaftLog): Promise<never> {
+  throw await replication.failed;
 }
 
 function configOrExit(): Config {
@@ -127,7 +140,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on("error", () => 
 const config = configOrExit();
 const log: Log = createLog({ level: config.logLevel });
 try {
-  await run(config, { clock: systemClock, random: systemRandom, log });
+  await run(config, new Parent(), { clock: systemClock, random: systemRandom, log });
   exitWhenWritten(0);
 } catch (thrown) {
   process.stderr.write(`manager: ${Fault.from(thrown).message}\n`);

@@ -3,6 +3,8 @@
  * stdout. Secrets go this way because nobody else can read it. The manager ends when its stdin does.
  */
 
+import type { NodeAvailability } from "./gen/swarm/v1/types_pb.ts";
+
 /** PEM. */
 export interface TlsIdentity {
   /** With intermediates. */
@@ -23,7 +25,7 @@ export type ManagerStart =
       /** ClusterSpec, NodeDescription in protobuf's JSON form. */
       readonly spec: unknown;
       readonly description: unknown;
-      readonly availability: number;
+      readonly availability: NodeAvailability;
     }
   /** Becomes a member of the managers' group through one of these, HOST:PORT. */
   | { readonly how: "join"; readonly managers: readonly string[] }

@@ -21,7 +21,10 @@ export interface StateMachine {
    * later, while entries are applied: they do not change.
    */
   snapshot(): Iterable<Uint8Array>;
-  /** Puts the state that the entry `index` left behind in place of the present one. */
+  /**
+   * Puts the state that the entry `index` left behind in place of the present one, where a manager comes up or has missed
+   * so much that others send it the whole. Whoever watches is told the difference, as of one commit.
+   */
   restore(index: bigint, pieces: Iterable<Uint8Array>): void;
 }
 

@@ -228,3 +228,27 @@ test("store, a node number that was given away meanwhile is chosen again", async
     [1, 2],
   );
 });
+
+test("store, whoever watches is told what a restored state changes, and nothing else", async () => {
+  const ahead = openTestStore();
+  const behind = new Store({ clock: systemClock });
+  const write = (action: "create" | "update" | "remove", object: ReturnType<typeof service>) =>
+    ahead.store.write(() => [{ action, kind: "service", object }]);
+  const stored = (id: string) => {
+    const found = ahead.store.get("service", id);
+    assert.ok(found);
+    return found;
+  };
+  for (const name of ["kept", "changed", "removed"]) await write("create", service(name, name));
+  behind.restore(ahead.store.index, ahead.store.snapshot());
+  await write("update", { ...stored("changed") });
+  await write("remove", stored("removed"));
+  await write("create", service("made", "made"));
+  const told: string[] = [];
+  using _watch = behind.watch(({ index, changes }) => {
+    assert.equal(index, ahead.store.index);
+    for (const { before, after } of changes) told.push(`${before?.id} → ${after?.id}`);
+  });
+  behind.restore(ahead.store.index, ahead.store.snapshot());
+  assert.deepEqual(told.sort(), ["changed → changed", "removed → undefined", "undefined → made"]);
+});

@@ -135,11 +135,25 @@ export class Store implements View, StateMachine {
 
   restore(index: bigint, pieces: Iterable<Uint8Array>): void {
     this.#index = index;
-    for (const kind of kinds) this.#tables[kind].clear();
+    const before = new Map<string, { readonly kind: Kind; readonly object: Objects[Kind] }>();
+    for (const kind of kinds) {
+      for (const object of this.list(kind)) before.set(`${kind}/${object.id}`, { kind, object });
+      this.#tables[kind].clear();
+    }
+    const changes: Change[] = [];
     for (const piece of pieces) {
       const { kind, object } = unwrap(fromBinary(StoreObjectSchema, piece));
       this.#table(kind).put(object);
+      const former = before.get(`${kind}/${object.id}`)?.object;
+      before.delete(`${kind}/${object.id}`);
+      const same = former?.meta?.version?.index === object.meta?.version?.index;
+      if (former === undefined || !same)
+        changes.push({ kind, before: former, after: object } as Change);
     }
+    for (const { kind, object } of before.values()) {
+      changes.push(changeOf(kind, object, undefined));
+    }
+    for (const listener of this.#listeners) listener({ index, changes });
   }
 
   #encode(actions: readonly Action[]): Uint8Array {
