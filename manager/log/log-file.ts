@@ -12,7 +12,6 @@ import { Fault } from "#proto/fault.ts";
 import type { Random } from "#proto/ports.ts";
 import type { Membership, SnapshotMeta } from "../raft/types.ts";
 import { parseChunk } from "./chunk.ts";
-import { damaged } from "./damage.ts";
 import {
   type KeyEncryption,
   newDataKey,
@@ -21,15 +20,7 @@ import {
   unwrapDataKey,
   wrapDataKey,
 } from "./data-key.ts";
-import {
-  type EntryKind,
-  type EntryPack,
-  entryKinds,
-  pack,
-  type PackedEntry,
-  packEntries,
-  unpack,
-} from "./entry-pack.ts";
+import { type EntryPack, pack, packEntries, unpack } from "./entry-pack.ts";
 import {
   createDatabase,
   openDatabase,
@@ -40,21 +31,13 @@ import {
   transaction,
 } from "./log-database.ts";
 import type { Life, LogChunk, LogHead, LogPlace, PersistStep } from "./log-messages.ts";
-import {
-  decodeState,
-  encodeState,
-  type KeptSnapshot,
-  type LogState,
-  newState,
-} from "./log-state.ts";
-import { type RecordPlace, RecordSeal } from "./record-seal.ts";
+import { LogRecords } from "./log-records.ts";
+import { type KeptSnapshot, type LogState, newState } from "./log-state.ts";
+import { RecordSeal } from "./record-seal.ts";
 
-/** How much one read or drop handles, so that the thread is never away for long. */
-const sliceBytes = 1024 * 1024;
+/** How much one drop handles, so that the thread is never away for long. */
 const sliceRecords = 1000;
 const sliceChunks = 8;
-
-const statePlace = { kind: "state", index: 0, term: 0 } as const;
 
 /** What is known of the file; changes with a transaction or not at all. */
 interface Held {
@@ -74,11 +57,11 @@ export class LogFile implements Disposable {
   readonly #path: string;
   readonly #database: DatabaseSync;
   readonly #statements: Statements;
+  readonly #records: LogRecords;
   readonly #random: Random;
   readonly #writing = new Set<number>();
   #published: boolean;
   #dataKey: DataKey;
-  #seal: RecordSeal;
   #held: Held;
   #snapshotNumber: number;
 
@@ -89,13 +72,18 @@ export class LogFile implements Disposable {
       dataKey,
       state,
     }: { path: string; published: boolean; dataKey: DataKey; state: LogState },
-    modules: { database: DatabaseSync; statements: Statements; seal: RecordSeal; random: Random },
+    modules: {
+      database: DatabaseSync;
+      statements: Statements;
+      records: LogRecords;
+      random: Random;
+    },
   ) {
     this.#path = path;
     this.#published = published;
     this.#database = modules.database;
     this.#statements = modules.statements;
-    this.#seal = modules.seal;
+    this.#records = modules.records;
     this.#random = modules.random;
     this.#dataKey = dataKey;
     this.#held = { state, previous: undefined, staged: undefined };
@@ -116,15 +104,16 @@ export class LogFile implements Disposable {
       const wrapped = wrapDataKey(path, plain, keyEncryption, random);
       const statements = prepareStatements(database);
       const seal = new RecordSeal(plain, { random });
+      const records = new LogRecords(path, { statements, seal });
       const state = newState(life, snapshot);
       const dataKey = { kind: keyEncryption.kind, plain };
       const file = new LogFile(
         { path, published: false, dataKey, state },
-        { database, statements, seal, random },
+        { database, statements, records, random },
       );
       transaction(database, () => {
         setDataKey(statements, wrapped);
-        statements.setState.run(seal.seal(statePlace, encodeState(state)));
+        records.writeState(state);
       });
       return file;
     } catch (thrown) {
@@ -141,11 +130,12 @@ export class LogFile implements Disposable {
       const wrapped = readDataKey(path, statements);
       const plain = unwrapDataKey(path, wrapped, keyEncryption);
       const seal = new RecordSeal(plain, { random });
-      const state = readState(path, statements, seal);
+      const records = new LogRecords(path, { statements, seal });
+      const state = records.readState();
       const dataKey = { kind: wrapped.kind, plain };
       const file = new LogFile(
         { path, published: true, dataKey, state },
-        { database, statements, seal, random },
+        { database, statements, records, random },
       );
       file.#check();
       // Left over where a restart came between the new wrapping and this.
@@ -177,20 +167,10 @@ export class LogFile implements Disposable {
 
   /** Some entries that follow `after`. */
   readEntries(after: number): EntryPack {
-    const { lastIndex } = this.#held.state;
-    const entries: PackedEntry[] = [];
-    let sizeBytes = 0;
-    let expected = after + 1;
-    for (const row of this.#statements.entries.iterate(after)) {
-      if (row["entry"] !== expected) break;
-      const entry = this.#openEntry(row, expected);
-      entries.push(entry);
-      expected += 1;
-      sizeBytes += entry.body.length;
-      if (sizeBytes >= sliceBytes || entries.length === sliceRecords) break;
+    const entries = this.#records.readEntries(after);
+    if (entries.length === 0 && after < this.#held.state.lastIndex) {
+      throw this.#records.damaged(`entry ${after + 1} is missing`);
     }
-    if (entries.length === 0 && after < lastIndex)
-      throw this.#damaged(`entry ${expected} is missing`);
     return pack(entries);
   }
 
@@ -201,16 +181,16 @@ export class LogFile implements Disposable {
   }
 
   writeChunk(snapshot: number, chunk: number, data: Uint8Array): undefined {
-    transaction(this.#database, () => this.#addChunk(snapshot, chunk, data));
+    transaction(this.#database, () => this.#records.addChunk({ snapshot, chunk }, data));
   }
 
   /** Makes it the newest, unless one that covers more came from another server meanwhile. */
   finishSnapshot(number: number, meta: SnapshotMeta): undefined {
     this.#writing.delete(number);
-    const chunkCount = this.#countChunks(number);
+    const chunks = this.#records.chunkPlaces().filter(({ snapshot }) => snapshot === number);
     this.#change((held) => {
       if (meta.index < held.state.snapshot.meta.index) return held;
-      const snapshot = { number, meta, chunkCount };
+      const snapshot = { number, meta, chunkCount: chunks.length };
       return { ...held, previous: held.state.snapshot, state: { ...held.state, snapshot } };
     });
   }
@@ -228,7 +208,8 @@ export class LogFile implements Disposable {
       staged?.number,
       ...this.#writing,
     ]);
-    const unused = this.#chunkPlaces()
+    const unused = this.#records
+      .chunkPlaces()
       .filter(({ snapshot }) => !used.has(snapshot))
       .slice(0, sliceChunks);
     transaction(this.#database, () => {
@@ -241,7 +222,7 @@ export class LogFile implements Disposable {
     const { state, previous } = this.#held;
     const kept = [state.snapshot, previous].find((kept) => kept?.meta.index === index);
     if (kept === undefined || chunk >= kept.chunkCount) return undefined;
-    return { data: this.#openChunk(kept, chunk), last: chunk === kept.chunkCount - 1 };
+    return { data: this.#records.readChunk(kept, chunk), last: chunk === kept.chunkCount - 1 };
   }
 
   /** Drops some of the entries up to this one; says whether there are more. */
@@ -272,14 +253,14 @@ export class LogFile implements Disposable {
     if (kind === "file" && before === "file") return;
     const locking = kind !== "file" && before === "file";
     const plain = locking ? newDataKey(this.#random) : this.#dataKey.plain;
-    const seal = locking ? new RecordSeal(plain, { random: this.#random }) : this.#seal;
+    const seal = locking ? new RecordSeal(plain, { random: this.#random }) : undefined;
     // The key file is on the disk before the record that needs it, and is removed after the one that does not.
     const wrapped = wrapDataKey(this.#path, plain, keyEncryption, this.#random);
     transaction(this.#database, () => {
       setDataKey(this.#statements, wrapped);
-      if (locking) this.#reseal(seal);
+      if (seal !== undefined) this.#records.reseal(seal, this.#held.state);
     });
-    this.#seal = seal;
+    if (seal !== undefined) this.#records.use(seal);
     this.#dataKey = { kind, plain };
     if (kind !== "file") removeKeyFile(this.#path);
     // Else the records of before would stay in the WAL until it is written over.
@@ -309,7 +290,7 @@ export class LogFile implements Disposable {
   #check(): void {
     const { state } = this.#held;
     for (let chunk = 0; chunk < state.snapshot.chunkCount; chunk++) {
-      this.#openChunk(state.snapshot, chunk);
+      this.#records.readChunk(state.snapshot, chunk);
     }
     this.#checkEntryRange(state);
     // The entries up to the snapshot were committed and applied before they were on this disk, and then never were.
@@ -318,14 +299,14 @@ export class LogFile implements Disposable {
   }
 
   #checkEntryRange({ firstIndex, lastIndex, snapshot }: LogState): void {
-    const { first, last } = this.#statements.entryRange.get() ?? {};
+    const { first, last } = this.#records.entryRange();
     const found = typeof first === "number" ? `${first}…${String(last)}` : "none";
     const expected = firstIndex <= lastIndex ? `${firstIndex}…${lastIndex}` : "none";
     if (found !== expected) {
-      throw this.#damaged(`of the entries ${expected} it has ${found}`);
+      throw this.#records.damaged(`of the entries ${expected} it has ${found}`);
     }
     if (firstIndex > snapshot.meta.index + 1) {
-      throw this.#damaged(`entry ${snapshot.meta.index + 1} is missing`);
+      throw this.#records.damaged(`entry ${snapshot.meta.index + 1} is missing`);
     }
   }
 
@@ -334,9 +315,7 @@ export class LogFile implements Disposable {
     const held = this.#held;
     this.#held = transaction(this.#database, () => {
       const next = act(held);
-      if (next.state !== held.state) {
-        this.#statements.setState.run(this.#seal.seal(statePlace, encodeState(next.state)));
-      }
+      if (next.state !== held.state) this.#records.writeState(next.state);
       return next;
     });
   }
@@ -360,7 +339,7 @@ export class LogFile implements Disposable {
     if (staged === undefined || !sameSnapshot(staged.meta, meta) || staged.chunkCount !== chunk) {
       throw new Fault("internal", `chunk ${chunk} of snapshot ${meta.index} comes out of its turn`);
     }
-    this.#addChunk(staged.number, chunk, data);
+    this.#records.addChunk({ snapshot: staged.number, chunk }, data);
     return { ...held, staged: { ...staged, chunkCount: chunk + 1 } };
   }
 
@@ -377,7 +356,8 @@ export class LogFile implements Disposable {
   #append(held: Held, entries: EntryPack): Held {
     const { firstIndex, lastIndex } = held.state;
     let last: number | undefined;
-    for (const { index, term, kind, body } of unpack(entries)) {
+    for (const entry of unpack(entries)) {
+      const { index } = entry;
       const fits =
         last === undefined ? index >= firstIndex && index <= lastIndex + 1 : index === last + 1;
       if (!fits) {
@@ -385,73 +365,10 @@ export class LogFile implements Disposable {
         throw new Fault("internal", `entry ${index} does not follow the entries ${range}`);
       }
       if (last === undefined) this.#statements.dropEntriesFrom.run(index);
-      this.#statements.addEntry.run(
-        index,
-        term,
-        kind,
-        this.#seal.seal({ kind, index, term }, body),
-      );
+      this.#records.addEntry(entry);
       last = index;
     }
     return { ...held, state: { ...held.state, lastIndex: last ?? lastIndex } };
-  }
-
-  #openEntry(row: Record<string, unknown>, index: number): PackedEntry {
-    const { term, kind, sealed } = row;
-    if (typeof term === "number" && isEntryKind(kind) && sealed instanceof Uint8Array) {
-      const body = this.#seal.open({ kind, index, term }, sealed);
-      if (body !== undefined) return { index, term, kind, body };
-    }
-    throw this.#damaged(`entry ${index} does not match its seal`);
-  }
-
-  #addChunk(snapshot: number, chunk: number, data: Uint8Array): void {
-    const sealed = this.#seal.seal({ kind: "chunk", index: chunk, term: snapshot }, data);
-    this.#statements.addChunk.run(snapshot, chunk, sealed);
-  }
-
-  #openChunk({ number, meta }: KeptSnapshot, chunk: number): Uint8Array {
-    const what = `chunk ${chunk} of snapshot ${meta.index}`;
-    const sealed = this.#statements.chunk.get(number, chunk)?.["sealed"];
-    if (sealed === undefined) throw this.#damaged(`${what} is missing`);
-    const place = { kind: "chunk", index: chunk, term: number } as const;
-    const data = sealed instanceof Uint8Array ? this.#seal.open(place, sealed) : undefined;
-    if (data === undefined) throw this.#damaged(`${what} does not match its seal`);
-    return data;
-  }
-
-  #chunkPlaces(): { snapshot: number; chunk: number }[] {
-    return this.#statements.chunkPlaces
-      .all()
-      .map((row) => ({ snapshot: Number(row["snapshot"]), chunk: Number(row["chunk"]) }));
-  }
-
-  #countChunks(number: number): number {
-    return this.#chunkPlaces().filter(({ snapshot }) => snapshot === number).length;
-  }
-
-  #reseal(seal: RecordSeal): void {
-    const { firstIndex, lastIndex } = this.#held.state;
-    for (let after = firstIndex - 1; after < lastIndex; ) {
-      for (const entry of unpack(this.readEntries(after))) {
-        this.#statements.resealEntry.run(seal.seal(entry, entry.body), entry.index);
-        after = entry.index;
-      }
-    }
-    for (const { snapshot, chunk } of this.#chunkPlaces()) this.#resealChunk(seal, snapshot, chunk);
-    this.#statements.setState.run(seal.seal(statePlace, encodeState(this.#held.state)));
-  }
-
-  #resealChunk(seal: RecordSeal, snapshot: number, chunk: number): void {
-    const place: RecordPlace = { kind: "chunk", index: chunk, term: snapshot };
-    const sealed = this.#statements.chunk.get(snapshot, chunk)?.["sealed"];
-    const data = sealed instanceof Uint8Array ? this.#seal.open(place, sealed) : undefined;
-    if (data === undefined) throw this.#damaged(`a chunk ${chunk} does not match its seal`);
-    this.#statements.resealChunk.run(seal.seal(place, data), snapshot, chunk);
-  }
-
-  #damaged(what: string): Fault {
-    return damaged(this.#path, what);
   }
 }
 
@@ -465,17 +382,6 @@ function withoutEntries(statements: Statements) {
 
 function sameSnapshot(one: SnapshotMeta, other: SnapshotMeta): boolean {
   return one.index === other.index && one.term === other.term;
-}
-
-function isEntryKind(kind: unknown): kind is EntryKind {
-  return entryKinds.some((known) => known === kind);
-}
-
-function readState(path: string, statements: Statements, seal: RecordSeal): LogState {
-  const sealed = statements.state.get()?.["sealed"];
-  const state = sealed instanceof Uint8Array ? seal.open(statePlace, sealed) : undefined;
-  if (state === undefined) throw damaged(path, "its state record does not match its seal");
-  return decodeState(state);
 }
 
 function unpublished(path: string): string {

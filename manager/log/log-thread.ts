@@ -15,7 +15,7 @@ interface Waiter {
   reject(fault: Fault): void;
 }
 
-/** A failure after which nothing may be written before the file was opened anew. */
+/** A failure that leaves the file in doubt ends it: nothing is written before the file was opened anew. */
 export class LogThread implements AsyncDisposable {
   /** Resolves when the thread or the file cannot go on. */
   readonly failed: Promise<Fault>;

@@ -54,7 +54,9 @@ export interface RaftStorage extends AsyncDisposable {
   readonly failed: Promise<Fault>;
 }
 
-export type StoragePorts = { readonly clock: Clock };
+export interface StoragePorts {
+  readonly clock: Clock;
+}
 
 /** "failed-precondition" where the unlock key is missing or another (`isLocked`), "not-found" where there is no file. */
 export async function openStorage(
