@@ -14,6 +14,7 @@ import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { addService, Connection } from "#proto/grpc.ts";
 import { silentLog, systemRandom } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
+import { until } from "#proto/testing/until.ts";
 import { openTestStore, testNode, testService, testTask } from "../testing/fixtures.ts";
 import { LogBroker } from "./log-broker.ts";
 import { logBrokerHandlers } from "./log-broker-service.ts";
@@ -29,7 +30,10 @@ async function open() {
   await put("service", testService());
   await put("task", testTask("t1", { nodeId: "node1" }), testTask("t2", { nodeId: "node2" }));
   const broker = scope.use(
-    new LogBroker({ answerMs: 1000 }, { store, clock, random: systemRandom, log: silentLog }),
+    new LogBroker(
+      { nodeId: "manager1", answerMs: 1000 },
+      { store, clock, random: systemRandom, log: silentLog, manager: () => assert.fail() },
+    ),
   );
   const server = new Server();
   scope.defer(() => server.forceShutdown());
@@ -159,8 +163,75 @@ test("logs, a call that breaks off is a warning", async () => {
   await reader.until(() => reader.lines.length === 1);
   controller.abort();
   await assert.rejects(call, { code: "canceled" });
+  await until(() => ground.broker.subscriptionsFor("node1").length === 0);
+  // It is asked once more, in vain.
+  ground.clock.advance(500);
+  assert.notEqual(onlySubscription(ground, "node1").id, id);
+  ground.clock.advance(500);
   await reader.end;
   assert.deepEqual(reader.warnings, ['incomplete log stream: node "h1" stopped sending']);
+});
+
+test("logs, of a node with a new session what has not come yet is asked for, and nothing twice", async () => {
+  await using ground = await open();
+  const reader = read(ground, { taskRef: "t1", options: { tail: 9n } });
+  const { id } = onlySubscription(ground, "node1");
+  const at = (seconds: number, text: string) => ({
+    ...line("t1", text),
+    timestamp: { seconds: BigInt(seconds), nanos: 0 },
+  });
+  const silent = new AbortController();
+  const older = ground.connect("node1").publishLogs(
+    (async function* () {
+      yield { subscriptionId: id, messages: [at(1, "a"), at(2, "b"), at(2, "c")] };
+      await new Promise(() => {});
+    })(),
+    silent,
+  );
+  await reader.until(() => reader.lines.length === 3);
+  await ground.put("node", testNode(1, { sessionId: "newer" }));
+  const again = onlySubscription(ground, "node1");
+  assert.notEqual(again.id, id);
+  assert.deepEqual([again.options?.since?.seconds, again.options?.tail], [2n, undefined]);
+  const messages = [at(2, "b"), at(2, "c"), at(2, "d"), at(3, "e")];
+  await ground
+    .connect("node1")
+    .publishLogs(of({ subscriptionId: again.id, messages, close: true }));
+  await reader.end;
+  assert.deepEqual(
+    reader.lines,
+    ["a", "b", "c", "d", "e"].map((text) => `node1 t1 ${text}`),
+  );
+  assert.deepEqual(reader.warnings, []);
+  silent.abort();
+  await assert.rejects(older);
+});
+
+test("logs, a node that begins anew before its old call is known to be dead is asked anew", async () => {
+  await using ground = await open();
+  const reader = read(ground, { taskRef: "t1" });
+  const { id } = onlySubscription(ground, "node1");
+  const silent = new AbortController();
+  const older = ground.connect("node1").publishLogs(
+    (async function* () {
+      yield { subscriptionId: id, messages: [line("t1", "a")] };
+      await new Promise(() => {});
+    })(),
+    silent,
+  );
+  await reader.until(() => reader.lines.length === 1);
+  const newer = of({ subscriptionId: id, messages: [line("t1", "a")], close: true });
+  await assert.rejects(ground.connect("node1").publishLogs(newer), { code: "not-found" });
+  ground.clock.advance(500);
+  const again = onlySubscription(ground, "node1");
+  const messages = [line("t1", "a"), line("t1", "b")];
+  await ground
+    .connect("node1")
+    .publishLogs(of({ subscriptionId: again.id, messages, close: true }));
+  await reader.end;
+  assert.deepEqual(reader.lines, ["node1 t1 a", "node1 t1 b"]);
+  silent.abort();
+  await assert.rejects(older);
 });
 
 test("logs, followed they include tasks that come later", async () => {
