@@ -5,6 +5,7 @@ import { RootRotationSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { NodeAvailability, NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
+import { parseJoinToken } from "#proto/join-token.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { msFromDuration } from "#proto/time.ts";
 import { certificateDigest, identityOf, parseCertificate } from "#proto/tls/certificate.ts";
@@ -13,7 +14,6 @@ import { publicCluster } from "../cluster.ts";
 import { openTestStore } from "../testing/fixtures.ts";
 import { createRoot } from "./authority.ts";
 import { foundCluster } from "./found-cluster.ts";
-import { parseJoinToken } from "./join-token.ts";
 import { TestCluster } from "./testing/test-cluster.ts";
 
 const timeout = 20_000;

@@ -6,7 +6,8 @@ import { Fault } from "#proto/fault.ts";
 import { ClusterSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemRandom } from "#proto/system-ports.ts";
-import { newJoinToken, newJoinTokens, parseJoinToken, roleOfToken } from "./join-token.ts";
+import { parseJoinToken } from "#proto/join-token.ts";
+import { newJoinToken, newJoinTokens, roleOfToken } from "./join-token.ts";
 
 const digest = "d".repeat(50);
 

@@ -1,20 +1,11 @@
-/**
- * Join tokens: SWMTKN-1-<50 base 36>-<25 base 36>. The first part is the digest of the cluster's root certificate, by which
- * the host that joins knows the cluster; the second is the secret by which the cluster knows the host.
- */
+/** A cluster's join tokens: making them, and the role that one grants. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Fault } from "#proto/fault.ts";
 import type { Cluster } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
+import { parseJoinToken } from "#proto/join-token.ts";
 import type { Random } from "#proto/ports.ts";
-
-const pattern = /^SWMTKN-1-([0-9a-z]{50})-([0-9a-z]{25})$/;
-
-export interface JoinToken {
-  readonly rootDigest: string;
-  readonly secret: string;
-}
 
 export function newJoinToken(rootDigest: string, random: Random): string {
   return `SWMTKN-1-${rootDigest}-${newId(random)}`;
@@ -25,14 +16,6 @@ export function newJoinTokens(rootDigest: string, random: Random) {
     worker: newJoinToken(rootDigest, random),
     manager: newJoinToken(rootDigest, random),
   };
-}
-
-export function parseJoinToken(text: string): JoinToken {
-  const [, rootDigest, secret] = pattern.exec(text) ?? [];
-  if (rootDigest !== undefined && secret !== undefined) return { rootDigest, secret };
-  const message =
-    "the join token is malformed: it has the form SWMTKN-1-<50 characters>-<25 characters>; copy it anew from a manager";
-  throw new Fault("invalid-argument", message);
 }
 
 /** The role that a token grants. */
