@@ -11,31 +11,44 @@ import type {
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { NodeDescription } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Client } from "#proto/grpc.ts";
+import type { TlsIdentity } from "#proto/manager-messages.ts";
 import type { Ports } from "#proto/ports.ts";
+import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import { type Assigned, applyAssignments, nothingAssigned } from "./assigned.ts";
 import { Converger, type ConvergerModules } from "./converger.ts";
 import { LogPublisher } from "./log-publisher.ts";
+import { ManagerChoice } from "./manager-choice.ts";
 import type { Reporter } from "./reporter.ts";
-import { type NodeCredentials, runSession } from "./session.ts";
+import { runSession } from "./session.ts";
 import type { Worker } from "./worker.ts";
 
-/** Wait before the next session: doubled after each failure, back to the first after a session that stood. */
+/** Wait when no manager takes this node: doubled each time, back to the first after a session that stood. */
 const backoffMsMin = 100;
-const backoffMsMax = 2_000;
+const backoffMsMax = 8_000;
+/** A session that stood for less counts as one that failed: a manager that ends each at once is not asked on and on. */
+const steadyMs = 1_000;
+/**
+ * How long a manager may take to open a session: short at first, so that another is asked before this node looks down,
+ * doubled with each failure, because a busy cluster may need longer.
+ */
+const openMsMin = 500;
+const openMsMax = 5_000;
 
 export interface AgentOptions {
-  /** host:port of managers, best first; replaced by what a session says. */
+  readonly clusterId: string;
+  /** Resolves when the node's certificate can be used, which it cannot while its key is locked. */
+  readonly identity: Promise<TlsIdentityHolder>;
+  /** host:port of managers; replaced by what a session says. */
   readonly managers: readonly string[];
-  readonly credentials: NodeCredentials;
   readonly self: Peer;
 }
 
 export interface AgentModules extends Ports, ConvergerModules {
-  readonly describe: () => NodeDescription;
+  readonly describe: (identity: TlsIdentity) => NodeDescription;
   readonly worker: Pick<Worker, "assign" | "statuses" | "logs">;
   readonly reporter: Reporter;
-  /** Told when the managers' addresses change, so that the next start of the daemon knows them. */
-  readonly onManagers: (managers: readonly string[]) => void;
+  /** Told what a manager says of this node and of the managers, each time that it does. */
+  readonly onNews: (news: SessionResponse) => void;
 }
 
 export type SessionState =
@@ -43,23 +56,25 @@ export type SessionState =
   | { readonly state: "connected"; readonly manager: string };
 
 export class Agent {
+  readonly #options: AgentOptions;
   readonly #modules: AgentModules;
-  readonly #credentials: NodeCredentials;
   readonly #converger: Converger;
   readonly #logPublisher: LogPublisher;
-  #managers: readonly string[];
+  readonly #choice: ManagerChoice;
   #assigned: Assigned = nothingAssigned;
   #broker: Client<typeof LogBrokerService> | undefined;
   #session: SessionState = { state: "connecting", error: "no session was opened yet" };
+  /** Of the session that stands or is being opened; aborting it opens another at once. */
+  #moving = new AbortController();
 
   constructor(options: AgentOptions, modules: AgentModules) {
+    this.#options = options;
     this.#modules = modules;
-    this.#credentials = options.credentials;
     this.#converger = new Converger(
       { self: options.self, onTasks: (assigned) => this.#publishLogs(assigned) },
       modules,
     );
-    this.#managers = options.managers;
+    this.#choice = new ManagerChoice(options.managers, modules.random);
     this.#logPublisher = new LogPublisher({
       readLogs: (taskId, logOptions, signal) => modules.worker.logs(taskId, logOptions, signal),
       log: modules.log,
@@ -71,50 +86,90 @@ export class Agent {
   }
 
   get managers(): readonly string[] {
-    return this.#managers;
+    return this.#choice.managers;
   }
 
   /** Runs until the signal is aborted; nothing is under way any more when it resolves. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#converger.run(signal), this.#holdSessions(signal)]);
+    await Promise.all([this.#converger.run(signal), this.#connect(signal)]);
   }
 
-  async #holdSessions(signal: AbortSignal): Promise<void> {
+  async #connect(signal: AbortSignal): Promise<void> {
+    const identity = await unlessAborted(this.#options.identity, signal);
+    if (identity !== undefined) await this.#holdSessions(identity, signal);
+  }
+
+  /** The manager that fails is left for another one at once; only where none is left is there a pause. */
+  async #holdSessions(identity: TlsIdentityHolder, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#modules;
     let backoffMs = backoffMsMin;
-    for (let turn = 0; !signal.aborted; turn++) {
-      const manager = this.#managers[turn % this.#managers.length] ?? "";
-      const fault = await this.#hold(manager, signal);
+    let openMs = openMsMin;
+    while (!signal.aborted) {
+      const manager = this.#choice.next();
+      // A new certificate, which may name another role or authority, is shown by a new session.
+      using _watch = identity.watch(() => this.#moveTo(manager, "the node's certificate is new"));
+      const { fault, stoodMs } = await this.#hold({ manager, identity, openMs }, signal);
       if (signal.aborted) return;
-      if (this.#session.state === "connected") backoffMs = backoffMsMin;
       this.#session = { state: "connecting", error: fault.message };
-      this.#modules.log.warn(fault.message, { code: fault.code });
-      await this.#modules.clock.sleep(backoffMs, signal).catch(() => undefined);
+      if (this.#moving.signal.aborted) continue;
+      log.warn(fault.message, { code: fault.code });
+      openMs = Math.min(openMs * 2, openMsMax);
+      if (stoodMs >= steadyMs) {
+        backoffMs = backoffMsMin;
+        openMs = openMsMin;
+        this.#choice.forgive();
+      }
+      this.#choice.fail(manager, fault);
+      if (!this.#choice.exhausted) continue;
+      if (this.#choice.refused) backoffMs = backoffMsMax;
+      this.#choice.forgive();
+      await clock.sleep(backoffMs, signal).catch(() => undefined);
       backoffMs = Math.min(backoffMs * 2, backoffMsMax);
     }
   }
 
   /** One session, to its end. */
-  async #hold(manager: string, signal: AbortSignal): Promise<Fault> {
+  async #hold(
+    { manager, identity, openMs }: { manager: string; identity: TlsIdentityHolder; openMs: number },
+    signal: AbortSignal,
+  ): Promise<{ readonly fault: Fault; readonly stoodMs: number }> {
     const { clock, describe } = this.#modules;
+    const { clusterId } = this.#options;
+    this.#moving = new AbortController();
+    let stoodAtMs: number | undefined;
+    const end = (thrown: unknown) => ({
+      fault: Fault.from(thrown),
+      stoodMs: stoodAtMs === undefined ? 0 : clock.monotonic() - stoodAtMs,
+    });
     try {
+      const tls = { kind: "mutual", identity, clusterId } as const;
       return await runSession(
-        { manager, credentials: this.#credentials, description: describe() },
+        { manager, tls, description: describe(identity.current), openMs },
         {
           clock,
           events: {
-            onSession: (response, broker) => this.#onSession(manager, response, broker),
+            onSession: (response, broker) => {
+              stoodAtMs ??= clock.monotonic();
+              this.#onSession(manager, response, broker);
+            },
             onAssignments: (message) => this.#onAssignments(message),
             deliver: (send, ended) => this.#modules.reporter.run(send, ended),
           },
         },
-        signal,
+        AbortSignal.any([signal, this.#moving.signal]),
       );
     } catch (thrown) {
-      return Fault.from(thrown);
+      return end(thrown);
     } finally {
       this.#broker = undefined;
       this.#logPublisher.stop();
     }
+  }
+
+  #moveTo(manager: string, why: string): void {
+    this.#choice.prefer(manager);
+    this.#modules.log.info("opening another session", { manager, why });
+    this.#moving.abort(new Fault("canceled", why));
   }
 
   #onSession(
@@ -122,13 +177,19 @@ export class Agent {
     response: SessionResponse,
     broker: Client<typeof LogBrokerService>,
   ): void {
+    const standsAlready = this.#session.state === "connected";
     this.#session = { state: "connected", manager };
     this.#broker = broker;
+    if (!standsAlready) this.#onOpened(manager);
     if (response.managers.length > 0) {
-      this.#managers = response.managers;
-      this.#modules.onManagers(response.managers);
+      const drawnTo = this.#choice.update(response.managers);
+      if (drawnTo !== undefined && drawnTo !== manager) this.#moveTo(drawnTo, "a manager is new");
     }
-    // The manager may have missed what happened while there was no session.
+    this.#modules.onNews(response);
+  }
+
+  /** The manager may have missed what happened while there was no session. */
+  #onOpened(manager: string): void {
     for (const [taskId, status] of this.#modules.worker.statuses()) {
       this.#modules.reporter.report(taskId, status);
     }
@@ -143,5 +204,18 @@ export class Agent {
   /** Not before the worker has the tasks: the wish for a new task's log comes together with the task. */
   #publishLogs({ logSubscriptions }: Assigned): void {
     if (this.#broker !== undefined) this.#logPublisher.apply(logSubscriptions, this.#broker);
+  }
+}
+
+/** What the promise resolves with; undefined when the signal came first. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  const { promise: aborted, resolve } = Promise.withResolvers<undefined>();
+  const onAbort = () => resolve(undefined);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }

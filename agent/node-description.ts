@@ -1,7 +1,19 @@
 /** What a node tells the managers of itself: its name, platform, size and addresses. */
 import { availableParallelism, arch, hostname, networkInterfaces, totalmem } from "node:os";
 import { create } from "@bufbuild/protobuf";
-import { type NodeDescription, NodeDescriptionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  type NodeDescription,
+  NodeDescriptionSchema,
+  type NodeTlsInfo,
+  NodeTlsInfoSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import type { TlsIdentity } from "#proto/manager-messages.ts";
+import {
+  certificateDigest,
+  parseCertificate,
+  publicKeyHash,
+  splitCertificates,
+} from "#proto/tls/certificate.ts";
 import { version } from "#proto/version.ts";
 
 /** Node's names of CPU architectures → those of OCI images. */
@@ -20,7 +32,14 @@ export function ociArchitecture(): string {
   return architectures[arch()] ?? arch();
 }
 
-export function describeNode(options: { dataPathAddress: string }): NodeDescription {
+export interface NodeDescriptionOptions {
+  readonly dataPathAddress: string;
+  /** Absent: the host is no node yet. */
+  readonly identity?: TlsIdentity;
+}
+
+export function describeNode(options: NodeDescriptionOptions): NodeDescription {
+  const { identity } = options;
   return create(NodeDescriptionSchema, {
     hostname: hostname(),
     platform: { os: "linux", architecture: ociArchitecture() },
@@ -31,6 +50,20 @@ export function describeNode(options: { dataPathAddress: string }): NodeDescript
     engine: { engineVersion: version },
     dataPathAddress: options.dataPathAddress,
     addresses: ownAddresses(),
+    ...(identity !== undefined && { tls: tlsInfoOf(identity) }),
+  });
+}
+
+/** The issuer is told by its signature: all authorities of a cluster have one name. */
+export function tlsInfoOf(identity: TlsIdentity): NodeTlsInfo {
+  const [own, ...intermediates] = splitCertificates(identity.certificate).map(parseCertificate);
+  const roots = splitCertificates(identity.caCertificates);
+  const issuer = [...intermediates, ...roots.map(parseCertificate)].find(
+    (authority) => own?.verify(authority.publicKey) === true,
+  );
+  return create(NodeTlsInfoSchema, {
+    trustedRoots: roots.map(certificateDigest),
+    issuerKeyHash: issuer === undefined ? "" : publicKeyHash(issuer),
   });
 }
 

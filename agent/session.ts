@@ -13,18 +13,20 @@ import type { NodeDescription } from "#proto/gen/swarm/v1/types_pb.ts";
 import { type Client, Connection } from "#proto/grpc.ts";
 import type { Clock } from "#proto/ports.ts";
 import { msFromDuration } from "#proto/time.ts";
+import type { ClientTls } from "#proto/tls/client-credentials.ts";
 import type { SendStatuses } from "./reporter.ts";
 
-/** How long a manager may take to open a session, or to answer a heartbeat or a status report. */
+/** How long a manager may take to answer a status report. */
 const answerMs = 5_000;
+/**
+ * A heartbeat is answered before the next one is due, or the manager counts as lost: the node shall be with another one
+ * before it misses three. Within these bounds, as a busy host's answer takes a moment.
+ */
+const heartbeatAnswerMsMin = 1_000;
+const heartbeatAnswerMsMax = 5_000;
 const heartbeatPeriodMs = 1_000;
 /** Whatever a manager says: a node that beats without a pause helps nobody. */
 const heartbeatPeriodMsMin = 100;
-
-export interface NodeCredentials {
-  readonly nodeId: string;
-  readonly nodeSecret: string;
-}
 
 /** What happens in a session, told to the agent. */
 export interface SessionEvents {
@@ -37,8 +39,10 @@ export interface SessionEvents {
 
 export interface SessionOptions {
   readonly manager: string;
-  readonly credentials: NodeCredentials;
+  readonly tls: ClientTls;
   readonly description: NodeDescription;
+  /** How long the manager may take to open the session. */
+  readonly openMs: number;
 }
 
 /** Runs a session to its end, which is always a Fault; "canceled" when the signal ended it. */
@@ -47,17 +51,12 @@ export async function runSession(
   modules: { clock: Clock; events: SessionEvents },
   signal: AbortSignal,
 ): Promise<never> {
-  using connection = new Connection(options.manager, {
-    metadata: {
-      "swarm-node-id": options.credentials.nodeId,
-      "swarm-node-secret": options.credentials.nodeSecret,
-    },
-  });
+  using connection = new Connection(options.manager, { tls: options.tls });
   const scope = new AbortController();
   const ended = AbortSignal.any([signal, scope.signal]);
   const session = new Session(connection, modules, ended);
   try {
-    return await session.run(options.description);
+    return await session.run(options);
   } catch (thrown) {
     if (signal.aborted) throw new Fault("canceled", "the session was ended", { cause: thrown });
     throw Fault.wrap(`The session with manager ${options.manager} ended`, thrown);
@@ -85,10 +84,10 @@ class Session {
     this.#signal = signal;
   }
 
-  async run(description: NodeDescription): Promise<never> {
+  async run({ description, openMs }: SessionOptions): Promise<never> {
     const stream = this.#dispatcher.session({ description }, { signal: this.#signal });
     const messages = stream[Symbol.asyncIterator]();
-    const first = await this.#within(answerMs, messages.next(), "the manager to open a session");
+    const first = await this.#within(openMs, messages.next(), "the manager to open a session");
     if (first.done === true) throw new Fault("unavailable", "the manager closed the session");
     const { sessionId, heartbeatPeriod } = first.value;
     this.#events.onSession(first.value, this.#logBroker);
@@ -112,9 +111,10 @@ class Session {
     let periodMs = firstPeriodMs;
     for (;;) {
       await this.#clock.sleep(Math.max(periodMs, heartbeatPeriodMsMin), this.#signal);
+      const deadlineMs = Math.min(Math.max(periodMs, heartbeatAnswerMsMin), heartbeatAnswerMsMax);
       const { period } = await this.#dispatcher.heartbeat(
         { sessionId },
-        { signal: this.#signal, deadlineMs: answerMs },
+        { signal: this.#signal, deadlineMs },
       );
       periodMs = msFromDuration(period, heartbeatPeriodMs);
     }

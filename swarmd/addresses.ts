@@ -82,3 +82,36 @@ export function requireOwnAddress(host: string, flag: string): void {
       .join(", ")}`,
   );
 }
+
+export interface NodeAddresses {
+  /** host:port at which others reach the manager of this host. */
+  readonly advertiseAddress: string;
+  /** host:port on which it listens. */
+  readonly listenAddress: string;
+  /** An address of this host, where other nodes send its containers' packets. */
+  readonly dataPathAddress: string;
+}
+
+/** As the user gave them, empty where nothing was said, completed and checked. */
+export function managerAddresses(given: NodeAddresses): NodeAddresses {
+  return completeAddresses(given, given.advertiseAddress || defaultAddress());
+}
+
+/** The same for a host that joins: by default it shows the address by which it reaches the managers. */
+export async function joinAddresses(
+  given: NodeAddresses,
+  managers: readonly string[],
+): Promise<NodeAddresses> {
+  const [first] = managers;
+  if (first === undefined) throw new Fault("invalid-argument", "no manager is given to join");
+  return completeAddresses(given, given.advertiseAddress || (await addressTowards(first)));
+}
+
+function completeAddresses(given: NodeAddresses, advertised: string): NodeAddresses {
+  const advertiseAddress = withPort(advertised, "--advertise-addr");
+  requireOwnAddress(hostOf(advertiseAddress), "--advertise-addr");
+  const dataPathAddress = given.dataPathAddress || hostOf(advertiseAddress);
+  requireOwnAddress(dataPathAddress, "--data-path-addr");
+  const listenAddress = withPort(given.listenAddress || `0.0.0.0:${managerPort}`, "--listen-addr");
+  return { advertiseAddress, listenAddress, dataPathAddress };
+}

@@ -1,248 +1,268 @@
 /**
- * The daemon of one host. Belongs to no cluster until told to make or join one; from then on it runs the node's engine
- * and, on a manager, the manager process, and does so again by itself after every start.
+ * The daemon of one host. Belongs to no cluster until told to make or join one; from then on it is a member of it, and is
+ * so again by itself after every start, until told to leave.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
-import { describeNode } from "#agent/node-description.ts";
+import { create, type MessageShape } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
+import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import {
   type GetInfoResponse,
   GetInfoResponseSchema,
   type InitClusterRequest,
   type InitClusterResponse,
   InitClusterResponseSchema,
-  type IssueNodeIdentityResponse,
   type JoinClusterRequest,
   type JoinClusterResponse,
   JoinClusterResponseSchema,
-  NodeCaService,
+  type LeaveClusterRequest,
+  LeaveClusterResponseSchema,
+  type RestoreClusterRequest,
+  type RestoreClusterResponse,
+  RestoreClusterResponseSchema,
+  type UnlockClusterRequest,
+  UnlockClusterResponseSchema,
 } from "#proto/gen/swarm/v1/node_pb.ts";
 import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
-import { Connection } from "#proto/grpc.ts";
-import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
+import { timestampFromMs } from "#proto/time.ts";
+import { parseCertificate, validityOf } from "#proto/tls/certificate.ts";
 import { version } from "#proto/version.ts";
-import {
-  addressTowards,
-  defaultAddress,
-  hostOf,
-  managerPort,
-  requireOwnAddress,
-  withPort,
-} from "./addresses.ts";
-import { foundCluster, managerArgs } from "./found-cluster.ts";
+import { hostOf, joinAddresses, managerAddresses, withPort } from "./addresses.ts";
 import type { Config } from "./config.ts";
-import { Engine } from "./engine.ts";
-import { type Identity, readIdentity, writeIdentity } from "./identity.ts";
-import { ManagerProcess } from "./manager-process.ts";
-
-/** How long one manager may take to answer a join. */
-const joinMs = 5_000;
+import { type Foundation, foundCluster } from "./found-cluster.ts";
+import { readIdentity } from "./identity.ts";
+import { type Admission, type JoinAttempt, joinCluster, newJoinAttempt } from "./join-cluster.ts";
+import { refusalToLeave } from "./leave-cluster.ts";
+import { connectToManager, hasManagerData, managerRoot } from "./manager-files.ts";
+import { identityPath, Member } from "./member.ts";
+import { receiveBackup } from "./receive-backup.ts";
 
 export class Daemon implements AsyncDisposable {
   readonly #config: Config;
   readonly #ports: Ports;
-  readonly #identityPath: string;
-  #identity: Identity | undefined;
-  #manager: ManagerProcess | undefined;
-  #engine: Engine | undefined;
-  #remembered: Promise<void> = Promise.resolve();
-  /** Init and join exclude each other. */
-  #joining = false;
-  #joinRequest: { readonly token: string; readonly id: string } | undefined;
+  #member: Member | undefined;
+  /** What changes the host's membership excludes everything else that does. */
+  #busyWith: string | undefined;
+  #joinAttempt: JoinAttempt | undefined;
 
   /** For `start`. */
   constructor(config: Config, ports: Ports) {
     this.#config = config;
     this.#ports = ports;
-    this.#identityPath = join(config.dataRoot, "node.json");
   }
 
   static async start(config: Config, ports: Ports): Promise<Daemon> {
     const daemon = new Daemon(config, ports);
-    const identity = await readIdentity(daemon.#identityPath);
-    if (identity !== undefined) await daemon.#run(identity);
+    const identity = await readIdentity(identityPath(config));
+    if (identity !== undefined) daemon.#member = await Member.resume(identity, config, ports);
     return daemon;
   }
 
   async initCluster(request: InitClusterRequest): Promise<InitClusterResponse> {
-    return await this.#once("make a cluster", async () => {
-      const advertised = withPort(request.advertiseAddress || defaultAddress(), "--advertise-addr");
-      requireOwnAddress(hostOf(advertised), "--advertise-addr");
-      const dataPathAddress = request.dataPathAddress || hostOf(advertised);
-      requireOwnAddress(dataPathAddress, "--data-path-addr");
-      const listen = withPort(request.listenAddress || `0.0.0.0:${managerPort}`, "--listen-addr");
-      const founded = await foundCluster(
-        { config: this.#config, advertised, listen, dataPathAddress, spec: request.spec },
-        this.#ports,
-      );
-      this.#manager = founded.manager;
+    if (request.forceNewCluster) return await this.#forceNewCluster(request);
+    return await this.#alone("make a cluster", async () => {
+      this.#refuseMember();
+      const { spec, availability } = request;
+      const member = await this.#found(request, { how: "found", spec, availability });
+      return await this.#describeFounded(member);
+    });
+  }
+
+  async restoreCluster(
+    requests: AsyncIterable<RestoreClusterRequest>,
+  ): Promise<RestoreClusterResponse> {
+    return await this.#alone("restore the cluster", async () => {
+      this.#refuseMember();
+      const path = join(this.#config.dataRoot, "restore.backup");
       try {
-        await this.#settle(founded.identity);
-      } catch (thrown) {
-        this.#manager = undefined;
-        await founded.undo.disposeAsync();
-        throw thrown;
+        const options = await receiveBackup(requests, path);
+        const { unlockKey } = options;
+        const { identity } = await this.#found(options, { how: "restore", path, unlockKey });
+        const { nodeId, clusterId, advertiseAddress: managerAddress } = identity;
+        return create(RestoreClusterResponseSchema, { nodeId, clusterId, managerAddress });
+      } finally {
+        await rm(path, { force: true });
       }
-      return create(InitClusterResponseSchema, {
-        nodeId: founded.identity.nodeId,
-        clusterId: founded.identity.clusterId,
-        workerJoinToken: founded.joinTokens.worker,
-        managerJoinToken: founded.joinTokens.manager,
-        managerAddress: advertised,
-      });
     });
   }
 
   async joinCluster(request: JoinClusterRequest): Promise<JoinClusterResponse> {
-    return await this.#once("join a cluster", async () => {
+    return await this.#alone("join a cluster", async () => {
+      this.#refuseMember();
+      if (hasManagerData(this.#config)) {
+        throw new Fault(
+          "failed-precondition",
+          `"${managerRoot(this.#config)}" holds the log of a cluster that this host does not know: move it away`,
+        );
+      }
       const managers = request.managers.map((address) => withPort(address, "manager"));
-      const [first] = managers;
-      if (first === undefined) throw new Fault("invalid-argument", "no manager is given to join");
-      const own = request.advertiseAddress || (await addressTowards(first));
-      const advertiseAddress = withPort(own, "--advertise-addr");
-      const dataPathAddress = request.dataPathAddress || hostOf(own);
-      requireOwnAddress(dataPathAddress, "--data-path-addr");
-      // Last: from here on the cluster has one more node.
-      const issued = await this.#askManagers(managers, request, dataPathAddress);
-      await this.#settle({
-        nodeId: issued.nodeId,
-        nodeSecret: issued.nodeSecret,
-        clusterId: issued.clusterId,
-        number: issued.number,
-        role: "worker",
-        managers,
-        dataPathAddress,
-        listenAddress: "",
-        advertiseAddress,
+      const addresses = await joinAddresses(request, managers);
+      const { dataPathAddress } = addresses;
+      const attempt = await this.#attemptFor(request.token);
+      // From here on the cluster has one more node.
+      const admission = await joinCluster(
+        { managers, attempt, dataPathAddress, availability: request.availability },
+        this.#ports,
+      );
+      const { tls, ...node } = admission;
+      const identity = { ...node, ...addresses, managers };
+      this.#member = await Member.enter(identity, { tls }, this.#memberModules());
+      this.#joinAttempt = undefined;
+      return create(JoinClusterResponseSchema, {
+        nodeId: node.nodeId,
+        role: roleOfProto(node.role),
       });
-      return create(JoinClusterResponseSchema, { nodeId: issued.nodeId, role: issued.role });
+    });
+  }
+
+  async leaveCluster(
+    request: LeaveClusterRequest,
+  ): Promise<MessageShape<typeof LeaveClusterResponseSchema>> {
+    return await this.#alone("leave the cluster", async () => {
+      const member = this.#requireMember();
+      const { role, nodeId } = member.identity;
+      if (role === "manager" && !request.force) throw await refusalToLeave(this.#config, nodeId);
+      await member.leave();
+      this.#member = undefined;
+      return create(LeaveClusterResponseSchema);
+    });
+  }
+
+  async unlockCluster(
+    request: UnlockClusterRequest,
+  ): Promise<MessageShape<typeof UnlockClusterResponseSchema>> {
+    return await this.#alone("unlock the manager", async () => {
+      await this.#requireMember().unlock(request.unlockKey);
+      return create(UnlockClusterResponseSchema);
     });
   }
 
   info(): GetInfoResponse {
-    const identity = this.#identity;
-    const session = this.#engine?.session;
+    const member = this.#member;
+    if (member === undefined) return create(GetInfoResponseSchema, { version });
+    const { identity, tls } = member;
     return create(GetInfoResponseSchema, {
       version,
-      ...(identity !== undefined && {
-        nodeId: identity.nodeId,
-        clusterId: identity.clusterId,
-        role: identity.role === "manager" ? NodeRole.MANAGER : NodeRole.WORKER,
-        nodeAddress: hostOf(identity.advertiseAddress),
-        managers: [...(this.#engine?.managers ?? identity.managers)],
+      nodeId: identity.nodeId,
+      clusterId: identity.clusterId,
+      role: roleOfProto(identity.role),
+      nodeAddress: hostOf(identity.advertiseAddress),
+      managers: [...member.managers],
+      connected: member.connected,
+      error: member.error,
+      locked: member.locked,
+      ...(tls !== undefined && {
+        certificateExpiresAt: timestampFromMs(
+          validityOf(parseCertificate(tls.certificate)).notAfterMs,
+        ),
       }),
-      connected: session?.state === "connected",
-      error: session?.state === "connecting" ? session.error : "",
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#engine?.[Symbol.asyncDispose]();
-    await this.#manager?.[Symbol.asyncDispose]();
+    await this.#member?.[Symbol.asyncDispose]();
   }
 
-  async #once<T>(what: string, work: () => Promise<T>): Promise<T> {
-    if (this.#identity !== undefined || this.#joining) {
+  async #forceNewCluster(request: InitClusterRequest): Promise<InitClusterResponse> {
+    return await this.#alone("make a new cluster of this manager", async () => {
+      const member = this.#requireMember();
+      const own = member.identity;
+      const { advertiseAddress, listenAddress } = managerAddresses({
+        advertiseAddress: request.advertiseAddress || own.advertiseAddress,
+        listenAddress: request.listenAddress || own.listenAddress,
+        dataPathAddress: own.dataPathAddress,
+      });
+      await member.forceNewCluster({ advertiseAddress, listenAddress });
+      return await this.#describeFounded(member);
+    });
+  }
+
+  async #found(
+    request: Parameters<typeof managerAddresses>[0],
+    from: Foundation["from"],
+  ): Promise<Member> {
+    const { advertiseAddress, listenAddress, dataPathAddress } = managerAddresses(request);
+    const { identity, tls, manager, undo } = await foundCluster(
+      {
+        config: this.#config,
+        advertised: advertiseAddress,
+        listen: listenAddress,
+        dataPathAddress,
+        from,
+      },
+      this.#ports,
+    );
+    try {
+      this.#member = await Member.enter(identity, { tls, manager }, this.#memberModules());
+      return this.#member;
+    } catch (thrown) {
+      await undo.disposeAsync();
+      throw thrown;
+    }
+  }
+
+  async #describeFounded({ identity }: Member): Promise<InitClusterResponse> {
+    using connection = connectToManager(this.#config);
+    const control = connection.service(ControlService);
+    const { tokens } = await control.getJoinTokens({});
+    const { unlockKey } = await control.getUnlockKey({});
+    return create(InitClusterResponseSchema, {
+      nodeId: identity.nodeId,
+      clusterId: identity.clusterId,
+      workerJoinToken: tokens?.worker ?? "",
+      managerJoinToken: tokens?.manager ?? "",
+      managerAddress: identity.advertiseAddress,
+      unlockKey,
+    });
+  }
+
+  /** The same while one join is tried, also when the user tries it again. */
+  async #attemptFor(token: string): Promise<JoinAttempt> {
+    const attempt =
+      this.#joinAttempt?.token === token
+        ? this.#joinAttempt
+        : await newJoinAttempt(token, this.#ports.random);
+    this.#joinAttempt = attempt;
+    return attempt;
+  }
+
+  #memberModules() {
+    return { config: this.#config, ports: this.#ports };
+  }
+
+  #refuseMember(): void {
+    if (this.#member === undefined) return;
+    throw new Fault(
+      "failed-precondition",
+      `this host belongs to cluster ${this.#member.identity.clusterId} already: leave that first`,
+    );
+  }
+
+  #requireMember(): Member {
+    if (this.#member !== undefined) return this.#member;
+    throw new Fault("failed-precondition", "this host belongs to no cluster");
+  }
+
+  async #alone<T>(what: string, work: () => Promise<T>): Promise<T> {
+    if (this.#busyWith !== undefined) {
       throw new Fault(
         "failed-precondition",
-        `Cannot ${what}: this host belongs to cluster ${this.#identity?.clusterId ?? "(just now)"} already`,
+        `Cannot ${what}: this host is about to ${this.#busyWith}; wait for that`,
       );
     }
-    this.#joining = true;
+    this.#busyWith = what;
     try {
       return await work();
     } catch (thrown) {
       throw Fault.wrap(`Cannot ${what}`, thrown);
     } finally {
-      this.#joining = false;
+      this.#busyWith = undefined;
     }
   }
+}
 
-  /** The first manager that lets this host in; a refusal is final, silence sends us to the next. */
-  async #askManagers(
-    managers: readonly string[],
-    request: JoinClusterRequest,
-    dataPathAddress: string,
-  ): Promise<IssueNodeIdentityResponse> {
-    let silence: Fault | undefined;
-    for (const manager of managers) {
-      using connection = new Connection(manager);
-      try {
-        return await connection.service(NodeCaService).issueNodeIdentity(
-          {
-            token: request.token,
-            description: describeNode({ dataPathAddress }),
-            availability: request.availability,
-            requestId: this.#requestId(request.token),
-          },
-          { deadlineMs: joinMs },
-        );
-      } catch (thrown) {
-        const fault = Fault.from(thrown);
-        if (fault.code !== "unavailable" && fault.code !== "deadline-exceeded") throw fault;
-        silence = new Fault(
-          fault.code,
-          `manager ${manager} cannot be reached: check the address, that swarmd runs there, and that no firewall closes the port`,
-          { cause: fault },
-        );
-      }
-    }
-    throw silence ?? new Fault("unavailable", "no manager answered");
-  }
-
-  /** The same while one join is tried, also when the user tries it again: a lost answer makes no second node. */
-  #requestId(token: string): string {
-    if (this.#joinRequest?.token !== token) {
-      this.#joinRequest = { token, id: newId(this.#ports.random) };
-    }
-    return this.#joinRequest.id;
-  }
-
-  /** Remembers who this host is now, and runs as that; who cannot run is nobody again. */
-  async #settle(identity: Identity): Promise<void> {
-    try {
-      await this.#remember(identity);
-      await this.#run(identity);
-    } catch (thrown) {
-      this.#identity = undefined;
-      await rm(this.#identityPath, { force: true });
-      throw thrown;
-    }
-  }
-
-  /** One after the other: they share the name of the new file. */
-  #remember(identity: Identity): Promise<void> {
-    const written = this.#remembered.then(() => writeIdentity(this.#identityPath, identity));
-    this.#remembered = written.catch(() => undefined);
-    return written;
-  }
-
-  async #run(identity: Identity): Promise<void> {
-    this.#identity = identity;
-    if (identity.role === "manager" && this.#manager === undefined) {
-      // Not waited for: what runs here is adopted and supervised whether or not the manager comes up.
-      this.#manager = new ManagerProcess(
-        { args: managerArgs(this.#config, identity) },
-        { clock: this.#ports.clock, log: this.#ports.log.child({ part: "manager" }) },
-      );
-    }
-    this.#engine = await Engine.open(this.#config, identity, {
-      ...this.#ports,
-      onManagers: (managers) => this.#rememberManagers(managers),
-    });
-  }
-
-  #rememberManagers(managers: readonly string[]): void {
-    const identity = this.#identity;
-    if (identity === undefined || identity.managers.join() === managers.join()) return;
-    this.#identity = { ...identity, managers };
-    this.#remember(this.#identity).catch((thrown: unknown) => {
-      this.#ports.log.error("cannot remember the managers' addresses", {
-        error: Fault.from(thrown).message,
-      });
-    });
-  }
+function roleOfProto(role: Admission["role"]): NodeRole {
+  return role === "manager" ? NodeRole.MANAGER : NodeRole.WORKER;
 }

@@ -2,6 +2,7 @@
  * The container engine of a node that belongs to a cluster: images, networks, DNS, tasks, and the agent that drives them
  * by what managers say. Opening it adopts what runs; disposing of it lets go, and containers go on running.
  */
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Agent, type SessionState } from "#agent/agent.ts";
@@ -13,26 +14,42 @@ import { NetworkDriver } from "#agent/network/network-driver.ts";
 import { describeNode, ociArchitecture } from "#agent/node-description.ts";
 import { Reporter } from "#agent/reporter.ts";
 import { Worker } from "#agent/worker.ts";
-import { PeerSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import type { Ports } from "#proto/ports.ts";
+import { Fault } from "#proto/fault.ts";
+import { PeerSchema, type SessionResponse } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { Clock, Ports } from "#proto/ports.ts";
+import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import type { Config } from "./config.ts";
 import type { Identity } from "./identity.ts";
 
 export interface EngineModules extends Ports {
-  readonly onManagers: (managers: readonly string[]) => void;
+  /** Resolves when the node's certificate can be used; there is no session before. */
+  readonly identity: Promise<TlsIdentityHolder>;
+  readonly onNews: (news: SessionResponse) => void;
 }
 
+interface EngineParts {
+  readonly agent: Agent;
+  readonly worker: Worker;
+  readonly network: NetworkDriver;
+  readonly opened: AsyncDisposableStack;
+}
+
+/** How long the containers of a host that leaves may take to stop. */
+const clearMs = 60_000;
+
 export class Engine implements AsyncDisposable {
-  readonly #agent: Agent;
+  readonly #config: Config;
+  readonly #clock: Clock;
+  readonly #parts: EngineParts;
   readonly #stopping = new AbortController();
-  readonly #parts: AsyncDisposableStack;
   readonly #running: Promise<void>;
 
   /** For `open`. */
-  constructor(agent: Agent, parts: AsyncDisposableStack) {
-    this.#agent = agent;
+  constructor(config: Config, parts: EngineParts, { clock }: Pick<Ports, "clock">) {
+    this.#config = config;
+    this.#clock = clock;
     this.#parts = parts;
-    this.#running = agent.run(this.#stopping.signal);
+    this.#running = parts.agent.run(this.#stopping.signal);
   }
 
   static async open(config: Config, identity: Identity, modules: EngineModules): Promise<Engine> {
@@ -75,9 +92,9 @@ export class Engine implements AsyncDisposable {
         },
       ),
     );
-    const agent = new Agent(agentOptions(identity), {
+    const agent = new Agent(agentOptions(identity, modules.identity), {
       ...modules,
-      describe: () => describeNode({ dataPathAddress: identity.dataPathAddress }),
+      describe: (tls) => describeNode({ dataPathAddress: identity.dataPathAddress, identity: tls }),
       network,
       dns,
       memory,
@@ -85,29 +102,61 @@ export class Engine implements AsyncDisposable {
       reporter,
       log: log.child({ part: "agent" }),
     });
-    return new Engine(agent, opened.move());
+    const parts = { agent, worker, network, opened: opened.move() };
+    return new Engine(config, parts, modules);
   }
 
   get session(): SessionState {
-    return this.#agent.session;
+    return this.#parts.agent.session;
   }
 
   get managers(): readonly string[] {
-    return this.#agent.managers;
+    return this.#parts.agent.managers;
+  }
+
+  /**
+   * Stops and removes every container, and all that belongs to them but images, for a host that leaves its cluster. One
+   * that fails can be called again; in any case there is no session any more.
+   */
+  async clear(): Promise<void> {
+    await this.#stop();
+    const { worker, network, opened } = this.#parts;
+    worker.assign([]);
+    await this.#idle(worker);
+    await network.cleanup();
+    await opened.disposeAsync();
+    for (const name of ["tasks", "assigned.bin"]) {
+      await rm(join(this.#config.dataRoot, "agent", name), { recursive: true, force: true });
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stop();
+    await this.#parts.opened.disposeAsync();
+  }
+
+  async #stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
-    await this.#parts.disposeAsync();
+  }
+
+  async #idle(worker: Worker): Promise<void> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const fault = new Fault(
+      "deadline-exceeded",
+      `containers still stop after ${clearMs / 1000} s: try again`,
+    );
+    using _timer = this.#clock.timer(clearMs, () => reject(fault));
+    await Promise.race([worker.idle(), late]);
   }
 }
 
-function agentOptions(identity: Identity) {
-  const { nodeId, nodeSecret, number, dataPathAddress, managers } = identity;
+function agentOptions(node: Identity, identity: Promise<TlsIdentityHolder>) {
+  const { nodeId, clusterId, number, dataPathAddress, managers } = node;
   return {
     managers,
-    credentials: { nodeId, nodeSecret },
+    clusterId,
+    identity,
     self: create(PeerSchema, { nodeId, number, dataPathAddress, addresses: [dataPathAddress] }),
   };
 }

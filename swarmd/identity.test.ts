@@ -10,7 +10,6 @@ import { type Identity, readIdentity, writeIdentity } from "./identity.ts";
 
 const identity: Identity = {
   nodeId: "node",
-  nodeSecret: "secret",
   clusterId: "cluster",
   number: 3,
   role: "worker",
@@ -57,7 +56,7 @@ test("identity, what is damaged is refused with its path and why", async (t) => 
     ['{"nodeId": "to', /it is not JSON$/],
     ["null", /"nodeId" is missing$/],
     ["[]", /"nodeId" is missing$/],
-    [without("nodeSecret"), /"nodeSecret" is missing$/],
+    [without("clusterId"), /"clusterId" is missing$/],
     [{ ...identity, role: "king" }, /"role" is neither manager nor worker$/],
     [{ ...identity, number: "3" }, /"number" is not an integer$/],
     [{ ...identity, managers: "192.0.2.1" }, /"managers" is not a list of addresses$/],
@@ -73,6 +72,16 @@ test("identity, what is damaged is refused with its path and why", async (t) => 
       return true;
     });
   }
+});
+
+test("identity, a file of a version without certificates is refused with what to do", async (t) => {
+  const path = pathIn(t);
+  await writeIdentity(path, identity);
+  await writeFile(path, JSON.stringify({ ...identity, nodeSecret: "old" }));
+  await assert.rejects(readIdentity(path), {
+    code: "failed-precondition",
+    message: /it is of a version without certificates; move it and the folder "manager" .* join/,
+  });
 });
 
 test("identity, any file gives an identity or a Fault", async (t) => {

@@ -1,22 +1,23 @@
 /**
  * Who this host is in which cluster: the file `node.json` of the data root. Absent: the host belongs to no cluster.
- * Written whole to a new file, synced and renamed, so that a crash leaves the old one or the new one.
+ * It holds no secret; the node's key is in certificates.ts. A crash leaves the old file or the new one.
  */
-import { mkdir, open, readFile, rename } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
 import { errnoOf, Fault } from "#proto/fault.ts";
+import { writeDurably } from "./durable-file.ts";
+
+export type Role = "manager" | "worker";
 
 export interface Identity {
   readonly nodeId: string;
-  /** The node's only credential: the file is readable by root alone. */
-  readonly nodeSecret: string;
   readonly clusterId: string;
   readonly number: number;
-  readonly role: "manager" | "worker";
-  /** host:port of managers, best first. */
+  /** Whether a manager runs here, or is to. What the certificate says follows: see role-change.ts. */
+  readonly role: Role;
+  /** host:port of managers. */
   readonly managers: readonly string[];
   readonly dataPathAddress: string;
-  /** For managers: where the manager listens. */
+  /** Where the manager listens when there is one. */
   readonly listenAddress: string;
   readonly advertiseAddress: string;
 }
@@ -33,28 +34,11 @@ export async function readIdentity(path: string): Promise<Identity | undefined> 
 }
 
 export async function writeIdentity(path: string, identity: Identity): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const fresh = `${path}.new`;
-  const file = await open(fresh, "w", 0o600);
-  try {
-    await file.writeFile(`${JSON.stringify(identity, undefined, 2)}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(fresh, path);
-  // Until the folder is synced, a power loss may bring the old name back.
-  const folder = await open(dirname(path));
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await writeDurably(path, `${JSON.stringify(identity, undefined, 2)}\n`);
 }
 
 const strings = [
   "nodeId",
-  "nodeSecret",
   "clusterId",
   "dataPathAddress",
   "listenAddress",
@@ -69,6 +53,12 @@ function parseIdentity(text: string, path: string): Identity {
     value = Object(JSON.parse(text));
   } catch (thrown) {
     throw damaged("it is not JSON", thrown);
+  }
+  if ("nodeSecret" in value) {
+    throw new Fault(
+      "failed-precondition",
+      `Cannot use the node's identity in "${path}": it is of a version without certificates; move it and the folder "manager" beside it away, and join the cluster again`,
+    );
   }
   for (const key of strings) {
     if (typeof value[key] !== "string") throw damaged(`"${key}" is missing`);

@@ -32,6 +32,9 @@ async function run(config: Config): Promise<void> {
       {
         initCluster: (request) => daemon.initCluster(request),
         joinCluster: (request) => daemon.joinCluster(request),
+        leaveCluster: (request) => daemon.leaveCluster(request),
+        unlockCluster: (request) => daemon.unlockCluster(request),
+        restoreCluster: (requests) => daemon.restoreCluster(requests),
         getInfo: async () => daemon.info(),
       },
       ports,
