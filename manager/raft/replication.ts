@@ -109,9 +109,10 @@ function onMismatch(core: Core, progress: Progress, { index, hintTerm }: AppendR
   // Late: it is known to agree further than this. A server in need of a snapshot can only repeat itself.
   if (index < progress.matchIndex || progress.flow.kind === "snapshot") return;
   const nextIndex = Math.max(core.log.lastAtOrBelow(index, hintTerm), progress.matchIndex) + 1;
-  // Of a row of appends behind a lost one each is answered so; one new try is enough.
+  // Of a row of appends behind a lost one each is answered so: one new try is enough, unless its place was let go since.
   const { flow } = progress;
-  if (flow.kind === "probe" && flow.waiting && progress.nextIndex === nextIndex) return;
+  const tried = flow.kind === "probe" && flow.waiting && progress.nextIndex === nextIndex;
+  if (tried && core.log.termAt(nextIndex - 1) !== undefined) return;
   progress.becomeProbe(nextIndex);
 }
 

@@ -198,3 +198,55 @@ test("raft, a chunk without an answer waits an election timeout, and no heartbea
   group.advance(testOptions.electionMsMin);
   assert.equal(sent, 1);
 });
+
+/** Server 3 gets nothing of what fills its window, and the leader lets go of it. */
+function cutUnderWindow(group: Group, words: number): void {
+  group.loses = ({ to }) => to === 3;
+  for (let at = 0; at < words; at += 1) {
+    group.propose(1, `${at}`);
+    group.settle();
+  }
+  group.step(1, { kind: "snapshotted", index: group.raft(1).commitIndex });
+  group.loses = () => false;
+  group.advance(1000);
+}
+
+test("raft, what was lost with a full window is found out though the log has let go of it (§5.1)", () => {
+  const group = new Group(voters(1, 2, 3), { options: { trailingEntries: 0 } });
+  group.elect(1);
+  group.advance(100);
+  cutUnderWindow(group, 10);
+  assert.equal(group.raft(3).commitIndex, 11);
+});
+
+test("raft, a try whose place the log has let go of gives way to the snapshot (§5.1)", () => {
+  const group = new Group(voters(1, 2, 3), { options: { trailingEntries: 0 } });
+  group.elect(1);
+  group.advance(100);
+  group.propose(1, "lost");
+  group.drop(({ to }) => to === 3);
+  group.propose(1, "refused");
+  group.loses = ({ to }) => to === 3 && group.raft(1).progress()[1]?.flow === "probe";
+  group.settle();
+  assert.equal(group.raft(1).progress()[1]?.flow, "probe");
+  cutUnderWindow(group, 1);
+  assert.equal(group.raft(3).commitIndex, 4);
+});
+
+test("raft, a window that waits for a slow disk needs no snapshot (§5.1)", () => {
+  const group = new Group(voters(1, 2, 3), { options: { trailingEntries: 0 } });
+  group.elect(1);
+  group.advance(100);
+  group.slowDisks.add(3);
+  group.propose(1, "a");
+  group.settle();
+  group.step(1, { kind: "snapshotted", index: group.raft(1).commitIndex });
+  group.advance(200);
+  assert.equal(group.raft(1).progress()[1]?.flow, "replicate");
+  group.slowDisks.delete(3);
+  group.finishWrites(3);
+  group.propose(1, "b");
+  group.settle();
+  assert.equal(group.raft(3).commitIndex, 3);
+  assert.equal(group.server(3).disk.snapshot.index, 0);
+});
