@@ -7,15 +7,25 @@ import {
   RenewNodeCertificateRequestSchema,
 } from "#proto/gen/swarm/v1/node_pb.ts";
 import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { NodeAvailability } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type CaConfig, ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  NodeAvailability,
+  NodeDescriptionSchema,
+  NodeTlsInfoSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import type { CallContext, Handlers } from "#proto/grpc.ts";
 import { newId } from "#proto/ids.ts";
 import type { TlsIdentity } from "#proto/manager-messages.ts";
 import type { Clock } from "#proto/ports.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import { timestampFromMs } from "#proto/time.ts";
-import { identityOf, parseCertificate } from "#proto/tls/certificate.ts";
+import {
+  certificateDigest,
+  identityOf,
+  parseCertificate,
+  publicKeyHash,
+  splitCertificates,
+} from "#proto/tls/certificate.ts";
 import { createCertificateRequest } from "#proto/tls/certificate-request.ts";
 import { clusterOf } from "../../cluster.ts";
 import { openTestStore, type TestStore } from "../../testing/fixtures.ts";
@@ -110,6 +120,34 @@ export class TestCluster {
     assert(renewed !== undefined);
     const { certificate: fresh = "", caCertificates = "" } = renewed;
     return { role: answer.role, identity: { certificate: fresh, key, caCertificates } };
+  }
+
+  /** The node reports what it has, as its agent does. */
+  async report(nodeId: string, { certificate, caCertificates }: TlsIdentity): Promise<void> {
+    const [own, ...above] = [
+      ...splitCertificates(certificate),
+      ...splitCertificates(caCertificates),
+    ];
+    const issuer = above
+      .map(parseCertificate)
+      .find(({ publicKey }) => parseCertificate(own ?? "").verify(publicKey));
+    assert(issuer !== undefined);
+    const trustedRoots = splitCertificates(caCertificates).map(certificateDigest);
+    const tls = create(NodeTlsInfoSchema, { trustedRoots, issuerKeyHash: publicKeyHash(issuer) });
+    await this.change(nodeId, (node) => {
+      const description = node.description ?? create(NodeDescriptionSchema);
+      return { ...node, description: { ...description, tls } };
+    });
+  }
+
+  /** As a user wishes by UpdateCluster. */
+  async update(
+    wish: Partial<Pick<CaConfig, "signingCaCert" | "signingCaKey" | "forceRotate">>,
+  ): Promise<void> {
+    const { cluster } = this;
+    assert(cluster.spec?.ca !== undefined);
+    const spec = { ...cluster.spec, ca: { ...cluster.spec.ca, ...wish } };
+    await this.test.put("cluster", { ...cluster, spec });
   }
 
   async change(nodeId: string, change: (node: Node) => Node): Promise<void> {
