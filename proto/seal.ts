@@ -10,7 +10,7 @@ export const keyBytes = 32;
 export const nonceBytes = 12;
 const tagBytes = 16;
 
-export type Key = Uint8Array | KeyObject;
+type Key = Uint8Array | KeyObject;
 
 /** For few values under one key: the nonce is random, which is safe for 2^32 of them (NIST SP 800-38D §8.3). */
 export function seal(key: Key, as: Uint8Array, plain: Uint8Array, random: Random): Uint8Array {

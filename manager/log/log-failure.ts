@@ -7,7 +7,7 @@ import type { LogReply, RequestKind } from "./log-messages.ts";
 /** SQLite's primary result codes (sqlite.org/rescode.html). */
 const sqliteCode = { busy: 5, ioError: 10, corrupt: 11, full: 13, cantOpen: 14, notADatabase: 26 };
 
-export type Failure = Omit<Extract<LogReply, { ok: false }>, "ok">;
+type Failure = Omit<Extract<LogReply, { ok: false }>, "ok">;
 
 export function describeFailure(path: string, kind: RequestKind, thrown: unknown): Failure {
   if (thrown instanceof Fault) {

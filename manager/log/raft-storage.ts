@@ -54,7 +54,7 @@ export interface RaftStorage extends AsyncDisposable {
   readonly failed: Promise<Fault>;
 }
 
-export interface StoragePorts {
+interface StoragePorts {
   readonly clock: Clock;
 }
 
@@ -66,7 +66,7 @@ export async function openStorage(
   return withThread((thread) => open(thread, { path, keyEncryption }, ports));
 }
 
-export type NewStorage = LogPlace &
+type NewStorage = LogPlace &
   Life & {
     /** Where the life begins: index 0 for an empty log. */
     readonly snapshot: SnapshotMeta;
@@ -87,7 +87,7 @@ export async function createStorage(
   });
 }
 
-export type RenewedStorage = LogPlace &
+type RenewedStorage = LogPlace &
   Life & {
     /** What `Member.context` says of this server. */
     readonly context: string;
