@@ -2,6 +2,7 @@
  * Hands committed entries to the state machine, in order and each once, and puts an installed snapshot in the state's
  * place. Works in short stretches, so that a long log does not stop the event loop.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
 import type { RaftStorage } from "../log/raft-storage.ts";
@@ -120,7 +121,7 @@ export class Applier implements AsyncDisposable {
       else this.#apply(item.entry);
       if (clock.monotonic() < endMs) continue;
       this.#rest();
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await turn();
       endMs = clock.monotonic() + stretchMs;
     }
     this.#rest();

@@ -21,6 +21,9 @@ import { notLeading } from "./refusals.ts";
 const retryMs = 100;
 const dialMs = 3_000;
 
+/** A new leader hears of all that run within this. */
+const hearingMs = 1_000;
+
 export interface MembersModules {
   readonly self: ServerId;
   readonly node: RaftNode;
@@ -88,7 +91,7 @@ export class Members implements AsyncDisposable {
       if (node.core.standing.role !== "leader") throw this.#notLeading();
       const member = memberOfNode(node.core.membership, nodeId);
       if (member === undefined) return;
-      if (!force) this.guard(nodeId);
+      if (!force) await this.guard(nodeId);
       await this.#change({ kind: "remove", id: member.id });
       log.info("A manager was removed", { nodeId, server: member.id });
     });
@@ -209,21 +212,25 @@ export class Members implements AsyncDisposable {
   }
 
   /** Throws where the others would have no majority that can be reached without this node. */
-  guard(nodeId: string): void {
-    const leaving = memberOfNode(this.#modules.node.core.membership, nodeId);
+  async guard(nodeId: string): Promise<void> {
+    const { node, clock } = this.#modules;
+    const leaving = memberOfNode(node.core.membership, nodeId);
     if (leaving === undefined || !leaving.voter) return;
-    const { id } = leaving;
-    const voters = this.#modules.node.core.membership.members.filter((member) => member.voter);
-    const rest = voters.filter((member) => member.id !== id);
+    const rest = node.core.membership.members.filter(({ id, voter }) => voter && id !== leaving.id);
     if (rest.length === 0) {
       const message = `${nodeId} is the last manager: without it nobody keeps the cluster's state`;
       throw new Fault("failed-precondition", message);
     }
-    const reachable = rest.filter((member) => this.#reachable(member.id)).length;
     const majority = Math.floor(rest.length / 2) + 1;
-    if (reachable >= majority) return;
+    const reachable = () => rest.filter(({ id }) => this.#reachable(id)).length;
+    // Who leads only since now has yet to hear of the others.
+    const endMs = clock.monotonic() + hearingMs;
+    while (reachable() < majority && clock.monotonic() < endMs) {
+      await clock.sleep(retryMs, this.#stop.signal);
+    }
+    if (reachable() >= majority) return;
     const message =
-      `removing manager ${nodeId} leaves ${reachable} of ${rest.length} managers reachable: ` +
+      `removing manager ${nodeId} leaves ${reachable()} of ${rest.length} managers reachable: ` +
       `a majority of ${rest.length} voters needs ${majority}; bring the others back first`;
     throw new Fault("failed-precondition", message);
   }

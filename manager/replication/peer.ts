@@ -5,6 +5,7 @@
  * A way that was asked something and brings no answer for a second is made anew too: after a cut, TCP repeats itself the
  * later the longer the cut took, and a new connection is there at once.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
 import { RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Client, Connection } from "#proto/grpc.ts";
@@ -143,7 +144,7 @@ export class Peer implements AsyncDisposable {
     while (!signal.aborted) {
       await this.#outbox.arrival(signal);
       // What this turn of the event loop has to say goes together.
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await turn();
       const messages: Message[] = [];
       for (const message of this.#outbox.take()) {
         const whole = await this.#fill(message);

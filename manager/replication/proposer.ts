@@ -5,6 +5,7 @@
  * What a forwarded batch holds is taken once in its term: its proposals carry growing sequences, so that a batch which is
  * sent again because its answer was lost is known.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
 import type { ServerId } from "../raft/types.ts";
@@ -37,7 +38,9 @@ export class Proposer implements Disposable {
   /** By server and its start: the last sequence that was taken in `#takenTerm`. */
   readonly #taken = new Map<string, number>();
   #takenTerm = 0;
-  #turn: NodeJS.Immediate | undefined;
+  /** Whether a round comes at the end of this turn of the event loop. */
+  #turn = false;
+  #closed = false;
   #busy: Disposable | undefined;
 
   constructor(modules: ProposerModules) {
@@ -47,9 +50,11 @@ export class Proposer implements Disposable {
   /** Something waits. A core that was busy is left in peace until `eased`. */
   wake(): void {
     if (this.#busy !== undefined) return;
-    this.#turn ??= setImmediate(() => {
-      this.#turn = undefined;
-      this.#round();
+    if (this.#turn) return;
+    this.#turn = true;
+    void turn().then(() => {
+      this.#turn = false;
+      if (!this.#closed) this.#round();
     });
   }
 
@@ -78,7 +83,7 @@ export class Proposer implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearImmediate(this.#turn);
+    this.#closed = true;
     this.#busy?.[Symbol.dispose]();
   }
 

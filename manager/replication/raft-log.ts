@@ -204,7 +204,7 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
     if (!own || this.#node.core.standing.role !== "leader") {
       return this.#members.remove(nodeId, options);
     }
-    this.#members.guard(nodeId);
+    await this.#members.guard(nodeId);
     await this.handOver();
     throw new Fault("unavailable", "this manager led and has handed over: ask again");
   }
@@ -229,7 +229,7 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
     const { clock, storage } = this.#modules;
     const drained = this.#proposals.drain();
     if (this.leader !== undefined) await settledWithin(drainMs, drained, clock);
-    await settledWithin(farewellMs, this.handOver(), clock);
+    await settledWithin(farewellMs, this.#farewell(), clock);
     this.#closing.abort(new Fault("unavailable", "this manager is stopping"));
     this.#proposals[Symbol.dispose]();
     this.#reads[Symbol.dispose]();
@@ -269,6 +269,7 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
       this.#transport.heard(from, address);
       this.#node.step({ kind: "message", message });
     }
+    if (this.#transport.moved.size > 0) this.#members.tend();
   }
 
   takeProposals(nodeId: string, { group, term, entries }: ProposeRequest): void {
@@ -429,6 +430,13 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
     if (now === this.#told) return;
     this.#told = now;
     for (const listener of this.#listeners) listener();
+  }
+
+  /** Until another leads, whom this server may have to vote for. */
+  async #farewell(): Promise<void> {
+    if (this.#node.core.standing.role !== "leader") return;
+    await this.handOver();
+    while (this.#node.core.standing.leader === undefined) await this.#standingChange(farewellMs);
   }
 
   async #standingChange(ms: number): Promise<void> {

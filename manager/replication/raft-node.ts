@@ -3,6 +3,7 @@
  * this order: persist (begun), send, install, apply, answers, standing. Persisting runs beside sending and applying: what
  * must wait for the disk the core holds back itself.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
 import type { Raft } from "../raft/raft.ts";
@@ -163,8 +164,6 @@ export class RaftNode implements Disposable {
       return;
     }
     // A process that stood still first hears what has arrived meanwhile, before it concludes that nobody leads.
-    setImmediate(() => {
-      if (!this.#closed) this.step({ kind: "wake" });
-    });
+    void turn().then(() => this.step({ kind: "wake" }));
   }
 }

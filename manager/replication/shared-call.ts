@@ -1,4 +1,6 @@
 /** One call for many who ask: those who come while a call is under way share the next one, which begins after they came. */
+import { setImmediate as turn } from "node:timers/promises";
+
 export class SharedCall<T> {
   readonly #call: () => Promise<T>;
   #current: Promise<T> | undefined;
@@ -14,7 +16,7 @@ export class SharedCall<T> {
   }
 
   async #begin(): Promise<T> {
-    if (this.#current === undefined) await new Promise<void>((resolve) => setImmediate(resolve));
+    if (this.#current === undefined) await turn();
     // Those who share the one before have its failure.
     else await this.#current.catch(() => undefined);
     const own = this.#next;

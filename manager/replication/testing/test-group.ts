@@ -4,7 +4,7 @@
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Endpoint, serveEndpoint } from "#proto/endpoint.ts";
 import { RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import { idLength } from "#proto/ids.ts";
@@ -25,17 +25,24 @@ import { TestNetwork } from "./test-network.ts";
 const keyEncryption = { kind: "file" } as const;
 const ports = { clock: systemClock, random: systemRandom, log: silentLog };
 
+export function bytes(text: string): Uint8Array {
+  return Buffer.from(text);
+}
+
 /** Remembers what was applied, in order. */
 export class ListMachine implements StateMachine {
   texts: string[] = [];
   restores = 0;
+  /** Gets the entries too, and says what becomes of them. */
+  inner: StateMachine | undefined;
   #index = 0n;
 
-  apply({ index, data }: LogEntry): Rejection {
+  apply(entry: LogEntry): Rejection {
+    const { index, data } = entry;
     if (index <= this.#index) throw new Error(`entry ${index} came after ${this.#index}`);
     this.#index = index;
     this.texts.push(Buffer.from(data).toString());
-    return undefined;
+    return this.inner?.apply(entry);
   }
 
   snapshot(): Iterable<Uint8Array> {
@@ -53,7 +60,6 @@ export interface TestGroupOptions {
   /** How many there may be. */
   readonly managers: number;
   readonly log?: Omit<RaftLogOptions, "address">;
-  readonly machine?: () => StateMachine;
 }
 
 export class TestMember {
@@ -160,6 +166,11 @@ export class TestMember {
       clusterId: authority.clusterId,
     } as const;
     return new Connection(reached, { tls });
+  }
+
+  /** Loses its disk. */
+  forget(): void {
+    rmSync(dirname(this.path), { recursive: true });
   }
 
   /** As when the process ends at once: nobody hears of it any more. */
