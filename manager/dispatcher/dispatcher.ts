@@ -29,12 +29,13 @@ import {
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type NodeSpec, NodeSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { NodeState, type NodeTlsInfo } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { CallContext, Handlers } from "#proto/grpc.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { BatchWriter } from "../batch-writer.ts";
+import { wantedTls } from "../ca/issuer.ts";
 import { clusterOf, heartbeatPeriodMs } from "../cluster.ts";
 import { publicNode } from "../node.ts";
 import { graceMs } from "../node-liveness/timing.ts";
@@ -50,7 +51,7 @@ import { planRegistrations, type Registration } from "./registrations.ts";
 import { Session, Sessions } from "./sessions.ts";
 import { type StatusReport, StatusWriter } from "./status-writer.ts";
 
-/** How long a leader is waited for when a session opens. An agent waits longer, so that it hears the reason. */
+/** How long a leader is waited for when a session opens. A change of leader is over sooner. */
 const openMs = 2_000;
 
 export interface DispatcherOptions {
@@ -78,6 +79,8 @@ export class Dispatcher implements AsyncDisposable {
   readonly #beats: BeatReporter;
   readonly #statuses: StatusWriter;
   readonly #watch: Disposable;
+  /** Of the present root. */
+  #wantedTls: NodeTlsInfo | undefined;
   /** Node → the bell of its session stream. */
   readonly #bells = new Map<string, Bell>();
 
@@ -100,6 +103,7 @@ export class Dispatcher implements AsyncDisposable {
       },
       modules,
     );
+    this.#wantedTls = tlsOf(clusterOf(store));
     this.#watch = store.watch(({ changes }) => {
       for (const change of changes) this.#onChange(change);
     });
@@ -218,7 +222,10 @@ export class Dispatcher implements AsyncDisposable {
   #onChange(change: Change): void {
     this.#index.onChange(change);
     if (this.#managers.onChange(change)) this.#ringAll();
-    if (change.kind === "cluster") this.#onCluster(change.before, change.after);
+    if (change.kind === "cluster") {
+      this.#wantedTls = tlsOf(change.after);
+      this.#ringAll();
+    }
     if (change.kind !== "node") return;
     const { before, after } = change;
     if (after !== undefined) {
@@ -227,10 +234,6 @@ export class Dispatcher implements AsyncDisposable {
       const fault = new Fault("not-found", "the node was removed from the cluster");
       this.#sessions.get(before.id)?.end(fault);
     }
-  }
-
-  #onCluster(before: Cluster | undefined, after: Cluster | undefined): void {
-    if (heartbeatPeriodMs(before) !== heartbeatPeriodMs(after)) this.#ringAll();
   }
 
   #onNode(before: Node | undefined, after: Node): void {
@@ -270,8 +273,13 @@ export class Dispatcher implements AsyncDisposable {
       heartbeatPeriod: durationFromMs(this.#periodMs()),
     });
     response.node = publicNode(node);
+    if (this.#wantedTls !== undefined) response.wantedTls = this.#wantedTls;
     return response;
   }
+}
+
+function tlsOf(cluster: Cluster | undefined): NodeTlsInfo | undefined {
+  return cluster?.rootCa === undefined ? undefined : wantedTls(cluster);
 }
 
 export function dispatcherHandlers(dispatcher: Dispatcher): Handlers<typeof DispatcherService> {

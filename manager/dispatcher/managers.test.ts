@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as nextLoop } from "node:timers/promises";
 import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { systemClock } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
+import { certificateDigest } from "#proto/tls/certificate.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
+import { createRoot } from "../ca/authority.ts";
 import { graceMs, reconnectMs } from "../node-liveness/timing.ts";
 import { isWanted, stateOf } from "../task.ts";
 import { testCluster, testNode, testService } from "../testing/fixtures.ts";
@@ -210,7 +213,7 @@ test("managers, without a leader no session opens, and the agent hears why", asy
   });
 });
 
-test("managers, news of the managers and of the heartbeat reach the agents", async () => {
+test("managers, news of the managers, the heartbeat and the root reach the agents", async () => {
   await using ground = await openGroup(1);
   const { one, three } = ground;
   using agent = agentOf(three, "node1");
@@ -223,5 +226,10 @@ test("managers, news of the managers and of the heartbeat reach the agents", asy
   const dispatcher = { heartbeatPeriod: durationFromMs(5_000) };
   await one.put("cluster", testCluster({ spec: { dispatcher } }));
   assert.equal((await stream.next()).value.heartbeatPeriod.seconds, 5n);
+  const { certificate, key } = await createRoot(systemClock.now());
+  const rootCa = { caCert: Buffer.from(certificate), caKey: Buffer.from(key) };
+  await one.put("cluster", testCluster({ rootCa }));
+  const { wantedTls } = (await stream.next()).value;
+  assert.deepEqual(wantedTls.trustedRoots, [certificateDigest(certificate)]);
   controller.abort();
 });

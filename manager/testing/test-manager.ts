@@ -108,7 +108,11 @@ function serve(server: Server, address: string, options: TestManagerOptions): Te
     { nodeId },
     {
       ...ports,
-      ...{ store, replication, authenticate, logSubscriptions, nodeLiveness },
+      store,
+      replication,
+      authenticate,
+      logSubscriptions,
+      nodeLiveness,
       leader: () => peers.leader(),
     },
   );
