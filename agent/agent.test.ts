@@ -11,16 +11,21 @@ import {
   type TaskStatus,
   TaskStatusSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { addService } from "#proto/grpc.ts";
+import { addService, type CallContext } from "#proto/grpc.ts";
 import type { Clock } from "#proto/ports.ts";
 import { silentLog, systemRandom } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
-import { TestServer } from "#proto/testing/test-server.ts";
+import { TestAuthority } from "#proto/testing/test-authority.ts";
 import { until } from "#proto/testing/until.ts";
+import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import { Agent } from "./agent.ts";
 import { Reporter } from "./reporter.ts";
+import { TlsServer } from "./testing/tls-server.ts";
 
 const timeout = 15_000;
+
+const authority = await TestAuthority.create();
+const { clusterId } = authority;
 
 /** Notes how long was slept; the sleep ends when the test moves the time. */
 class NotingClock implements Clock {
@@ -38,16 +43,28 @@ class NotingClock implements Clock {
 class TestManager implements Disposable {
   readonly statuses: { readonly taskId: string; readonly state: TaskState }[] = [];
   sessions = 0;
-  #server: TestServer | undefined;
+  /** What the certificates that opened them say. */
+  readonly roles: string[] = [];
+  #ending = new AbortController();
+  /** Instead of a session. */
+  refusal: Fault | undefined;
+  #server: TlsServer | undefined;
 
   static async serve(managers: readonly string[] = []): Promise<TestManager> {
     const manager = new TestManager();
-    manager.#server = await TestServer.serve((server) => manager.#addServices(server, managers));
+    manager.#server = await TlsServer.serve(authority, (server) =>
+      manager.#addServices(server, managers),
+    );
     return manager;
   }
 
   get address(): string {
     return this.#server?.address ?? "";
+  }
+
+  endSessions(): void {
+    this.#ending.abort();
+    this.#ending = new AbortController();
   }
 
   shutDown(): void {
@@ -61,16 +78,21 @@ class TestManager implements Disposable {
   #addServices(server: Parameters<typeof addService>[0], managers: readonly string[]): void {
     const parked = (signal: AbortSignal) =>
       new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-    const onSession = () => this.sessions++;
+    const onSession = ({ caller, signal }: CallContext) => {
+      if (this.refusal !== undefined) throw this.refusal;
+      this.sessions++;
+      if (caller.kind === "node") this.roles.push(caller.role);
+      return AbortSignal.any([signal, this.#ending.signal]);
+    };
     addService(server, DispatcherService, {
-      async *session(_request, { signal }) {
-        onSession();
+      async *session(_request, context) {
+        const ended = onSession(context);
         yield {
           sessionId: "x",
           managers: [...managers],
           heartbeatPeriod: { seconds: 3600n, nanos: 0 },
         };
-        await parked(signal);
+        await parked(ended);
       },
       heartbeat: async () => ({}),
       updateTaskStatus: async ({ updates }) => {
@@ -96,6 +118,9 @@ class Ground implements AsyncDisposable {
   readonly told: (readonly string[])[] = [];
   readonly statuses = new Map<string, TaskStatus>();
   readonly reporter = new Reporter();
+  readonly identity = Promise.withResolvers<TlsIdentityHolder>();
+  /** What the agent's random choices come to, as far as they go. */
+  draw = 0;
   readonly agent: Agent;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
@@ -104,12 +129,13 @@ class Ground implements AsyncDisposable {
     this.agent = new Agent(
       {
         managers,
-        credentials: { nodeId: "n1", nodeSecret: "s1" },
+        clusterId,
+        identity: this.identity.promise,
         self: create(PeerSchema, { nodeId: "n1" }),
       },
       {
         clock: this.clock,
-        random: systemRandom,
+        random: { ...systemRandom, int: (limit) => Math.min(this.draw, limit - 1) },
         log: silentLog,
         describe: () => create(NodeDescriptionSchema, { hostname: "h1" }),
         network: {
@@ -126,7 +152,7 @@ class Ground implements AsyncDisposable {
         },
         memory: { read: async () => undefined, save: () => {} },
         reporter: this.reporter,
-        onManagers: (list) => void this.told.push(list),
+        onNews: ({ managers: list }) => void this.told.push(list),
       },
     );
     this.#running = this.agent.run(this.#stop.signal);
@@ -135,6 +161,17 @@ class Ground implements AsyncDisposable {
   get connectedTo(): string | undefined {
     const { session } = this.agent;
     return session.state === "connected" ? session.manager : undefined;
+  }
+
+  /** Pauses between sessions, heartbeats apart. */
+  get pauses(): readonly number[] {
+    return this.clock.sleeps.filter((ms) => ms < 3_600_000);
+  }
+
+  async begin(): Promise<TlsIdentityHolder> {
+    const holder = await authority.holder();
+    this.identity.resolve(holder);
+    return holder;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -150,15 +187,28 @@ test("agent, carries out what it is told: networks, DNS, tasks", { timeout }, as
     state: "connecting",
     error: "no session was opened yet",
   });
+  await ground.begin();
   await until(() => ground.events.length === 3);
   assert.deepEqual(ground.events, ["network net1", "dns", "tasks t1"]);
   assert.equal(ground.connectedTo, manager.address);
-  assert.deepEqual(ground.told, []);
+  assert.deepEqual(ground.told, [[]]);
+});
+
+test("agent, has no session while its certificate is locked, and ends all the same", {
+  timeout,
+}, async () => {
+  using manager = await TestManager.serve();
+  await using ground = new Ground([manager.address]);
+  for (let i = 0; i < 20; i++) await turn();
+  assert.equal(manager.sessions, 0);
+  await ground.begin();
+  await until(() => ground.connectedTo === manager.address);
 });
 
 test("agent, waits longer and longer where no manager is, and says why", { timeout }, async () => {
   await using ground = new Ground(["127.0.0.1:1"]);
-  const pauses = [100, 200, 400, 800, 1_600, 2_000, 2_000];
+  await ground.begin();
+  const pauses = [100, 200, 400, 800, 1_600, 3_200, 6_400, 8_000, 8_000];
   for (const [index, pauseMs] of pauses.entries()) {
     await until(() => ground.clock.sleeps.length === index + 1);
     await turn();
@@ -171,42 +221,109 @@ test("agent, waits longer and longer where no manager is, and says why", { timeo
   });
 });
 
-test("agent, goes to the next manager, and tells it all statuses again", { timeout }, async () => {
+test("agent, goes to another manager at once, and tells it all statuses again", {
+  timeout,
+}, async () => {
   using second = await TestManager.serve();
   using first = await TestManager.serve();
   await using ground = new Ground(["127.0.0.1:1", first.address, second.address]);
-  await until(() => ground.clock.sleeps.length === 1);
-  await turn();
-  ground.clock.fake.advance(100);
+  await ground.begin();
   await until(() => ground.connectedTo === first.address);
   const status = create(TaskStatusSchema, { state: TaskState.RUNNING });
   ground.statuses.set("t1", status);
   ground.reporter.report("t1", status);
   await until(() => first.statuses.length === 1);
+  ground.clock.fake.advance(1_000);
   first.shutDown();
-  await until(() => ground.clock.sleeps.filter((ms) => ms < 3_600_000).length === 2);
-  await turn();
-  // A session that stood makes the pauses short again.
-  assert.deepEqual(
-    ground.clock.sleeps.filter((ms) => ms < 3_600_000),
-    [100, 100],
-  );
-  ground.clock.fake.advance(100);
   await until(() => ground.connectedTo === second.address);
   await until(() => second.statuses.length === 1);
   assert.deepEqual(second.statuses, [{ taskId: "t1", state: TaskState.RUNNING }]);
+  assert.deepEqual(ground.pauses, []);
 });
 
-test("agent, learns where managers are", { timeout }, async () => {
+test("agent, with one manager alone, is back after a short pause", { timeout }, async () => {
+  using manager = await TestManager.serve();
+  await using ground = new Ground([manager.address]);
+  await ground.begin();
+  for (const session of [1, 2]) {
+    await until(() => ground.connectedTo === manager.address && manager.sessions === session);
+    ground.clock.fake.advance(1_000);
+    manager.endSessions();
+    await until(() => ground.pauses.length === session);
+    await turn();
+    ground.clock.fake.advance(100);
+  }
+  // A session that stood makes the pauses short again.
+  assert.deepEqual(ground.pauses, [100, 100]);
+});
+
+test("agent, does not ask on and on a manager that ends each session at once", {
+  timeout,
+}, async () => {
+  using manager = await TestManager.serve();
+  await using ground = new Ground([manager.address]);
+  await ground.begin();
+  for (const [index, pauseMs] of [100, 200, 400].entries()) {
+    await until(() => ground.connectedTo === manager.address);
+    manager.endSessions();
+    await until(() => ground.pauses.length === index + 1);
+    assert.equal(ground.pauses[index], pauseMs);
+    await turn();
+    ground.clock.fake.advance(pauseMs);
+  }
+});
+
+test("agent, one that every manager refuses asks seldom, and says why", { timeout }, async () => {
+  using first = await TestManager.serve();
+  using second = await TestManager.serve();
+  const refusal = new Fault("permission-denied", "the node was removed from the cluster");
+  first.refusal = refusal;
+  second.refusal = refusal;
+  await using ground = new Ground([first.address, second.address]);
+  await ground.begin();
+  await until(() => ground.pauses.length === 1);
+  assert.deepEqual(ground.pauses, [8_000]);
+  const { session } = ground.agent;
+  assert(session.state === "connecting" && session.error.endsWith(refusal.message));
+});
+
+test("agent, learns where managers are, and moves to a new one that draws it", {
+  timeout,
+}, async () => {
   using second = await TestManager.serve();
   using first = await TestManager.serve([second.address]);
   await using ground = new Ground([first.address]);
-  await until(() => ground.connectedTo === first.address);
-  assert.deepEqual(ground.told, [[second.address]]);
-  assert.deepEqual(ground.agent.managers, [second.address]);
-  first.shutDown();
-  await until(() => ground.clock.sleeps.includes(100));
-  await turn();
-  ground.clock.fake.advance(100);
+  await ground.begin();
   await until(() => ground.connectedTo === second.address);
+  assert.deepEqual(ground.told[0], [second.address]);
+  assert.deepEqual(ground.agent.managers, [second.address]);
+  assert.deepEqual(ground.pauses, []);
+});
+
+test("agent, stays with its manager when another draws the node", { timeout }, async () => {
+  using first = await TestManager.serve(["127.0.0.1:1", "192.0.2.1:2377"]);
+  await using ground = new Ground([first.address, "127.0.0.1:1"]);
+  ground.draw = 1;
+  await ground.begin();
+  await until(() => ground.told.length === 1);
+  for (let i = 0; i < 20; i++) await turn();
+  assert.equal(ground.connectedTo, first.address);
+  assert.equal(first.sessions, 1);
+});
+
+test("agent, shows a new certificate by a new session with the same manager", {
+  timeout,
+}, async () => {
+  using first = await TestManager.serve();
+  using second = await TestManager.serve();
+  await using ground = new Ground([second.address, first.address]);
+  ground.draw = 1;
+  const holder = await ground.begin();
+  await until(() => ground.connectedTo === first.address);
+  ground.draw = 0;
+  holder.replace(await authority.identity({ role: "manager" }));
+  await until(() => first.roles.length === 2 && ground.connectedTo === first.address);
+  assert.deepEqual(first.roles, ["worker", "manager"]);
+  assert.equal(second.sessions, 0);
+  assert.deepEqual(ground.pauses, []);
 });

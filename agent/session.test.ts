@@ -8,13 +8,21 @@ import { Fault } from "#proto/fault.ts";
 import { DispatcherService } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { NodeDescriptionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { addService, type CallContext, type Handlers } from "#proto/grpc.ts";
+import { newId } from "#proto/ids.ts";
+import { systemRandom } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
-import { TestServer } from "#proto/testing/test-server.ts";
+import { TestAuthority } from "#proto/testing/test-authority.ts";
 import { until } from "#proto/testing/until.ts";
 import type { SendStatuses } from "./reporter.ts";
 import { runSession } from "./session.ts";
+import { TlsServer } from "./testing/tls-server.ts";
 
 const timeout = 15_000;
+
+const authority = await TestAuthority.create();
+const { clusterId } = authority;
+const nodeId = newId(systemRandom);
+const identity = await authority.holder({ name: nodeId });
 
 type Dispatcher = Handlers<typeof DispatcherService>;
 
@@ -33,10 +41,10 @@ class Ground implements Disposable {
   open = 0;
   send: SendStatuses | undefined;
   ended: Promise<Fault> = Promise.resolve(new Fault("internal", "not begun"));
-  #server: TestServer | undefined;
+  #server: TlsServer | undefined;
 
   async begin(handlers: Partial<Dispatcher> = {}): Promise<void> {
-    const server = await TestServer.serve((server) => {
+    const server = await TlsServer.serve(authority, (server) => {
       addService(server, DispatcherService, { ...this.#manager(), ...handlers });
     });
     this.#server = server;
@@ -46,8 +54,9 @@ class Ground implements Disposable {
   run(manager: string): Promise<Fault> {
     const options = {
       manager,
-      credentials: { nodeId: "n1", nodeSecret: "s1" },
+      tls: { kind: "mutual" as const, identity, clusterId },
       description: create(NodeDescriptionSchema, { hostname: "h1" }),
+      openMs: 5_000,
     };
     const events = {
       onSession: () => void this.events.push("session"),
@@ -85,8 +94,7 @@ class Ground implements Disposable {
     return {
       async *session({ description }, context) {
         assert.equal(description?.hostname, "h1");
-        assert.equal(context.metadata.get("swarm-node-id"), "n1");
-        assert.equal(context.metadata.get("swarm-node-secret"), "s1");
+        assert.deepEqual(context.caller, { kind: "node", nodeId, role: "worker", clusterId });
         yield { sessionId: "x", heartbeatPeriod: { seconds: 2n, nanos: 0 } };
         await held(context);
       },
@@ -174,7 +182,7 @@ test("session, says why it ended when the manager goes away", { timeout }, async
   ground.shutDown();
   const { code, message } = await ground.ended;
   assert.equal(code, "unavailable");
-  assert.match(message, /^The session with manager unix:\S+ ended: /);
+  assert.match(message, /^The session with manager \S+ ended: /);
 });
 
 test("session, says why when nobody is there", { timeout }, async () => {
@@ -204,16 +212,49 @@ test("session, does not wait for a manager that does not open it", { timeout }, 
   assert.match(message, /waited 5 s for the manager to open a session$/);
 });
 
+test("session, a manager that leaves heartbeats without an answer is lost after one period", {
+  timeout,
+}, async () => {
+  using ground = new Ground();
+  let asked = 0;
+  await ground.begin({
+    async *session(_request, { signal }) {
+      yield { sessionId: "x", heartbeatPeriod: { seconds: 1n, nanos: 0 } };
+      await aborted(signal);
+    },
+    heartbeat: async (_request, { signal }) => {
+      asked++;
+      await aborted(signal);
+      return {};
+    },
+  });
+  await until(() => ground.events.includes("session"));
+  ground.clock.advance(1_000);
+  await until(() => asked === 1);
+  const beganMs = performance.now();
+  assert.equal((await ground.ended).code, "deadline-exceeded");
+  assert(performance.now() - beganMs < 2_000);
+});
+
+test("session, does not speak with a manager of another cluster", { timeout }, async () => {
+  using ground = new Ground();
+  const other = await TestAuthority.create();
+  using stranger = await TlsServer.serve(other, () => {});
+  const { code, message } = await ground.run(stranger.address);
+  assert.equal(code, "unavailable");
+  assert.match(message, /Cannot trust the manager: the certificate was signed by an unknown/);
+});
+
 const endings: readonly (readonly [string, Partial<Dispatcher>, RegExp])[] = [
   [
     "the manager refuses the node",
     {
       // oxlint-disable-next-line require-yield -- a stream that only fails
       async *session() {
-        throw new Fault("unauthenticated", "the node's secret is wrong");
+        throw new Fault("permission-denied", "the node was removed from the cluster");
       },
     },
-    /^unauthenticated: .* ended: the node's secret is wrong$/,
+    /^permission-denied: .* ended: the node was removed from the cluster$/,
   ],
   ["the manager closes it at once", { async *session() {} }, /the manager closed the session$/],
   [

@@ -7,7 +7,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { NodeAvailability } from "#proto/gen/swarm/v1/types_pb.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
+import { identityOf, parseCertificate } from "#proto/tls/certificate.ts";
 import { type Foundation, foundCluster } from "./found-cluster.ts";
 
 const timeout = 30_000;
@@ -33,7 +35,7 @@ async function prepare(t: TestContext) {
     advertised: listen,
     listen,
     dataPathAddress: "127.0.0.1",
-    spec: undefined,
+    from: { how: "found", spec: undefined, availability: NodeAvailability.ACTIVE },
   };
   return { foundation, taken, listen };
 }
@@ -49,9 +51,10 @@ test("founding, a taken port is told and leaves nothing; a second attempt succee
   taken.close();
   const founded = await foundCluster(foundation, ports);
   await using _undo = founded.undo;
-  assert.match(founded.joinTokens.worker, /^SWMTKN-1-/);
-  assert.notEqual(founded.identity.clusterId, "");
-  assert.deepEqual(founded.identity.managers, [listen]);
+  const { nodeId, clusterId, number, managers } = founded.identity;
+  assert.deepEqual([number, managers], [1, [listen]]);
+  const named = identityOf(parseCertificate(founded.tls.certificate));
+  assert.deepEqual(named, { kind: "node", nodeId, role: "manager", clusterId });
 });
 
 test("founding, undone leaves nothing", { timeout }, async (t) => {

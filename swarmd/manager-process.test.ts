@@ -8,7 +8,7 @@ import { Fault } from "#proto/fault.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { until } from "#proto/testing/until.ts";
-import { ManagerProcess } from "./manager-process.ts";
+import { ManagerProcess, type ManagerProcessOptions } from "./manager-process.ts";
 
 const timeout = 20_000;
 
@@ -20,7 +20,7 @@ class Ground implements AsyncDisposable {
   readonly complaints: { why: string; pauseMs: number }[] = [];
   readonly manager: ManagerProcess;
 
-  constructor(script: string) {
+  constructor(script: string, options: Partial<ManagerProcessOptions> = {}) {
     const main = join(this.#folder, "main.cjs");
     writeFileSync(this.#starts, "");
     const note = `require("node:fs").appendFileSync(process.argv[2], process.pid + "\\n");`;
@@ -28,7 +28,7 @@ class Ground implements AsyncDisposable {
     const error = (_message: string, fields?: unknown) =>
       void this.complaints.push(fields as { why: string; pauseMs: number });
     this.manager = new ManagerProcess(
-      { main, args: [this.#starts] },
+      { main, args: [this.#starts], start: () => ({ how: "resume" }), ...options },
       { clock: this.clock, log: { ...silentLog, error } },
     );
   }
@@ -52,7 +52,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-const serve = `console.log("ready"); setInterval(() => {}, 1000);`;
+const serve = `console.log('{"kind":"ready"}'); setInterval(() => {}, 1000);`;
 
 test("manager process, is ready when it says so, and ends with the daemon", {
   timeout,
@@ -87,7 +87,7 @@ test("manager process, one that does not serve in time is killed", { timeout }, 
 
 test("manager process, is started again with growing pauses", { timeout }, async () => {
   await using ground = new Ground(
-    `console.log("ready"); console.error("fell over"); process.exitCode = 7;`,
+    `console.log('{"kind":"ready"}'); console.error("fell over"); process.exitCode = 7;`,
   );
   for (const pauseMs of [100, 200, 400]) {
     const starts = ground.pids.length;

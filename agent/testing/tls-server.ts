@@ -1,0 +1,40 @@
+/** A manager's port: gRPC over TLS on loopback, with a certificate of a test's authority. */
+import { Server } from "@grpc/grpc-js";
+import { channelOptions } from "#proto/grpc.ts";
+import { systemClock } from "#proto/system-ports.ts";
+import type { TestAuthority } from "#proto/testing/test-authority.ts";
+import { TlsListener } from "#proto/tls/tls-listener.ts";
+
+export class TlsServer implements Disposable {
+  readonly #grpc: Server;
+  readonly #listener: TlsListener;
+  readonly address: string;
+
+  private constructor(grpc: Server, listener: TlsListener, port: number) {
+    this.#grpc = grpc;
+    this.#listener = listener;
+    this.address = `127.0.0.1:${port}`;
+  }
+
+  static async serve(
+    authority: TestAuthority,
+    addServices: (server: Server) => void,
+  ): Promise<TlsServer> {
+    const grpc = new Server(channelOptions);
+    addServices(grpc);
+    const { clusterId } = authority;
+    const identity = await authority.holder({ role: "manager" });
+    const listener = new TlsListener({ identity, clusterId }, { grpc, clock: systemClock });
+    return new TlsServer(grpc, listener, await listener.listen("127.0.0.1", 0));
+  }
+
+  /** As when the process that serves is killed. */
+  shutDown(): void {
+    this.#listener[Symbol.dispose]();
+    this.#grpc.forceShutdown();
+  }
+
+  [Symbol.dispose](): void {
+    this.shutDown();
+  }
+}
