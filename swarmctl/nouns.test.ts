@@ -1,79 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { create } from "@bufbuild/protobuf";
 import { LogStream } from "#proto/gen/swarm/v1/control_pb.ts";
-import type { InitClusterRequest, JoinClusterRequest } from "#proto/gen/swarm/v1/node_pb.ts";
-import { ClusterSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeAvailability, NodeRole, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import { FakeCluster } from "./testing/fake-cluster.ts";
 import { FakeControl } from "./testing/fake-control.ts";
 import { aService, aServiceSpec, aTask, idOf, nowMs } from "./testing/objects.ts";
 import { runCli } from "./testing/run-cli.ts";
-
-const managers = ["172.31.0.1:2377"];
-
-describe("cluster", () => {
-  it("init says how workers join", async () => {
-    const requests: InitClusterRequest[] = [];
-    const initCluster = async (request: InitClusterRequest) => {
-      requests.push(request);
-      return { nodeId: "n1", workerJoinToken: "SWMTKN-1-w", managerAddress: "172.31.0.1:2377" };
-    };
-    await using cluster = await FakeCluster.open({ node: { initCluster } });
-    const flags = ["--advertise-addr", "172.31.0.1", "--task-history-limit", "-1"];
-    const { stdout } = await runCli(cluster, ["cluster", "init", ...flags]);
-    assert.match(stdout, /^Swarm initialized: current node \(n1\) is now a manager\.$/m);
-    assert.match(stdout, /^ {4}swarmctl cluster join --token SWMTKN-1-w 172\.31\.0\.1:2377$/m);
-    assert.equal(requests[0]?.advertiseAddress, "172.31.0.1");
-    assert.equal(requests[0]?.spec?.orchestration?.taskHistoryRetentionLimit, -1n);
-  });
-
-  it("join names the token, the managers and the availability", async () => {
-    const requests: JoinClusterRequest[] = [];
-    const joinCluster = async (request: JoinClusterRequest) => {
-      requests.push(request);
-      return { nodeId: "n2", role: NodeRole.WORKER };
-    };
-    await using cluster = await FakeCluster.open({ node: { joinCluster } });
-    const { stdout } = await runCli(
-      cluster,
-      "cluster join --token SWMTKN-1-w --availability drain 10.0.0.1 10.0.0.2:2377".split(" "),
-    );
-    assert.equal(stdout, "This node (n2) joined a swarm as a worker.\n");
-    assert.deepEqual(requests[0]?.managers, ["10.0.0.1", "10.0.0.2:2377"]);
-    assert.equal(requests[0]?.availability, NodeAvailability.DRAIN);
-  });
-
-  it("join-token and info tell what others need", async () => {
-    const rootCa = { joinTokens: { worker: "SWMTKN-1-w", manager: "SWMTKN-1-m" } };
-    await using cluster = await FakeCluster.open({
-      control: { getCluster: async () => ({ cluster: create(ClusterSchema, { rootCa }) }) },
-      node: { getInfo: async () => ({ nodeId: "n1", connected: true, managers, version: "1" }) },
-    });
-    const token = await runCli(cluster, ["cluster", "join-token", "-q", "manager"]);
-    assert.equal(token.stdout, "SWMTKN-1-m\n");
-    const words = await runCli(cluster, ["cluster", "join-token", "worker"]);
-    assert.match(words.stdout, /join --token SWMTKN-1-w 172\.31\.0\.1:2377/);
-    const info = await runCli(cluster, ["cluster", "info"]);
-    assert.match(info.stdout, /^Swarm: active\nNode ID: n1\n/);
-    const json = await runCli(cluster, ["cluster", "info", "--format", "json"]);
-    assert.deepEqual(JSON.parse(json.stdout).managers, managers);
-  });
-});
-
-describe("node ls", () => {
-  it("marks this host and the leader", async () => {
-    await using cluster = await FakeCluster.open({
-      control: new FakeControl().handlers,
-      node: { getInfo: async () => ({ nodeId: idOf("h1") }) },
-    });
-    const { stdout } = await runCli(cluster, ["node", "ls"]);
-    const [, first, second] = stdout.split("\n");
-    assert.match(first ?? "", /^h1\w+ \* +h1 +Ready +Active +Leader +0\.1\.0$/);
-    assert.match(second ?? "", /^h2\w+ +h2 +Ready +Active +0\.1\.0$/);
-  });
-});
 
 describe("network", () => {
   it("is created with its subnet, listed, inspected and removed", async () => {

@@ -41,6 +41,12 @@ const access: { readonly [M in keyof ControlHandlers]: "read" | "write" } = {
   watch: "read",
 };
 
+/** What the method says it is, one of the two. */
+type AnyHandler = (
+  request: unknown,
+  context: CallContext,
+) => Promise<unknown> & AsyncIterable<unknown>;
+
 export function takesStale({ metadata }: Pick<CallContext, "metadata">): boolean {
   return metadata.get(readHeader) === "stale";
 }
@@ -59,7 +65,7 @@ export function behindBarrier(
       context.signal.throwIfAborted();
     };
     // Request and response stay what the method says; only the table of all methods has no common type.
-    const handler = handlers[name] as (request: unknown, context: CallContext) => never;
+    const handler = handlers[name] as unknown as AnyHandler;
     const waiting =
       methodKind === "unary"
         ? async (request: unknown, context: CallContext) => {
@@ -68,7 +74,7 @@ export function behindBarrier(
           }
         : async function* (request: unknown, context: CallContext) {
             await ready(context);
-            yield* handler(request, context) as AsyncIterable<unknown>;
+            yield* handler(request, context);
           };
     return [name, waiting];
   });

@@ -20,7 +20,8 @@ const version = 1;
 const fields = ["version", "clusterId", "managers", "caCertificates", "certificate", "key"];
 
 export function formatContext(context: SavedContext): string {
-  return `${JSON.stringify({ version, ...context }, undefined, 2)}\n`;
+  // The list names the fields and their order.
+  return `${JSON.stringify({ version, ...context }, fields, 2)}\n`;
 }
 
 /** Checks the form alone, which is all that a context of our own folder needs. */

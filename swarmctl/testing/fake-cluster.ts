@@ -59,7 +59,11 @@ async function serve<S extends DescService>(
   return server;
 }
 
-function complete<S extends DescService>(service: S, given: Partial<Handlers<S>>): Handlers<S> {
+/** Handlers of all methods: those that the test does not give refuse. */
+export function complete<S extends DescService>(
+  service: S,
+  given: Partial<Handlers<S>>,
+): Handlers<S> {
   const refuse = (name: string) => new Fault("unimplemented", `the test does not handle ${name}`);
   const missing = service.methods.map(({ localName, methodKind }) => [
     localName,

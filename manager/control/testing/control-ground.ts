@@ -77,15 +77,15 @@ export function workerNode(number: number): Node {
 
 type Init = Record<string, unknown>;
 
-type AnyHandler = (request: Message, context: CallContext) => never;
+type AnyHandler = (request: Message, context: CallContext) => Promise<Init> & AsyncIterable<Init>;
 
 function clientOf(api: ControlHandlers, context: CallContext): Client<typeof ControlService> {
   const methods = ControlService.methods.map((method) => {
-    const handler = api[method.localName as keyof ControlHandlers] as AnyHandler;
+    const handler = api[method.localName as keyof ControlHandlers] as unknown as AnyHandler;
     const unary = async (request: Init) =>
       create(method.output, await handler(create(method.input, request), context));
     const stream = async function* (request: Init) {
-      const answers: AsyncIterable<Init> = handler(create(method.input, request), context);
+      const answers = handler(create(method.input, request), context);
       for await (const answer of answers) yield create(method.output, answer);
     };
     return [method.localName, method.methodKind === "unary" ? unary : stream];
