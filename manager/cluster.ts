@@ -1,5 +1,5 @@
 /** The cluster's settings with their defaults filled in. */
-import type { Cluster, RootCa } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Cluster } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { msFromDuration } from "#proto/time.ts";
 import type { View } from "./store/store.ts";
 
@@ -16,27 +16,6 @@ export const clusterDefaults = {
 
 export function clusterOf(view: View): Cluster | undefined {
   return view.list("cluster")[0];
-}
-
-/** A cluster as users see it: keys and tokens stay with the managers, or have calls of their own. */
-export function publicCluster(cluster: Cluster): Cluster {
-  const { rootCa, spec } = cluster;
-  const shown: Cluster = { ...cluster, unlockKey: "" };
-  if (rootCa !== undefined) shown.rootCa = publicRootCa(rootCa);
-  // The certificate goes with its key, because an update takes both or none.
-  if (spec?.ca !== undefined) {
-    const none = new Uint8Array();
-    shown.spec = { ...spec, ca: { ...spec.ca, signingCaCert: none, signingCaKey: none } };
-  }
-  return shown;
-}
-
-function publicRootCa({ joinTokens: _tokens, rootRotation, ...rest }: RootCa): RootCa {
-  const shown: RootCa = { ...rest, caKey: new Uint8Array() };
-  if (rootRotation !== undefined) {
-    shown.rootRotation = { ...rootRotation, caKey: new Uint8Array() };
-  }
-  return shown;
 }
 
 export function heartbeatPeriodMs(cluster: Cluster | undefined): number {

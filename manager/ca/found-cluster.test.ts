@@ -10,7 +10,7 @@ import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { msFromDuration } from "#proto/time.ts";
 import { certificateDigest, identityOf, parseCertificate } from "#proto/tls/certificate.ts";
 import { createCertificateRequest } from "#proto/tls/certificate-request.ts";
-import { publicCluster } from "../cluster.ts";
+import { publicCluster } from "../control/cluster.ts";
 import { openTestStore } from "../testing/fixtures.ts";
 import { createRoot } from "./authority.ts";
 import { foundCluster } from "./found-cluster.ts";
