@@ -24,14 +24,15 @@ export interface ProposalId {
 }
 
 export function seal(id: ProposalId, data: Uint8Array): Uint8Array {
-  // Not from Node's pool: handed to another thread, all of the pool would be copied.
-  const entry = Buffer.allocUnsafeSlow(envelopeBytes + data.length);
-  entry[0] = format;
+  // Of its own memory: handed to another thread, all of a pool would be copied.
+  const entry = new Uint8Array(envelopeBytes + data.length);
+  const head = Buffer.from(entry.buffer, 0, envelopeBytes);
+  head.writeUInt8(format);
   // Buffer's numbers have at most 6 bytes.
-  entry[serverAt] = Math.floor(id.server / nonceLimit);
-  entry.writeUIntBE(id.server % nonceLimit, serverAt + 1, 6);
-  entry.writeUIntBE(id.nonce, nonceAt, 6);
-  entry.writeUIntBE(id.sequence, sequenceAt, 6);
+  head.writeUInt8(Math.floor(id.server / nonceLimit), serverAt);
+  head.writeUIntBE(id.server % nonceLimit, serverAt + 1, 6);
+  head.writeUIntBE(id.nonce, nonceAt, 6);
+  head.writeUIntBE(id.sequence, sequenceAt, 6);
   entry.set(data, envelopeBytes);
   return entry;
 }

@@ -17,10 +17,8 @@ test("membership, a new manager learns the log, then votes, and all know it", as
   const members = await joined.log.members();
   assert.equal(members.filter(({ leader }) => leader).length, 1);
   for (const { reachability } of members) assert.equal(reachability, Reachability.REACHABLE);
-  assert.deepEqual(
-    members.map(({ member }) => member?.address).toSorted(),
-    group.members.map(({ address }) => address).toSorted(),
-  );
+  const addresses = new Set(members.map(({ member }) => member?.address));
+  assert.deepEqual(addresses, new Set(group.members.map(({ address }) => address)));
 });
 
 test("membership, whoever asks a follower to join is sent on to the leader", async () => {

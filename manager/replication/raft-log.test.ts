@@ -51,7 +51,7 @@ test("replication, a write says what applying it said, also through a follower",
     else await assert.rejects(add(store, id) ?? Promise.resolve(), { code: "already-exists" });
     assert.equal(store.get("service", "service0")?.spec?.annotations?.name, "web");
   }
-  await Promise.all(stores.map((store) => add(store, "service0")?.catch(() => undefined)));
+  await Promise.all(group.members.map(({ log }) => log.barrier()));
   assert.deepEqual(stores[0]?.list("service"), stores[1]?.list("service"));
 });
 
