@@ -45,11 +45,9 @@ function planNode(node: Node, status: MemberStatus | undefined): Node | undefine
   if (status?.member?.voter) return planManager(node, status);
   if (status !== undefined) return undefined;
   if (node.role === NodeRole.WORKER && node.managerStatus === undefined) return undefined;
-  const { managerStatus: _, ...rest } = node;
-  const worker: Node = { ...rest, role: NodeRole.WORKER };
-  // Cast out though nobody asked for it, by force or by a new beginning: its server can never come back.
-  if (node.spec !== undefined) worker.spec = { ...node.spec, desiredRole: NodeRole.WORKER };
-  return worker;
+  // Where it shall be a manager still, it becomes one again when its server is back under a new ID.
+  const { managerStatus: _, ...worker } = node;
+  return { ...worker, role: NodeRole.WORKER };
 }
 
 function planManager(node: Node, { member }: MemberStatus): Node | undefined {

@@ -11,7 +11,7 @@ import type {
   JoinClusterRequest,
   RestoreClusterRequest,
 } from "#proto/gen/swarm/v1/node_pb.ts";
-import { type Cluster, ClusterSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { type Cluster, ClusterSchema, RootCaSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   NodeAvailability,
   NodeRole,
@@ -243,12 +243,11 @@ describe("cluster ca", () => {
     const getCluster = async () => {
       looks += 1;
       const caCert = Buffer.from(root);
-      // The first look is the update's own.
-      const rootCa = looks === 2 ? { rootRotation: { caCert } } : { caCert };
-      const { spec, meta } = control.cluster;
-      return {
-        cluster: create(ClusterSchema, { rootCa, ...(spec && { spec }), ...(meta && { meta }) }),
-      };
+      // The first look is the update's own; at the second the managers have not begun yet.
+      const rotating = { rootRotation: { caCert }, lastForcedRotation: 1n };
+      const rootCa =
+        looks <= 2 ? { caCert } : looks === 3 ? rotating : { caCert, lastForcedRotation: 1n };
+      return { cluster: { ...control.cluster, rootCa: create(RootCaSchema, rootCa) } };
     };
     const listNodes = async () => ({ nodes: [done, aNode("h2")] });
     await using cluster = await FakeCluster.open({

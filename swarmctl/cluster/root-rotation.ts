@@ -18,7 +18,7 @@ export async function waitForRotation(
     for (;;) {
       const state = await look(control, signal);
       if (state !== undefined) {
-        if (state.rootCa?.rootRotation === undefined) return;
+        if (isDone(state)) return;
         show(progressLines(state));
       }
       await clock.sleep(lookEveryMs, signal);
@@ -29,14 +29,20 @@ export async function waitForRotation(
   }
 }
 
-type State = Pick<Cluster, "rootCa"> & { readonly nodes: readonly Node[] };
+type State = Pick<Cluster, "rootCa" | "spec"> & { readonly nodes: readonly Node[] };
+
+/** Managers begin a rotation a moment after it is wished for. */
+function isDone({ rootCa, spec }: State): boolean {
+  if (rootCa?.rootRotation !== undefined) return false;
+  return (spec?.ca?.forceRotate ?? 0n) === (rootCa?.lastForcedRotation ?? 0n);
+}
 
 /** Undefined where a manager cannot say now: it may be renewing its own certificate. */
 async function look(control: ControlClient, signal: AbortSignal): Promise<State | undefined> {
   try {
     const { cluster } = await control.getCluster({}, { signal });
     const { nodes } = await control.listNodes({}, { signal });
-    return { nodes, ...(cluster?.rootCa !== undefined && { rootCa: cluster.rootCa }) };
+    return { ...cluster, nodes };
   } catch (thrown) {
     const fault = Fault.from(thrown);
     if (!fault.retryable) throw fault;
@@ -46,6 +52,7 @@ async function look(control: ControlClient, signal: AbortSignal): Promise<State 
 
 function progressLines({ rootCa, nodes }: State): string[] {
   const pem = Buffer.from(rootCa?.rootRotation?.caCert ?? []).toString();
+  if (pem === "") return [];
   const digest = certificateDigest(pem);
   const keyHash = publicKeyHash(parseCertificate(pem));
   const tlsOf = nodes.map(({ description }) => description?.tls);
