@@ -11,14 +11,14 @@ import { Outbox } from "./outbox.ts";
 import type { Progress } from "./progress.ts";
 import type { Durable, Entry, MessageBody, Options, ServerId, SnapshotMeta } from "./types.ts";
 
-export interface Follower {
+interface Follower {
   readonly kind: "follower";
   leader: ServerId | undefined;
   /** When the leader was last heard. */
   heardMs: number;
 }
 
-export interface Candidate {
+interface Candidate {
   /** "pre-candidate" only asks whether it would win (§9.6). */
   readonly kind: "pre-candidate" | "candidate";
   readonly votes: Map<ServerId, boolean>;
@@ -26,14 +26,14 @@ export interface Candidate {
   readonly voteWrite: number;
 }
 
-export interface ReadRound {
+interface ReadRound {
   readonly round: number;
   /** Committed when the round began. */
   readonly index: number;
   readonly requests: readonly number[];
 }
 
-export interface Transfer {
+interface Transfer {
   readonly to: ServerId;
   readonly untilMs: number;
   /** This server cannot do its work: whoever comes, it leads no more. */

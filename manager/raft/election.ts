@@ -18,7 +18,7 @@ const restTimeouts = 2;
  * A voter may lead. So may one that a membership not yet committed leaves out: it can be the only one whose log
  * lets that membership be committed (§4.2.2, Figure 4.6).
  */
-export function mayLead(core: Core): boolean {
+function mayLead(core: Core): boolean {
   if (core.nowMs < core.restUntilMs) return false;
   const { membership } = core.log;
   if (membership.voters.includes(core.id)) return true;

@@ -34,7 +34,7 @@ export class Inflight {
   }
 }
 
-export type Flow =
+type Flow =
   | { readonly kind: "probe"; waiting: boolean }
   | { readonly kind: "replicate"; readonly inflight: Inflight }
   | {

@@ -10,7 +10,7 @@ export function majorityReached(
   return values[Math.floor(values.length / 2)] ?? 0;
 }
 
-export type VoteResult = "won" | "lost" | "open";
+type VoteResult = "won" | "lost" | "open";
 
 /** Counts what the voters said. Nobody wins where nobody votes. */
 export function countVotes(

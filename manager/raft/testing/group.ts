@@ -28,7 +28,7 @@ export const testOptions: Omit<Options, "id" | "random"> = {
 };
 
 /** A snapshot here is so many chunks of one byte. */
-export const snapshotChunks = 3;
+const snapshotChunks = 3;
 
 export function voters(...ids: readonly ServerId[]): readonly Member[] {
   return ids.map((id) => ({ id, voter: true, context: `host${id}` }));
@@ -44,7 +44,7 @@ export function entriesOf(terms: readonly number[], firstIndex = 1): readonly En
   }));
 }
 
-export interface Server {
+interface Server {
   raft: Raft;
   /** What a crash would leave. */
   disk: {
@@ -63,13 +63,13 @@ export interface Server {
   outputs: Output[];
 }
 
-export interface Beginning {
+interface Beginning {
   readonly terms?: readonly number[];
   readonly term?: number;
   readonly votedFor?: ServerId;
 }
 
-export interface GroupOptions {
+interface GroupOptions {
   readonly options?: Partial<Options>;
   /** Of servers that do not begin with an empty log. */
   readonly beginnings?: Readonly<Record<ServerId, Beginning>>;
