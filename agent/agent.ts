@@ -110,8 +110,10 @@ export class Agent {
       using _watch = identity.watch(() => this.#moveTo(manager, "the node's certificate is new"));
       const { fault, stoodMs } = await this.#hold({ manager, identity, openMs }, signal);
       if (signal.aborted) return;
-      this.#session = { state: "connecting", error: fault.message };
-      if (this.#moving.signal.aborted) continue;
+      const { signal: moving } = this.#moving;
+      const { message: error } = moving.aborted ? Fault.from(moving.reason) : fault;
+      this.#session = { state: "connecting", error };
+      if (moving.aborted) continue;
       log.warn(fault.message, { code: fault.code });
       openMs = Math.min(openMs * 2, openMsMax);
       if (stoodMs >= steadyMs) {
@@ -169,7 +171,7 @@ export class Agent {
   #moveTo(manager: string, why: string): void {
     this.#choice.prefer(manager);
     this.#modules.log.info("opening another session", { manager, why });
-    this.#moving.abort(new Fault("canceled", why));
+    this.#moving.abort(new Fault("canceled", `another session is being opened: ${why}`));
   }
 
   #onSession(

@@ -262,7 +262,7 @@ export class Member implements AsyncDisposable {
       ...(wantedTls !== undefined && { wantedTls }),
     };
     void this.#inLane("follow the managers' news", async () => {
-      if (managers.length > 0 && this.#identity.managers.join() !== managers.join()) {
+      if (managers.length > 0 && !sameSet(this.#identity.managers, managers)) {
         this.#identity = { ...this.#identity, managers };
         await this.#save();
       }
@@ -389,6 +389,10 @@ export class Member implements AsyncDisposable {
 
 export function identityPath(config: Config): string {
   return join(config.dataRoot, "node.json");
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.toSorted().join() === b.toSorted().join();
 }
 
 function shuffled<T>(items: readonly T[], { random }: Pick<Ports, "random">): T[] {
