@@ -126,12 +126,15 @@ export interface ConnectionOptions {
   readonly tls?: ClientTls;
   /** Travels with every call. */
   readonly metadata?: Readonly<Record<string, string>>;
+  /** How long a unary call may take where it does not say; default 10 s. */
+  readonly deadlineMs?: number;
 }
 
 /** One connection to one address, shared by the clients of several services. */
 export class Connection implements Disposable {
   readonly #client: GrpcClient;
   readonly #metadata: Metadata;
+  readonly #deadlineMs: number;
 
   /** `address`: "host:port" or "unix:/path". */
   constructor(address: string, options: ConnectionOptions = {}) {
@@ -139,6 +142,7 @@ export class Connection implements Disposable {
     const security =
       tls === undefined ? credentials.createInsecure() : new TlsChannelCredentials(tls);
     this.#client = new GrpcClient(address, security, channelOptions);
+    this.#deadlineMs = options.deadlineMs ?? unaryDeadlineMs;
     this.#metadata = new Metadata();
     for (const [key, value] of Object.entries(options.metadata ?? {})) {
       this.#metadata.set(key, value);
@@ -171,7 +175,7 @@ export class Connection implements Disposable {
   }
 
   #unary(method: DescMethod, request: Message, options: CallOptions = {}): Promise<Message> {
-    const deadline = new Date(Date.now() + (options.deadlineMs ?? unaryDeadlineMs));
+    const deadline = new Date(Date.now() + (options.deadlineMs ?? this.#deadlineMs));
     return new Promise((resolve, reject) => {
       const definition = methodDefinition(method);
       const call = this.#client.makeUnaryRequest<Message, Message>(

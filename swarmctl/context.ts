@@ -20,6 +20,9 @@ export type NodeClient = Client<typeof NodeService>;
 /** Linux refuses longer paths of sockets. */
 const socketPathBytesMax = 107;
 
+/** Managers wait 20 s for a leader before they say what is wrong. */
+const controlDeadlineMs = 22_000;
+
 /** The flags that every command has: where the sockets are, and whose manager is meant. */
 export interface PlaceFlags {
   readonly runRoot?: string;
@@ -49,7 +52,8 @@ export class Context implements AsyncDisposable {
   async control({ stale }: ControlOptions = {}): Promise<ControlClient> {
     const place = (await this.#remotePlace()) ?? (await this.#localPlace());
     const metadata: Readonly<Record<string, string>> = stale ? { "swarm-read": "stale" } : {};
-    const connection = await this.#connect(place.address, { ...place.options, metadata });
+    const options = { ...place.options, metadata, deadlineMs: controlDeadlineMs };
+    const connection = await this.#connect(place.address, options);
     const { ControlService } = await import("#proto/gen/swarm/v1/control_pb.ts");
     return connection.service(ControlService);
   }
