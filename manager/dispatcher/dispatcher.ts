@@ -4,6 +4,9 @@
  * is connected here and what each node was told; decides nothing about tasks. Every call is authenticated, and but for
  * Session names the session that it belongs to.
  *
+ * Opening a session is a write, which this manager applies before it answers. Whatever another manager told the node before
+ * is in its store by then, so that no node loses a task, nor a status its way, by going to a manager that was behind.
+ *
  * A session lives on when its stream breaks and when the leader changes: only missed heartbeats make a node DOWN, so that
  * a short cut in the network moves no task. It ends when the store names a newer one, with whichever manager; when the
  * node is DOWN or gone; and when no leader is reached for so long that the node must look for another manager. A node that

@@ -9,7 +9,7 @@ import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { createRoot } from "../ca/authority.ts";
 import { graceMs, reconnectMs } from "../node-liveness/timing.ts";
 import { isWanted, stateOf } from "../task.ts";
-import { testCluster, testNode, testService } from "../testing/fixtures.ts";
+import { testCluster, testNode, testService, testTask } from "../testing/fixtures.ts";
 import { TestAgent } from "../testing/test-agent.ts";
 import { startTestManagers, type TestManager } from "../testing/test-manager.ts";
 
@@ -150,7 +150,7 @@ test("managers, of two agents with one identity the older is told so, wherever t
   assert.deepEqual([node?.sessionId, node?.sessionManagerId], [newer.sessionId, "manager3"]);
 });
 
-test("managers, a manager that is behind does not take an older session for a newer one", async () => {
+test("managers, one that is behind takes no older session for a newer one, and no task away", async () => {
   await using ground = await openGroup(1);
   const { two, three } = ground;
   using before = agentOf(two, "node1");
@@ -159,12 +159,16 @@ test("managers, a manager that is behind does not take an older session for a ne
   using _agent = agent;
   const held = three.log.hold();
   await two.put("node", { ...testNode(1), sessionId: "other", sessionManagerId: "manager2" });
+  const assigned = { state: TaskState.ASSIGNED };
+  await two.put("task", testTask("t1", { serviceId: "", nodeId: "node1", status: assigned }));
   const connected = agent.connect();
   for (let turns = 0; turns < 50; turns++) await nextLoop();
   held[Symbol.dispose]();
   await connected;
   assert.equal(agent.ended, undefined);
   assert.equal(three.store.get("node", "node1")?.sessionId, agent.sessionId);
+  const [complete] = agent.messages;
+  assert.ok(complete?.changes.some(({ assignment }) => assignment?.item.case === "task"));
 });
 
 test("managers, a node that beats is ready again by itself when it was written down", async () => {
