@@ -3,7 +3,8 @@
  * which takes the beats of its own sessions as they come, and those of other managers from their reports.
  *
  * Silence has four causes, and only the first is the node's:
- * - The node is dead: its manager is heard and does not name it. DOWN after its grace.
+ * - The node is dead: its manager is heard and does not name it. DOWN after its grace, and a report's time where the
+ *   manager is another.
  * - The leader is new, and knows no beats yet: every READY node gets its grace and time to reconnect, for the old leader may
  *   have held its session. A node that died meanwhile is found at the end of that.
  * - Its manager is not heard: dead, or cut off from this one. From the manager's last report its nodes get the same. A
@@ -22,7 +23,7 @@ import { clusterOf, heartbeatPeriodMs } from "../cluster.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
 import { HeartbeatTracker } from "./heartbeat-tracker.ts";
-import { graceMs, reconnectMs, unheardMs } from "./timing.ts";
+import { graceMs, reconnectMs, reportPeriodMs, unheardMs } from "./timing.ts";
 
 /**
  * Between the moment that a node's grace is over and its being declared DOWN. After a stall of this process its timers
@@ -79,14 +80,15 @@ export class NodeLiveness implements AsyncDisposable {
   }
 
   beat(nodeId: string): void {
-    const nowMs = this.#modules.clock.monotonic();
-    this.#arm(this.#tracker.beat(nodeId, nowMs, graceMs(this.#periodMs)));
+    this.#hold(nodeId, graceMs(this.#periodMs));
   }
 
   /** Another manager is there, and has taken the beats of these nodes since its last report. */
   report(managerId: string, nodeIds: readonly string[]): void {
     this.#heardMs.set(managerId, this.#modules.clock.monotonic());
-    for (const nodeId of nodeIds) this.beat(nodeId);
+    // The next beat may come as much later as a report may wait.
+    const waitMs = graceMs(this.#periodMs) + reportPeriodMs(this.#periodMs);
+    for (const nodeId of nodeIds) this.#hold(nodeId, waitMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -94,6 +96,11 @@ export class NodeLiveness implements AsyncDisposable {
     this.#watch[Symbol.dispose]();
     this.#timer?.handle[Symbol.dispose]();
     await this.#writer[Symbol.asyncDispose]();
+  }
+
+  /** The node is alive, and waited for that long. */
+  #hold(nodeId: string, waitMs: number): void {
+    this.#arm(this.#tracker.beat(nodeId, this.#modules.clock.monotonic(), waitMs));
   }
 
   #onChange(change: Change): void {
