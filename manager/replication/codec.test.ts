@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { RaftMessageSchema } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Entry, Member, Membership, Message, MessageBody } from "../raft/types.ts";

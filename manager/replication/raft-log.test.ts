@@ -159,10 +159,10 @@ test("replication, all managers find after a restart what they had, from snapsho
 
 test("replication, leadership is handed over under load and nothing is lost", async () => {
   await using group = await TestGroup.start({ managers: 3 });
-  let running = true;
+  const stop = new AbortController();
   const acknowledged: string[] = [];
   const client = async (member: TestMember) => {
-    for (let count = 0; running; count++) {
+    for (let count = 0; !stop.signal.aborted; count++) {
       const text = `${member.number} ${count}`;
       await member.log.propose(bytes(text));
       acknowledged.push(text);
@@ -177,7 +177,7 @@ test("replication, leadership is handed over under load and nothing is lost", as
     assert.equal(leader.log.leading, false);
     assert.notEqual(await group.leader(), leader);
   }
-  running = false;
+  stop.abort();
   await Promise.all(clients);
   for (const { log, machine } of group.members) {
     await log.barrier();

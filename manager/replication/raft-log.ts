@@ -180,14 +180,12 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
   }
 
   async propose(data: Uint8Array): Promise<Rejection> {
-    const { leader } = this.#node.core.standing;
-    if (this.#full !== undefined && (leader === undefined || leader === this.serverId)) {
-      throw new Fault("resource-exhausted", this.#trouble());
-    }
+    this.#checkRoom();
     return this.#proposals.propose(data);
   }
 
-  barrier(): Promise<void> {
+  async barrier(): Promise<void> {
+    this.#checkRoom();
     return this.#reads.barrier();
   }
 
@@ -292,6 +290,11 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
     const { id, membership } = await this.#members.join({ nodeId, address });
     const { group } = this.#modules.storage;
     return { group, id: BigInt(id), membership: encodeMembership(membership) };
+  }
+
+  /** Whose disk takes nothing learns of nothing new either, since the leader does not send it ahead. */
+  #checkRoom(): void {
+    if (this.#full !== undefined) throw new Fault("resource-exhausted", this.#trouble());
   }
 
   #checkGroup(group: string): void {

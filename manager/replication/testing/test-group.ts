@@ -60,6 +60,8 @@ export interface TestGroupOptions {
   /** How many there may be. */
   readonly managers: number;
   readonly log?: Omit<RaftLogOptions, "address">;
+  /** Where a manager's log is, if not in the group's folder. */
+  readonly pathOf?: (number: number) => string | undefined;
 }
 
 export class TestMember {
@@ -76,7 +78,7 @@ export class TestMember {
   constructor(number: number, group: TestGroup, identity: TlsIdentityHolder) {
     this.number = number;
     this.nodeId = nodeIdOf(number);
-    this.path = join(group.folder, `${number}`, "log.db");
+    this.path = group.options.pathOf?.(number) ?? join(group.folder, `${number}`, "log.db");
     this.#group = group;
     this.identity = identity;
   }
