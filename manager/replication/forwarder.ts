@@ -1,8 +1,8 @@
 /**
  * Brings this server's proposals to a leader elsewhere: one call at a time, and what comes meanwhile goes into the next.
  *
- * A batch is for the leader of one term. Where the call broke nobody knows whether the leader took it: the same batch goes
- * again to the same leader in the same term, which knows what it has taken, and to nobody else.
+ * A batch is for the leader of one term. Where the call broke nobody knows whether the leader took it: the batch goes again,
+ * under its number, to the same leader in the same term, which knows what it has taken, and to nobody else.
  */
 import { Fault } from "#proto/fault.ts";
 import type { RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
@@ -30,6 +30,7 @@ export class Forwarder implements AsyncDisposable {
   /** Aborted when somebody else leads. */
   #reign = new AbortController();
   #running: Promise<void> | undefined;
+  #batches = 0n;
 
   constructor(modules: ForwarderModules) {
     this.#modules = modules;
@@ -78,12 +79,14 @@ export class Forwarder implements AsyncDisposable {
   ): Promise<void> {
     const { group, proposals, client, standing } = this.#modules;
     const { signal } = this.#reign;
+    this.#batches += 1n;
     const entries = batch.map(({ data }) => data);
+    const request = { group, term: BigInt(term), batch: this.#batches, entries };
     let way: Client<typeof RaftService> | undefined = rpc;
     let sentBefore = false;
     while (!signal.aborted) {
       try {
-        await way?.propose({ group, term: BigInt(term), entries }, { signal, deadlineMs: callMs });
+        await way?.propose(request, { signal, deadlineMs: callMs });
         if (way !== undefined) return;
       } catch (thrown) {
         // What an earlier call may have brought, this one's refusal does not take back.

@@ -172,9 +172,11 @@ export class Peer implements AsyncDisposable {
     if (ms <= pauseMsMin || this.#heardInCall || signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onHeard = resolve;
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const onAbort = () => resolve();
+    signal.addEventListener("abort", onAbort, { once: true });
     using _timer = clock.timer(ms - pauseMsMin, resolve);
     await promise;
+    signal.removeEventListener("abort", onAbort);
     this.#onHeard = undefined;
   }
 }

@@ -2,8 +2,8 @@
  * Brings proposals to the leader: here, into the core, all that one turn of the event loop has gathered at once; elsewhere,
  * by the forwarder. On the leader also takes what other managers forward.
  *
- * What a forwarded batch holds is taken once in its term: its proposals carry growing sequences, so that a batch which is
- * sent again because its answer was lost is known.
+ * A forwarded batch is taken once in its term: batches carry growing numbers, so that one which is sent again because its
+ * answer was lost, or which the network has held back, is known.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
@@ -26,6 +26,14 @@ export interface ProposerModules {
   readonly forward: () => void;
 }
 
+/** What another server forwards at once. */
+export interface Batch {
+  readonly term: number;
+  /** Grows with each that the server has made since it started. */
+  readonly batch: number;
+  readonly entries: readonly Uint8Array[];
+}
+
 /** Another server's, for the term in which this one led when it came. */
 interface Foreign {
   readonly term: number;
@@ -35,7 +43,7 @@ interface Foreign {
 export class Proposer implements Disposable {
   readonly #modules: ProposerModules;
   #foreign: Foreign[] = [];
-  /** By server and its start: the last sequence that was taken in `#takenTerm`. */
+  /** By server and its start: the last batch that was taken in `#takenTerm`. */
   readonly #taken = new Map<string, number>();
   #takenTerm = 0;
   /** Whether a round comes at the end of this turn of the event loop. */
@@ -66,19 +74,19 @@ export class Proposer implements Disposable {
   }
 
   /** Takes all of another server's batch, or throws and takes none. */
-  take(server: ServerId, term: number, entries: readonly Uint8Array[]): void {
+  take(server: ServerId, { term, batch, entries }: Batch): void {
     const { standing } = this.#modules.node.core;
     if (standing.role !== "leader" || standing.term !== term) throw notLeading(undefined);
+    const ids = entries.map((entry) => idOf(entry, server));
+    const start = `${server}/${ids[0]?.nonce}`;
+    if (this.#takenTerm !== term) this.#taken.clear();
+    this.#takenTerm = term;
+    if (batch <= (this.#taken.get(start) ?? 0)) return;
     if (this.#foreign.length + entries.length > proposalsMax) {
       throw new Fault("resource-exhausted", "too many writes wait for the leader's log already");
     }
-    if (this.#takenTerm !== term) this.#taken.clear();
-    this.#takenTerm = term;
-    const fresh = entries
-      .map((data) => ({ term, data, id: idOf(data, server) }))
-      .filter(({ id }) => id.sequence > (this.#taken.get(`${id.server}/${id.nonce}`) ?? 0));
-    for (const { id } of fresh) this.#taken.set(`${id.server}/${id.nonce}`, id.sequence);
-    for (const { data } of fresh) this.#foreign.push({ term, data });
+    this.#taken.set(start, batch);
+    for (const data of entries) this.#foreign.push({ term, data });
     this.wake();
   }
 

@@ -270,11 +270,14 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
     if (this.#transport.moved.size > 0) this.#members.tend();
   }
 
-  takeProposals(nodeId: string, { group, term, entries }: ProposeRequest): void {
+  takeProposals(nodeId: string, request: ProposeRequest): void {
+    const { group, entries } = request;
     this.#checkGroup(group);
     const member = memberOfNode(this.#node.core.membership, nodeId);
     if (member === undefined) throw notLeading(this.leader?.address);
-    this.#proposer.take(member.id, integer(term, "term"), entries);
+    const term = integer(request.term, "term");
+    const batch = integer(request.batch, "batch");
+    this.#proposer.take(member.id, { term, batch, entries });
   }
 
   async readIndex(group: string): Promise<number> {

@@ -65,13 +65,17 @@ function managerOf({ caller }: CallContext): string {
 
 /** What comes until the signal is aborted, also while nothing comes. */
 async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
-  const { promise: aborted, resolve } = Promise.withResolvers<undefined>();
-  const onAbort = () => resolve(undefined);
-  signal.addEventListener("abort", onAbort, { once: true });
   const iterator = source[Symbol.asyncIterator]();
+  let stop = (_end: undefined): void => undefined;
+  const onAbort = () => stop(undefined);
+  signal.addEventListener("abort", onAbort, { once: true });
   try {
     while (!signal.aborted) {
-      const next = await Promise.race([iterator.next(), aborted]);
+      // A race with one promise for all rounds would keep something of each until the call ends.
+      const next = await new Promise<IteratorResult<T> | undefined>((resolve, reject) => {
+        stop = resolve;
+        iterator.next().then(resolve, reject);
+      });
       if (next === undefined || next.done === true) return;
       yield next.value;
     }
