@@ -2,6 +2,8 @@
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Raft } from "#manager/raft/raft.ts";
 import type { MakeCore } from "./raft/core.ts";
+import { formatCaught, hunt } from "./raft/mutant.ts";
+import { mutations } from "./raft/mutations.ts";
 import { formatFailure, formatSummary, runSeeds } from "./raft/run.ts";
 
 const exitFailure = 1;
@@ -12,6 +14,7 @@ interface RaftFlags {
   readonly seed: number | undefined;
   readonly seeds: number;
   readonly from: number;
+  readonly mutations: boolean;
 }
 
 const makeRaft: MakeCore = (options, durable, nowMs) => new Raft(options, durable, nowMs);
@@ -28,8 +31,9 @@ function program(): Command {
     .option("--seed <n>", "run this one, and show its end when it fails", wholeNumber)
     .option("--seeds <n>", "how many to run", wholeNumber, 1000)
     .option("--from <n>", "the first one", wholeNumber, 1)
-    .action((flags: RaftFlags) => {
-      process.exitCode = raft(flags);
+    .option("--mutations", "break the core in many ways instead, and see who notices", false)
+    .action(async (flags: RaftFlags) => {
+      process.exitCode = flags.mutations ? await mutants() : raft(flags);
     });
   return sim;
 }
@@ -50,13 +54,23 @@ function raft({ seed, seeds, from }: RaftFlags): number {
   return result.failed === undefined ? 0 : exitFailure;
 }
 
+async function mutants(): Promise<number> {
+  let exitCode = 0;
+  for (const mutation of mutations) {
+    const caught = await hunt(mutation);
+    process.stdout.write(`${formatCaught(caught)}\n`);
+    if (caught.seeds === undefined) exitCode = exitFailure;
+  }
+  return exitCode;
+}
+
 function wholeNumber(text: string): number {
   if (/^[0-9]{1,15}$/.test(text)) return Number(text);
   throw new InvalidArgumentError("Write a whole number.");
 }
 
 try {
-  program().parse();
+  await program().parseAsync();
 } catch (thrown) {
   if (!(thrown instanceof CommanderError)) throw thrown;
   process.exitCode = thrown.exitCode === 0 ? 0 : exitUsage;

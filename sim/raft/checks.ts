@@ -235,7 +235,9 @@ export class Checks {
         `server ${id} takes ${core.lastIndex} for its last entry, and has ${log.lastIndex}`,
       );
     }
-    if (persist === undefined) return;
+    // Only these can change it.
+    const { install, entries = [] } = persist ?? {};
+    if (install === undefined && !entries.some(({ kind }) => kind !== "data")) return;
     const { membership } = latestMembership(log, log.lastIndex);
     if (membership === core.membership) return;
     this.same(core.membership, membership, `membership of server ${id}`);

@@ -2,6 +2,7 @@
 import type { History, Request } from "./history.ts";
 import type { SeededRandom } from "./random.ts";
 import type { Outcome } from "./requests.ts";
+import type { Server } from "./server.ts";
 import type { World } from "./world.ts";
 
 const patienceMs = 1500;
@@ -77,6 +78,17 @@ export class Client {
     if (this.#random.chance(0.6)) return { kind: "write", key, value: operation, operation };
     const expected = this.#lastSeen.get(key) ?? 0;
     return { kind: "compare-and-set", key, expected, value: operation, operation };
+  }
+}
+
+/** Many writes at once, as from many clients, of whom nobody waits long. */
+export function burst(world: World, history: History, server: Server, count: number): void {
+  for (let written = 0; written < count; written += 1) {
+    const operation = world.nextRequest();
+    const key = operation % world.profile.keys;
+    const request = { kind: "write", key, value: operation, operation } as const;
+    const record = history.call(request);
+    server.receive(() => server.requests?.write(request, record));
   }
 }
 

@@ -1,5 +1,7 @@
 /** What goes wrong, and when. Draws from the kinds that the profile allows; everything it breaks for good is time. */
 import type { ServerId } from "#manager/raft/types.ts";
+import { burst } from "./client.ts";
+import type { History } from "./history.ts";
 import { changeMembership } from "./membership-faults.ts";
 import type { FaultKind } from "./profile.ts";
 import type { SeededRandom } from "./random.ts";
@@ -10,14 +12,18 @@ const downMsMax = 3000;
 const pauseMsMax = 4000;
 const slowDiskMsMax = 2500;
 const cutMsMax = 4000;
+const shortCutMsMax = 500;
+const burstMax = 30;
 
 export class Faults {
   readonly #world: World;
   readonly #random: SeededRandom;
+  readonly #history: History;
   #cuts = 0;
 
-  constructor(world: World) {
+  constructor(world: World, history: History) {
     this.#world = world;
+    this.#history = history;
     this.#random = world.random.fork();
   }
 
@@ -49,7 +55,7 @@ export class Faults {
         for (const server of up) if (this.#random.chance(0.7)) this.#crash(server);
         return;
       case "partition":
-        return this.#cut(up, leader);
+        return this.#cut(this.#drawCut(up, leader));
       case "pause":
         this.#world.marks.add("pauses");
         return victim.pause(this.#random.between(10, pauseMsMax));
@@ -69,6 +75,8 @@ export class Faults {
       case "step-down":
         this.#world.marks.add("step-downs");
         return victim.receive(() => victim.step({ kind: "step-down" }));
+      case "burst":
+        return this.#burst(leader ?? victim);
     }
   }
 
@@ -106,12 +114,24 @@ export class Faults {
     });
   }
 
-  #cut(up: readonly Server[], leader: Server | undefined): void {
+  /** Many entries that nobody else has, when they matter most. */
+  #burst(leader: Server): void {
+    this.#world.marks.add("bursts of writes");
+    burst(this.#world, this.#history, leader, 1 + this.#random.int(burstMax));
+    const afterMs = this.#random.between(0, 10);
+    this.#world.agenda.after(afterMs, () => {
+      if (this.#random.chance(0.4)) this.#cut((from, to) => from === leader.id || to === leader.id);
+      else if (this.#random.chance(0.5)) this.#crash(leader);
+    });
+  }
+
+  #cut(isCut: (from: ServerId, to: ServerId) => boolean): void {
     const { network, agenda } = this.#world;
-    network.cut(this.#drawCut(up, leader));
+    network.cut(isCut);
     this.#cuts += 1;
     const cut = this.#cuts;
-    agenda.after(this.#random.between(50, cutMsMax), () => {
+    const longestMs = this.#random.chance(0.4) ? shortCutMsMax : cutMsMax;
+    agenda.after(this.#random.between(50, longestMs), () => {
       if (cut === this.#cuts) network.heal();
     });
   }

@@ -58,7 +58,7 @@ function registerOperations({ request, calledAt, returned }: Recorded): Register
   if (request.kind === "read") {
     return seen === undefined ? [] : [{ ...times, kind: "read", seen }];
   }
-  if (request.kind === "write") return [{ ...times, kind: "write", value: request.value }];
+  if (request.kind === "write") return [{ ...times, kind: "write", value: request.value, seen }];
   const { expected, value } = request;
   return [{ ...times, kind: "compare-and-set", expected, value, seen }];
 }
@@ -83,6 +83,5 @@ function firstUnexplained(operations: readonly RegisterOperation[]): number {
 function cutOff(operation: RegisterOperation, at: number): RegisterOperation[] {
   if (operation.returnedAt === undefined || operation.returnedAt <= at) return [operation];
   if (operation.kind === "read") return [];
-  if (operation.kind === "write") return [{ ...operation, returnedAt: undefined }];
   return [{ ...operation, returnedAt: undefined, seen: undefined }];
 }

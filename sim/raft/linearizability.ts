@@ -9,37 +9,38 @@ export type RegisterOperation = {
   readonly returnedAt: number | undefined;
 } & (
   | { readonly kind: "read"; readonly seen: number }
-  | { readonly kind: "write"; readonly value: number }
+  /** `seen`, where it returned: what was there before. */
+  | { readonly kind: "write"; readonly value: number; readonly seen: number | undefined }
   | {
       readonly kind: "compare-and-set";
       readonly expected: number;
       readonly value: number;
-      /** What was there, of one that returned: it took place when that was `expected`. */
+      /** It took place where this is `expected`. */
       readonly seen: number | undefined;
     }
 );
 
 /** The register after the operation, or undefined where the operation cannot be what happens next. */
 function after(operation: RegisterOperation, value: number): number | undefined {
+  if (operation.seen !== undefined && operation.seen !== value) return undefined;
   switch (operation.kind) {
     case "read":
-      return operation.seen === value ? value : undefined;
+      return value;
     case "write":
       return operation.value;
     case "compare-and-set":
-      if (operation.seen !== undefined && operation.seen !== value) return undefined;
       return value === operation.expected ? operation.value : value;
   }
 }
 
 /**
- * An operation without a return whose value nobody saw may as well have never happened, for reads and compare-and-sets say
- * what they saw: without this the search would try each of them everywhere.
+ * An operation without a return whose value nobody saw may as well have never happened, for every other one says what it
+ * saw: without this the search would try each of them everywhere.
  */
 function relevant(operations: readonly RegisterOperation[]): RegisterOperation[] {
   const seen = new Set<number>();
   for (const operation of operations) {
-    if (operation.kind !== "write" && operation.seen !== undefined) seen.add(operation.seen);
+    if (operation.seen !== undefined) seen.add(operation.seen);
     // What one without a return waits for may be another's value.
     if (operation.kind === "compare-and-set" && operation.seen === undefined) {
       seen.add(operation.expected);

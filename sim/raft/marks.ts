@@ -17,6 +17,7 @@ export const markNames = [
   "broken connections told",
   "broken connections told wrongly",
   "step-downs",
+  "bursts of writes",
   "operations without an answer",
   // What the core does about it.
   "elections",

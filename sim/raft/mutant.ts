@@ -7,10 +7,12 @@ import type { Durable, Options } from "#manager/raft/types.ts";
 import type { Core, MakeCore } from "./core.ts";
 import type { Mutation } from "./mutations.ts";
 import { runSeed } from "./simulation.ts";
-import type { CheckName } from "./violation.ts";
+import { type CheckName, checkNames } from "./violation.ts";
 
 /** A mutation that so many seeds do not find is not found. */
-export const seedsMax = 3000;
+const seedsMax = 2000;
+
+const checkWidth = Math.max(...checkNames.map(({ length }) => length));
 
 export interface Caught {
   readonly mutation: Mutation;
@@ -60,13 +62,8 @@ export function mutate(source: string, { file, find, replace, name }: Mutation):
   return `${before}${replace}${after}`;
 }
 
-export function formatCaught(all: readonly Caught[]): string {
-  const width = Math.max(...all.map(({ mutation }) => mutation.name.length));
-  return all
-    .map(({ mutation, seeds, check }) =>
-      seeds === undefined
-        ? `${mutation.name.padEnd(width)}  NOT CAUGHT in ${seedsMax} seeds`
-        : `${mutation.name.padEnd(width)}  ${String(seeds).padStart(5)}  ${check}`,
-    )
-    .join("\n");
+export function formatCaught({ mutation, seeds, check }: Caught): string {
+  return seeds === undefined
+    ? `not caught in ${seedsMax} seeds: ${mutation.name}`
+    : `${String(seeds).padStart(5)}  ${check?.padEnd(checkWidth)}  ${mutation.name}`;
 }

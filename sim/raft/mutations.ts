@@ -129,10 +129,10 @@ const snapshots: readonly Mutation[] = [
       "this.#entries = this.#entries.filter(({ index }) => index > meta.index);\n    this.#memberships = [placeMembership(meta.index",
   },
   {
-    name: "a chunk is taken without the one before",
+    name: "chunks are taken in any order",
     file: "following.ts",
     find: "message.chunk === incoming.nextChunk",
-    replace: "message.chunk >= incoming.nextChunk",
+    replace: "true",
   },
   {
     name: "a snapshot is acknowledged before it is durable",

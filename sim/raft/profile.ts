@@ -11,6 +11,7 @@ export const faultKinds = [
   "membership",
   "transfer",
   "step-down",
+  "burst",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];

@@ -71,7 +71,11 @@ export class Requests {
   }
 
   read(key: number, reply: Reply<Outcome>): void {
-    const { marks } = this.#world;
+    const { marks, defect } = this.#world;
+    if (defect === "reads without a barrier") {
+      reply({ kind: "done", seen: this.#applier.machine.get(key) });
+      return;
+    }
     const onIndex = (index: number | undefined): void => {
       if (index === undefined) {
         marks.add("reads refused");
@@ -158,6 +162,10 @@ export class Requests {
     const reply = this.#proposed.get(request);
     if (reply === undefined) return;
     this.#proposed.delete(request);
+    if (this.#world.defect === "answers what is only accepted") {
+      reply({ kind: "done", seen: 0 });
+      return;
+    }
     this.#waiting.set(index, [...(this.#waiting.get(index) ?? []), { term, reply }]);
   }
 

@@ -69,24 +69,26 @@ export class Server {
     // A life that ended hears nothing of its writes.
     const durable = this.#disk.open((number) => this.#receive(life, () => this.#persisted(number)));
     const chance = random.fork();
-    const core = this.#guard("start", () =>
-      makeCore(
-        {
-          id: this.id,
-          random: (limit) => chance.int(limit),
-          heartbeatMs,
-          electionMsMin,
-          electionMsMax,
-          appendBytesMax: profile.appendBytesMax,
-          inflightMessagesMax: profile.inflightMessagesMax,
-          inflightBytesMax: 4 * profile.appendBytesMax,
-          uncommittedBytesMax: 4000,
-          trailingEntries: profile.trailingEntries,
-          trailingBytes: 10_000,
-        },
-        durable,
-        this.#localMs(),
-      ),
+    const core = this.#guard(
+      () => "its start",
+      () =>
+        makeCore(
+          {
+            id: this.id,
+            random: (limit) => chance.int(limit),
+            heartbeatMs,
+            electionMsMin,
+            electionMsMax,
+            appendBytesMax: profile.appendBytesMax,
+            inflightMessagesMax: profile.inflightMessagesMax,
+            inflightBytesMax: 4 * profile.appendBytesMax,
+            uncommittedBytesMax: 4000,
+            trailingEntries: profile.trailingEntries,
+            trailingBytes: 10_000,
+          },
+          durable,
+          this.#localMs(),
+        ),
     );
     const log = new LogImage(durable.snapshot, durable.entries);
     const life = checks.begin(this.id, core, this.#disk, log);
@@ -155,8 +157,9 @@ export class Server {
     if (running === undefined) return;
     const { checks } = this.#world;
     this.#note(() => eventWords(event));
-    const output = this.#guard(eventWords(event), () =>
-      running.life.core.step(event, this.#localMs()),
+    const output = this.#guard(
+      () => eventWords(event),
+      () => running.life.core.step(event, this.#localMs()),
     );
     this.#note(() => `  →${outputWords(output)}`);
     freeze(output);
@@ -249,11 +252,11 @@ export class Server {
     this.#world.trace.add({ atMs: this.#world.agenda.nowMs, who: `server ${this.id}`, words });
   }
 
-  #guard<T>(what: string, run: () => T): T {
+  #guard<T>(what: () => string, run: () => T): T {
     try {
       return run();
     } catch (thrown) {
-      throw new Violation("contract", `the core of server ${this.id} throws at: ${what}`, thrown);
+      throw new Violation("contract", `the core of server ${this.id} throws at: ${what()}`, thrown);
     }
   }
 }

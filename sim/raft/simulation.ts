@@ -17,7 +17,7 @@ import { checkRecovery } from "./recovery.ts";
 import { Server } from "./server.ts";
 import { Trace } from "./trace.ts";
 import { Violation } from "./violation.ts";
-import type { World } from "./world.ts";
+import type { Defect, World } from "./world.ts";
 
 /** Of a core that goes round in circles without any time passing. */
 const eventsMax = 2_000_000;
@@ -26,6 +26,7 @@ export interface RunOptions {
   readonly makeCore: MakeCore;
   /** How many of the last events a failure shows. */
   readonly traceLines: number;
+  readonly defect?: Defect;
 }
 
 export interface RunResult {
@@ -69,6 +70,7 @@ function createWorld(random: SeededRandom, profile: Profile, options: RunOptions
     trace: new Trace(options.traceLines),
     profile,
     makeCore: options.makeCore,
+    defect: options.defect,
     servers: new Map(),
     faulty: true,
     nextRequest: () => {
@@ -96,7 +98,7 @@ function live(world: World): void {
   );
   for (const server of servers.values()) server.start();
   for (const client of clients) client.start();
-  new Faults(world).start();
+  new Faults(world, history).start();
   runUntil(world, () => agenda.nowMs >= profile.chaosMs);
   world.faulty = false;
   checkRecovery(world, {

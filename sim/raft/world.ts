@@ -10,6 +10,9 @@ import type { SeededRandom } from "./random.ts";
 import type { Server } from "./server.ts";
 import type { Trace } from "./trace.ts";
 
+/** What a driver could do wrong with a core that is right: only the clients can tell. */
+export type Defect = "reads without a barrier" | "answers what is only accepted";
+
 export interface World {
   readonly agenda: Agenda;
   readonly random: SeededRandom;
@@ -19,6 +22,7 @@ export interface World {
   readonly trace: Trace;
   readonly profile: Profile;
   readonly makeCore: MakeCore;
+  readonly defect: Defect | undefined;
   /** All that ever were, by ID. */
   readonly servers: Map<ServerId, Server>;
   /** Whether things still go wrong. */
