@@ -24,10 +24,10 @@ class Fixture {
   }
 
   open(): Leading<LeaderPart> {
-    const self = this;
+    const leading = () => this.leading;
     const replication = {
       get leading() {
-        return self.leading;
+        return leading();
       },
       watch: (listener: () => void) => {
         this.#listeners.add(listener);

@@ -53,10 +53,11 @@ async function throughput(job: Extract<Job, { mode: "throughput" }>): Promise<Th
       if (endedAt >= from && endedAt < until) latencies.push(endedAt - startedAt);
     }
   };
-  const loops = Array.from({ length: job.clients }, (_, at) => {
-    const writer = writers[at % connections];
-    return writer === undefined ? undefined : loop(writer);
-  });
+  // Whole rounds of the writers, and a part of one.
+  const loops: Promise<void>[] = [];
+  while (loops.length < job.clients) {
+    for (const writer of writers.slice(0, job.clients - loops.length)) loops.push(loop(writer));
+  }
   await Promise.all(loops);
   for (const writer of writers) writer[Symbol.dispose]();
   latencies.sort((a, b) => a - b);

@@ -1,4 +1,5 @@
 /** For a manager that goes on alone: what the store says of the others must agree with the log, of which they are no more. */
+import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Store } from "../store/store.ts";
 
@@ -12,14 +13,12 @@ export async function castOutManagers(store: Store, nodeId: string): Promise<voi
           node.id !== nodeId &&
           (node.role === NodeRole.MANAGER || node.spec?.desiredRole === NodeRole.MANAGER),
       )
-      .map(({ managerStatus: _, ...node }) => ({
-        action: "update",
-        kind: "node",
-        object: {
-          ...node,
-          role: NodeRole.WORKER,
-          ...(node.spec && { spec: { ...node.spec, desiredRole: NodeRole.WORKER } }),
-        },
-      })),
+      .map((node) => ({ action: "update", kind: "node", object: castOut(node) })),
   );
+}
+
+function castOut({ managerStatus: _managerStatus, ...node }: Node): Node {
+  const worker: Node = { ...node, role: NodeRole.WORKER };
+  if (node.spec !== undefined) worker.spec = { ...node.spec, desiredRole: NodeRole.WORKER };
+  return worker;
 }

@@ -79,7 +79,7 @@ export interface StartOptions {
 
 /** How a first manager begins: its key stays here, and completes the certificate that the manager issues. */
 export async function founding(
-  spec: ClusterSpec | undefined = undefined,
+  spec?: ClusterSpec,
 ): Promise<{ readonly start: ManagerStart; readonly key: string }> {
   const { key, csr } = await createCertificateRequest();
   const start: ManagerStart = {
