@@ -52,10 +52,6 @@ export class Applier {
     return this.#machine;
   }
 
-  get membership(): Membership {
-    return this.#membership;
-  }
-
   dispose(): void {
     this.#disposed = true;
   }

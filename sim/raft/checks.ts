@@ -48,6 +48,10 @@ export interface Life {
   /** The last index that was given out to be applied. */
   deliveredIndex: number;
   persistNumber: number;
+  /** When each other server last answered this one in its term. */
+  readonly contactMs: Map<ServerId, number>;
+  /** Since when it runs, and leads: nobody could answer before. */
+  attentiveSinceMs: number;
 }
 
 export class Checks {
@@ -104,6 +108,8 @@ export class Checks {
       commitIndex: log.snapshot.index,
       deliveredIndex: log.snapshot.index,
       persistNumber: 0,
+      contactMs: new Map(),
+      attentiveSinceMs: 0,
     };
     if (core.standing.role === "leader") {
       throw new Violation("one leader per term", `server ${id} leads as it starts`);

@@ -188,6 +188,15 @@ const membership: readonly Mutation[] = [
   },
 ];
 
+const contact: readonly Mutation[] = [
+  {
+    name: "a leader that nobody answers leads on",
+    file: "rounds.ts",
+    find: "if (core.nowMs - lateMs - heardMs < core.electionMs) return;",
+    replace: "if (core.nowMs - lateMs - heardMs < core.electionMs || lateMs >= 0) return;",
+  },
+];
+
 const reads: readonly Mutation[] = [
   {
     name: "reads without asking a majority",
@@ -220,5 +229,6 @@ export const mutations: readonly Mutation[] = [
   ...replication,
   ...snapshots,
   ...membership,
+  ...contact,
   ...reads,
 ];

@@ -9,6 +9,7 @@ import { Disk, type StoredSnapshot } from "./disk.ts";
 import { LogImage } from "./log-image.ts";
 import { electionMsMax, electionMsMin, heartbeatMs } from "./profile.ts";
 import { Requests } from "./requests.ts";
+import { checkTouch } from "./touch-check.ts";
 import { eventWords, outputWords } from "./trace.ts";
 import { Violation } from "./violation.ts";
 import { freezeEntries, type World } from "./world.ts";
@@ -134,6 +135,7 @@ export class Server {
   resume(): void {
     if (this.isPaused && this.#world.faulty) return;
     this.#pausedUntilMs = 0;
+    if (this.life !== undefined) this.life.attentiveSinceMs = this.#world.agenda.nowMs;
     const backlog = this.#backlog;
     this.#backlog = [];
     for (const run of backlog) run();
@@ -164,6 +166,7 @@ export class Server {
     this.#note(() => `  →${outputWords(output)}`);
     freeze(output);
     checks.afterStep(running.life, event, output);
+    checkTouch(running.life, event, this.#world.agenda.nowMs);
     this.#perform(running, output);
   }
 

@@ -14,6 +14,7 @@ export const checkNames = [
   "read index",
   "linearizable",
   "acknowledged is kept",
+  "leaders are in touch",
   "contract",
   "recovers",
   "stays calm",
