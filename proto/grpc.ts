@@ -5,6 +5,7 @@
 import type { Writable } from "node:stream";
 import {
   create,
+  type DescMessage,
   type DescMethod,
   type DescMethodClientStreaming,
   type DescMethodServerStreaming,
@@ -27,7 +28,6 @@ import {
   type MethodDefinition,
   Metadata,
   type Server,
-  type ServerInterceptingCall,
   type ServiceError,
   status,
   type UntypedServiceImplementation,
@@ -35,7 +35,7 @@ import {
 import type { Caller } from "./caller.ts";
 import { type Code, Fault } from "./fault.ts";
 import { type ClientTls, TlsChannelCredentials } from "./tls/client-credentials.ts";
-import { callerOf } from "./tls/identified-credentials.ts";
+import { type AnyServerCall, ServerCallContext } from "./server-call-context.ts";
 
 /** How long a unary call may take where the caller does not say. */
 const unaryDeadlineMs = 10_000;
@@ -298,11 +298,16 @@ function methodDefinition(method: DescMethod): MethodDefinition<Message, Message
       method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
     responseStream:
       method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
-    requestSerialize: (message) => Buffer.from(toBinary(method.input, message)),
+    requestSerialize: (message) => encode(method.input, message),
     requestDeserialize: (bytes) => fromBinary(method.input, bytes),
-    responseSerialize: (message) => Buffer.from(toBinary(method.output, message)),
+    responseSerialize: (message) => encode(method.output, message),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
   };
+}
+
+function encode(schema: DescMessage, message: Message): Buffer {
+  const { buffer, byteOffset, byteLength } = toBinary(schema, message);
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 type AnyUnary = (request: Message, context: CallContext) => Promise<Message>;
@@ -315,7 +320,7 @@ function serve(
   authorize: Authorize,
 ): UntypedServiceImplementation[string] {
   const admit = (call: AnyServerCall) => {
-    const context = contextOf(call);
+    const context = new ServerCallContext(call);
     authorize(method, context);
     return context;
   };
@@ -385,24 +390,6 @@ function serveClientStream(
       (thrown: unknown) => callback(grpcError(thrown)),
     );
   };
-}
-
-interface AnyServerCall {
-  readonly metadata: Metadata;
-  getPeer(): string;
-  getAuthContext(): ReturnType<ServerInterceptingCall["getAuthContext"]>;
-  on(event: "cancelled" | "close", listener: () => void): unknown;
-}
-
-function contextOf(call: AnyServerCall): CallContext {
-  const controller = new AbortController();
-  call.on("cancelled", () => controller.abort(new Fault("canceled", "the caller went away")));
-  const metadata = new Map<string, string>();
-  for (const [key, value] of Object.entries(call.metadata.getMap())) {
-    if (typeof value === "string") metadata.set(key, value);
-  }
-  const { signal } = controller;
-  return { signal, metadata, peer: call.getPeer(), caller: callerOf(call) };
 }
 
 function grpcError(thrown: unknown): Partial<ServiceError> {
