@@ -131,7 +131,8 @@ test("node removal, a ready one needs force, a manager is demoted first", async 
   await one.client.removeNode({ ref: "h5" });
   await one.client.removeNode({ ref: "h4", force: true });
   await assert.rejects(one.client.removeNode({ ref: "h2" }), {
-    message: 'Cannot remove node "h2": it is a manager: demote it first',
+    message:
+      'Cannot remove node "h2": it is a manager: demote it first, or remove it by force where it is lost for good',
   });
   await change(one, "h2", demotion);
   await assert.rejects(one.client.removeNode({ ref: "h2" }), /it is being demoted; try again/);

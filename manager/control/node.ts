@@ -121,7 +121,7 @@ function refuseLiveManager(
   if (!force) {
     const advice = isDemoted
       ? "it is being demoted; try again in a moment"
-      : "it is a manager: demote it first";
+      : "it is a manager: demote it first, or remove it by force where it is lost for good";
     throw new Fault("failed-precondition", `${refusal}: ${advice}`);
   }
   const seen = members.find(({ member }) => member?.nodeId === node.id);

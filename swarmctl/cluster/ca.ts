@@ -34,6 +34,9 @@ export function define(command: Command, context: Context): void {
         await changeCluster(control, (spec) => withNewRoot(spec, signing, options.certExpiry));
         if (options.detach) return;
         await waitForRotation(context, control, { quiet: options.quiet ?? false });
+        context.io.stderr.write(
+          "Contexts that were made before trust the old root only: create them anew.\n",
+        );
       }
       const { cluster } = await control.getCluster({});
       const pem = Buffer.from(cluster?.rootCa?.caCert ?? []).toString();
