@@ -114,7 +114,8 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
     return new RaftLog(options, modules);
   }
 
-  private constructor(options: RaftLogOptions, modules: RaftLogModules) {
+  /** For `open`, which has restored the machine. */
+  constructor(options: RaftLogOptions, modules: RaftLogModules) {
     const { storage, clock, random, log } = modules;
     const { group, serverId } = storage;
     this.#modules = modules;

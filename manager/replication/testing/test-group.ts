@@ -200,7 +200,7 @@ export class TestGroup implements AsyncDisposable {
   /** Of logs that failed. */
   readonly faults: unknown[] = [];
 
-  private constructor(options: TestGroupOptions, authority: TestAuthority, network: TestNetwork) {
+  constructor(options: TestGroupOptions, authority: TestAuthority, network: TestNetwork) {
     this.options = options;
     this.authority = authority;
     this.network = network;
@@ -265,7 +265,7 @@ export class TestGroup implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { number } of this.members) this.network.setAll(number, "refused");
-    await Promise.all(this.running.map((member) => member.stop()));
+    await Promise.all(this.members.map((member) => member.stop()));
     this.network[Symbol.dispose]();
     rmSync(this.folder, { recursive: true });
     if (this.faults.length > 0) throw this.faults[0];

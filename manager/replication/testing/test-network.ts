@@ -12,7 +12,7 @@ class Relay implements Disposable {
   /** Where the server behind it listens. */
   targetPort = 0;
 
-  private constructor(server: Server) {
+  constructor(server: Server) {
     this.#server = server;
     server.on("connection", (socket) => this.#onConnection(socket));
   }
@@ -63,7 +63,7 @@ class Relay implements Disposable {
 export class TestNetwork implements Disposable {
   readonly #relays: readonly (readonly Relay[])[];
 
-  private constructor(relays: readonly (readonly Relay[])[]) {
+  constructor(relays: readonly (readonly Relay[])[]) {
     this.#relays = relays;
   }
 
