@@ -16,13 +16,15 @@ const restTimeouts = 2;
 
 /**
  * A voter may lead. So may one that a membership not yet committed leaves out: it can be the only one whose log
- * lets that membership be committed (§4.2.2, Figure 4.6).
+ * lets that membership be committed (§4.2.2, Figure 4.6). The one before was committed when this one was proposed, even
+ * where a server that restarted does not know it yet.
  */
 function mayLead(core: Core): boolean {
   if (core.nowMs < core.restUntilMs) return false;
   const { membership } = core.log;
   if (membership.voters.includes(core.id)) return true;
-  return membership.index > core.commit && core.committedMembership.voters.includes(core.id);
+  const before = core.log.membershipAt(membership.index - 1);
+  return membership.index > core.commit && before.voters.includes(core.id);
 }
 
 /** The election timeout of a server that does not lead. */

@@ -197,6 +197,25 @@ test("raft, a server that an uncommitted membership leaves out still stands (§4
   assert.deepEqual(ids(group.raft(2).membership), ["2"]);
 });
 
+test("raft, and it does so after a restart, when it does not know yet that it became a voter (§4.2.2)", () => {
+  const group = new Group(voters(1, 2, 3));
+  group.start(4, []);
+  group.elect(1);
+  group.advance(100);
+  ask(group, { kind: "add-learner", id: 4, context: "host4" });
+  group.advance(500);
+  ask(group, { kind: "promote", id: 4 });
+  group.advance(500);
+  ask(group, { kind: "remove", id: 4 });
+  group.deliver(({ to }) => to === 4);
+  group.drop();
+  group.cut.add(1);
+  group.restart(4);
+  group.advance(20_000);
+  assert.ok([2, 3].some((id) => group.raft(id).standing.role === "leader"));
+  assert.deepEqual(ids(group.raft(2).membership), ["1", "2", "3"]);
+});
+
 test("raft, a removed server learns of it, and disturbs nobody (§4.2.3)", () => {
   const group = new Group(voters(1, 2, 3));
   group.elect(1);
