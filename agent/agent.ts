@@ -22,9 +22,14 @@ import type { Reporter } from "./reporter.ts";
 import { runSession } from "./session.ts";
 import type { Worker } from "./worker.ts";
 
-/** Wait when no manager takes this node: doubled each time, back to the first after a session that stood. */
+/**
+ * Wait when no manager takes this node: doubled each time, back to the first after a session that stood. Together with the
+ * time for the managers that do not answer it stays below the time that a new leader gives nodes to come.
+ */
 const backoffMsMin = 100;
-const backoffMsMax = 8_000;
+const backoffMsMax = 2_000;
+/** Where all managers refuse it, which does not change soon. */
+const refusedMs = 8_000;
 /** A session that stood for less counts as one that failed: a manager that ends each at once is not asked on and on. */
 const steadyMs = 1_000;
 /**
@@ -32,7 +37,7 @@ const steadyMs = 1_000;
  * doubled with each failure, because a busy cluster may need longer.
  */
 const openMsMin = 500;
-const openMsMax = 5_000;
+const openMsMax = 2_500;
 
 export interface AgentOptions {
   readonly clusterId: string;
@@ -119,13 +124,13 @@ export class Agent {
       if (stoodMs >= steadyMs) {
         backoffMs = backoffMsMin;
         openMs = openMsMin;
-        this.#choice.forgive();
+        this.#choice.forget();
       }
       this.#choice.fail(manager, fault);
       if (!this.#choice.exhausted) continue;
-      if (this.#choice.refused) backoffMs = backoffMsMax;
+      const waitMs = this.#choice.refused ? refusedMs : backoffMs;
       this.#choice.forgive();
-      await clock.sleep(backoffMs, signal).catch(() => undefined);
+      await clock.sleep(waitMs, signal).catch(() => undefined);
       backoffMs = Math.min(backoffMs * 2, backoffMsMax);
     }
   }

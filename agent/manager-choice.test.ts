@@ -41,6 +41,19 @@ test("manager choice, takes a preferred one once, even one that failed", () => {
   assert.equal(choice.next(), "b");
 });
 
+test("manager choice, asks those that did not answer last, until a session stood", () => {
+  const choice = new ManagerChoice(["a", "b", "c"], systemRandom);
+  const dead = new Fault("deadline-exceeded", "no answer");
+  for (const manager of ["a", "b", "c"]) choice.fail(manager, manager === "b" ? lost : dead);
+  choice.forgive();
+  assert.equal(choice.next(), "b");
+  choice.fail("b", lost);
+  assert(["a", "c"].includes(choice.next()));
+  choice.forget();
+  const draws = Array.from({ length: 300 }, () => choice.next());
+  assert.equal(counted(draws).size, 3);
+});
+
 test("manager choice, knows refusals from silence", () => {
   const choice = new ManagerChoice(["a", "b"], systemRandom);
   choice.fail("a", new Fault("permission-denied", "removed"));

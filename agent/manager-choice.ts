@@ -1,6 +1,7 @@
 /**
- * Which manager a node opens its next session with: any of them at random, so that nodes spread over the managers, and
- * those that failed since a session last stood come after all others.
+ * Which manager a node opens its next session with: any of them at random, so that nodes spread over the managers. Those
+ * that failed in this round come after all others, and those that did not even answer come last in the rounds to come, or a
+ * node would wait for dead ones while a living one has long got a leader again.
  */
 import type { Fault } from "#proto/fault.ts";
 import type { Random } from "#proto/ports.ts";
@@ -11,6 +12,8 @@ export class ManagerChoice {
   #preferred: string | undefined;
   /** Why each manager failed that did in this round. */
   readonly #failures = new Map<string, Fault>();
+  /** Did not answer in time when they were last asked. */
+  readonly #silent = new Set<string>();
 
   /** `managers`: host:port. */
   constructor(managers: readonly string[], random: Random) {
@@ -39,7 +42,8 @@ export class ManagerChoice {
     this.#preferred = undefined;
     if (preferred !== undefined) return preferred;
     const untried = this.#managers.filter((manager) => !this.#failures.has(manager));
-    const candidates = untried.length > 0 ? untried : this.#managers;
+    const answering = untried.filter((manager) => !this.#silent.has(manager));
+    const candidates = [answering, untried, this.#managers].find(({ length }) => length > 0) ?? [];
     return candidates[this.#random.int(Math.max(candidates.length, 1))] ?? "";
   }
 
@@ -50,11 +54,19 @@ export class ManagerChoice {
 
   fail(manager: string, fault: Fault): void {
     this.#failures.set(manager, fault);
+    if (fault.code === "deadline-exceeded") this.#silent.add(manager);
+    else this.#silent.delete(manager);
   }
 
-  /** Begins a round: every manager is as good as the others. */
+  /** Begins a round: every manager is asked again. */
   forgive(): void {
     this.#failures.clear();
+  }
+
+  /** A session stood: what came before it says nothing any more. */
+  forget(): void {
+    this.forgive();
+    this.#silent.clear();
   }
 
   /**

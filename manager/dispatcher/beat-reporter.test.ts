@@ -142,3 +142,23 @@ test("beat reporter, who gives up waiting is told why, and is not waited for any
   clock.advance(10_000);
   assert.deepEqual(reports, []);
 });
+
+test("beat reporter, a leader does not hear late of a session that was given up", async () => {
+  const { clock, ground, reports, reporter } = open();
+  await using _ = reporter;
+  let refused = 0;
+  ground.answer = () => {
+    refused += 1;
+    return Promise.reject(new Fault("unavailable", "nobody leads"));
+  };
+  reporter.beat("node1");
+  const controller = new AbortController();
+  const announced = reporter.announce("node2", controller.signal);
+  await until(() => refused > 0);
+  controller.abort(new Fault("deadline-exceeded", "too late"));
+  await assert.rejects(announced, { message: "too late" });
+  ground.answer = ground.take;
+  ground.changeLeader();
+  await until(() => reports.length === 1);
+  assert.deepEqual(reports, [["node1"]]);
+});

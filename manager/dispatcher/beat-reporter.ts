@@ -42,8 +42,8 @@ export class BeatReporter implements AsyncDisposable {
   readonly #loop: Loop;
   readonly #watch: Disposable;
   #beats = new Set<string>();
-  /** Those who wait for the next report to arrive. */
-  #waiting = new Set<() => void>();
+  /** Those who wait for the next report to arrive, and which node each announces. */
+  readonly #waiting = new Map<() => void, string>();
   /** When a leader was last reached, or first sought. */
   #contactMs = 0;
   #idle = true;
@@ -67,14 +67,16 @@ export class BeatReporter implements AsyncDisposable {
     else liveness.beat(nodeId);
   }
 
-  /** A beat that cannot wait. Resolves when the leader has it; rejects with the signal's reason when aborted first. */
+  /**
+   * A beat that cannot wait. Resolves when the leader has it; rejects with the signal's reason when aborted first, and the
+   * leader does not hear of it later, when it would be no news of the node any more.
+   */
   async announce(nodeId: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    this.#beats.add(nodeId);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onAbort = () => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    this.#waiting.add(resolve);
+    this.#waiting.set(resolve, nodeId);
     this.#wake();
     try {
       await promise;
@@ -105,12 +107,12 @@ export class BeatReporter implements AsyncDisposable {
   async #round(): Promise<number | undefined> {
     const { clock } = this.#modules;
     const beats = this.#beats;
-    const waiting = [...this.#waiting];
+    const waiting = new Map(this.#waiting);
     this.#beats = new Set();
     try {
-      await this.#report([...beats]);
+      await this.#report([...new Set([...beats, ...waiting.values()])]);
       this.#contactMs = clock.monotonic();
-      for (const resolve of waiting) resolve();
+      for (const resolve of waiting.keys()) resolve();
     } catch (thrown) {
       for (const nodeId of beats) this.#beats.add(nodeId);
       this.#onFailure(Fault.from(thrown));

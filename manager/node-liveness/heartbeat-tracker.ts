@@ -6,10 +6,11 @@
 export class HeartbeatTracker {
   readonly #deadlines = new Map<string, number>();
 
-  /** The node is alive now and has `graceMs` to say so again: until the moment returned. */
+  /** The node is alive now and has `graceMs` to say so again, or longer if it had: until the moment returned. */
   beat(nodeId: string, nowMs: number, graceMs: number): number {
-    this.#deadlines.set(nodeId, nowMs + graceMs);
-    return nowMs + graceMs;
+    const deadline = Math.max(this.#deadlines.get(nodeId) ?? 0, nowMs + graceMs);
+    this.#deadlines.set(nodeId, deadline);
+    return deadline;
   }
 
   /** Whether the node is waited for: it has beaten, and not expired since. */

@@ -111,12 +111,29 @@ test("node liveness, a new leader declares no node down that beats, and finds th
   );
 });
 
+test("node liveness, a node that was heard by a new leader and searches on has the whole window", async () => {
+  const clock = new FakeClock();
+  const store = openTestStore(clock);
+  await store.put("node", nodeAt(1, "manager2"));
+  await using liveness = begin(store, clock);
+  const windowMs = graceMs(periodMs) + reconnectMs(periodMs);
+  await pass(clock, 500);
+  liveness.report("manager2", ["node1"]);
+  await pass(clock, windowMs - 1_000);
+  assert.deepEqual(downNodes(store), []);
+  await pass(clock, 1_000 + secondLookMs);
+  assert.deepEqual(downNodes(store), ["node1"]);
+});
+
 test("node liveness, a node that its manager names no more is down after three periods and a report's time", async () => {
   const clock = new FakeClock();
   const store = openTestStore(clock);
   await store.put("node", nodeAt(1, "manager2"), nodeAt(2, "manager2"));
   await using liveness = begin(store, clock);
-  liveness.report("manager2", ["node1", "node2"]);
+  for (let atMs = 0; atMs < graceMs(periodMs) + reconnectMs(periodMs); atMs += 250) {
+    await pass(clock, 250);
+    liveness.report("manager2", ["node1", "node2"]);
+  }
   for (let atMs = 0; atMs < 3_000; atMs += 250) {
     await pass(clock, 250);
     liveness.report("manager2", ["node2"]);
