@@ -7,7 +7,7 @@ export interface Output {
   readonly columns?: number | undefined;
 }
 
-export interface Input extends AsyncIterable<Uint8Array | string> {
+interface Input extends AsyncIterable<Uint8Array | string> {
   readonly isTTY?: boolean | undefined;
   /** Of a terminal: no echo, every key at once. */
   setRawMode?(on: boolean): unknown;

@@ -21,7 +21,7 @@ const lengthBytes = 4;
 const digestBytes = 32;
 const prefaceBytes = magic.length + lengthBytes;
 
-export interface BackupHeader {
+interface BackupHeader {
   readonly clusterId: string;
   /** The last log entry that the state holds. */
   readonly index: bigint;

@@ -9,7 +9,7 @@ import type { Replication } from "../replication/replication.ts";
 import type { ControlHandlers } from "./modules.ts";
 
 /** With the value "stale", a call that reads takes this manager's state as it is. */
-export const readHeader = "swarm-read";
+const readHeader = "swarm-read";
 
 const access: { readonly [M in keyof ControlHandlers]: "read" | "write" } = {
   getCluster: "read",

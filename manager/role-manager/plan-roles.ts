@@ -16,7 +16,7 @@ import {
 import type { Action } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 
-export interface RolePlan {
+interface RolePlan {
   readonly actions: readonly Action[];
   /** IDs of the nodes whose servers are to be taken out of the log, in this order. */
   readonly removals: readonly string[];

@@ -8,7 +8,7 @@ import type { ControlClient } from "../context.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
 
 type UpdateRequest = MessageInitShape<typeof UpdateClusterRequestSchema>;
-export type Rotations = Pick<
+type Rotations = Pick<
   UpdateRequest,
   "rotateWorkerToken" | "rotateManagerToken" | "rotateUnlockKey"
 >;

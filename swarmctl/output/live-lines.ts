@@ -2,7 +2,7 @@
 import type { Output } from "../io.ts";
 import { truncate, visible } from "./table.ts";
 
-export type ShowLines = (lines: readonly string[]) => void;
+type ShowLines = (lines: readonly string[]) => void;
 
 export function liveLines(output: Output): ShowLines {
   return output.isTTY ? onTerminal(output) : oneByOne(output);
