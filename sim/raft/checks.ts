@@ -88,11 +88,11 @@ export class Checks {
     return this.#operations.has(operation);
   }
 
-  committed(index: number): Entry | undefined {
+  #committedAt(index: number): Entry | undefined {
     return this.#committed[index - 1]?.entry;
   }
 
-  membershipAt(index: number): Membership {
+  #membershipAt(index: number): Membership {
     return this.#committed[index - 1]?.membership ?? this.#initial;
   }
 
@@ -271,10 +271,10 @@ export class Checks {
         `server ${life.id} installs snapshot ${meta.index} and has applied ${life.deliveredIndex}`,
       );
     }
-    if (this.committed(meta.index)?.term !== meta.term) {
+    if (this.#committedAt(meta.index)?.term !== meta.term) {
       throw new Violation("applied in one order", `snapshot ${meta.index} was not committed`);
     }
-    const expected = this.membershipAt(meta.index);
+    const expected = this.#membershipAt(meta.index);
     this.same(meta.membership, expected, `membership of snapshot ${meta.index}`);
     life.log.install(meta);
     life.deliveredIndex = meta.index;
@@ -311,7 +311,7 @@ export class Checks {
     const begin = entries[0]?.index ?? 0;
     const end = Math.min(life.log.lastIndex, this.committedIndex);
     for (let index = begin; index <= end; index += 1) {
-      const term = this.committed(index)?.term;
+      const term = this.#committedAt(index)?.term;
       if (life.log.entry(index)?.term !== term || entries[index - begin]?.term === term) continue;
       throw new Violation(
         "committed is not undone",
@@ -335,7 +335,7 @@ export class Checks {
     }
     const known = Math.min(core.commitIndex, this.committedIndex);
     for (let index = life.commitIndex + 1; index <= known; index += 1) {
-      const term = this.committed(index)?.term;
+      const term = this.#committedAt(index)?.term;
       if (life.log.termAt(index) !== term) {
         throw new Violation(
           "applied in one order",
@@ -401,7 +401,7 @@ export class Checks {
           `server ${life.id} applies ${entry.index} after ${life.deliveredIndex}, and ${life.core.commitIndex} is committed`,
         );
       }
-      const committed = this.committed(entry.index);
+      const committed = this.#committedAt(entry.index);
       if (committed !== entry) this.same(committed, entry, `applied entry ${entry.index}`);
       life.deliveredIndex = entry.index;
     }

@@ -46,7 +46,7 @@ export const markNames = [
   "recoveries",
 ] as const;
 
-export type MarkName = (typeof markNames)[number];
+type MarkName = (typeof markNames)[number];
 
 export class Marks {
   readonly #counts = new Map<MarkName, number>();

@@ -14,7 +14,7 @@ const seedsMax = 2000;
 
 const checkWidth = Math.max(...checkNames.map(({ length }) => length));
 
-export interface Caught {
+interface Caught {
   readonly mutation: Mutation;
   /** How many seeds it took; undefined: it got through. */
   readonly seeds: number | undefined;

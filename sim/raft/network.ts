@@ -8,7 +8,7 @@ import type { SeededRandom } from "./random.ts";
 /** Longer than an election: what comes this late comes from another time. */
 const spikeMs = 3000;
 
-export interface Letter {
+interface Letter {
   readonly from: ServerId;
   readonly to: ServerId;
   /** A call of the driver: lost perhaps, but not repeated. */

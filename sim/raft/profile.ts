@@ -1,7 +1,7 @@
 /** What kind of world a seed makes. Each leaves some faults out, so that the others get further. */
 import type { SeededRandom } from "./random.ts";
 
-export const faultKinds = [
+const faultKinds = [
   "crash",
   "crash-many",
   "partition",

@@ -5,7 +5,7 @@ import { type RunResult, runSeed } from "./simulation.ts";
 
 const traceLinesMax = 400;
 
-export interface SeedsOptions {
+interface SeedsOptions {
   readonly makeCore: MakeCore;
   readonly from: number;
   readonly count: number;
@@ -13,7 +13,7 @@ export interface SeedsOptions {
   readonly onSeed?: (done: number) => void;
 }
 
-export interface SeedsResult {
+interface SeedsResult {
   readonly seeds: number;
   readonly events: number;
   readonly marks: Marks;

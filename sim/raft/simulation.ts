@@ -22,7 +22,7 @@ import type { Defect, World } from "./world.ts";
 /** Of a core that goes round in circles without any time passing. */
 const eventsMax = 2_000_000;
 
-export interface RunOptions {
+interface RunOptions {
   readonly makeCore: MakeCore;
   /** How many of the last events a failure shows. */
   readonly traceLines: number;

@@ -36,7 +36,7 @@ function entryWords(entry: Entry): string {
   return `${place} members ${membershipWords(entry.membership)}`;
 }
 
-export function membershipWords({ members, removed }: Membership): string {
+function membershipWords({ members, removed }: Membership): string {
   const present = members.map(({ id, voter }) => (voter ? `${id}` : `(${id})`)).join(" ");
   return `[${present}]${removed.length > 0 ? ` without ${removed.join(" ")}` : ""}`;
 }
