@@ -36,15 +36,14 @@ export function wordsOf(count: ManagerCount | undefined): string {
 }
 
 async function countManagers(config: Config, nodeId: string): Promise<ManagerCount> {
-  // What is known here is enough, and is all that can be had without a quorum.
-  using connection = new Connection(managerSocket(config), { metadata: { "swarm-read": "stale" } });
+  using connection = new Connection(managerSocket(config));
   const { nodes } = await connection
     .service(ControlService)
     .listNodes({}, { deadlineMs: answerMs });
   const managers = nodes.filter(({ managerStatus }) => managerStatus !== undefined);
   const reachable = managers.filter(
     ({ id, managerStatus }) =>
-      id === nodeId || managerStatus?.reachability !== Reachability.UNREACHABLE,
+      id === nodeId || managerStatus?.reachability === Reachability.REACHABLE,
   );
   return { all: managers.length, reachable: reachable.length };
 }

@@ -144,7 +144,7 @@ test("beat reporter, who gives up waiting is told why, and is not waited for any
 });
 
 test("beat reporter, a leader does not hear late of a session that was given up", async () => {
-  const { clock, ground, reports, reporter } = open();
+  const { ground, reports, reporter } = open();
   await using _ = reporter;
   let refused = 0;
   ground.answer = () => {

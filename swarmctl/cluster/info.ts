@@ -25,6 +25,9 @@ export function define(command: Command, context: Context): void {
   });
 }
 
+/** Longer than a change of leader takes. Without a leader the rest is told all the same, and soon. */
+const groupMs = 3_000;
+
 interface Group {
   readonly nodes?: readonly Node[];
   readonly cluster?: Cluster;
@@ -37,12 +40,14 @@ async function readGroup(context: Context): Promise<Group> {
   try {
     const control = await context.control();
     const [{ nodes }, { cluster }] = await Promise.all([
-      control.listNodes({}),
-      control.getCluster({}),
+      control.listNodes({}, { deadlineMs: groupMs }),
+      control.getCluster({}, { deadlineMs: groupMs }),
     ]);
     return { nodes, ...(cluster !== undefined && { cluster }) };
   } catch (thrown) {
-    return { problem: Fault.from(thrown).message };
+    const { code, message } = Fault.from(thrown);
+    if (code !== "deadline-exceeded") return { problem: message };
+    return { problem: `no leader answers within ${groupMs / 1000} s` };
   }
 }
 
