@@ -11,13 +11,14 @@ function bench(...args: readonly string[]): Promise<Outcome> {
 
 describe("wrong usage is told in one line with exit code 2", { concurrency: true }, () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
-    [[], /name a benchmark: "deploy", "raft" or "recover"/],
-    [["fly"], /name a benchmark: "deploy" or "recover"/],
+    [[], /name a benchmark: "deploy", "raft", "recover" or "soak"/],
+    [["fly"], /name a benchmark/],
     [["deploy", "50"], /too many arguments/],
     [["deploy", "--replicas"], /argument missing/],
     [["deploy", "--replicas", "0"], /a whole number from 1 to 500/],
     [["deploy", "--replicas", "1.5"], /a whole number from 1 to 500/],
     [["deploy", "--rounds", "-1"], /a whole number from 1 to 100/],
+    [["soak", "--minutes", "0"], /a whole number from 1 to 1440/],
     [["recover", "--replicas", "3"], /unknown option '--replicas'/],
   ];
   for (const [args, message] of cases) {

@@ -1,4 +1,4 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|raft|recover [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|raft|recover|soak [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
@@ -10,12 +10,17 @@ import { benchFailover, benchThroughput } from "./raft/raft.ts";
 import { formatRaftReport } from "./raft/report.ts";
 import { benchRecover } from "./recover.ts";
 import { formatReport } from "./report.ts";
+import { formatSoakReport } from "./soak/report.ts";
+import { benchSoak } from "./soak/soak.ts";
 
 const exitFailure = 1;
 const exitUsage = 2;
 
 const replicasMax = 500;
 const roundsMax = 100;
+const agentsMax = 1_000;
+const minutesMax = 24 * 60;
+const warmUpMax = 3_600;
 
 interface PeerOption {
   readonly peer: boolean;
@@ -30,6 +35,12 @@ interface DeployFlags extends PeerOption {
 interface RaftFlags extends PeerOption {
   readonly rounds: number;
   readonly kills: number;
+}
+
+interface SoakFlags {
+  readonly agents: number;
+  readonly minutes: number;
+  readonly warmUp: number;
 }
 
 function program(signal: AbortSignal): Command {
@@ -58,10 +69,17 @@ function program(signal: AbortSignal): Command {
     .option("--kills <n>", "leaders that are killed", numberUpTo(roundsMax), 10)
     .option("--peer", "measure etcd and Docker Swarm too, and compare", false)
     .action((flags: RaftFlags) => raft(flags, signal));
+  bench
+    .command("soak")
+    .description("What three managers use while agents hold their sessions and nothing happens")
+    .option("--agents <n>", "agents that hold a session", numberUpTo(agentsMax), 100)
+    .option("--minutes <n>", "how long it is measured", numberUpTo(minutesMax), 30)
+    .option("--warm-up <seconds>", "how long before that", numberUpTo(warmUpMax), 120)
+    .action((flags: SoakFlags) => soak(flags, signal));
   // Last, for the benchmarks must not inherit it.
   bench
     .allowExcessArguments()
-    .action(() => bench.error('error: name a benchmark: "deploy", "raft" or "recover"'));
+    .action(() => bench.error('error: name a benchmark: "deploy", "raft", "recover" or "soak"'));
   return bench;
 }
 
@@ -87,6 +105,12 @@ async function raft(flags: RaftFlags, signal: AbortSignal): Promise<void> {
     failovers.set(group.name, await benchFailover(group, options));
   }
   process.stdout.write(formatRaftReport(samples, failovers));
+}
+
+async function soak(flags: SoakFlags, signal: AbortSignal): Promise<void> {
+  const { agents, minutes } = flags;
+  const result = await benchSoak({ ...flags, signal, onStep });
+  process.stdout.write(formatSoakReport({ agents, minutes }, result));
 }
 
 function onStep(step: string): void {

@@ -107,7 +107,7 @@ export class OurGroup implements Group {
 }
 
 /** The manager's process is the child of swarmd that runs Node; the others are containers' monitors. */
-function managerOf(swarmd: ProcessId): ProcessId | undefined {
+export function managerOf(swarmd: ProcessId): ProcessId | undefined {
   const pid = childrenOf(swarmd.pid).find((child) => {
     const [, program = ""] = readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0");
     return program.endsWith("/manager/main.ts");
