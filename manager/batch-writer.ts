@@ -11,6 +11,9 @@ import type { Store, View } from "./store/store.ts";
 /** Wishes that may wait for a write; more are refused. */
 const waitingMax = 100_000;
 
+/** Wishes of one transaction, each of which may come to a whole object: the log takes 16 MiB at once. */
+const batchMax = 2_000;
+
 export interface BatchWriterOptions<T> {
   readonly name: string;
   /** How long the first wish waits for others. */
@@ -64,8 +67,8 @@ export class BatchWriter<T> implements AsyncDisposable {
   }
 
   async #round(): Promise<undefined> {
-    const batch = this.#waiting;
-    this.#waiting = [];
+    const batch = this.#waiting.splice(0, batchMax);
+    if (this.#waiting.length > 0) this.#loop.wake();
     const wishes = batch.map(({ wish }) => wish);
     try {
       await this.#store.write((view) => this.#options.plan(view, wishes));

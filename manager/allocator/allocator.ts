@@ -77,7 +77,7 @@ export class Allocator implements AsyncDisposable {
   async #round(): Promise<undefined> {
     const { store } = this.#modules;
     await this.#networks.drain((ids) => store.write((view) => this.#planNetworks(view, ids)));
-    await this.#tasks.drain((ids) => store.write((view) => this.#planTasks(view, ids)));
+    await this.#tasks.drain((ids) => store.writeInParts((view) => this.#planTasks(view, ids)));
   }
 
   #planNetworks(view: View, ids: ReadonlySet<string>): readonly Action[] {

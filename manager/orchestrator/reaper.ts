@@ -61,7 +61,7 @@ export class Reaper implements AsyncDisposable {
 
   async #round(): Promise<number | undefined> {
     const { store } = this.#modules;
-    await this.#dirty.drain((ids) => store.write((view) => this.#plan(view, ids)));
+    await this.#dirty.drain((ids) => store.writeInParts((view) => this.#plan(view, ids)));
     return this.#wakeAtMs;
   }
 

@@ -103,7 +103,7 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
       this.#waiting.delete(place);
       this.#dirty.add(place);
     }
-    await this.#dirty.drain((places) => store.write((view) => this.#plan(view, places)));
+    await this.#dirty.drain((places) => store.writeInParts((view) => this.#plan(view, places)));
     let wakeAtMs: number | undefined;
     for (const atMs of this.#waiting.values()) wakeAtMs = earliest(wakeAtMs, atMs);
     return wakeAtMs;

@@ -74,7 +74,7 @@ export class Scheduler implements AsyncDisposable {
 
   #round(): Promise<undefined> {
     return this.#dirty.drain(async (ids) => {
-      await this.#modules.store.write((view) => this.#plan(view, ids));
+      await this.#modules.store.writeInParts((view) => this.#plan(view, ids));
       return undefined;
     });
   }

@@ -252,3 +252,24 @@ test("store, whoever watches is told what a restored state changes, and nothing 
   behind.restore(ahead.store.index, ahead.store.snapshot());
   assert.deepEqual(told.sort(), ["changed → changed", "removed → undefined", "undefined → made"]);
 });
+
+test("store, a plan too large for one transaction is written in parts", async () => {
+  const { store, log } = openTestStore();
+  const wanted = Array.from({ length: 1_000 }, (_, index) => `web${index}`);
+  let plans = 0;
+  await store.writeInParts((view) => {
+    plans += 1;
+    return wanted
+      .filter((id) => view.get("service", id) === undefined)
+      .map((id) => ({
+        action: "create",
+        kind: "service",
+        object: create(ServiceSchema, {
+          id,
+          spec: { annotations: { name: id, labels: { text: "x".repeat(10_000) } } },
+        }),
+      }));
+  });
+  assert.equal(store.list("service").length, 1_000);
+  assert.deepEqual([plans, log.length], [3, 3]);
+});

@@ -25,6 +25,11 @@ import { Table } from "./table.ts";
 /** How often a transaction is built anew when others changed what it had read. */
 const writeAttemptsMax = 10;
 
+/** What a part of a large plan may come to: a fraction of what the log takes at once, so that nothing waits long for it. */
+const partBytes = 4 * 1024 * 1024;
+/** Fewer actions are never counted: an object is far smaller than 16 KiB, as a rule. */
+const partActionsMin = 256;
+
 export interface Commit {
   readonly index: bigint;
   readonly changes: readonly Change[];
@@ -110,6 +115,21 @@ export class Store implements View, StateMachine {
     }
   }
 
+  /**
+   * As `write`, for plans of any size: one that is too large for a transaction is written in parts, each planned anew on
+   * top of the part before. Only for plans whose actions hold without one another.
+   */
+  async writeInParts(build: (view: View) => readonly Action[]): Promise<void> {
+    for (let whole = false; !whole; ) {
+      await this.write((view) => {
+        const actions = build(view);
+        const part = firstPart(actions);
+        whole = part.length === actions.length;
+        return part;
+      });
+    }
+  }
+
   apply(entry: LogEntry): Rejection {
     this.#index = entry.index;
     const transaction = fromBinary(StoreTransactionSchema, entry.data);
@@ -159,9 +179,7 @@ export class Store implements View, StateMachine {
   #encode(actions: readonly Action[]): Uint8Array {
     const transaction = create(StoreTransactionSchema, {
       proposedAt: timestampFromMs(this.#clock.now()),
-      actions: actions.map(({ action, kind, object }) =>
-        create(StoreActionSchema, { kind: actionKinds[action], object: wrap(kind, object) }),
-      ),
+      actions: actions.map(storeAction),
     });
     return toBinary(StoreTransactionSchema, transaction);
   }
@@ -228,6 +246,21 @@ const actionKinds = {
   update: StoreActionKind.UPDATE,
   remove: StoreActionKind.REMOVE,
 } as const;
+
+function storeAction({ action, kind, object }: Action): StoreAction {
+  return create(StoreActionSchema, { kind: actionKinds[action], object: wrap(kind, object) });
+}
+
+/** As many of the first actions as make a transaction of a good size; at least one. */
+function firstPart(actions: readonly Action[]): readonly Action[] {
+  if (actions.length <= partActionsMin) return actions;
+  let sizeBytes = 0;
+  const end = actions.findIndex((action) => {
+    sizeBytes += toBinary(StoreActionSchema, storeAction(action)).length;
+    return sizeBytes > partBytes;
+  });
+  return end < 0 ? actions : actions.slice(0, Math.max(end, 1));
+}
 
 function staleness(
   kind: Kind,
