@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
+import type { ManagerStart, TlsIdentity } from "#proto/manager-messages.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { until } from "#proto/testing/until.ts";
-import { ManagerProcess, type ManagerProcessOptions } from "./manager-process.ts";
+import { type Issued, ManagerProcess, type ManagerProcessOptions } from "./manager-process.ts";
 
 const timeout = 20_000;
 
@@ -35,6 +36,16 @@ class Ground implements AsyncDisposable {
 
   get pids(): number[] {
     return readFileSync(this.#starts, "utf8").trim().split("\n").filter(Boolean).map(Number);
+  }
+
+  /** What the manager was told, in order. */
+  get begins(): readonly unknown[] {
+    const path = `${this.#starts}.begins`;
+    if (!existsSync(path)) return [];
+    return readFileSync(path, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -131,4 +142,99 @@ test("manager process, is not started again once the daemon stops", { timeout },
   ground.clock.advance(60_000);
   await turn();
   assert.equal(ground.pids.length, 1);
+});
+
+/** What the manager is told first is written to the file of starts, a line each. */
+const noteBegin = `
+  const lines = require("node:readline").createInterface({ input: process.stdin });
+  const note = (text) => require("node:fs").appendFileSync(process.argv[2] + ".begins", text + "\\n");
+  const say = (message) => console.log(JSON.stringify(message));
+  lines.on("close", () => process.exit(0));`;
+
+const identity: TlsIdentity = { certificate: "cert", key: "key", caCertificates: "roots" };
+
+test("manager process, is told how to start, who it is and its key first", {
+  timeout,
+}, async () => {
+  let start: ManagerStart = { how: "join", managers: ["192.0.2.1:2377"] };
+  const script = `${noteBegin} lines.on("line", (line) => { note(line); say({ kind: "ready" }); });`;
+  await using ground = new Ground(script, { start: () => start, identity, unlockKey: "K1" });
+  await ground.manager.ready;
+  const first = { kind: "begin", start, identity, unlockKey: "K1" };
+  assert.deepEqual(ground.begins, [first]);
+  const renewed = { ...identity, certificate: "renewed" };
+  ground.manager.replaceIdentity(renewed);
+  await until(() => ground.begins.length === 2);
+  assert.deepEqual(ground.begins[1], { kind: "identity", identity: renewed });
+  start = { how: "resume" };
+  process.kill(ground.pids[0] ?? 0, "SIGKILL");
+  await until(() => ground.complaints.length === 1);
+  ground.clock.advance(100);
+  await until(() => ground.begins.length === 3);
+  assert.deepEqual(ground.begins[2], { ...first, start, identity: renewed });
+});
+
+test("manager process, completes what it issues, and keeps the key that it tells", {
+  timeout,
+}, async () => {
+  const issued = { clusterId: "c1", certificate: "cert", caCertificates: "roots" };
+  const script = `${noteBegin} lines.on("line", (line) => {
+    note(line);
+    if (JSON.parse(line).kind === "begin") {
+      console.log("garbage");
+      console.log('{"kind":"unlock-key"}');
+      say({ kind: "issued", ...${JSON.stringify(issued)} });
+    } else { say({ kind: "unlock-key", unlockKey: "K2" }); say({ kind: "ready" }); }
+  });`;
+  const complete = ({ certificate, caCertificates }: Issued) => ({
+    certificate,
+    caCertificates,
+    key: "own",
+  });
+  await using ground = new Ground(script, { complete });
+  await ground.manager.ready;
+  const own = { ...identity, key: "own" };
+  assert.deepEqual(ground.begins[1], { kind: "identity", identity: own });
+  const keys: string[] = [];
+  ground.manager.onUnlockKey((key) => void keys.push(key));
+  assert.deepEqual(keys, ["K2"]);
+  assert.equal(ground.manager.unlockKey, "K2");
+  process.kill(ground.pids[0] ?? 0, "SIGKILL");
+  await until(() => ground.complaints.length === 1);
+  ground.clock.advance(100);
+  await until(() => ground.begins.length === 3);
+  assert.deepEqual(ground.begins[2], {
+    kind: "begin",
+    start: { how: "resume" },
+    identity: own,
+    unlockKey: "K2",
+  });
+});
+
+for (const end of ["locked", "removed"] as const) {
+  test(`manager process, is not started again once it is ${end}`, { timeout }, async () => {
+    await using ground = new Ground(
+      `console.log('{"kind":"${end}"}'); setInterval(() => {}, 1000);`,
+    );
+    await assert.rejects(ground.manager.ready, {
+      code: end === "locked" ? "permission-denied" : "failed-precondition",
+    });
+    assert.equal(await ground.manager.ended, end);
+    assert.deepEqual(ground.complaints, []);
+    assert.equal(ground.pids.length, 1);
+  });
+}
+
+test("manager process, one that is removed after it served ends", { timeout }, async () => {
+  const script = `process.on("SIGUSR2", () => {
+    console.log('{"kind":"removed"}');
+    process.exitCode = 0;
+    clearInterval(busy);
+  });
+  const busy = setInterval(() => {}, 1000);
+  console.log('{"kind":"ready"}');`;
+  await using ground = new Ground(script);
+  await ground.manager.ready;
+  process.kill(ground.pids[0] ?? 0, "SIGUSR2");
+  assert.equal(await ground.manager.ended, "removed");
 });
