@@ -20,7 +20,7 @@ import {
   type RaftStorage,
   renewStorage,
 } from "./log/raft-storage.ts";
-import type { Membership } from "./raft/types.ts";
+import type { Membership } from "./raft/contract.ts";
 import { joinGroup } from "./replication/join.ts";
 import { contextOf } from "./replication/member.ts";
 import { randomServerId } from "./replication/members.ts";

@@ -54,11 +54,12 @@ test("imports across top folders go by #name, where lint sees them", () => {
   assert.deepEqual(matches(sources, across), []);
 });
 
+/** Classes of grpc-js that are made to be inherited from: it takes nothing else. */
+const inheritable = "Error|ChannelCredentials|ServerInterceptingCall";
+
 test("no classes inherit but errors: a function over data is easier to follow", () => {
-  assert.deepEqual(
-    matches(sources, /^\s*(export )?(abstract )?class \w+(<[^{]*>)? extends (?!Error\b)/),
-    [],
-  );
+  const inherits = `^\\s*(export )?(abstract )?class \\w+(<[^{]*>)? extends (?!(${inheritable})\\b)`;
+  assert.deepEqual(matches(sources, new RegExp(inherits)), []);
 });
 
 test("no private keyword and no enum: #names are private at run time too, unions are erasable", () => {

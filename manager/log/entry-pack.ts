@@ -3,7 +3,7 @@
  * at a time, which would cost more than writing them. The entries' own memory stays with the core.
  */
 import assert from "node:assert/strict";
-import type { Entry, EntryBody, Membership } from "../raft/types.ts";
+import type { Entry, EntryBody, Membership } from "../raft/contract.ts";
 
 /** The position is the number that is packed and sealed: only ever add at the end. */
 export const entryKinds = ["term-start", "data", "membership"] as const;

@@ -10,7 +10,7 @@ import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { Fault } from "#proto/fault.ts";
 import type { Random } from "#proto/ports.ts";
-import type { Membership, SnapshotMeta } from "../raft/types.ts";
+import type { Membership, SnapshotMeta } from "../raft/contract.ts";
 import { parseChunk } from "./chunk.ts";
 import {
   type KeyEncryption,

@@ -1,6 +1,6 @@
 /** What the log's two threads say to each other. The worker answers every request, in the order in which they came. */
 import type { Code } from "#proto/fault.ts";
-import type { HardState, Membership, SnapshotMeta } from "../raft/types.ts";
+import type { HardState, Membership, SnapshotMeta } from "../raft/contract.ts";
 import type { KeyEncryption } from "./data-key.ts";
 import type { EntryPack } from "./entry-pack.ts";
 

@@ -2,7 +2,7 @@
  * The one record that says what else a log file holds. It is written in the same transaction as whatever it speaks of,
  * so that a record that is missing, left over or of another time is found when the file is opened.
  */
-import type { HardState, SnapshotMeta } from "../raft/types.ts";
+import type { HardState, SnapshotMeta } from "../raft/contract.ts";
 import type { Life } from "./log-messages.ts";
 
 export interface KeptSnapshot {

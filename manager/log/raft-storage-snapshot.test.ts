@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
-import type { SnapshotMeta } from "../raft/types.ts";
+import type { SnapshotMeta } from "../raft/contract.ts";
 import { chunkBytesMin, encodeChunk } from "./chunk.ts";
 import { openStorage, type RaftStorage } from "./raft-storage.ts";
 import {

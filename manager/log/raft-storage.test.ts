@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import type { Entry } from "../raft/types.ts";
+import type { Entry } from "../raft/contract.ts";
 import { createStorage, openStorage, renewStorage } from "./raft-storage.ts";
 import {
   beginning,

@@ -9,7 +9,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
-import type { Durable, Entry, Membership, Persist, SnapshotMeta } from "../raft/types.ts";
+import type { Durable, Entry, Membership, Persist, SnapshotMeta } from "../raft/contract.ts";
 import { chunkBytesMin, encodeChunk, parseChunk } from "./chunk.ts";
 import { isLocked, type KeyEncryption } from "./data-key.ts";
 import { packEntries, unpackEntries } from "./entry-pack.ts";

@@ -6,7 +6,7 @@ import { Progress } from "./progress.ts";
 import { becomeFollower, leaderAppends } from "./roles.ts";
 import { knowsCommit } from "./rounds.ts";
 import { bestTarget } from "./transfer.ts";
-import type { Entry, MembershipChange, Proposal, Refusal } from "./types.ts";
+import type { Entry, MembershipChange, Proposal, Refusal } from "./contract.ts";
 
 /** How many entries a learner may be behind when it becomes a voter: then the next commit does not wait for it (§4.2.1). */
 const caughtUpEntries = 1024;

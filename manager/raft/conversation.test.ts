@@ -18,7 +18,7 @@ import { env } from "node:process";
 import { test } from "node:test";
 import { Group, voters } from "./testing/group.ts";
 import { eventWords, outputWords } from "./testing/words.ts";
-import type { Event, MembershipChange, Message } from "./types.ts";
+import type { Event, MembershipChange, Message } from "./contract.ts";
 
 const folder = new URL("testdata/", import.meta.url);
 const dashes = "----";

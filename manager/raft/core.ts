@@ -9,7 +9,7 @@ import { LogTail } from "./log.ts";
 import type { PlacedMembership } from "./membership.ts";
 import { Outbox } from "./outbox.ts";
 import type { Progress } from "./progress.ts";
-import type { Durable, Entry, MessageBody, Options, ServerId, SnapshotMeta } from "./types.ts";
+import type { Durable, Entry, MessageBody, Options, ServerId, SnapshotMeta } from "./contract.ts";
 
 interface Follower {
   readonly kind: "follower";

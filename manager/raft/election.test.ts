@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Group, voters } from "./testing/group.ts";
 import { Lone, type LoneOptions } from "./testing/lone.ts";
-import type { MessageBody } from "./types.ts";
+import type { MessageBody } from "./contract.ts";
 
 function vote(
   lastIndex: number,

@@ -2,7 +2,7 @@
 import type { Core } from "./core.ts";
 import { countVotes } from "./quorum.ts";
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from "./roles.ts";
-import type { Message, MessageBody, ServerId } from "./types.ts";
+import type { Message, MessageBody, ServerId } from "./contract.ts";
 
 type Vote = Message & { readonly kind: "vote" };
 type VoteReply = Message & { readonly kind: "vote-reply" };

@@ -1,7 +1,7 @@
 /** What a server does with a leader's log: appends (§3.5) and snapshots (§5.1). Comes with the present term only. */
 import type { Core, Incoming } from "./core.ts";
 import { becomeFollower } from "./roles.ts";
-import type { Message, MessageBody, ServerId } from "./types.ts";
+import type { Message, MessageBody, ServerId } from "./contract.ts";
 
 type Append = Message & { readonly kind: "append" };
 type Chunk = Message & { readonly kind: "snapshot-chunk" };

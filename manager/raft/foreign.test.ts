@@ -4,7 +4,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { Raft } from "./raft.ts";
 import { entriesOf, Group, testOptions, voters } from "./testing/group.ts";
-import type { Entry, Event, Message, Output } from "./types.ts";
+import type { Entry, Event, Message, Output } from "./contract.ts";
 
 /** Mostly what could be, now and then what could not. */
 const count = fc.oneof(

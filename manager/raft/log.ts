@@ -6,7 +6,7 @@
  * stable ≤ last index; `#memberships` grows by index, its first one holds at the base of everything kept.
  */
 import { type PlacedMembership, placeMembership } from "./membership.ts";
-import type { Durable, Entry, SnapshotMeta } from "./types.ts";
+import type { Durable, Entry, SnapshotMeta } from "./contract.ts";
 
 /** What an entry costs beyond its data, so that empty ones are not free. */
 const entryOverheadBytes = 32;

@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { changeMembership, placeMembership } from "./membership.ts";
 import { Group, voters } from "./testing/group.ts";
 import { Lone } from "./testing/lone.ts";
-import type { Membership, MembershipChange, Output, ServerId } from "./types.ts";
+import type { Membership, MembershipChange, Output, ServerId } from "./contract.ts";
 
 const learner = (id: ServerId) => ({ id, voter: false, context: `host${id}` });
 

@@ -2,7 +2,7 @@
  * Who takes part. One server is added, promoted or removed at a time, so that any majority of the old membership and any of
  * the new share a server (§4.1). Pure.
  */
-import type { Member, Membership, MembershipChange, Refusal, ServerId } from "./types.ts";
+import type { Member, Membership, MembershipChange, Refusal, ServerId } from "./contract.ts";
 
 /** A membership as the log knows it: with the entry that holds it, and ready for look-ups. */
 export interface PlacedMembership {

@@ -11,7 +11,7 @@ import type {
   Refusal,
   SnapshotMeta,
   Standing,
-} from "./types.ts";
+} from "./contract.ts";
 
 /** Far above what a leader's window and the heartbeats of a slow disk's stall amount to. */
 const heldMax = 4096;

@@ -7,7 +7,7 @@
  *
  * Invariants: matchIndex < nextIndex; matchIndex never falls.
  */
-import type { ServerId, SnapshotMeta } from "./types.ts";
+import type { ServerId, SnapshotMeta } from "./contract.ts";
 
 /** What is on its way without an answer, by messages and bytes. */
 export class Inflight {

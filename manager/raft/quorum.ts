@@ -1,5 +1,5 @@
 /** The arithmetic of majorities (§3.4, §3.6.2). Pure; knows neither log nor term. */
-import type { ServerId } from "./types.ts";
+import type { ServerId } from "./contract.ts";
 
 /** The largest value that a majority of the voters has reached; 0 where nobody votes. */
 export function majorityReached(

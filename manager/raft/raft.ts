@@ -29,7 +29,7 @@ import type {
   Output,
   ServerId,
   Standing,
-} from "./types.ts";
+} from "./contract.ts";
 
 /** What a leader knows of another server. */
 export interface ServerProgress {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { entriesOf, Group, testOptions, voters } from "./testing/group.ts";
 import { Lone } from "./testing/lone.ts";
-import type { Entry, Message, MessageBody, Output } from "./types.ts";
+import type { Entry, Message, MessageBody, Output } from "./contract.ts";
 
 type Append = MessageBody & { readonly kind: "append" };
 

@@ -3,7 +3,7 @@ import type { Core, Leader } from "./core.ts";
 import { entryBytes } from "./log.ts";
 import type { Progress } from "./progress.ts";
 import { majorityReached } from "./quorum.ts";
-import type { Entry, Message } from "./types.ts";
+import type { Entry, Message } from "./contract.ts";
 
 type AppendReply = Message & { readonly kind: "append-reply" };
 type SnapshotReply = Message & { readonly kind: "snapshot-reply" };

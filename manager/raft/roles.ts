@@ -13,7 +13,7 @@
 import type { Core, Leader } from "./core.ts";
 import { entryBytes } from "./log.ts";
 import { Progress } from "./progress.ts";
-import type { Entry, ServerId } from "./types.ts";
+import type { Entry, ServerId } from "./contract.ts";
 
 export function becomeFollower(core: Core, term: number, leader: ServerId | undefined): void {
   if (core.role.kind === "leader") {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Group, voters } from "./testing/group.ts";
 import { Lone } from "./testing/lone.ts";
-import type { Output } from "./types.ts";
+import type { Output } from "./contract.ts";
 
 function leading(lone: Lone = new Lone()): Lone {
   lone.lead();

@@ -2,7 +2,7 @@
  * Whether a message can be one of a server's at all. What passes may still be wrong, old or twice; the core lives with that.
  * What does not would break what the core takes for granted: whole numbers, entries in order, terms that do not fall.
  */
-import type { Entry, Member, Membership, Message, SnapshotMeta } from "./types.ts";
+import type { Entry, Member, Membership, Message, SnapshotMeta } from "./contract.ts";
 
 /** Leaves room to count on from what others say. */
 const countMax = 2 ** 52;

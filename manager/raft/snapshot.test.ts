@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { entriesOf, Group, testOptions, voters } from "./testing/group.ts";
 import { Lone } from "./testing/lone.ts";
-import type { MessageBody, SnapshotMeta } from "./types.ts";
+import type { MessageBody, SnapshotMeta } from "./contract.ts";
 
 const meta: SnapshotMeta = {
   index: 5,

@@ -3,7 +3,7 @@ import type { Core, Leader } from "./core.ts";
 import { rest } from "./election.ts";
 import type { Progress } from "./progress.ts";
 import { becomeFollower } from "./roles.ts";
-import type { ServerId } from "./types.ts";
+import type { ServerId } from "./contract.ts";
 
 export function onTransfer(core: Core, to: ServerId | undefined): void {
   if (core.role.kind !== "leader") return;

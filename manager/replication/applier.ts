@@ -6,7 +6,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
 import type { RaftStorage } from "../log/raft-storage.ts";
-import type { Entry, SnapshotMeta } from "../raft/types.ts";
+import type { Entry, SnapshotMeta } from "../raft/contract.ts";
 import type { Rejection, StateMachine } from "../store/log.ts";
 import { type ProposalId, unseal } from "./envelope.ts";
 

@@ -4,7 +4,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { RaftMessageSchema } from "#proto/gen/swarm/v1/manager_pb.ts";
-import type { Entry, Member, Membership, Message, MessageBody } from "../raft/types.ts";
+import type { Entry, Member, Membership, Message, MessageBody } from "../raft/contract.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { seal, unseal } from "./envelope.ts";
 import { contextOf } from "./member.ts";

@@ -20,7 +20,7 @@ import type {
   MessageBody,
   ServerId,
   SnapshotMeta,
-} from "../raft/types.ts";
+} from "../raft/contract.ts";
 import { contextOf, placeOf } from "./member.ts";
 
 /** What `create` takes, without the finished message. */

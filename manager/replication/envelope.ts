@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { Fault } from "#proto/fault.ts";
-import type { ServerId } from "../raft/types.ts";
+import type { ServerId } from "../raft/contract.ts";
 
 const format = 1;
 const serverAt = 1;

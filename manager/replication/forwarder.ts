@@ -8,7 +8,7 @@ import { Fault } from "#proto/fault.ts";
 import type { RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Client } from "#proto/grpc.ts";
 import type { Clock } from "#proto/ports.ts";
-import type { Standing } from "../raft/types.ts";
+import type { Standing } from "../raft/contract.ts";
 import type { Proposal, Proposals } from "./proposals.ts";
 import { isUndone } from "./refusals.ts";
 

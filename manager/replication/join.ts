@@ -3,7 +3,7 @@ import { Fault } from "#proto/fault.ts";
 import { RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Connection } from "#proto/grpc.ts";
 import type { Clock, Log } from "#proto/ports.ts";
-import type { Membership, ServerId } from "../raft/types.ts";
+import type { Membership, ServerId } from "../raft/contract.ts";
 import { decodeMembership, serverId } from "./codec.ts";
 import { isNotLeading, leaderAddressOf } from "./refusals.ts";
 

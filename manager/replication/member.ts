@@ -1,6 +1,6 @@
 /** What a member's `context` says: whose server it is and where it is reached. */
 import { Fault } from "#proto/fault.ts";
-import type { Member, Membership } from "../raft/types.ts";
+import type { Member, Membership } from "../raft/contract.ts";
 
 export interface MemberPlace {
   readonly nodeId: string;

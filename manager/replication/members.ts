@@ -12,7 +12,7 @@ import {
 import type { Connection } from "#proto/grpc.ts";
 import { Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Clock, Log, Random } from "#proto/ports.ts";
-import type { Member, Membership, MembershipChange, Refusal, ServerId } from "../raft/types.ts";
+import type { Member, Membership, MembershipChange, Refusal, ServerId } from "../raft/contract.ts";
 import { contactMs, requestTimeoutMs } from "./limits.ts";
 import { contextOf, memberById, memberOfNode, type MemberPlace, placeOf } from "./member.ts";
 import type { RaftNode } from "./raft-node.ts";

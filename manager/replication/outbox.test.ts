@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Message } from "../raft/types.ts";
+import type { Message } from "../raft/contract.ts";
 import { Outbox } from "./outbox.ts";
 
 const ways = { from: 1, to: 2, term: 1 };

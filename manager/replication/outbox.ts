@@ -1,7 +1,7 @@
 /**
  * What waits to go to one server. Bounded: Raft lives with what is lost, and what costs most room, entries, goes first.
  */
-import type { Message } from "../raft/types.ts";
+import type { Message } from "../raft/contract.ts";
 
 const messagesMax = 4_096;
 const bytesMax = 64 * 1024 * 1024;

@@ -10,7 +10,7 @@ import { Fault } from "#proto/fault.ts";
 import { RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Client, Connection } from "#proto/grpc.ts";
 import type { Clock } from "#proto/ports.ts";
-import type { Message, ServerId } from "../raft/types.ts";
+import type { Message, ServerId } from "../raft/contract.ts";
 import { encodeMessage } from "./codec.ts";
 import { contactMs } from "./limits.ts";
 import { Outbox } from "./outbox.ts";

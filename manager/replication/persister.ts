@@ -8,7 +8,7 @@
 import { Fault } from "#proto/fault.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import type { RaftStorage } from "../log/raft-storage.ts";
-import type { Persist } from "../raft/types.ts";
+import type { Persist } from "../raft/contract.ts";
 
 const retryMs = 1_000;
 

@@ -8,7 +8,7 @@
  */
 import { Fault } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
-import type { ServerId } from "../raft/types.ts";
+import type { ServerId } from "../raft/contract.ts";
 import type { Rejection } from "../store/log.ts";
 import { type ProposalId, seal } from "./envelope.ts";
 import {

@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { type TestContext, test } from "node:test";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { Raft } from "../raft/raft.ts";
-import type { Entry, Options } from "../raft/types.ts";
+import type { Entry, Options } from "../raft/contract.ts";
 import { seal, unseal } from "./envelope.ts";
 import { Proposals } from "./proposals.ts";
 import { Proposer } from "./proposer.ts";

@@ -8,7 +8,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
-import type { ServerId } from "../raft/types.ts";
+import type { ServerId } from "../raft/contract.ts";
 import { type ProposalId, unseal } from "./envelope.ts";
 import { batchBytesMax, batchEntriesMax, dataBytesMax, proposalsMax } from "./limits.ts";
 import type { Proposal, Proposals } from "./proposals.ts";

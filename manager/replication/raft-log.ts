@@ -14,7 +14,7 @@ import type { Connection } from "#proto/grpc.ts";
 import type { Ports } from "#proto/ports.ts";
 import type { RaftStorage } from "../log/raft-storage.ts";
 import { Raft } from "../raft/raft.ts";
-import type { Membership, Options, ServerId, SnapshotMeta } from "../raft/types.ts";
+import type { Membership, Options, ServerId, SnapshotMeta } from "../raft/contract.ts";
 import type { Rejection, StateMachine } from "../store/log.ts";
 import { Applier } from "./applier.ts";
 import { decodeMessage, encodeMembership, integer } from "./codec.ts";

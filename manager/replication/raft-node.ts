@@ -17,7 +17,7 @@ import type {
   Refusal,
   SnapshotMeta,
   Standing,
-} from "../raft/types.ts";
+} from "../raft/contract.ts";
 
 /** What became of a request. Index: where a proposal or change stands in the log, or what a read has to wait for. */
 export type Answer =

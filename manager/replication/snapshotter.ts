@@ -5,7 +5,7 @@
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
 import type { RaftStorage } from "../log/raft-storage.ts";
-import type { SnapshotMeta } from "../raft/types.ts";
+import type { SnapshotMeta } from "../raft/contract.ts";
 import type { StateMachine } from "../store/log.ts";
 
 export interface SnapshotterOptions {

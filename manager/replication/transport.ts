@@ -2,7 +2,7 @@
 import type { RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Client } from "#proto/grpc.ts";
 import type { Log } from "#proto/ports.ts";
-import type { Membership, Message, ServerId } from "../raft/types.ts";
+import type { Membership, Message, ServerId } from "../raft/contract.ts";
 import { placeOf } from "./member.ts";
 import { Peer, type PeerModules } from "./peer.ts";
 

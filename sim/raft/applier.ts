@@ -1,5 +1,5 @@
 /** Applies what is committed to a server's state machine, some time after the core gave it out, and takes snapshots. */
-import type { Entry, Membership, ServerId, SnapshotMeta } from "#manager/raft/types.ts";
+import type { Entry, Membership, ServerId, SnapshotMeta } from "#manager/raft/contract.ts";
 import type { Disk } from "./disk.ts";
 import { decodeCommand, KeyValueMachine, type Seen } from "./key-value.ts";
 import type { World } from "./world.ts";

@@ -12,7 +12,7 @@ import type {
   Persist,
   ServerId,
   SnapshotMeta,
-} from "#manager/raft/types.ts";
+} from "#manager/raft/contract.ts";
 import type { Core } from "./core.ts";
 import type { Disk } from "./disk.ts";
 import { decodeCommand } from "./key-value.ts";

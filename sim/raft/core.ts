@@ -1,5 +1,12 @@
 /** The part under test, as the simulation sees it. The mutations hand in changed copies of it. */
-import type { Durable, Event, Membership, Options, Output, Standing } from "#manager/raft/types.ts";
+import type {
+  Durable,
+  Event,
+  Membership,
+  Options,
+  Output,
+  Standing,
+} from "#manager/raft/contract.ts";
 
 export interface Core {
   step(event: Event, nowMs: number): Output;

@@ -2,7 +2,7 @@
  * A server's disk. Writes become durable one after another, some time after they were asked for; several may do so at once.
  * A crash loses those that are not durable yet, except for a prefix: whole records, and of the last one its first entries.
  */
-import type { Durable, Entry, HardState, Persist, SnapshotMeta } from "#manager/raft/types.ts";
+import type { Durable, Entry, HardState, Persist, SnapshotMeta } from "#manager/raft/contract.ts";
 import type { Agenda } from "./agenda.ts";
 import { LogImage } from "./log-image.ts";
 import type { Marks } from "./marks.ts";

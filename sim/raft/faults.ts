@@ -1,5 +1,5 @@
 /** What goes wrong, and when. Draws from the kinds that the profile allows; everything it breaks for good is time. */
-import type { ServerId } from "#manager/raft/types.ts";
+import type { ServerId } from "#manager/raft/contract.ts";
 import { burst } from "./client.ts";
 import type { History } from "./history.ts";
 import { changeMembership } from "./membership-faults.ts";

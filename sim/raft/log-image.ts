@@ -1,5 +1,5 @@
 /** A log with the snapshot before it, as on a disk or in a server's memory. */
-import type { Entry, SnapshotMeta } from "#manager/raft/types.ts";
+import type { Entry, SnapshotMeta } from "#manager/raft/contract.ts";
 
 export class LogImage {
   #snapshot: SnapshotMeta;

@@ -1,5 +1,5 @@
 /** One change of the membership at a time, each of one server (§4.1), and nobody who was removed comes back. */
-import type { Entry, Member, Membership, ServerId } from "#manager/raft/types.ts";
+import type { Entry, Member, Membership, ServerId } from "#manager/raft/contract.ts";
 import type { Life } from "./checks.ts";
 import type { LogImage } from "./log-image.ts";
 import type { Marks } from "./marks.ts";

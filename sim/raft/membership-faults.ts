@@ -1,5 +1,5 @@
 /** Servers come and go: what an operator does at bad moments. */
-import type { MembershipChange } from "#manager/raft/types.ts";
+import type { MembershipChange } from "#manager/raft/contract.ts";
 import { Server } from "./server.ts";
 import type { SeededRandom } from "./random.ts";
 import type { World } from "./world.ts";

@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { Durable, Options } from "#manager/raft/types.ts";
+import type { Durable, Options } from "#manager/raft/contract.ts";
 import type { Core, MakeCore } from "./core.ts";
 import type { Mutation } from "./mutations.ts";
 import { runSeed } from "./simulation.ts";

@@ -1,5 +1,5 @@
 /** What is between the servers: it loses, delays, repeats and reorders, and is cut in several ways. */
-import type { ServerId } from "#manager/raft/types.ts";
+import type { ServerId } from "#manager/raft/contract.ts";
 import type { Agenda } from "./agenda.ts";
 import type { Marks } from "./marks.ts";
 import type { Profile } from "./profile.ts";

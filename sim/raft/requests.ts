@@ -2,7 +2,13 @@
  * What a server does for clients: writes go through the leader's log, reads ask the leader for an index and wait until it
  * is applied here. A server that does not lead passes both on to the one that it takes for the leader.
  */
-import type { Entry, MembershipChange, Output, Proposal, ServerId } from "#manager/raft/types.ts";
+import type {
+  Entry,
+  MembershipChange,
+  Output,
+  Proposal,
+  ServerId,
+} from "#manager/raft/contract.ts";
 import type { Applier } from "./applier.ts";
 import { encodeCommand, type NumberedCommand, type Seen } from "./key-value.ts";
 import type { Server } from "./server.ts";

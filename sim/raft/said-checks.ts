@@ -1,5 +1,5 @@
 /** What a server says to others must be on its disk as it says it, for it may have forgotten everything else the next moment. */
-import type { Message } from "#manager/raft/types.ts";
+import type { Message } from "#manager/raft/contract.ts";
 import type { Life } from "./checks.ts";
 import { Violation } from "./violation.ts";
 

@@ -2,7 +2,7 @@
  * One server as the driver makes it around the core: disk, clock, state machine, and calls between drivers. It may crash,
  * which leaves its disk, and stand still, after which all that waited comes at once.
  */
-import type { Event, Message, Output, ServerId } from "#manager/raft/types.ts";
+import type { Event, Message, Output, ServerId } from "#manager/raft/contract.ts";
 import { Applier } from "./applier.ts";
 import type { Life } from "./checks.ts";
 import { Disk, type StoredSnapshot } from "./disk.ts";

@@ -2,7 +2,7 @@
  * One run from one seed. First things go wrong for some seconds; then nothing does any more, most servers are up, and the
  * core has to have a leader, take writes, keep its leader, and make all logs equal.
  */
-import type { Membership } from "#manager/raft/types.ts";
+import type { Membership } from "#manager/raft/contract.ts";
 import { Agenda } from "./agenda.ts";
 import { Checks } from "./checks.ts";
 import { Client } from "./client.ts";

@@ -1,5 +1,5 @@
 /** The last things that happened, kept as they were and put into words only when somebody asks. */
-import type { Entry, Event, Membership, Message, Output } from "#manager/raft/types.ts";
+import type { Entry, Event, Membership, Message, Output } from "#manager/raft/contract.ts";
 
 interface Line {
   readonly atMs: number;

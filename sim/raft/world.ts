@@ -1,5 +1,5 @@
 /** What all parts of one simulation share. */
-import type { Entry, ServerId } from "#manager/raft/types.ts";
+import type { Entry, ServerId } from "#manager/raft/contract.ts";
 import type { Agenda } from "./agenda.ts";
 import type { Checks } from "./checks.ts";
 import type { MakeCore } from "./core.ts";

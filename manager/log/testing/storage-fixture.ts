@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { TestContext } from "node:test";
 import { systemClock } from "#proto/system-ports.ts";
-import type { Entry, Membership, Persist, SnapshotMeta } from "../../raft/types.ts";
+import type { Entry, Membership, Persist, SnapshotMeta } from "../../raft/contract.ts";
 import { createStorage, openStorage, type RaftStorage } from "../raft-storage.ts";
 
 export const ports = { clock: systemClock };

@@ -13,7 +13,7 @@ import type {
   Output,
   Persist,
   ServerId,
-} from "../types.ts";
+} from "../contract.ts";
 
 export const testOptions: Omit<Options, "id" | "random"> = {
   heartbeatMs: 100,

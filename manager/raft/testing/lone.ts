@@ -1,6 +1,14 @@
 /** One server, and a test that plays all the others. */
 import { Raft } from "../raft.ts";
-import type { Event, Member, Message, MessageBody, Options, Output, ServerId } from "../types.ts";
+import type {
+  Event,
+  Member,
+  Message,
+  MessageBody,
+  Options,
+  Output,
+  ServerId,
+} from "../contract.ts";
 import { entriesOf, testOptions, voters } from "./group.ts";
 
 export interface LoneOptions {

@@ -1,5 +1,5 @@
 /** What servers do and say, in words short enough for a test to be read as a conversation. */
-import type { Entry, Event, Message, Output, Persist } from "../types.ts";
+import type { Entry, Event, Message, Output, Persist } from "../contract.ts";
 
 const text = new TextDecoder();
 
