@@ -101,11 +101,19 @@ async function fetchRoot(manager: string, rootDigest: string): Promise<string> {
   const { caCertificate } = await connection
     .service(NodeCaService)
     .getRootCertificate({}, { deadlineMs: answerMs });
-  if (certificateDigest(caCertificate) === rootDigest) return caCertificate;
+  if (digestOf(caCertificate, manager) === rootDigest) return caCertificate;
   throw new Fault(
     "unauthenticated",
     `the join token is not of the cluster that answers at ${manager}: it is another cluster's, or its root certificate was rotated since; print a new one with "swarmctl cluster join-token" on a manager of the cluster that is meant`,
   );
+}
+
+function digestOf(caCertificate: string, manager: string): string {
+  try {
+    return certificateDigest(caCertificate);
+  } catch (thrown) {
+    throw Fault.wrap(`Cannot use the root certificate that ${manager} shows`, thrown);
+  }
 }
 
 /** What came to nothing: no connection, or one that TLS found to be wrong. */
