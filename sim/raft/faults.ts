@@ -120,6 +120,7 @@ export class Faults {
     burst(this.#world, this.#history, leader, 1 + this.#random.int(burstMax));
     const afterMs = this.#random.between(0, 10);
     this.#world.agenda.after(afterMs, () => {
+      if (!this.#world.faulty) return;
       if (this.#random.chance(0.4)) this.#cut((from, to) => from === leader.id || to === leader.id);
       else if (this.#random.chance(0.5)) this.#crash(leader);
     });
