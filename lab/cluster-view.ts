@@ -1,6 +1,7 @@
 /**
- * What a cluster says of itself, followed live: nodes, services and tasks as the manager's watch tells of them. Waiting
- * here is on events: a condition is looked at when something changed, and at no other time.
+ * What a cluster says of itself, followed live: nodes, services and tasks as a manager's watch tells of them. Of several
+ * managers another one is followed when the first is lost; what was known holds until the other has told everything.
+ * Waiting here is on events: a condition is looked at when something changed, and at no other time.
  */
 import { Fault } from "#proto/fault.ts";
 import { ControlService, type WatchResponse } from "#proto/gen/swarm/v1/control_pb.ts";
@@ -11,23 +12,46 @@ import {
   type Task,
 } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { Connection } from "#proto/grpc.ts";
 import type { Host } from "./host.ts";
 
+/** By ID. */
+class Objects {
+  readonly nodes = new Map<string, Node>();
+  readonly services = new Map<string, Service>();
+  readonly tasks = new Map<string, Task>();
+
+  fold(response: WatchResponse): void {
+    for (const { action } of response.events) {
+      const changed = action?.object?.object;
+      const removed = action?.kind === StoreActionKind.REMOVE;
+      switch (changed?.case) {
+        case "node":
+          put(this.nodes, changed.value, removed);
+          break;
+        case "service":
+          put(this.services, changed.value, removed);
+          break;
+        case "task":
+          put(this.tasks, changed.value, removed);
+          break;
+        default:
+      }
+    }
+  }
+}
+
 export class ClusterView implements Disposable {
-  readonly #connection: Connection;
+  readonly #managers: readonly Host[];
   readonly #ended = new AbortController();
-  readonly #nodes = new Map<string, Node>();
-  readonly #services = new Map<string, Service>();
-  readonly #tasks = new Map<string, Task>();
+  #objects = new Objects();
   readonly #listeners = new Set<() => void>();
   #failure: Fault | undefined;
 
   /** Resolves when the present state is known. */
-  static async open(manager: Host): Promise<ClusterView> {
-    const view = new ClusterView(manager.connect("manager"));
+  static async open(...managers: readonly Host[]): Promise<ClusterView> {
+    const view = new ClusterView(managers);
     try {
-      await view.until("the cluster's state", () => view.#nodes.size > 0, 10_000);
+      await view.until("the cluster's state", () => view.nodes.length > 0, 10_000);
       return view;
     } catch (thrown) {
       view[Symbol.dispose]();
@@ -36,27 +60,29 @@ export class ClusterView implements Disposable {
   }
 
   /** For `open`. */
-  constructor(connection: Connection) {
-    this.#connection = connection;
-    void this.#follow();
+  constructor(managers: readonly Host[]) {
+    this.#managers = managers;
+    void this.#followAll();
   }
 
   get nodes(): readonly Node[] {
-    return [...this.#nodes.values()];
+    return [...this.#objects.nodes.values()];
   }
 
   hostnameOf(task: Task): string {
-    return this.#nodes.get(task.nodeId)?.description?.hostname ?? "nowhere";
+    return this.#objects.nodes.get(task.nodeId)?.description?.hostname ?? "nowhere";
   }
 
   service(name: string): Service | undefined {
-    return [...this.#services.values()].find((service) => service.spec?.annotations?.name === name);
+    return [...this.#objects.services.values()].find(
+      (service) => service.spec?.annotations?.name === name,
+    );
   }
 
   /** Every task of the service, past ones too, by slot and age. */
   tasks(serviceName: string): readonly Task[] {
     const service = this.service(serviceName);
-    return [...this.#tasks.values()]
+    return [...this.#objects.tasks.values()]
       .filter((task) => task.serviceId === service?.id)
       .toSorted((a, b) => Number(a.slot - b.slot));
   }
@@ -100,40 +126,42 @@ export class ClusterView implements Disposable {
 
   [Symbol.dispose](): void {
     this.#ended.abort(new Fault("canceled", "the view was closed"));
-    this.#connection[Symbol.dispose]();
   }
 
-  async #follow(): Promise<void> {
-    const control = this.#connection.service(ControlService);
-    try {
-      for await (const response of control.watch({}, { signal: this.#ended.signal })) {
-        this.#fold(response);
-        for (const listener of this.#listeners) listener();
+  /** One manager after the other; over when each was asked and none told anything. */
+  async #followAll(): Promise<void> {
+    let failure: Fault | undefined;
+    for (let turn = 0, silent = 0; silent < this.#managers.length; turn++) {
+      const manager = this.#managers[turn % this.#managers.length];
+      if (manager === undefined || this.#ended.signal.aborted) break;
+      silent += 1;
+      try {
+        await this.#follow(manager, () => (silent = 0));
+        failure = new Fault("unavailable", "the manager ended the watch");
+      } catch (thrown) {
+        failure = Fault.wrap("Cannot follow the cluster", thrown);
       }
-      this.#failure = new Fault("unavailable", "the manager ended the watch");
-    } catch (thrown) {
-      this.#failure = Fault.wrap("Cannot follow the cluster", thrown);
     }
+    this.#failure = failure;
+    this.#tell();
+  }
+
+  async #follow(manager: Host, onState: () => void): Promise<void> {
+    using connection = manager.connect("manager");
+    const control = connection.service(ControlService);
+    const objects = new Objects();
+    for await (const response of control.watch({}, { signal: this.#ended.signal })) {
+      objects.fold(response);
+      // The last message of the present state is the first with a version.
+      if (response.version === undefined) continue;
+      this.#objects = objects;
+      onState();
+      this.#tell();
+    }
+  }
+
+  #tell(): void {
     for (const listener of this.#listeners) listener();
-  }
-
-  #fold(response: WatchResponse): void {
-    for (const { action } of response.events) {
-      const changed = action?.object?.object;
-      const removed = action?.kind === StoreActionKind.REMOVE;
-      switch (changed?.case) {
-        case "node":
-          put(this.#nodes, changed.value, removed);
-          break;
-        case "service":
-          put(this.#services, changed.value, removed);
-          break;
-        case "task":
-          put(this.#tasks, changed.value, removed);
-          break;
-        default:
-      }
-    }
   }
 }
 
