@@ -17,10 +17,14 @@ import { isLocked, type RaftStorage } from "./log/raft-storage.ts";
 import { ManagerIdentity } from "./manager-identity.ts";
 import { openLog } from "./open-log.ts";
 import { type Begin, Parent } from "./parent.ts";
+import { settledWithin } from "./replication/limits.ts";
 import { RaftLog } from "./replication/raft-log.ts";
 import { castOutManagers } from "./role-manager/cast-out.ts";
 import { serveJoiner, serveManager } from "./serve.ts";
 import { Store } from "./store/store.ts";
+
+/** What a clean stop gives another manager to take over. */
+const farewellMs = 1_000;
 
 interface Modules extends Ports {
   readonly parent: Parent;
@@ -62,6 +66,8 @@ async function run(config: Config, parent: Parent, ports: Ports): Promise<void> 
   if (start.how === "join")
     await Promise.race([admitted(store, nodeId), parent.ended, failure(replication)]);
   if (start.how === "force-new-cluster") await castOutManagers(store, nodeId);
+  // The first to end: until another manager leads, everything here still answers.
+  parts.defer(() => settledWithin(farewellMs, replication.handOver(), ports.clock));
   parent.tell({ kind: "ready" });
   ports.log.info("The manager serves", { listenAddress: config.listenAddress, address });
   const reason = await Promise.race([

@@ -64,11 +64,9 @@ export async function serveManager(
   );
   const nodeLiveness = () => (replication.leading ? leading.scope?.nodeLiveness : undefined);
   const leader = () => peers.leader();
-  const dispatcher = parts.use(
-    new Dispatcher(
-      { nodeId },
-      { ...modules, authenticate, logSubscriptions: logBroker, nodeLiveness, leader },
-    ),
+  const dispatcher = new Dispatcher(
+    { nodeId },
+    { ...modules, authenticate, logSubscriptions: logBroker, nodeLiveness, leader },
   );
   const authorize = authorizer(modules);
   const control = controlHandlers({ ...modules, logBroker });
@@ -92,6 +90,8 @@ export async function serveManager(
   await mkdir(config.runRoot, { recursive: true, mode: 0o711 });
   const socket = `unix:${join(config.runRoot, "manager.sock")}`;
   parts.use(await serveEndpoint(socket, { addServices: addControl, owner }, modules));
+  // The first to end: agents hear of it while they can still be answered, and go to another manager.
+  parts.use(dispatcher);
   const failed = Promise.race([leading.failed, dispatcher.failed]);
   failed.catch(() => undefined);
   const held = parts.move();

@@ -10,7 +10,8 @@ export class TlsServer implements Disposable {
   readonly #listener: TlsListener;
   readonly address: string;
 
-  private constructor(grpc: Server, listener: TlsListener, port: number) {
+  /** For `serve`. */
+  constructor(grpc: Server, listener: TlsListener, port: number) {
     this.#grpc = grpc;
     this.#listener = listener;
     this.address = `127.0.0.1:${port}`;

@@ -26,7 +26,8 @@ export class TestAuthority {
   readonly root: string;
   readonly #keys: webcrypto.CryptoKeyPair;
 
-  private constructor(clusterId: string, root: string, keys: webcrypto.CryptoKeyPair) {
+  /** For `create`. */
+  constructor(clusterId: string, root: string, keys: webcrypto.CryptoKeyPair) {
     this.clusterId = clusterId;
     this.root = root;
     this.#keys = keys;

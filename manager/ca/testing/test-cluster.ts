@@ -47,7 +47,8 @@ export class TestCluster {
   /** The first manager's node. */
   readonly founder: TlsIdentity;
 
-  private constructor(parts: Pick<TestCluster, "test" | "clock" | "founder">) {
+  /** For `found`. */
+  constructor(parts: Pick<TestCluster, "test" | "clock" | "founder">) {
     this.test = parts.test;
     this.clock = parts.clock;
     this.founder = parts.founder;
