@@ -6,7 +6,7 @@ import { Connection } from "#proto/grpc.ts";
 import type { Config } from "./config.ts";
 import { managerSocket } from "./manager-files.ts";
 
-const answerMs = 2_000;
+const answerMs = 5_000;
 
 export interface ManagerCount {
   readonly all: number;

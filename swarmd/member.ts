@@ -78,10 +78,9 @@ export class Member implements AsyncDisposable {
       await member.#save();
       member.#open(tls);
       if (manager !== undefined) member.#adopt(manager);
-      await member.#run();
-      // A host that joins as a manager is one when its manager serves.
-      await member.#manager?.ready;
-      await member.#lane;
+      else await member.#startManager()?.ready;
+      // Last: no container starts on a host that may be nobody again.
+      await member.#openEngine();
       return member;
     } catch (thrown) {
       await member.#undo();
@@ -100,7 +99,9 @@ export class Member implements AsyncDisposable {
       member.#problem = Fault.from(thrown).message;
       ports.log.error(member.#problem);
     }
-    await member.#run();
+    if (identity.role === "worker") await member.#removeManagerData();
+    else if (!member.#locked) member.#startManager();
+    await member.#openEngine();
     return member;
   }
 
@@ -205,12 +206,7 @@ export class Member implements AsyncDisposable {
     await this.#lane;
   }
 
-  async #run(): Promise<void> {
-    if (this.#identity.role === "worker") {
-      await rm(managerRoot(this.#config), { recursive: true, force: true });
-    } else if (!this.#locked && this.#holder !== undefined && this.#manager === undefined) {
-      this.#startManager();
-    }
+  async #openEngine(): Promise<void> {
     this.#engine = await Engine.open(this.#config, this.#identity, {
       ...this.#ports,
       identity: this.#opened.promise,
@@ -283,7 +279,7 @@ export class Member implements AsyncDisposable {
 
   async #promote(): Promise<void> {
     this.#ports.log.info("this node becomes a manager");
-    await rm(managerRoot(this.#config), { recursive: true, force: true });
+    await this.#removeManagerData();
     await this.#changeRole("manager");
     this.#startManager();
   }
@@ -292,7 +288,7 @@ export class Member implements AsyncDisposable {
     this.#ports.log.info("this node is no manager any more");
     await this.#stopManager();
     await this.#changeRole("worker");
-    await rm(managerRoot(this.#config), { recursive: true, force: true });
+    await this.#removeManagerData();
   }
 
   async #changeRole(role: Role): Promise<void> {
@@ -370,6 +366,10 @@ export class Member implements AsyncDisposable {
     return done;
   }
 
+  async #removeManagerData(): Promise<void> {
+    await rm(managerRoot(this.#config), { recursive: true, force: true });
+  }
+
   async #save(): Promise<void> {
     await writeIdentity(identityPath(this.#config), this.#identity);
   }
@@ -381,7 +381,7 @@ export class Member implements AsyncDisposable {
 
   /** node.json comes last: as long as it is there, leaving can be repeated. */
   async #forget(): Promise<void> {
-    await rm(managerRoot(this.#config), { recursive: true, force: true });
+    await this.#removeManagerData();
     await this.#certificates.remove();
     await rm(identityPath(this.#config), { force: true });
   }

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type RestoreClusterRequest,
   RestoreClusterRequestSchema,
@@ -11,7 +11,7 @@ import {
 import { receiveBackup } from "./receive-backup.ts";
 
 async function* requests(
-  ...inits: readonly Partial<RestoreClusterRequest>[]
+  ...inits: readonly MessageInitShape<typeof RestoreClusterRequestSchema>[]
 ): AsyncGenerator<RestoreClusterRequest> {
   for (const init of inits) yield create(RestoreClusterRequestSchema, init);
 }
