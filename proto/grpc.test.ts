@@ -202,6 +202,7 @@ test("unary, ends at its deadline on both sides", { timeout }, async () => {
   });
   const fault = await faultOf(server.dispatcher.heartbeat({}, { deadlineMs: 100 }));
   assert.equal(fault.code, "deadline-exceeded");
+  assert.match(fault.message, /^there was no answer within 0\.\d s$/);
   await freed.promise;
 });
 

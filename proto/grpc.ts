@@ -412,6 +412,12 @@ function faultFromGrpc(thrown: unknown): Fault {
   if (code === "canceled" && details === resetByPeer) {
     return new Fault("unavailable", "the other side ended the call", options);
   }
+  // grpc-js goes on with what it waited for, in words of its own.
+  const late = /^Deadline exceeded after ([0-9.]+)s/.exec(details)?.[1];
+  if (late !== undefined) {
+    const seconds = Number(Number(late).toFixed(1));
+    return new Fault(code, `there was no answer within ${seconds} s`, options);
+  }
   const refused =
     /^No connection established\. Last error: (?:(?:Error|Fault): )?(.*?)\. Resolution note: /;
   const words = refused.exec(details)?.[1] ?? details;

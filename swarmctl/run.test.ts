@@ -204,7 +204,7 @@ describe("a host without the socket that a command needs", () => {
       await once(server.listen(join(runRoot, "manager.sock")), "listening");
       const { code, stderr } = await runCli({ runRoot }, ["service", "ls"]);
       assert.equal(code, 1);
-      assert.match(stderr, /^swarmctl: Deadline exceeded/);
+      assert.match(stderr, /^swarmctl: there was no answer within 22 s\n$/);
     } finally {
       for (const socket of sockets) socket.destroy();
       server.close();
