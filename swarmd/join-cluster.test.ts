@@ -73,21 +73,25 @@ test("joining, gives the token to nobody but a manager that it vouches for", {
 }, async () => {
   const stranger = await TestAuthority.create();
   const issueNodeCertificate = () => assert.fail("the token was given away");
-  // Its root is another one; it shows ours, but is not ours; the token is another cluster's.
+  // Its root is another one; it shows ours, but is not ours; its own comes with ours; the token is another cluster's.
   using honest = await serve(
     { getRootCertificate: async () => ({ caCertificate: stranger.root }), issueNodeCertificate },
     stranger,
   );
   using thief = await serve({ issueNodeCertificate }, stranger);
+  const both = `${authority.root}${stranger.root}`;
+  using smuggler = await serve(
+    { getRootCertificate: async () => ({ caCertificate: both }), issueNodeCertificate },
+    stranger,
+  );
   using ours = await serve({ issueNodeCertificate });
   await assert.rejects(join([honest.address]), {
     code: "unauthenticated",
     message: /^the join token is not of the cluster that answers at 127\.0\.0\.1/,
   });
-  await assert.rejects(
-    join([thief.address]),
-    /Cannot trust the manager: the certificate was signed/,
-  );
+  for (const { address } of [thief, smuggler]) {
+    await assert.rejects(join([address]), /Cannot trust the manager: the certificate was signed/);
+  }
   await assert.rejects(join([ours.address], tokenOf(stranger.root)), { code: "unauthenticated" });
 });
 

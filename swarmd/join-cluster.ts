@@ -17,7 +17,7 @@ import { parseJoinToken } from "#proto/join-token.ts";
 import type { TlsIdentity } from "#proto/manager-messages.ts";
 import type { Ports, Random } from "#proto/ports.ts";
 import { timestampFromMs } from "#proto/time.ts";
-import { certificateDigest } from "#proto/tls/certificate.ts";
+import { certificateDigest, parseCertificate } from "#proto/tls/certificate.ts";
 import {
   type CertificateRequest,
   createCertificateRequest,
@@ -101,16 +101,18 @@ async function fetchRoot(manager: string, rootDigest: string): Promise<string> {
   const { caCertificate } = await connection
     .service(NodeCaService)
     .getRootCertificate({}, { deadlineMs: answerMs });
-  if (digestOf(caCertificate, manager) === rootDigest) return caCertificate;
+  const root = firstCertificate(caCertificate, manager);
+  // Of what came, this alone is what the token names: a second certificate beside it would be trusted, too.
+  if (certificateDigest(root) === rootDigest) return root;
   throw new Fault(
     "unauthenticated",
     `the join token is not of the cluster that answers at ${manager}: it is another cluster's, or its root certificate was rotated since; print a new one with "swarmctl cluster join-token" on a manager of the cluster that is meant`,
   );
 }
 
-function digestOf(caCertificate: string, manager: string): string {
+function firstCertificate(pem: string, manager: string): string {
   try {
-    return certificateDigest(caCertificate);
+    return parseCertificate(pem).toString();
   } catch (thrown) {
     throw Fault.wrap(`Cannot use the root certificate that ${manager} shows`, thrown);
   }
