@@ -60,7 +60,8 @@ export function behindBarrier(
     const name = localName as keyof ControlHandlers;
     const ready = async (context: CallContext) => {
       const needed = access[name] === "read" ? !takesStale(context) : !replication.leading;
-      if (needed) await replication.barrier();
+      if (!needed) return;
+      await replication.barrier();
       // Who went away meanwhile wants nothing done any more.
       context.signal.throwIfAborted();
     };

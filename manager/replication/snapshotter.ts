@@ -1,6 +1,9 @@
 /**
  * Decides when the state is written as a snapshot, and writes it beside everything else: the state as it is at the call,
  * whose index is exactly what has been applied by then.
+ *
+ * A snapshot is due after so many entries, or bytes of them, but never before they come to as much as the snapshot before:
+ * so that of a large state that changes fast no more is written as snapshots than as entries.
  */
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
@@ -29,6 +32,8 @@ export class Snapshotter implements AsyncDisposable {
   /** Where the newest snapshot, or the last attempt at one, was taken. */
   #lastIndex: number;
   #lastBytes = 0;
+  /** What the newest snapshot came to. */
+  #sizeBytes = 0;
   #running: Promise<void> | undefined;
   #attempt = new AbortController();
 
@@ -41,10 +46,16 @@ export class Snapshotter implements AsyncDisposable {
   /** `bytes` of data have been applied since the start, up to `place`. */
   consider(place: SnapshotMeta, bytes: number): void {
     const { entriesMax, bytesMax } = this.#options;
-    const due =
-      place.index - this.#lastIndex >= entriesMax ||
-      (bytes - this.#lastBytes >= bytesMax && place.index > this.#lastIndex);
-    if (!due || this.#running !== undefined || this.#stop.signal.aborted) return;
+    const entries = place.index - this.#lastIndex;
+    const gained = bytes - this.#lastBytes;
+    const due = entries >= entriesMax || (gained >= bytesMax && entries > 0);
+    if (
+      !due ||
+      gained < this.#sizeBytes ||
+      this.#running !== undefined ||
+      this.#stop.signal.aborted
+    )
+      return;
     this.#lastIndex = place.index;
     this.#lastBytes = bytes;
     this.#running = this.#write(place).finally(() => {
@@ -70,16 +81,34 @@ export class Snapshotter implements AsyncDisposable {
     const { storage, machine, log, onDurable } = this.#modules;
     const attempt = new AbortController();
     this.#attempt = attempt;
-    const pieces = machine.snapshot();
+    const pieces = new Measured(machine.snapshot());
     try {
       await storage.writeSnapshot(place, pieces, attempt.signal);
       attempt.signal.throwIfAborted();
+      this.#sizeBytes = pieces.bytes;
       await storage.dropEntries(onDurable(place.index));
     } catch (thrown) {
       if (attempt.signal.aborted) return;
       const error = Fault.from(thrown).message;
       const { index } = place;
       log.warn("The snapshot failed; the managers' log goes on without it", { index, error });
+    }
+  }
+}
+
+/** Pieces that are counted as they are drawn. */
+class Measured implements Iterable<Uint8Array> {
+  bytes = 0;
+  readonly #pieces: Iterable<Uint8Array>;
+
+  constructor(pieces: Iterable<Uint8Array>) {
+    this.#pieces = pieces;
+  }
+
+  *[Symbol.iterator](): Iterator<Uint8Array> {
+    for (const piece of this.#pieces) {
+      this.bytes += piece.length;
+      yield piece;
     }
   }
 }

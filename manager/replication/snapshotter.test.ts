@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { silentLog } from "#proto/system-ports.ts";
+import { until } from "#proto/testing/until.ts";
+import type { RaftStorage } from "../log/raft-storage.ts";
+import type { StateMachine } from "../store/log.ts";
+import { Snapshotter } from "./snapshotter.ts";
+
+const membership = { members: [], removed: [] };
+
+/** A snapshotter of a state of `stateBytes`, and the indices of the snapshots that it has written. */
+function prepare(stateBytes: number): { snapshotter: Snapshotter; written: number[] } {
+  const written: number[] = [];
+  const storage: Partial<RaftStorage> = {
+    writeSnapshot: async ({ index }, pieces) => {
+      for (const _ of pieces);
+      written.push(index);
+    },
+    dropEntries: async () => {},
+  };
+  const machine: Partial<StateMachine> = { snapshot: () => [new Uint8Array(stateBytes)] };
+  const snapshotter = new Snapshotter(
+    0,
+    { entriesMax: 10, bytesMax: 1_000 },
+    {
+      storage: storage as RaftStorage,
+      machine: machine as StateMachine,
+      log: silentLog,
+      onDurable: (index) => index,
+    },
+  );
+  return { snapshotter, written };
+}
+
+const place = (index: number) => ({ index, term: 1, membership });
+
+test("snapshotter, a snapshot is due after so many entries, or bytes of them", async () => {
+  const { snapshotter, written } = prepare(0);
+  snapshotter.consider(place(9), 900);
+  assert.deepEqual(written, []);
+  snapshotter.consider(place(10), 910);
+  await until(() => written.length === 1);
+  snapshotter.consider(place(11), 1_909);
+  snapshotter.consider(place(12), 1_910);
+  await until(() => written.length === 2);
+  assert.deepEqual(written, [10, 12]);
+});
+
+test("snapshotter, of a large state no more is written than what changed since", async () => {
+  const { snapshotter, written } = prepare(5_000);
+  snapshotter.consider(place(10), 100);
+  await until(() => written.length === 1);
+  for (let index = 11; index < 200; index++) snapshotter.consider(place(index), index * 20);
+  assert.deepEqual(written, [10]);
+  snapshotter.consider(place(200), 5_100);
+  await until(() => written.length === 2);
+  assert.deepEqual(written, [10, 200]);
+});
