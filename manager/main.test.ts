@@ -111,6 +111,14 @@ test("manager, ends cleanly also when nobody reads its log any more", async (t) 
   assert.equal((await end).status, 0);
 });
 
+test("manager, a founder whose address leads elsewhere says so before anybody counts on it", async (t) => {
+  const ground = await ManagerGround.prepare(t);
+  const extraArgs = ["--advertise-address=127.0.0.1:1"];
+  const { status, lastLine } = await (await foundManager(t, ground, { extraArgs })).end;
+  assert.equal(status, 1);
+  assert.match(lastLine, /^manager: this manager is not reached at 127\.0\.0\.1:1, which it would/);
+});
+
 test("manager, a second one on the same data is refused", async (t) => {
   const ground = await ManagerGround.prepare(t);
   await (await foundManager(t, ground)).ready;

@@ -16,6 +16,7 @@ import { isFounding, issueFirst } from "./first-certificate.ts";
 import { isLocked, type RaftStorage } from "./log/raft-storage.ts";
 import { ManagerIdentity } from "./manager-identity.ts";
 import { openLog } from "./open-log.ts";
+import { requireOwnAddress } from "./own-address.ts";
 import { type Begin, Parent } from "./parent.ts";
 import { settledWithin } from "./replication/limits.ts";
 import { RaftLog } from "./replication/raft-log.ts";
@@ -62,6 +63,7 @@ async function run(config: Config, parent: Parent, ports: Ports): Promise<void> 
   }
   const options = { config, nodeId, tls: identity.tls };
   const serving = parts.use(await serveManager(options, { ...ports, store, replication, connect }));
+  if (founding !== undefined) await requireOwnAddress(address, connect);
   // One that was there before serves also while it finds no majority.
   if (start.how === "join")
     await Promise.race([admitted(store, nodeId), parent.ended, failure(replication)]);
