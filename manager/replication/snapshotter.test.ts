@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { silentLog } from "#proto/system-ports.ts";
 import { until } from "#proto/testing/until.ts";
 import type { RaftStorage } from "../log/raft-storage.ts";
@@ -40,6 +41,7 @@ test("snapshotter, a snapshot is due after so many entries, or bytes of them", a
   assert.deepEqual(written, []);
   snapshotter.consider(place(10), 910);
   await until(() => written.length === 1);
+  await turn();
   snapshotter.consider(place(11), 1_909);
   snapshotter.consider(place(12), 1_910);
   await until(() => written.length === 2);
@@ -50,6 +52,7 @@ test("snapshotter, of a large state no more is written than what changed since",
   const { snapshotter, written } = prepare(5_000);
   snapshotter.consider(place(10), 100);
   await until(() => written.length === 1);
+  await turn();
   for (let index = 11; index < 200; index++) snapshotter.consider(place(index), index * 20);
   assert.deepEqual(written, [10]);
   snapshotter.consider(place(200), 5_100);
