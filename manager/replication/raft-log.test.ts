@@ -119,6 +119,15 @@ test("replication, a leader that is cut off answers no reads and takes no writes
   assert.deepEqual(old.machine.texts, ["before", "after", "cut off"]);
 });
 
+test("replication, a read whose question the old leader never answered is asked again of the next", async () => {
+  await using group = await TestGroup.start({ managers: 3 });
+  const old = await group.leader();
+  const followers = await group.followers();
+  group.network.setAll(old.number, "hole");
+  const reads = followers.map((member) => member.log.barrier());
+  await Promise.all([...reads, group.leader(() => followers)]);
+});
+
 test("replication, a follower that was away too long gets a snapshot in chunks", async () => {
   const core = { trailingEntries: 10, trailingBytes: 10_000 };
   await using group = await TestGroup.start({ managers: 3, log: { snapshotEntries: 200, core } });

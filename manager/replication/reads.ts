@@ -100,7 +100,13 @@ export class Reads implements Disposable {
     const rpc = leader === undefined ? undefined : client(leader);
     if (rpc === undefined) throw notLeading(undefined);
     const { signal } = this.#reign;
-    const { index } = await rpc.readIndex({ group }, { signal, deadlineMs: callMs });
-    return integer(index, "index");
+    try {
+      const { index } = await rpc.readIndex({ group }, { signal, deadlineMs: callMs });
+      return integer(index, "index");
+    } catch (thrown) {
+      // Not the reader has given up.
+      signal.throwIfAborted();
+      throw thrown;
+    }
   }
 }
