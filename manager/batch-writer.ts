@@ -1,6 +1,6 @@
 /**
  * Many small wishes, few transactions: what is submitted while a write is under way goes into the next one, together.
- * A wish is done when the transaction that it was part of is committed.
+ * A wish is done when all that the write came to is committed.
  */
 import { Fault } from "#proto/fault.ts";
 import type { Clock, Log } from "#proto/ports.ts";
@@ -11,14 +11,17 @@ import type { Store, View } from "./store/store.ts";
 /** Wishes that may wait for a write; more are refused. */
 const waitingMax = 100_000;
 
-/** Wishes of one transaction, each of which may come to a whole object: the log takes 16 MiB at once. */
+/** Wishes of one write. */
 const batchMax = 2_000;
 
 export interface BatchWriterOptions<T> {
   readonly name: string;
   /** How long the first wish waits for others. */
   readonly gatherMs: number;
-  /** What the wishes, in order of submission, come to. Leaves out what does not apply; must not throw for one of them. */
+  /**
+   * What the wishes, in order of submission, come to. Leaves out what does not apply, or is done already, as half of a
+   * large batch may be; must not throw for one of them.
+   */
   readonly plan: (view: View, wishes: readonly T[]) => readonly Action[];
 }
 
@@ -71,7 +74,7 @@ export class BatchWriter<T> implements AsyncDisposable {
     if (this.#waiting.length > 0) this.#loop.wake();
     const wishes = batch.map(({ wish }) => wish);
     try {
-      await this.#store.write((view) => this.#options.plan(view, wishes));
+      await this.#store.writeInParts((view) => this.#options.plan(view, wishes));
     } catch (thrown) {
       this.#waiting = [...batch, ...this.#waiting];
       throw thrown;

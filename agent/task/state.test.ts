@@ -136,6 +136,12 @@ test("step, an attempt that ended: kept with its reason, shown as READY of the n
   assert.equal(status.container?.exitCode, 1);
 });
 
+test("status, what runc or a registry said at length is shortened", () => {
+  const err = "x".repeat(1024 * 1024);
+  const status = statusOf("task", { ...stateIn("running", "running"), err });
+  assert.equal(status.err, `${"x".repeat(2_000)}…`);
+});
+
 test("step, the restart's time has come: the next attempt starts", () => {
   const phase = { kind: "waiting", untilMs: nowMs, released: false } as const;
   const state = { ...stateIn("waiting", "running"), phase, attempt: 2 };

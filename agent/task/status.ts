@@ -11,12 +11,15 @@ import {
 import { timestampFromMs } from "#proto/time.ts";
 import { type EndedAttempt, type State, shownState } from "./state.ts";
 
+/** What runc and registries say may be long; a status goes into the managers' log, which takes 64 KiB of one. */
+const wordsLengthMax = 2_000;
+
 export function statusOf(taskId: string, state: State): TaskStatus {
   return create(TaskStatusSchema, {
     timestamp: timestampFromMs(state.changedAtMs),
     state: shownState(state),
-    message: state.message,
-    err: state.err,
+    message: shortened(state.message),
+    err: shortened(state.err),
     attempt: state.attempt,
     attempts: state.attempts.map(attemptOf),
     ...containerOf(taskId, state),
@@ -29,8 +32,13 @@ function attemptOf(ended: EndedAttempt): Attempt {
     startedAt: timestampFromMs(ended.startedAtMs),
     endedAt: timestampFromMs(ended.endedAtMs),
     exitCode: ended.exitCode,
-    reason: ended.reason,
+    reason: shortened(ended.reason),
   });
+}
+
+function shortened(words: string): string {
+  if (words.length <= wordsLengthMax) return words;
+  return `${words.slice(0, wordsLengthMax).toWellFormed()}…`;
 }
 
 /** The container that runs, or else the last one that ended. */

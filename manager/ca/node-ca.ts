@@ -19,6 +19,7 @@ import type { Ports } from "#proto/ports.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import { secondsText } from "#proto/tls/certificate.ts";
 import { clusterOf } from "../cluster.ts";
+import { checkDescription } from "../node-input.ts";
 import type { Log } from "../store/log.ts";
 import type { Store, View } from "../store/store.ts";
 import { nodeOf } from "./authorize.ts";
@@ -59,6 +60,7 @@ async function issueNodeCertificate(
   if (request.description === undefined) {
     throw new Fault("invalid-argument", "description is missing");
   }
+  checkDescription(request.description);
   const { requestId } = request;
   if (!isId(requestId)) throw new Fault("invalid-argument", "request_id is not an ID");
   const key = await requestedKey(request.csr);

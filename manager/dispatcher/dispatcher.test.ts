@@ -81,6 +81,24 @@ test("A status of another node's task is refused, one of an unknown task ignored
   assert.equal(manager.store.get("task", "task1")?.status?.state, TaskState.ASSIGNED);
 });
 
+test("What would fill the log is refused: of a task, and of a node itself", async () => {
+  await using manager = await startTestManager();
+  await manager.put("node", testNode(1));
+  await manager.put("task", assigned);
+  using agent = agentOf(manager);
+  await agent.connect();
+  const words = "x".repeat(64 * 1024);
+  await assert.rejects(agent.report("task1", TaskState.RUNNING, { message: words }), {
+    code: "invalid-argument",
+    message: /^the status of task task1 has 65\d{3} bytes: use at most 65536$/,
+  });
+  const session = agent.dispatcher.session({ description: { hostname: words } });
+  await assert.rejects(session[Symbol.asyncIterator]().next(), {
+    code: "invalid-argument",
+    message: /^the node's description has/,
+  });
+});
+
 test("A report that does not grow changes nothing", async () => {
   await using manager = await startTestManager();
   await manager.put("node", testNode(1));

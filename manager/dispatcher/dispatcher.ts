@@ -41,6 +41,7 @@ import { BatchWriter } from "../batch-writer.ts";
 import { wantedTls } from "../ca/issuer.ts";
 import { clusterOf, heartbeatPeriodMs } from "../cluster.ts";
 import { publicNode } from "../node.ts";
+import { checkDescription, checkStatus } from "../node-input.ts";
 import { graceMs } from "../node-liveness/timing.ts";
 import type { Replication } from "../replication/replication.ts";
 import type { Change } from "../store/objects.ts";
@@ -128,6 +129,7 @@ export class Dispatcher implements AsyncDisposable {
   async *session(request: SessionRequest, context: CallContext): AsyncIterable<SessionResponse> {
     const { store, clock, random } = this.#modules;
     const { id: nodeId } = await this.#identify(context);
+    if (request.description !== undefined) checkDescription(request.description);
     const session = new Session(newId(random), nodeId, clock.monotonic());
     this.#sessions.open(session);
     const bell = new Bell();
@@ -171,6 +173,7 @@ export class Dispatcher implements AsyncDisposable {
       if (task.nodeId !== node.id) {
         throw new Fault("permission-denied", `task ${taskId} is not this node's`);
       }
+      checkStatus(taskId, status);
       reports.push({ nodeId: node.id, taskId, status });
     }
     await this.#statuses.report(reports);

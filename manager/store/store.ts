@@ -27,8 +27,8 @@ const writeAttemptsMax = 10;
 
 /** What a part of a large plan may come to: a fraction of what the log takes at once, so that nothing waits long for it. */
 const partBytes = 4 * 1024 * 1024;
-/** Fewer actions are never counted: an object is far smaller than 16 KiB, as a rule. */
-const partActionsMin = 256;
+/** Fewer are one part without being measured: the largest objects have 1 MiB, and the log takes 16 MiB at once. */
+const partActionsMin = 12;
 
 export interface Commit {
   readonly index: bigint;
