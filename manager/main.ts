@@ -53,7 +53,13 @@ async function run(config: Config, parent: Parent, ports: Ports): Promise<void> 
   );
   store.attach(replication);
   const fileLock = parts.use(
-    new FileLock(unlockKey, { store, storage, tell: (message) => parent.tell(message) }),
+    new FileLock(unlockKey, {
+      ...ports,
+      store,
+      storage,
+      replication,
+      tell: (message) => parent.tell(message),
+    }),
   );
   if (founding !== undefined) {
     await replication.barrier();
