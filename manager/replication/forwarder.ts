@@ -62,48 +62,50 @@ export class Forwarder implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { proposals, standing, client } = this.#modules;
+    const { proposals, standing } = this.#modules;
     while (this.#elsewhere() && proposals.anyWaiting) {
-      const { term, leader } = standing();
-      const rpc = leader === undefined ? undefined : client(leader);
-      if (rpc === undefined) await this.#pause(this.#reign.signal);
-      else await this.#bring(proposals.take(term), term, rpc);
+      if (this.#way() === undefined) await this.#pause();
+      else await this.#bring(proposals.take(standing().term), standing().term);
     }
   }
 
-  /** Until it is taken, certainly is not, or the term is over. */
-  async #bring(
-    batch: readonly Proposal[],
-    term: number,
-    rpc: Client<typeof RaftService>,
-  ): Promise<void> {
-    const { group, proposals, client, standing } = this.#modules;
-    const { signal } = this.#reign;
+  /** To the leader, where one is known. */
+  #way(): Client<typeof RaftService> | undefined {
+    const { client, standing } = this.#modules;
+    const { leader } = standing();
+    return leader === undefined ? undefined : client(leader);
+  }
+
+  /**
+   * Until it is taken, certainly is not, or the term is over: also over a moment in which nobody seems to lead, since the
+   * same leader may go on in the same term.
+   */
+  async #bring(batch: readonly Proposal[], term: number): Promise<void> {
+    const { group, proposals, standing } = this.#modules;
     this.#batches += 1n;
     const entries = batch.map(({ data }) => data);
     const request = { group, term: BigInt(term), batch: this.#batches, entries };
-    let way: Client<typeof RaftService> | undefined = rpc;
     let sentBefore = false;
-    while (!signal.aborted) {
+    while (standing().term === term && !this.#stop.signal.aborted) {
+      const way = this.#way();
       try {
-        await way?.propose(request, { signal, deadlineMs: callMs });
+        await way?.propose(request, { signal: this.#reign.signal, deadlineMs: callMs });
         if (way !== undefined) return;
       } catch (thrown) {
         // What an earlier call may have brought, this one's refusal does not take back.
         if (isUndone(Fault.from(thrown)) && !sentBefore) {
           proposals.putBack(batch);
-          await this.#pause(signal);
+          await this.#pause();
           return;
         }
         sentBefore = true;
       }
-      await this.#pause(signal);
-      const { leader } = standing();
-      way = leader === undefined ? undefined : client(leader);
+      await this.#pause();
     }
   }
 
-  async #pause(signal: AbortSignal): Promise<void> {
+  async #pause(): Promise<void> {
+    const { signal } = this.#reign;
     await this.#modules.clock.sleep(retryMs, signal).catch(() => undefined);
   }
 }
