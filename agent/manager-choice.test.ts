@@ -56,10 +56,12 @@ test("manager choice, asks those that did not answer last, until a session stood
 
 test("manager choice, knows refusals from silence", () => {
   const choice = new ManagerChoice(["a", "b"], systemRandom);
-  choice.fail("a", new Fault("permission-denied", "removed"));
+  choice.fail("a", new Fault("unauthenticated", "unknown authority"));
   assert(choice.refused);
   choice.fail("b", lost);
   assert(!choice.refused);
+  choice.fail("a", new Fault("permission-denied", "removed"));
+  assert(choice.refused);
 });
 
 test("manager choice, a new manager draws its share of the nodes", () => {

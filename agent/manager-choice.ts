@@ -30,11 +30,13 @@ export class ManagerChoice {
     return this.#managers.every((manager) => this.#failures.has(manager));
   }
 
-  /** Whether all that failed did so because they do not want this node. */
+  /**
+   * Whether the cluster does not want this node: the leader alone says so for certain, by "permission-denied"; that one
+   * manager does not know its certificate's authority may be different with another.
+   */
   get refused(): boolean {
-    return [...this.#failures.values()].every(
-      ({ code }) => code === "permission-denied" || code === "unauthenticated",
-    );
+    const codes = [...this.#failures.values()].map(({ code }) => code);
+    return codes.includes("permission-denied") || codes.every((code) => code === "unauthenticated");
   }
 
   next(): string {

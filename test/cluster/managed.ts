@@ -54,7 +54,7 @@ export async function managersSeenBy(host: Host): Promise<Readonly<Record<string
   const [, ...rows] = (await swarmctl(host, "node", "ls")).split("\n");
   const columns = rows.map((row) => row.replace(" * ", "   ").split(/\s{2,}/));
   return Object.fromEntries(
-    columns.map(([, hostname = "", , , ...rest]) => [hostname, rest.length > 1 ? rest[0] : ""]),
+    columns.map(([, hostname = "", , , ...rest]) => [hostname, rest.at(-2) ?? ""]),
   );
 }
 
