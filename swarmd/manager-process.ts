@@ -219,7 +219,7 @@ function endedBeforeServing(why: string, end: ManagerEnd | undefined): Fault {
     case "locked":
       return new Fault("permission-denied", "the manager is locked, and not with the key at hand");
     case "removed":
-      return new Fault("failed-precondition", "the manager was removed from the cluster");
+      return new Fault("failed-precondition", "it was taken out of the managers meanwhile");
     default:
       return new Fault("unavailable", `the manager ended before it served: ${why}`);
   }

@@ -48,6 +48,7 @@ export class Member implements AsyncDisposable {
   #engine: Engine | undefined;
   #manager: ManagerProcess | undefined;
   #renewer: CertificateRenewer | undefined;
+  /** What the node's key on disk is sealed with; empty: nothing. */
   #unlockKey = "";
   #locked = false;
   /** Why the certificate on disk cannot be used. */
@@ -146,18 +147,20 @@ export class Member implements AsyncDisposable {
     if (this.#holder === undefined) {
       const tls = await this.#certificates.read(unlockKey);
       if (tls === "locked") throw wrong;
+      this.#unlockKey = unlockKey;
       this.#open(tls);
     }
-    this.#unlockKey = unlockKey;
     this.#locked = false;
-    const manager = this.#startManager();
+    const manager = this.#startManager({ unlockKey });
     try {
       await manager?.ready;
     } catch (thrown) {
       if (Fault.from(thrown).code === "permission-denied") throw wrong;
       throw Fault.wrap("the key is right, but the manager does not start", thrown);
     }
-    await this.#inLane("seal the node's key", () => this.#seal(unlockKey));
+    // By now the manager may have told another key than the one that opened its log.
+    const newest = manager?.unlockKey ?? unlockKey;
+    await this.#inLane("seal the node's key", () => this.#seal(newest));
   }
 
   /** The manager goes on alone with what its log holds, at these addresses. */
@@ -175,7 +178,9 @@ export class Member implements AsyncDisposable {
     this.#identity = { ...this.#identity, ...addresses, managers: [addresses.advertiseAddress] };
     await this.#save();
     let forced = false;
-    const manager = this.#startManager(() => ({ how: forced ? "resume" : "force-new-cluster" }));
+    const manager = this.#startManager({
+      start: () => ({ how: forced ? "resume" : "force-new-cluster" }),
+    });
     try {
       await manager?.ready;
       forced = true;
@@ -235,8 +240,6 @@ export class Member implements AsyncDisposable {
     const managers = this.#managersToAsk();
     const renewed = await renewCertificate({ identity, nodeId, clusterId, managers }, signal);
     await this.#inLane("keep the new certificate", async () => {
-      // A worker has nothing that locks itself.
-      if (this.#identity.role === "worker") this.#unlockKey = "";
       await this.#certificates.write(renewed, this.#unlockKey);
       identity.replace(renewed);
       this.#manager?.replaceIdentity(renewed);
@@ -269,7 +272,7 @@ export class Member implements AsyncDisposable {
 
   /** Makes this host what the managers want it to be, as far as its certificate says so, too. */
   async #settleRole(): Promise<void> {
-    if (this.#leaving || this.#locked || this.#holder === undefined) return;
+    if (this.#leaving || this.#holder === undefined) return;
     const { role } = this.#identity;
     const wanted = wantedRole(this.#news, role);
     if (wanted === role) return;
@@ -289,6 +292,9 @@ export class Member implements AsyncDisposable {
     await this.#stopManager();
     await this.#changeRole("worker");
     await this.#removeManagerData();
+    // Its next start must not ask for the managers' key.
+    this.#locked = false;
+    await this.#seal("");
   }
 
   async #changeRole(role: Role): Promise<void> {
@@ -296,8 +302,14 @@ export class Member implements AsyncDisposable {
     await this.#save();
   }
 
-  /** Undefined: no manager belongs here. */
-  #startManager(start: () => ManagerStart = () => this.#ownStart()): ManagerProcess | undefined {
+  /** Undefined: no manager belongs here. `unlockKey`: to open its log with. */
+  #startManager({
+    start = () => this.#ownStart(),
+    unlockKey = this.#unlockKey,
+  }: {
+    readonly start?: () => ManagerStart;
+    readonly unlockKey?: string;
+  } = {}): ManagerProcess | undefined {
     const identity = this.#holder?.current;
     if (identity === undefined || this.#identity.role !== "manager") return undefined;
     const manager = new ManagerProcess(
@@ -305,7 +317,7 @@ export class Member implements AsyncDisposable {
         args: managerArgs(this.#config, this.#identity),
         start,
         identity,
-        unlockKey: this.#unlockKey,
+        unlockKey,
         ...(start().how === "join" && { readyMs: joinMs }),
       },
       { clock: this.#ports.clock, log: this.#ports.log.child({ part: "manager" }) },
@@ -352,9 +364,11 @@ export class Member implements AsyncDisposable {
 
   async #seal(unlockKey: string): Promise<void> {
     const tls = this.#holder?.current;
-    if (tls === undefined || this.#identity.role !== "manager") return;
-    await this.#certificates.write(tls, unlockKey);
-    this.#unlockKey = unlockKey;
+    if (tls === undefined) return;
+    // A worker has nothing that locks itself.
+    const sealing = this.#identity.role === "manager" ? unlockKey : "";
+    await this.#certificates.write(tls, sealing);
+    this.#unlockKey = sealing;
   }
 
   /** What cannot be done is told, and keeps nothing that comes after it from being done. */
