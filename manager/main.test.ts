@@ -101,6 +101,13 @@ test("manager, ends with its parent: when its stdin closes", async (t) => {
   assert.match(words, /The manager ends .*the parent ended/);
 });
 
+test("manager, a founder whose parent ends before it has a certificate ends too", async (t) => {
+  const ground = await ManagerGround.prepare(t);
+  const { child, end } = await foundManager(t, ground);
+  child.stdin?.end();
+  assert.equal((await end).status, 0);
+});
+
 test("manager, ends cleanly also when nobody reads its log any more", async (t) => {
   const ground = await ManagerGround.prepare(t);
   const { child, ready, end } = await foundManager(t, ground);

@@ -65,27 +65,31 @@ async function run(config: Config, parent: Parent, ports: Ports): Promise<void> 
     await replication.barrier();
     const raftId = BigInt(replication.serverId);
     parent.tell(await issueFirst(founding, { address, raftId }, { ...ports, store }));
-    await parent.identity;
+    const ended = await Promise.race([parent.identity.then(() => undefined), parent.ended]);
+    if (ended !== undefined) return;
   }
   const options = { config, nodeId, tls: identity.tls };
   const serving = parts.use(await serveManager(options, { ...ports, store, replication, connect }));
   if (founding !== undefined) await requireOwnAddress(address, connect);
-  // One that was there before serves also while it finds no majority.
-  if (start.how === "join")
-    await Promise.race([admitted(store, nodeId), parent.ended, failure(replication)]);
-  if (start.how === "force-new-cluster") await castOutManagers(store, nodeId);
-  // The first to end: until another manager leads, everything here still answers.
-  parts.defer(() => settledWithin(farewellMs, replication.handOver(), ports.clock));
-  parent.tell({ kind: "ready" });
-  ports.log.info("The manager serves", { listenAddress: config.listenAddress, address });
-  const reason = await Promise.race([
+  const over = Promise.race([
     parent.ended,
     wasRemoved(replication, parent),
     serving.failed,
     fileLock.failed,
     failure(replication),
   ]);
-  ports.log.info("The manager ends", { reason });
+  over.catch(() => undefined);
+  // One that was there before serves also while it finds no majority.
+  if (start.how === "join") {
+    const ended = await Promise.race([admitted(store, nodeId), over]);
+    if (ended !== undefined) return;
+  }
+  if (start.how === "force-new-cluster") await castOutManagers(store, nodeId);
+  // The first to end: until another manager leads, everything here still answers.
+  parts.defer(() => settledWithin(farewellMs, replication.handOver(), ports.clock));
+  parent.tell({ kind: "ready" });
+  ports.log.info("The manager serves", { listenAddress: config.listenAddress, address });
+  ports.log.info("The manager ends", { reason: await over });
 }
 /** The log of this manager; undefined when its files are locked, which the parent is told. */
 async function openStorage(
