@@ -107,6 +107,11 @@ test("join, a call that is made again is given the same node and a new certifica
   }
   assert.equal(cluster.test.store.list("node").length, 2);
   await assert.rejects(cluster.join({ requestId: "" }), { message: "request_id is not an ID" });
+
+  await cluster.change(answers[0]?.nodeId ?? "", demand(NodeRole.MANAGER));
+  const again = await cluster.join({ requestId });
+  assert.equal(again.nodeId, answers[0]?.nodeId);
+  assert.equal(again.role, NodeRole.WORKER, "the worker token makes no manager");
 });
 
 test("join, a token that is malformed, wrong, of another cluster or rotated lets nobody in", {
@@ -172,6 +177,20 @@ test("renewal, the new certificate is of another key and says the role that is w
 
   await cluster.change(nodeId, demand(NodeRole.WORKER));
   assert.equal((await cluster.renew(promoted.identity)).role, NodeRole.WORKER);
+});
+
+test("renewal, a manager that is demoted stays one in its certificate until it is out of the group", {
+  timeout,
+}, async () => {
+  const cluster = await TestCluster.found();
+  const { nodeId, identity } = await cluster.join({ token: cluster.tokens.manager });
+  await cluster.change(nodeId, (node) => ({
+    ...demand(NodeRole.WORKER)(node),
+    role: NodeRole.MANAGER,
+  }));
+  assert.equal((await cluster.renew(identity)).role, NodeRole.MANAGER);
+  await cluster.change(nodeId, (node) => ({ ...node, role: NodeRole.WORKER }));
+  assert.equal((await cluster.renew(identity)).role, NodeRole.WORKER);
 });
 
 test("renewal, a node that was removed is refused", { timeout }, async () => {

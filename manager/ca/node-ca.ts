@@ -77,12 +77,14 @@ async function issueNodeCertificate(
   const node = store.get("node", nodeId);
   if (node === undefined) throw new Fault("unavailable", "the node was removed while it joined");
   const { hostname } = request.description;
-  log.info("A node joins", { nodeId, hostname, role: roleName(node) });
+  // A call that is made again gets no more than its token grants, whatever the node has become meanwhile.
+  const granted = role === NodeRole.MANAGER ? certifiedRole(node) : NodeRole.WORKER;
+  log.info("A node joins", { nodeId, hostname, role: roleWord(granted) });
   return create(IssueNodeCertificateResponseSchema, {
     nodeId,
     clusterId: servedCluster(store).id,
     number: node.number,
-    ...(await certificateFor(modules, node, key)),
+    ...(await certificateFor(modules, { nodeId, role: granted, key })),
   });
 }
 
@@ -94,19 +96,30 @@ async function renewNodeCertificate(
   await modules.replication.barrier();
   const key = await requestedKey(request.csr);
   const node = nodeOf(modules.store, context);
-  const renewed = await certificateFor(modules, node, key);
-  modules.log.info("A node's certificate is renewed", { nodeId: node.id, role: roleName(node) });
+  const role = certifiedRole(node);
+  const renewed = await certificateFor(modules, { nodeId: node.id, role, key });
+  modules.log.info("A node's certificate is renewed", { nodeId: node.id, role: roleWord(role) });
   return create(RenewNodeCertificateResponseSchema, renewed);
 }
 
-/** What the node shall be: it stands in its certificate before it is that. */
-function roleName({ spec }: Node): "manager" | "worker" {
-  return spec?.desiredRole === NodeRole.MANAGER ? "manager" : "worker";
+/**
+ * What stands in the certificate: what the node shall be, before it is that. But who leaves the managers is one of them
+ * until its server is out of their group, which may need its vote.
+ */
+function certifiedRole({ spec, role }: Node): NodeRole {
+  const isManager = role === NodeRole.MANAGER || spec?.desiredRole === NodeRole.MANAGER;
+  return isManager ? NodeRole.MANAGER : NodeRole.WORKER;
 }
 
-async function certificateFor({ store, clock }: NodeCaModules, node: Node, key: Buffer) {
-  const role = node.spec?.desiredRole ?? NodeRole.WORKER;
-  const subject = { kind: "node", nodeId: node.id, role: roleName(node) } as const;
+function roleWord(role: NodeRole): "manager" | "worker" {
+  return role === NodeRole.MANAGER ? "manager" : "worker";
+}
+
+async function certificateFor(
+  { store, clock }: NodeCaModules,
+  { nodeId, role, key }: { nodeId: string; role: NodeRole; key: Buffer },
+) {
+  const subject = { kind: "node", nodeId, role: roleWord(role) } as const;
   const order = { key, subject, nowMs: clock.now() };
   const issued = await issueCertificate(servedCluster(store), order);
   return { role, certificate: create(NodeCertificateSchema, issued) };
