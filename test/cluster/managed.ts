@@ -58,6 +58,20 @@ export async function managersSeenBy(host: Host): Promise<Readonly<Record<string
   );
 }
 
+/** Resolves when this manager sees the managers so; where it does not answer yet, it is asked again. */
+export async function untilManagers(
+  host: Host,
+  what: string,
+  isSo: (seen: Readonly<Record<string, string>>) => boolean,
+): Promise<Readonly<Record<string, string>>> {
+  const look = async () => {
+    await untilAnswers(host, "node", "ls", "-q");
+    const seen = await managersSeenBy(host);
+    return isSo(seen) && seen;
+  };
+  return await waitFor(`${host.name} to see ${what}`, look, { timeoutMs: 30_000 });
+}
+
 /** Hostname → the process of the service's container there. */
 export function containersOf(view: ClusterView, service: string): Readonly<Record<string, number>> {
   const running = view.running(service);

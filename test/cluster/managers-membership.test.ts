@@ -19,6 +19,7 @@ import {
   swarmctl,
   untilAnswers,
   untilInfo,
+  untilManagers,
 } from "./managed.ts";
 import { assertRefuses } from "./refusal.ts";
 
@@ -104,8 +105,7 @@ test("a worker becomes a manager and a worker again: its container and its node 
 
 test("what would cost the managers their quorum is refused with the numbers", async () => {
   await h3.swarmd.stop();
-  const lost = async () => (await managersSeenBy(h1))["h3"] === "Unreachable";
-  await waitFor("h3 to be lost", lost, { timeoutMs: waitMs });
+  await untilManagers(h1, "h3 lost", (seen) => seen["h3"] === "Unreachable");
   await refuses(
     h1,
     ["node", "demote", "h2"],

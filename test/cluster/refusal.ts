@@ -11,14 +11,16 @@ export interface Refusal {
   /** The whole sentence after "PROGRAM: ". */
   readonly says: string | RegExp;
   readonly input?: string;
+  /** Longer where managers wait for a leader. */
+  readonly timeoutMs?: number;
 }
 
 export async function assertRefuses(
   host: Host,
   [program, ...args]: readonly [string, ...string[]],
-  { status, says, input = "" }: Refusal,
+  { status, says, input = "", timeoutMs = refusalTimeoutMs }: Refusal,
 ): Promise<void> {
-  const outcome = await host.exec(program, args, { input, timeoutMs: refusalTimeoutMs });
+  const outcome = await host.exec(program, args, { input, timeoutMs });
   const [line = "", ...more] = outcome.stderr.trimEnd().split("\n");
   const sentence = line.replace(`${program}: `, "");
   assert.notEqual(sentence, line, `stderr begins with the program's name: ${outcome.stderr}`);
