@@ -55,6 +55,8 @@ export class Daemon implements AsyncDisposable {
 
   static async start(config: Config, ports: Ports): Promise<Daemon> {
     const daemon = new Daemon(config, ports);
+    // It holds the cluster's keys: a restore that was cut short must not leave it here.
+    await rm(restorePath(config), { force: true });
     const identity = await readIdentity(identityPath(config));
     if (identity !== undefined) daemon.#member = await Member.resume(identity, config, ports);
     return daemon;
@@ -75,7 +77,7 @@ export class Daemon implements AsyncDisposable {
   ): Promise<RestoreClusterResponse> {
     return await this.#alone("restore the cluster", async () => {
       this.#refuseMember();
-      const path = join(this.#config.dataRoot, "restore.backup");
+      const path = restorePath(this.#config);
       try {
         const options = await receiveBackup(requests, path);
         const { unlockKey } = options;
@@ -261,6 +263,10 @@ export class Daemon implements AsyncDisposable {
       this.#busyWith = undefined;
     }
   }
+}
+
+function restorePath(config: Config): string {
+  return join(config.dataRoot, "restore.backup");
 }
 
 function roleOfProto(role: Admission["role"]): NodeRole {

@@ -12,7 +12,7 @@ export interface Identity {
   readonly nodeId: string;
   readonly clusterId: string;
   readonly number: number;
-  /** Whether a manager runs here, or is to. What the certificate says follows: see role-change.ts. */
+  /** Whether a manager runs here, or is to. What the certificate says may differ for a while: see member.ts. */
   readonly role: Role;
   /** host:port of managers. */
   readonly managers: readonly string[];
