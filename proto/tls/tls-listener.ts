@@ -12,7 +12,7 @@ import type { Server } from "@grpc/grpc-js";
 import type { Caller } from "../caller.ts";
 import type { TlsIdentity } from "../manager-messages.ts";
 import type { Clock } from "../ports.ts";
-import { identityOf } from "./certificate.ts";
+import { identityOf, parseCertificate, splitCertificates } from "./certificate.ts";
 import { certificateProblem } from "./certificate-problem.ts";
 import { identifiedCredentials } from "./identified-credentials.ts";
 import type { TlsIdentityHolder } from "./tls-identity-holder.ts";
@@ -33,6 +33,8 @@ export class TlsListener implements Disposable {
   readonly #watch: Disposable;
   /** Also those in the middle of a handshake. */
   readonly #sockets = new Set<Socket>();
+  /** Of users: nodes are looked up at each call, for users nobody but the roots speaks. */
+  readonly #userCertificates = new Map<TLSSocket, X509Certificate>();
 
   /** `grpc`: what serves the connections. */
   constructor(tls: ServerTls, { grpc, clock }: { grpc: Server; clock: Clock }) {
@@ -55,9 +57,7 @@ export class TlsListener implements Disposable {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });
-    this.#watch = tls.identity.watch((identity) =>
-      this.#listener.setSecureContext(contextOptions(identity)),
-    );
+    this.#watch = tls.identity.watch((identity) => this.#onIdentity(identity));
   }
 
   /** Resolves with the port. */
@@ -85,16 +85,31 @@ export class TlsListener implements Disposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** A user whose root is not trusted any more is cut off, who may be why it is not. */
+  #onIdentity(identity: TlsIdentity): void {
+    this.#listener.setSecureContext(contextOptions(identity));
+    const roots = splitCertificates(identity.caCertificates).map(parseCertificate);
+    for (const [socket, certificate] of this.#userCertificates) {
+      if (!roots.some(({ publicKey }) => certificate.verify(publicKey))) socket.destroy();
+    }
+  }
+
   #onConnection(socket: TLSSocket): void {
     socket.on("error", () => {});
     if (socket.alpnProtocol !== "h2") {
       socket.destroy();
       return;
     }
-    const injector = this.#grpc.createConnectionInjector(
-      identifiedCredentials(this.#callerOf(socket)),
-    );
-    socket.once("close", () => injector.destroy());
+    const caller = this.#callerOf(socket);
+    const certificate = socket.getPeerX509Certificate();
+    if (caller.kind === "user" && certificate !== undefined) {
+      this.#userCertificates.set(socket, certificate);
+    }
+    const injector = this.#grpc.createConnectionInjector(identifiedCredentials(caller));
+    socket.once("close", () => {
+      this.#userCertificates.delete(socket);
+      injector.destroy();
+    });
     injector.injectConnection(socket);
   }
 

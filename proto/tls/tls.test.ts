@@ -254,6 +254,31 @@ test("renewal, new handshakes show the new certificate and trust the new roots; 
   await stream.return?.();
 });
 
+test("renewal, a user whose root is trusted no more is cut off, a node is not", {
+  timeout,
+}, async (t) => {
+  const manager = await serve(t);
+  const next = await TestAuthority.create(clusterId);
+  const own = await next.identity({ role: "manager" });
+  const follow = (identity: TlsIdentity) => {
+    const connection = new Connection(manager.address, { tls: mutual(identity) });
+    t.after(() => connection[Symbol.dispose]());
+    const stream = connection.service(DispatcherService).assignments({})[Symbol.asyncIterator]();
+    return stream;
+  };
+  const user = follow(await authority.identity({ role: "user", name: "anna" }));
+  const node = follow(await authority.identity());
+  await Promise.all([user.next(), node.next()]);
+  manager.holder.replace({ ...own, caCertificates: authority.root + next.root });
+  await Promise.all([user.next(), node.next()]);
+  manager.holder.replace({ ...own, caCertificates: next.root });
+  const untilCut = async () => {
+    while ((await user.next()).done !== true);
+  };
+  await assert.rejects(untilCut(), { code: "unavailable" });
+  assert.equal((await node.next()).done, false);
+});
+
 test("renewal, a client's next connection shows its new certificate", { timeout }, async (t) => {
   const first = await serve(t);
   const node = new TlsIdentityHolder(await authority.identity({ role: "worker" }));
