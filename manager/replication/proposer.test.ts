@@ -121,3 +121,26 @@ test("proposer, what a full core refuses is given to it again in order", async (
   proposals[Symbol.dispose]();
   await Promise.all(written);
 });
+
+test("proposer, what comes while a batch is on its way goes into the next, together", async (t) => {
+  const { node, proposals, proposer, applied, flush } = await lead(t);
+  const propose = (text: string) =>
+    void proposals.propose(Buffer.from(text)).catch(() => undefined);
+  const before = node.core.lastIndex;
+  propose("a");
+  await turn();
+  await turn();
+  for (const text of ["b", "c"]) {
+    propose(text);
+    await turn();
+    await turn();
+  }
+  assert.equal(node.core.lastIndex, before + 1);
+  flush();
+  proposer.eased();
+  await turn();
+  assert.equal(node.core.lastIndex, before + 3);
+  flush();
+  assert.deepEqual(applied, ["a", "b", "c"]);
+  proposals[Symbol.dispose]();
+});

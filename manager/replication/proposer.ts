@@ -1,6 +1,9 @@
 /**
- * Brings proposals to the leader: here, into the core, all that one turn of the event loop has gathered at once; elsewhere,
- * by the forwarder. On the leader also takes what other managers forward.
+ * Brings proposals to the leader: here, into the core; elsewhere, by the forwarder. On the leader also takes what other
+ * managers forward.
+ *
+ * One batch is on its way to a majority; all that comes meanwhile goes into the next. A batch costs the managers some ten
+ * messages and three syncs, however many writes are in it: the busier they are, the larger the batches become.
  *
  * A forwarded batch is taken once in its term: batches carry growing numbers, so that one which is sent again because its
  * answer was lost, or which the network has held back, is known.
@@ -48,6 +51,8 @@ export class Proposer implements Disposable {
   #takenTerm = 0;
   /** Whether a round comes at the end of this turn of the event loop. */
   #turn = false;
+  /** The last entry of the batch that is on its way. */
+  #flight: { readonly term: number; readonly index: number } | undefined;
   #closed = false;
   #busy: Disposable | undefined;
 
@@ -57,8 +62,7 @@ export class Proposer implements Disposable {
 
   /** Something waits. A core that was busy is left in peace until `eased`. */
   wake(): void {
-    if (this.#busy !== undefined) return;
-    if (this.#turn) return;
+    if (this.#busy !== undefined || this.#turn || this.#flying()) return;
     this.#turn = true;
     void turn().then(() => {
       this.#turn = false;
@@ -66,11 +70,17 @@ export class Proposer implements Disposable {
     });
   }
 
-  /** Who leads has changed, or applying has gone on: what was refused may be taken now. */
+  /**
+   * Who leads has changed, or applying has gone on: what waits may be taken now. At once, so that the next batch carries
+   * the news of the commit with it; but not within the step that brought it.
+   */
   eased(): void {
     this.#busy?.[Symbol.dispose]();
     this.#busy = undefined;
-    if (this.#foreign.length > 0 || this.#modules.proposals.anyWaiting) this.wake();
+    if (this.#foreign.length === 0 && !this.#modules.proposals.anyWaiting) return;
+    queueMicrotask(() => {
+      if (!this.#closed && this.#busy === undefined) this.#round();
+    });
   }
 
   /** Takes all of another server's batch, or throws and takes none. */
@@ -95,7 +105,14 @@ export class Proposer implements Disposable {
     this.#busy?.[Symbol.dispose]();
   }
 
+  #flying(): boolean {
+    const { standing, commitIndex } = this.#modules.node.core;
+    if (this.#flight === undefined || standing.role !== "leader") return false;
+    return standing.term === this.#flight.term && commitIndex < this.#flight.index;
+  }
+
   #round(): void {
+    if (this.#flying()) return;
     const { node, proposals, clock, forward } = this.#modules;
     const { role, term } = node.core.standing;
     this.#foreign = this.#foreign.filter((foreign) => role === "leader" && foreign.term === term);
@@ -109,8 +126,9 @@ export class Proposer implements Disposable {
     const refused = new Set<Foreign | Proposal>();
     const wishes = [...foreign, ...own].map((wish) => ({
       data: wish.data,
-      answer: ({ kind }: Answer) => {
-        if (kind === "refused") refused.add(wish);
+      answer: (answer: Answer) => {
+        if (answer.kind === "accepted") this.#flight = answer;
+        else refused.add(wish);
       },
     }));
     // Answers before it returns.
