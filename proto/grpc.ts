@@ -384,7 +384,12 @@ function serveClientStream(
 ): handleClientStreamingCall<Message, Message> {
   return (call, callback) => {
     const requests = call as AsyncIterable<Message>;
-    const answer = async () => create(method.output, await handler(requests, admit(call)));
+    const answer = async () => {
+      const context = admit(call);
+      // Until it has these, grpc-js keeps what the client sends, for another attempt: on a long call, up to 1 MiB.
+      call.sendMetadata(new Metadata());
+      return create(method.output, await handler(requests, context));
+    };
     answer().then(
       (response) => callback(null, response),
       (thrown: unknown) => callback(grpcError(thrown)),

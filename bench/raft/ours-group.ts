@@ -109,8 +109,8 @@ export class OurGroup implements Group {
 /** The manager's process is the child of swarmd that runs Node; the others are containers' monitors. */
 export function managerOf(swarmd: ProcessId): ProcessId | undefined {
   const pid = childrenOf(swarmd.pid).find((child) => {
-    const [, program = ""] = readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0");
-    return program.endsWith("/manager/main.ts");
+    const argv = readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0");
+    return argv.some((argument) => argument.endsWith("/manager/main.ts"));
   });
   return pid === undefined ? undefined : identify(pid);
 }

@@ -8,6 +8,7 @@ import { create } from "@bufbuild/protobuf";
 import { Agent } from "#agent/agent.ts";
 import { describeNode } from "#agent/node-description.ts";
 import { Reporter } from "#agent/reporter.ts";
+import { Fault } from "#proto/fault.ts";
 import { PeerSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { NodeAvailability } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Ports } from "#proto/ports.ts";
@@ -33,6 +34,7 @@ export interface AgentsNews {
 }
 
 const newsPeriodMs = 500;
+const joinPauseMs = 1_000;
 
 const ports: Ports = {
   clock: systemClock,
@@ -40,10 +42,21 @@ const ports: Ports = {
   log: createLog({ level: "warn" }),
 };
 
+/** On a machine that is busy with other things, a manager may not answer in time. */
 async function join({ managers, token, address }: AgentsJob): Promise<Admission> {
   const attempt = await newJoinAttempt(token, ports.random);
   const availability = NodeAvailability.ACTIVE;
-  return await joinCluster({ managers, attempt, availability, dataPathAddress: address }, ports);
+  for (;;) {
+    try {
+      return await joinCluster(
+        { managers, attempt, availability, dataPathAddress: address },
+        ports,
+      );
+    } catch (thrown) {
+      if (Fault.from(thrown).code !== "deadline-exceeded") throw thrown;
+      await ports.clock.sleep(joinPauseMs);
+    }
+  }
 }
 
 /** `onSession` is told of every session's ID as often as the manager has news. */
