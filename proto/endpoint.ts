@@ -14,9 +14,17 @@ import { type ServerTls, TlsListener } from "./tls/tls-listener.ts";
 /** What calls in progress get to end by themselves. */
 const drainMs = 500;
 
+/** A stranger's largest message is a request for a certificate. Whatever more could come would wait in memory. */
+const strangerOptions = {
+  ...channelOptions,
+  "grpc.max_receive_message_length": 128 * 1024,
+  "grpc.max_concurrent_streams": 4,
+};
+
 export interface EndpointOptions {
   /** For TCP addresses. Absent: in plain text, where every caller is anonymous. */
   readonly tls?: ServerTls;
+  /** Called for each server that there is: with TLS, strangers have one of their own. */
   readonly addServices: (server: Server) => void;
   /** Whose endpoint it is, for messages. */
   readonly owner: "manager" | "swarmd";
@@ -43,7 +51,9 @@ export async function serveEndpoint(
     const bound = await bind(server, address, ServerCredentials.createInsecure());
     return { address: withPort(host, bound), [Symbol.asyncDispose]: () => close(server, clock) };
   }
-  const listener = new TlsListener(options.tls, { grpc: server, clock });
+  const forStrangers = new Server(strangerOptions);
+  options.addServices(forStrangers);
+  const listener = new TlsListener(options.tls, { grpc: server, forStrangers, clock });
   const bound = await listener.listen(host, port).catch((thrown: unknown) => {
     throw listenFault(address, Fault.from(thrown));
   });
@@ -52,7 +62,7 @@ export async function serveEndpoint(
     [Symbol.asyncDispose]: async () => {
       using ending = listener;
       ending.stop();
-      await close(server, clock);
+      await Promise.all([close(server, clock), close(forStrangers, clock)]);
     },
   };
 }

@@ -25,7 +25,10 @@ export class TlsServer implements Disposable {
     addServices(grpc);
     const { clusterId } = authority;
     const identity = await authority.holder({ role: "manager" });
-    const listener = new TlsListener({ identity, clusterId }, { grpc, clock: systemClock });
+    const listener = new TlsListener(
+      { identity, clusterId },
+      { grpc, forStrangers: grpc, clock: systemClock },
+    );
     return new TlsServer(grpc, listener, await listener.listen("127.0.0.1", 0));
   }
 

@@ -25,21 +25,31 @@ export interface ServerTls {
 /** A client that has not finished its handshake by then is cut off. */
 const handshakeMs = 5_000;
 
+/** Connections of anonymous clients, who are few: hosts that join. Those who are known get in in any case. */
+const strangersMax = 256;
+
+/** What serves the connections. */
+export interface Servers {
+  readonly grpc: Server;
+  /** For anonymous clients, with limits to what they can make it hold. */
+  readonly forStrangers: Server;
+}
+
 export class TlsListener implements Disposable {
   readonly #tls: ServerTls;
-  readonly #grpc: Server;
+  readonly #servers: Servers;
   readonly #clock: Clock;
   readonly #listener: TlsServer;
   readonly #watch: Disposable;
   /** Also those in the middle of a handshake. */
   readonly #sockets = new Set<Socket>();
+  #strangers = 0;
   /** Of users: nodes are looked up at each call, for users nobody but the roots speaks. */
   readonly #userCertificates = new Map<TLSSocket, X509Certificate>();
 
-  /** `grpc`: what serves the connections. */
-  constructor(tls: ServerTls, { grpc, clock }: { grpc: Server; clock: Clock }) {
+  constructor(tls: ServerTls, { clock, ...servers }: Servers & { readonly clock: Clock }) {
     this.#tls = tls;
-    this.#grpc = grpc;
+    this.#servers = servers;
     this.#clock = clock;
     const options = {
       ...contextOptions(tls.identity.current),
@@ -101,12 +111,21 @@ export class TlsListener implements Disposable {
       return;
     }
     const caller = this.#callerOf(socket);
+    const isStranger = caller.kind === "anonymous";
+    if (isStranger && this.#strangers >= strangersMax) {
+      socket.destroy();
+      return;
+    }
+    if (isStranger) this.#strangers += 1;
     const certificate = socket.getPeerX509Certificate();
     if (caller.kind === "user" && certificate !== undefined) {
       this.#userCertificates.set(socket, certificate);
     }
-    const injector = this.#grpc.createConnectionInjector(identifiedCredentials(caller));
+    const { grpc, forStrangers } = this.#servers;
+    const server = isStranger ? forStrangers : grpc;
+    const injector = server.createConnectionInjector(identifiedCredentials(caller));
     socket.once("close", () => {
+      if (isStranger) this.#strangers -= 1;
       this.#userCertificates.delete(socket);
       injector.destroy();
     });

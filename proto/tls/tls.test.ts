@@ -432,6 +432,34 @@ test("junk, calls that are no gRPC, or of no message, are refused", { timeout },
   assert.equal((await whoAmI(address, { kind: "unverified" })).kind, "anonymous");
 });
 
+test("strangers, can make a manager hold little, and keep out none of its own", {
+  timeout,
+}, async (t) => {
+  const { port, address } = await serve(t);
+  const flood = connectHttp2(`https://127.0.0.1:${port}`, { rejectUnauthorized: false });
+  t.after(() => flood.destroy());
+  const path = "/swarm.v1.NodeCaService/IssueNodeCertificate";
+  const call = flood.request({
+    ":method": "POST",
+    ":path": path,
+    "content-type": "application/grpc",
+  });
+  const announced = Buffer.alloc(5);
+  announced.writeUInt32BE(16 * 1024 * 1024 - 1, 1);
+  call.write(announced);
+  const [headers] = (await once(call, "response")) as [Record<string, unknown>];
+  assert.equal(headers["grpc-status"], "8");
+  call.destroy();
+  assert.ok((flood.remoteSettings.maxConcurrentStreams ?? Infinity) <= 4);
+
+  const options = { port, rejectUnauthorized: false, ALPNProtocols: ["h2"] };
+  const crowd = Array.from({ length: 256 }, () => connectTls(options));
+  t.after(() => crowd.forEach((socket) => socket.destroy()));
+  await Promise.race(crowd.map(untilCut));
+  const node = mutual(await authority.identity());
+  assert.equal((await whoAmI(address, node)).kind, "node");
+});
+
 test("junk, a handshake that does not come, or stops half-way, is cut off after 5 s", {
   timeout,
 }, async (t) => {
