@@ -77,6 +77,7 @@ export class Reads implements Disposable {
   async #reach(over: AbortSignal): Promise<void> {
     const { node, clock, applied } = this.#modules;
     while (!over.aborted) {
+      const reign = this.#reign.signal;
       try {
         const { role } = node.core.standing;
         return await applied(await (role === "leader" ? this.#leads : this.#asks).run());
@@ -84,7 +85,8 @@ export class Reads implements Disposable {
         const fault = Fault.from(thrown);
         if (!fault.retryable && !isNotLeading(fault)) throw fault;
       }
-      await clock.sleep(retryMs, over).catch(() => undefined);
+      // Who leads next is asked at once.
+      await clock.sleep(retryMs, AbortSignal.any([over, reign])).catch(() => undefined);
     }
   }
 
