@@ -24,7 +24,10 @@ export interface ServedLog {
   join(nodeId: string, address: string): Promise<MessageInitShape<typeof JoinRaftResponseSchema>>;
 }
 
-/** `log` is undefined while this manager is joining: then it only shows that it can be reached. */
+/**
+ * `log` is undefined while this manager is joining: then it only shows that it can be reached, and to managers alone, for
+ * all that it can tell without a store of its own.
+ */
 export function raftHandlers(log: () => ServedLog | undefined): Handlers<typeof RaftService> {
   const ready = () => {
     const served = log();
@@ -41,18 +44,21 @@ export function raftHandlers(log: () => ServedLog | undefined): Handlers<typeof 
       return {};
     },
     async propose(request, context) {
-      ready().takeProposals(managerOf(context), request);
+      const nodeId = managerOf(context);
+      ready().takeProposals(nodeId, request);
       return {};
     },
     async readIndex({ group }, context) {
       managerOf(context);
       return { index: BigInt(await ready().readIndex(group)) };
     },
-    async listMembers() {
+    async listMembers(_, context) {
+      managerOf(context);
       return { members: [...(log()?.statuses() ?? [])] };
     },
     async joinRaft({ address }, context) {
-      return ready().join(managerOf(context), address);
+      const nodeId = managerOf(context);
+      return ready().join(nodeId, address);
     },
   };
 }
