@@ -293,8 +293,9 @@ export class LogFile implements Disposable {
       this.#records.readChunk(state.snapshot, chunk);
     }
     this.#checkEntryRange(state);
-    // The entries up to the snapshot were committed and applied before they were on this disk, and then never were.
-    if (state.lastIndex < state.snapshot.meta.index) this.#change(withoutEntries(this.#statements));
+    // The entries up to the snapshot were committed and applied before they were on this disk, and then never were: what
+    // is here ends before, or is what they would have taken the place of.
+    if (!this.#goWithSnapshot(state)) this.#change(withoutEntries(this.#statements));
     while (this.dropChunks().more);
   }
 
@@ -308,6 +309,12 @@ export class LogFile implements Disposable {
     if (firstIndex > snapshot.meta.index + 1) {
       throw this.#records.damaged(`entry ${snapshot.meta.index + 1} is missing`);
     }
+  }
+
+  #goWithSnapshot({ firstIndex, lastIndex, snapshot: { meta } }: LogState): boolean {
+    if (firstIndex > meta.index) return true;
+    if (lastIndex < meta.index) return false;
+    return this.#records.readEntries(meta.index - 1)[0]?.term === meta.term;
   }
 
   /** Makes `act`'s writes durable together with the state that it returns. */

@@ -221,6 +221,22 @@ test("log, a snapshot may be ahead of the entries that are here, which are then 
   await again.persist(persistOf({ entries: dataEntries(8, ["h"], 3) }));
 });
 
+test("log, a snapshot may cover what other entries stand in for here, which are then dropped", async (t) => {
+  const path = join(folder(t), "log.db");
+  const early = await found(path);
+  await early.persist(persistOf({ entries: dataEntries(1, ["a", "b", "of an old term", "too"]) }));
+  await early.writeSnapshot({ index: 3, term: 2, membership }, [Buffer.from("state")], never);
+  await early[Symbol.asyncDispose]();
+  {
+    await using storage = await reopen(path);
+    assert.deepEqual(storage.durable.entries, []);
+    await storage.persist(persistOf({ entries: dataEntries(4, ["next"], 2) }));
+  }
+  await using again = await reopen(path);
+  const places = again.durable.entries.map(({ index, term }) => [index, term]);
+  assert.deepEqual(places, [[4, 2]]);
+});
+
 test("log, encoding a snapshot leaves the event loop a turn every 2 ms or chunk", async (t) => {
   const { path, storage } = await withEntries(t);
   await storage[Symbol.asyncDispose]();
