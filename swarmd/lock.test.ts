@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -18,6 +18,7 @@ function folderOf(t: TestContext): string {
 test("lock, a second holder is refused until the first lets go", (t) => {
   const root = join(folderOf(t), "data");
   const first = lockFolder(root, "data root");
+  assert.equal(statSync(join(root, "swarmd.lock")).mode & 0o777, 0o600);
   assert.throws(() => lockFolder(root, "data root"), {
     code: "failed-precondition",
     message: `another swarmd uses the data root "${root}": stop it first`,

@@ -3,7 +3,7 @@
  * The kernel drops each of these locks with the process, however it ends, so a crash leaves nothing to clean up.
  */
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -19,8 +19,11 @@ export function lockFolder(folder: string, what: "data root" | "run root"): Disp
   } catch (thrown) {
     throw Fault.wrap(`Cannot make the ${what} "${folder}"`, thrown);
   }
-  const database = new DatabaseSync(join(folder, "swarmd.lock"));
+  const path = join(folder, "swarmd.lock");
+  const database = new DatabaseSync(path);
   try {
+    // Who may read the file may lock it, and keep swarmd from starting.
+    chmodSync(path, 0o600);
     database.exec("BEGIN EXCLUSIVE");
   } catch (thrown) {
     database.close();
