@@ -22,10 +22,14 @@ export interface CacheEntry {
   readonly build: (work: string, signal: AbortSignal | undefined) => Promise<void>;
 }
 
+export function cacheFolder(): string {
+  return process.env["SWARM_LAB_CACHE"] ?? "/var/cache/swarm-lab";
+}
+
 /** The path of the entry, built if this machine does not have it yet. */
 export async function ensureCached(entry: CacheEntry, options: EnsureOptions): Promise<string> {
   const { signal, onStep } = options;
-  const cache = process.env["SWARM_LAB_CACHE"] ?? "/var/cache/swarm-lab";
+  const cache = cacheFolder();
   const path = join(cache, entry.name);
   if (existsSync(path)) return path;
   await mkdir(cache, { recursive: true });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import type { BoxOptions } from "./box.ts";
+import { cacheFolder } from "./cache.ts";
 import type { HostRole } from "./host.ts";
 import { addressOf, type Plug, registryAddress } from "./lan.ts";
 
@@ -134,7 +135,9 @@ export function boxFolders(name: string): readonly string[] {
 function boxOptions(lab: string, box: string, hostname: string): BoxOptions {
   const folder = labFolder(lab);
   const path = `${join(folder, "bin")}:${process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`;
-  return { labFolder: folder, folder: join(folder, box), hostname, env: { PATH: path } };
+  // Hosts come and go all the time: a program that was compiled once starts in half the time.
+  const env = { PATH: path, NODE_COMPILE_CACHE: join(cacheFolder(), "compiled") };
+  return { labFolder: folder, folder: join(folder, box), hostname, env };
 }
 
 /** The project's programs as commands, run from this checkout by this Node. */
