@@ -42,6 +42,7 @@ test("certificates, a sealed key opens with its unlock key alone", async (t) => 
   assert.match(text, /^-----BEGIN SEALED PRIVATE KEY-----\n/);
   assert(!text.includes("BEGIN PRIVATE KEY"));
   assert.equal(await files.read(), "locked");
+  assert.equal(await files.readCertificate(), old.certificate);
   assert.equal(await files.read(newUnlockKey(systemRandom)), "locked");
   assert.deepEqual(await files.read(unlockKey), old);
   await assert.rejects(files.read("hello"), { code: "invalid-argument" });

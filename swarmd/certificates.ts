@@ -42,7 +42,7 @@ export class CertificateFiles {
 
   /** "locked": the key does not open with this unlock key, or needs one. A Fault "data-loss" for what is damaged. */
   async read(unlockKey = ""): Promise<TlsIdentity | "locked"> {
-    const certificate = await this.#readText(this.#certificate);
+    const certificate = await this.readCertificate();
     const caCertificates = await this.#readText(this.#roots);
     if (splitCertificates(caCertificates).length === 0) {
       throw this.#damaged("ca.crt holds no certificate");
@@ -67,6 +67,17 @@ export class CertificateFiles {
     }
   }
 
+  /** The certificate alone, which is there to read also while its key is locked. */
+  async readCertificate(): Promise<string> {
+    const text = await this.#readText(this.#certificate);
+    try {
+      parseCertificate(text);
+    } catch (thrown) {
+      throw this.#damaged(`node.crt: ${Fault.from(thrown).message}`, thrown);
+    }
+    return text;
+  }
+
   /** Durable when resolved. With an unlock key, the private key is sealed with it. */
   async write(identity: TlsIdentity, unlockKey: string): Promise<void> {
     const { certificate, key, caCertificates } = identity;
@@ -87,11 +98,7 @@ export class CertificateFiles {
   }
 
   #fits(certificate: string, key: string): boolean {
-    try {
-      return parseCertificate(certificate).checkPrivateKey(createPrivateKey(key));
-    } catch (thrown) {
-      throw this.#damaged(`node.crt: ${Fault.from(thrown).message}`, thrown);
-    }
+    return parseCertificate(certificate).checkPrivateKey(createPrivateKey(key));
   }
 
   async #readText(path: string): Promise<string> {

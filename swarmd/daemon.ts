@@ -144,7 +144,7 @@ export class Daemon implements AsyncDisposable {
   info(): GetInfoResponse {
     const member = this.#member;
     if (member === undefined) return create(GetInfoResponseSchema, { version });
-    const { identity, tls } = member;
+    const { identity, certificate } = member;
     return create(GetInfoResponseSchema, {
       version,
       nodeId: identity.nodeId,
@@ -155,10 +155,8 @@ export class Daemon implements AsyncDisposable {
       connected: member.connected,
       error: member.error,
       locked: member.locked,
-      ...(tls !== undefined && {
-        certificateExpiresAt: timestampFromMs(
-          validityOf(parseCertificate(tls.certificate)).notAfterMs,
-        ),
+      ...(certificate !== undefined && {
+        certificateExpiresAt: timestampFromMs(validityOf(parseCertificate(certificate)).notAfterMs),
       }),
     });
   }

@@ -51,6 +51,8 @@ export class Member implements AsyncDisposable {
   /** What the node's key on disk is sealed with; empty: nothing. */
   #unlockKey = "";
   #locked = false;
+  /** Of a host that was locked when it started. */
+  #lockedCertificate: string | undefined;
   /** Why the certificate on disk cannot be used. */
   #problem = "";
   #news: NodeNews = {};
@@ -94,8 +96,10 @@ export class Member implements AsyncDisposable {
     const member = new Member(identity, config, ports);
     try {
       const tls = await member.#certificates.read();
-      if (tls === "locked") member.#locked = true;
-      else member.#open(tls);
+      if (tls === "locked") {
+        member.#locked = true;
+        member.#lockedCertificate = await member.#certificates.readCertificate();
+      } else member.#open(tls);
     } catch (thrown) {
       member.#problem = Fault.from(thrown).message;
       ports.log.error(member.#problem);
@@ -114,8 +118,9 @@ export class Member implements AsyncDisposable {
     return this.#locked;
   }
 
-  get tls(): TlsIdentity | undefined {
-    return this.#holder?.current;
+  /** PEM. */
+  get certificate(): string | undefined {
+    return this.#holder?.current.certificate ?? this.#lockedCertificate;
   }
 
   get managers(): readonly string[] {
