@@ -125,9 +125,10 @@ export class Peer implements AsyncDisposable {
     this.#outbox.clear();
     this.#heardInCall = false;
     this.#askedMs = undefined;
-    using connection = connect(this.options.address);
-    this.#client = connection.service(RaftService);
     try {
+      // Throws where this node has no manager's certificate any more.
+      using connection = connect(this.options.address);
+      this.#client = connection.service(RaftService);
       await this.#client.sendMessages(this.#requests(signal), { signal });
       return new Fault("unavailable", "the other manager ended the call");
     } catch (thrown) {
