@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { copyFileSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import type { Fault } from "#proto/fault.ts";
+import { Fault } from "#proto/fault.ts";
 import { systemRandom } from "#proto/system-ports.ts";
 import { chunkBytesMin } from "./chunk.ts";
+import { damaged } from "./damage.ts";
 import { unpackEntries } from "./entry-pack.ts";
 import { describeFailure } from "./log-failure.ts";
 import { LogFile } from "./log-file.ts";
@@ -106,6 +107,14 @@ test("log, damage is named with its file and record", async (t) => {
   }
   copyFileSync(whole, path);
   await (await reopen(path))[Symbol.asyncDispose]();
+});
+
+test("log, damage that is found later ends the log, a request that cannot be carried out does not", () => {
+  const damage = describeFailure("log.db", "read-chunk", damaged("log.db", "chunk 0 is missing"));
+  assert.equal(damage.fatal, true);
+  assert.match(damage.message, /chunk 0 is missing/);
+  const refused = new Fault("internal", "entry 9 is not covered by snapshot 4");
+  assert.equal(describeFailure("log.db", "drop-entries", refused).fatal, false);
 });
 
 test("log, a changed byte anywhere in the file is named or changes nothing", async (t) => {

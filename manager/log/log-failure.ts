@@ -11,7 +11,9 @@ type Failure = Omit<Extract<LogReply, { ok: false }>, "ok">;
 
 export function describeFailure(path: string, kind: RequestKind, thrown: unknown): Failure {
   if (thrown instanceof Fault) {
-    return { code: thrown.code, message: thrown.message, locked: isLocked(thrown), fatal: false };
+    const { code, message } = thrown;
+    // Damage that is found while the log is used is told like that found at the start: by an end of the process.
+    return { code, message, locked: isLocked(thrown), fatal: code === "data-loss" };
   }
   const known = ofSqlite(path, thrown);
   // While a file is opened, what SQLite stumbles over without a name for it was put there by damage.
