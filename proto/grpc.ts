@@ -32,10 +32,11 @@ import {
   status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import type { Caller } from "./caller.ts";
 import { type Code, Fault } from "./fault.ts";
 import { type ClientTls, TlsChannelCredentials } from "./tls/client-credentials.ts";
-import { type AnyServerCall, ServerCallContext } from "./server-call-context.ts";
+import { type AnyServerCall, type CallContext, ServerCallContext } from "./call-context.ts";
+
+export type { CallContext };
 
 /** How long a unary call may take where the caller does not say. */
 const unaryDeadlineMs = 10_000;
@@ -90,16 +91,6 @@ export type Client<S extends DescService> = {
           ) => Promise<MessageShape<O>>
         : never;
 };
-
-/** What a handler knows of its call. */
-export interface CallContext {
-  /** Aborted when the call is over: the client goes away, cancels, its deadline passes, or it has its answer. */
-  readonly signal: AbortSignal;
-  readonly metadata: ReadonlyMap<string, string>;
-  /** The client's address, such as "10.0.0.2:41234"; "unknown" on a unix socket. */
-  readonly peer: string;
-  readonly caller: Caller;
-}
 
 /** Throws the Fault that refuses a call. Asked before the handler is. */
 export type Authorize = (method: DescMethod, context: CallContext) => void;

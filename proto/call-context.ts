@@ -1,9 +1,17 @@
-/** What a handler knows of its call. Most handlers ask for little of it, so what costs is made when it is asked for. */
+/** What a handler is told of its call. Most ask for little of it, so what costs is made when it is asked for. */
 import type { Metadata } from "@grpc/grpc-js";
 import type { Caller } from "./caller.ts";
 import { Fault } from "./fault.ts";
-import type { CallContext } from "./grpc.ts";
 import { callerOf } from "./tls/identified-credentials.ts";
+
+export interface CallContext {
+  /** Aborted when the call is over: the client goes away, cancels, its deadline passes, or it has its answer. */
+  readonly signal: AbortSignal;
+  readonly metadata: ReadonlyMap<string, string>;
+  /** The client's address, such as "10.0.0.2:41234"; "unknown" on a unix socket. */
+  readonly peer: string;
+  readonly caller: Caller;
+}
 
 export type AnyServerCall = Parameters<typeof callerOf>[0] & {
   readonly metadata: Metadata;
