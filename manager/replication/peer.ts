@@ -122,7 +122,6 @@ export class Peer implements AsyncDisposable {
     this.#call = new AbortController();
     if (this.#stop.signal.aborted) this.#call.abort(this.#stop.signal.reason);
     const { signal } = this.#call;
-    this.#outbox.clear();
     this.#heardInCall = false;
     this.#askedMs = undefined;
     try {
@@ -137,6 +136,8 @@ export class Peer implements AsyncDisposable {
       // The source of requests waits for this.
       this.#call.abort(silent);
       this.#client = undefined;
+      // Lost with the call. What is said from now on, perhaps in answer to a server that is there again, goes with the next.
+      this.#outbox.clear();
     }
   }
 
