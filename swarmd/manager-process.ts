@@ -227,8 +227,11 @@ function endedBeforeServing(why: string, end: ManagerEnd | undefined): Fault {
       return new Fault("permission-denied", "the manager is locked, and not with the key at hand");
     case "removed":
       return new Fault("failed-precondition", "it was taken out of the managers meanwhile");
-    default:
-      return new Fault("unavailable", `the manager ended before it served: ${why}`);
+    default: {
+      // Where it cannot go on, its last line says why, for users to read.
+      const words = /^status 1: manager: (.+)$/.exec(why)?.[1];
+      return new Fault("unavailable", words ?? `the manager ended before it served: ${why}`);
+    }
   }
 }
 

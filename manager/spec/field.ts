@@ -28,7 +28,8 @@ export function checkLabels(annotations: Annotations | undefined): void {
 export function checkName(path: string, name: string): void {
   if (name === "") throw invalid(path, "is empty: give a name");
   if (name.length > nameLengthMax) {
-    const problem = `"${name}" has ${name.length} characters: use at most ${nameLengthMax}`;
+    const begin = name.slice(0, nameLengthMax);
+    const problem = `"${begin}…" has ${name.length} characters: use at most ${nameLengthMax}`;
     throw invalid(path, problem);
   }
   if (!namePattern.test(name)) {

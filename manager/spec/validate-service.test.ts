@@ -68,7 +68,7 @@ test("service spec, names as stacks make them are accepted", () => {
 
 const refused = [
   [named(""), "annotations.name is empty: give a name"],
-  [named("a".repeat(64)), /annotations\.name "a{64}" has 64 characters: use at most 63/],
+  [named("a".repeat(64)), /annotations\.name "a{63}…" has 64 characters: use at most 63/],
   [named("no spaces"), /annotations\.name "no spaces" is not a DNS label/],
   [named("-a"), /is not a DNS label/],
   [named("a."), /is not a DNS label/],

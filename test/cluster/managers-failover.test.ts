@@ -53,9 +53,9 @@ async function managers(): Promise<readonly [leader: Host, other: Host, another:
   return [leader, other, another];
 }
 
-async function untilState(host: Host, state: NodeState): Promise<void> {
-  const isSo = () => nodeOf(view, host)?.status?.state === state;
-  await view.until(`${host.name} to be ${NodeState[state]}`, isSo, waitMs);
+async function untilReady(host: Host): Promise<void> {
+  const isSo = () => nodeOf(view, host)?.status?.state === NodeState.READY;
+  await view.until(`${host.name} to be ready`, isSo, waitMs);
 }
 
 /** What runs on other hosts than these. */
@@ -87,7 +87,7 @@ test("a leader that loses power is replaced within a moment, and its host alone 
   const pids = new Set(moved.map(({ status }) => status?.container?.pid));
   for (const [name, pid] of containers) assert(pids.has(pid), `${name}: ${pid}`);
   await leader.start();
-  await untilState(leader, NodeState.READY);
+  await untilReady(leader);
   const isBack = (seen: Readonly<Record<string, string>>) => seen[leader.name] === "Reachable";
   await untilManagers(leader, "itself take part again", isBack);
 });
@@ -103,7 +103,7 @@ test("a leader that is stopped hands over first: the next write waits for nobody
   assert(performance.now() - startMs < failoverMs, "writes wait");
   await stopped;
   await leader.startSwarmd();
-  await untilState(leader, NodeState.READY);
+  await untilReady(leader);
   assert.deepEqual(
     witness.troubled.filter((name) => name !== leader.name),
     [],

@@ -158,8 +158,9 @@ test("a manager whose disk is full leaves the lead to others, and is back when t
 test("a manager with a damaged log names the record, and joins anew", async () => {
   await h3.swarmd.stop();
   const database = new DatabaseSync(join(h3.dataRoot, "manager", "log.db"));
-  const { entry } = database.prepare("SELECT max(entry) AS entry FROM entries").get() ?? {};
-  database.exec(`UPDATE entries SET sealed = x'00' WHERE entry = ${Number(entry)}`);
+  const last = database.prepare("SELECT max(entry) AS entry FROM entries").get();
+  const entry = Number(last?.["entry"]);
+  database.exec(`UPDATE entries SET sealed = x'00' WHERE entry = ${entry}`);
   database.close();
   await h3.startSwarmd();
   await said(

@@ -36,7 +36,7 @@ const notDns =
 const names: readonly (readonly [name: string, says: string])[] = [
   ["taken", 'a service named "taken" exists already'],
   ["", "annotations.name is empty: give a name"],
-  [long, `annotations.name "${long}" has 64 characters: use at most 63`],
+  [long, `annotations.name "${long.slice(0, 63)}…" has 64 characters: use at most 63`],
   ["a.b", `annotations.name "a.b" ${notDns}`],
   ["-a", `annotations.name "-a" ${notDns}`],
   ["a b", `annotations.name "a b" ${notDns}`],
