@@ -84,7 +84,7 @@ async function run(config: Config, parent: Parent, ports: Ports): Promise<void> 
     const ended = await Promise.race([admitted(store, nodeId), over]);
     if (ended !== undefined) return;
   }
-  if (start.how === "force-new-cluster") await castOutManagers(store, nodeId);
+  if (start.how === "force-new-cluster") await castOutManagers(nodeId, { store, replication });
   // The first to end: until another manager leads, everything here still answers.
   parts.defer(() => settledWithin(farewellMs, replication.handOver(), ports.clock));
   parent.tell({ kind: "ready" });

@@ -1,10 +1,18 @@
 /** For a manager that goes on alone: what the store says of the others must agree with the log, of which they are no more. */
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Log } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 
-/** Makes every manager but this node a worker. Those that come back find it in their sessions, and clean up. */
-export async function castOutManagers(store: Store, nodeId: string): Promise<void> {
+/**
+ * Makes every manager but this node a worker. Those that come back find it in their sessions, and clean up. Waits for what
+ * the log holds, without which the store does not know them all.
+ */
+export async function castOutManagers(
+  nodeId: string,
+  { store, replication }: { readonly store: Store; readonly replication: Pick<Log, "barrier"> },
+): Promise<void> {
+  await replication.barrier();
   await store.write((view) =>
     view
       .list("node")
