@@ -48,7 +48,7 @@ const options = {
 
 async function restore(backup: Backup, given: Partial<typeof options> = {}): Promise<Store> {
   const store = new Store({ clock: systemClock });
-  store.restore(backup.index, restoreState(backup, { ...options, ...given }));
+  await store.restore(backup.index, restoreState(backup, { ...options, ...given }));
   return store;
 }
 
@@ -56,7 +56,7 @@ test("restored state, what users made is as it was", async () => {
   const backup = await takeBackup();
   const store = await restore(backup);
   const before = new Store({ clock: systemClock });
-  before.restore(backup.index, backup.pieces);
+  await before.restore(backup.index, backup.pieces);
   for (const kind of ["cluster", "service", "task"] as const) {
     assert.deepEqual(store.list(kind), before.list(kind));
   }

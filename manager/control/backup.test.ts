@@ -21,7 +21,7 @@ test("backup, holds everything that there is, as it was when it began", async ()
   const backup = parseBackup(Buffer.concat(chunks));
   assert.deepEqual([backup.clusterId, backup.index], [clusterId, index]);
   const restored = new Store({ clock: systemClock });
-  restored.restore(backup.index, backup.pieces);
+  await restored.restore(backup.index, backup.pieces);
   assert.equal(restored.list("cluster")[0]?.unlockKey, "k");
   assert.equal(restored.list("task").length, 5_000);
 });

@@ -152,10 +152,27 @@ export class Applier implements AsyncDisposable {
     if (this.#closed || meta.index <= this.#place.index) return;
     const pieces: Uint8Array[] = [];
     for await (const piece of this.#modules.storage.snapshotPieces()) pieces.push(piece);
-    if (this.#closed) return;
-    this.#modules.machine.restore(BigInt(meta.index), pieces);
+    try {
+      await this.#modules.machine.restore(BigInt(meta.index), this.#inStretches(pieces));
+    } catch (thrown) {
+      if (this.#closed) return;
+      throw thrown;
+    }
     this.#place = meta;
     this.#events.replaced(meta);
+  }
+
+  async *#inStretches(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+    const { clock } = this.#modules;
+    let endMs = clock.monotonic() + stretchMs;
+    for (const piece of pieces) {
+      if (clock.monotonic() >= endMs) {
+        await turn();
+        endMs = clock.monotonic() + stretchMs;
+      }
+      if (this.#closed) throw new Fault("unavailable", "the log is closed");
+      yield piece;
+    }
   }
 
   #rest(): void {

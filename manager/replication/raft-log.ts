@@ -110,7 +110,7 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
     const { index } = storage.durable.snapshot;
     const pieces: Uint8Array[] = [];
     for await (const piece of storage.snapshotPieces()) pieces.push(piece);
-    if (index > 0) machine.restore(BigInt(index), pieces);
+    if (index > 0) await machine.restore(BigInt(index), pieces);
     return new RaftLog(options, modules);
   }
 

@@ -23,9 +23,10 @@ export interface StateMachine {
   snapshot(): Iterable<Uint8Array>;
   /**
    * Puts the state that the entry `index` left behind in place of the present one, where a manager comes up or has missed
-   * so much that others send it the whole. Whoever watches is told the difference, as of one commit.
+   * so much that others send it the whole. The present state stays until all pieces are read, and for good where one of
+   * them cannot be; nothing may be applied meanwhile. Whoever watches is told the difference, as of one commit.
    */
-  restore(index: bigint, pieces: Iterable<Uint8Array>): void;
+  restore(index: bigint, pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>;
 }
 
 export interface Log {

@@ -132,7 +132,7 @@ test("store, a snapshot is of the moment when it was asked for", async () => {
   const pieces = store.snapshot();
   await store.write(() => [{ action: "create", kind: "service", object: service("2", "db") }]);
   const restored = new Store({ clock: systemClock });
-  restored.restore(1n, pieces);
+  await restored.restore(1n, pieces);
   assert.deepEqual(
     restored.list("service").map(({ id }) => id),
     ["1"],
@@ -177,10 +177,10 @@ function entryOf(
   return { index: BigInt(index), data: toBinary(StoreTransactionSchema, transaction) };
 }
 
-test("store, the same entries lead to the same state; a rejected one changes nothing; names stay unique", () => {
+test("store, the same entries lead to the same state; a rejected one changes nothing; names stay unique", async () => {
   const entries = fc.array(fc.array(anyAction, { minLength: 1, maxLength: 4 }), { maxLength: 12 });
-  fc.assert(
-    fc.property(entries, fc.nat(11), (transactions, cut) => {
+  await fc.assert(
+    fc.asyncProperty(entries, fc.nat(11), async (transactions, cut) => {
       const [one, other] = [new Store({ clock: systemClock }), new Store({ clock: systemClock })];
       let late: Store | undefined;
       let commits = 0;
@@ -196,7 +196,7 @@ test("store, the same entries lead to the same state; a rejected one changes not
         assert.equal(commits, commitsBefore + (rejection === undefined ? 1 : 0));
         if (offset === cut) {
           late = new Store({ clock: systemClock });
-          late.restore(one.index, one.snapshot());
+          await late.restore(one.index, one.snapshot());
         }
         const services = one.list("service");
         const names = services.map(({ spec }) => spec?.annotations?.name ?? "");
@@ -240,7 +240,7 @@ test("store, whoever watches is told what a restored state changes, and nothing 
     return found;
   };
   for (const name of ["kept", "changed", "removed"]) await write("create", service(name, name));
-  behind.restore(ahead.store.index, ahead.store.snapshot());
+  await behind.restore(ahead.store.index, ahead.store.snapshot());
   await write("update", { ...stored("changed") });
   await write("remove", stored("removed"));
   await write("create", service("made", "made"));
@@ -249,8 +249,27 @@ test("store, whoever watches is told what a restored state changes, and nothing 
     assert.equal(index, ahead.store.index);
     for (const { before, after } of changes) told.push(`${before?.id} → ${after?.id}`);
   });
-  behind.restore(ahead.store.index, ahead.store.snapshot());
+  await behind.restore(ahead.store.index, ahead.store.snapshot());
   assert.deepEqual(told.sort(), ["changed → changed", "removed → undefined", "undefined → made"]);
+});
+
+test("store, the present state stays until the whole of another is read, and where that cannot be", async () => {
+  const { store } = openTestStore();
+  await store.write(() => [{ action: "create", kind: "service", object: service("1", "web") }]);
+  const { store: other } = openTestStore();
+  await other.write(() => [{ action: "create", kind: "service", object: service("2", "db") }]);
+  const before = snapshotOf(store);
+  let told = 0;
+  using _watch = store.watch(() => (told += 1));
+  async function* pieces(last: readonly Uint8Array[]) {
+    yield* other.snapshot();
+    assert.deepEqual(snapshotOf(store), before);
+    yield* last;
+  }
+  await assert.rejects(store.restore(7n, pieces([Uint8Array.of(255)])));
+  assert.deepEqual([snapshotOf(store), store.index, told], [before, 1n, 0]);
+  await store.restore(7n, pieces([]));
+  assert.deepEqual([snapshotOf(store), store.index, told], [snapshotOf(other), 7n, 1]);
 });
 
 test("store, a plan too large for one transaction is written in parts", async () => {

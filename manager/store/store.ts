@@ -44,17 +44,10 @@ export interface View {
   tasksOfNode(nodeId: string): readonly Objects["task"][];
 }
 
+type Tables = { readonly [K in Kind]: Table<K> };
+
 export class Store implements View, StateMachine {
-  readonly #tables: { readonly [K in Kind]: Table<K> } = {
-    cluster: new Table(nouns.cluster),
-    node: new Table(nouns.node),
-    service: new Table(nouns.service),
-    task: new Table(nouns.task),
-    network: new Table(nouns.network),
-    secret: new Table(nouns.secret),
-    config: new Table(nouns.config),
-    volume: new Table(nouns.volume),
-  };
+  #tables = emptyTables();
   readonly #listeners = new Set<(commit: Commit) => void>();
   readonly #clock: Clock;
   #log: Log | undefined;
@@ -120,13 +113,15 @@ export class Store implements View, StateMachine {
    * top of the part before. Only for plans whose actions hold without one another.
    */
   async writeInParts(build: (view: View) => readonly Action[]): Promise<void> {
-    for (let whole = false; !whole; ) {
+    for (;;) {
+      let whole = true;
       await this.write((view) => {
         const actions = build(view);
         const part = firstPart(actions);
         whole = part.length === actions.length;
         return part;
       });
+      if (whole) return;
     }
   }
 
@@ -153,26 +148,26 @@ export class Store implements View, StateMachine {
     return encodeAll(held);
   }
 
-  restore(index: bigint, pieces: Iterable<Uint8Array>): void {
-    this.#index = index;
-    const before = new Map<string, { readonly kind: Kind; readonly object: Objects[Kind] }>();
-    for (const kind of kinds) {
-      for (const object of this.list(kind)) before.set(`${kind}/${object.id}`, { kind, object });
-      this.#tables[kind].clear();
-    }
+  async restore(
+    index: bigint,
+    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    const tables = emptyTables();
     const changes: Change[] = [];
-    for (const piece of pieces) {
+    for await (const piece of pieces) {
       const { kind, object } = unwrap(fromBinary(StoreObjectSchema, piece));
-      this.#table(kind).put(object);
-      const former = before.get(`${kind}/${object.id}`)?.object;
-      before.delete(`${kind}/${object.id}`);
-      const same = former?.meta?.version?.index === object.meta?.version?.index;
-      if (former === undefined || !same)
-        changes.push({ kind, before: former, after: object } as Change);
+      tableOf(tables, kind).put(object);
+      const before = this.get(kind, object.id);
+      const same = before?.meta?.version?.index === object.meta?.version?.index;
+      if (before !== undefined && same) continue;
+      changes.push({ kind, before, after: object } as Change);
     }
-    for (const { kind, object } of before.values()) {
-      changes.push(changeOf(kind, object, undefined));
+    for (const kind of kinds) {
+      const gone = this.list(kind).filter(({ id }) => tables[kind].get(id) === undefined);
+      for (const object of gone) changes.push(changeOf(kind, object, undefined));
     }
+    this.#index = index;
+    this.#tables = tables;
     for (const listener of this.#listeners) listener({ index, changes });
   }
 
@@ -189,7 +184,8 @@ export class Store implements View, StateMachine {
     if (action.object === undefined) return new Fault("internal", "the action has no object");
     const { kind, object } = unwrap(action.object);
     const earlier = staged.get(`${kind}/${object.id}`);
-    const before = earlier === undefined ? this.#table(kind).get(object.id) : earlier.after;
+    const before =
+      earlier === undefined ? tableOf(this.#tables, kind).get(object.id) : earlier.after;
     switch (action.kind) {
       case StoreActionKind.CREATE: {
         if (before !== undefined) return new Fault("already-exists", `${kind} ${object.id} exists`);
@@ -212,7 +208,7 @@ export class Store implements View, StateMachine {
     object: Objects[Kind],
     staged: ReadonlyMap<string, Change>,
   ): Fault | undefined {
-    const table = this.#table(kind);
+    const table = tableOf(this.#tables, kind);
     const name = table.uniqueName(object);
     if (name === undefined) return undefined;
     const holds = (other: Objects[Kind] | undefined) =>
@@ -230,15 +226,28 @@ export class Store implements View, StateMachine {
   }
 
   #commit(change: Change): void {
-    const table = this.#table(change.kind);
+    const table = tableOf(this.#tables, change.kind);
     if (change.after !== undefined) table.put(change.after);
     else if (change.before !== undefined) table.remove(change.before.id);
   }
+}
 
-  /** The table of a kind that is only known at run time. */
-  #table(kind: Kind): Table<Kind> {
-    return this.#tables[kind] as unknown as Table<Kind>;
-  }
+function emptyTables(): Tables {
+  return {
+    cluster: new Table(nouns.cluster),
+    node: new Table(nouns.node),
+    service: new Table(nouns.service),
+    task: new Table(nouns.task),
+    network: new Table(nouns.network),
+    secret: new Table(nouns.secret),
+    config: new Table(nouns.config),
+    volume: new Table(nouns.volume),
+  };
+}
+
+/** The table of a kind that is only known at run time. */
+function tableOf(tables: Tables, kind: Kind): Table<Kind> {
+  return tables[kind] as unknown as Table<Kind>;
 }
 
 const actionKinds = {

@@ -54,11 +54,3 @@ test("table, an update keeps the order of creation", () => {
     ["1", "2", "3"],
   );
 });
-
-test("table, cleared it holds nothing", () => {
-  const table = new Table(nouns.task);
-  table.put(task("1", "web", "h1"));
-  table.clear();
-  assert.equal(table.get("1"), undefined);
-  assert.deepEqual([table.list(), table.by("node", "h1")], [[], []]);
-});

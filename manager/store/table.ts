@@ -57,12 +57,6 @@ export class Table<K extends Kind> {
     this.#byId.delete(id);
   }
 
-  clear(): void {
-    this.#byId.clear();
-    this.#idByName.clear();
-    for (const values of this.#indexes.values()) values.clear();
-  }
-
   #unindex(object: Objects[K]): void {
     const name = this.#noun.uniqueName(object);
     if (name !== undefined) this.#idByName.delete(name);

@@ -49,10 +49,15 @@ export class ListMachine implements StateMachine {
     return this.texts.slice().map((text) => Buffer.from(text));
   }
 
-  restore(index: bigint, pieces: Iterable<Uint8Array>): void {
+  async restore(
+    index: bigint,
+    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    const texts: string[] = [];
+    for await (const piece of pieces) texts.push(Buffer.from(piece).toString());
     this.#index = index;
     this.restores += 1;
-    this.texts = [...pieces].map((piece) => Buffer.from(piece).toString());
+    this.texts = texts;
   }
 }
 
