@@ -253,6 +253,31 @@ test("raft, whose leader's connection breaks stands within 100 ms, and the other
   assert.equal(group.raft(2).standing.role, "leader");
 });
 
+test("raft, of servers that ask for pre-votes at the same time one goes on, and wins (§9.6)", () => {
+  // All that are left have to agree.
+  const group = new Group(voters(1, 2, 3, 4, 5));
+  group.elect(1);
+  group.advance(100);
+  group.cut.add(1);
+  group.cut.add(2);
+  const left = [3, 4, 5];
+  for (const id of left) group.step(id, { kind: "disconnected", server: 1 });
+  group.nowMs += 100;
+  for (const id of left) group.step(id, { kind: "wake" });
+  group.settle();
+  assert.deepEqual(group.raft(5).standing, { role: "leader", term: 2, leader: 5 });
+});
+
+test("raft, a pre-vote for another puts the own election off, but not for ever (§9.6)", () => {
+  const lone = new Lone();
+  lone.ask(2, 1, heartbeat);
+  const { wakeAtMs: soonMs } = lone.step({ kind: "disconnected", server: 2 });
+  assert.ok(granted(lone, 3, 2, vote(0, 0, { pre: true })));
+  const { wakeAtMs } = lone.step({ kind: "wake" });
+  assert.ok(wakeAtMs > soonMs && wakeAtMs <= 300, `${wakeAtMs}`);
+  assert.equal(lone.pass(wakeAtMs).send.length, 2);
+});
+
 test("raft, a broken connection does not unseat a leader that the others hear (§4.2.3)", () => {
   const group = new Group(voters(1, 2, 3));
   group.elect(1);

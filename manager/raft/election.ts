@@ -88,7 +88,8 @@ export function protectsLeader(core: Core): boolean {
 /** Comes with the present term, or with a later one if `pre`. */
 export function onVote(core: Core, message: Vote): void {
   const { from, pre, term } = message;
-  const granted = mayVote(core, message) && isUpToDate(core, message);
+  const granted = mayVote(core, message) && isUpToDate(core, message) && !insists(core, message);
+  if (granted && pre) makeWay(core);
   if (granted && !pre) {
     core.setTermAndVote(core.term, from);
     core.deadlineMs = core.nowMs + core.randomTimeout();
@@ -111,6 +112,24 @@ function isUpToDate(core: Core, { lastTerm, lastIndex }: Vote): boolean {
   const { log } = core;
   if (lastTerm !== log.lastTerm) return lastTerm > log.lastTerm;
   return lastIndex >= log.lastIndex;
+}
+
+/**
+ * Of servers that ask at the same time whether they would win, all would, and then take the votes from each other. So the one
+ * with the larger ID does not make way for one whose log is no newer.
+ */
+function insists(core: Core, { from, pre, lastTerm, lastIndex }: Vote): boolean {
+  if (!pre || core.role.kind !== "pre-candidate" || core.id < from) return false;
+  return lastTerm === core.log.lastTerm && lastIndex === core.log.lastIndex;
+}
+
+/** Who would vote for another does not stand itself before that one can have stood. */
+function makeWay(core: Core): void {
+  const { deadlineMs } = core;
+  const asked = core.role.kind === "pre-candidate";
+  if (asked) becomeFollower(core, core.term, undefined);
+  const laterMs = core.nowMs + disconnectedMsRange + core.options.random(disconnectedMsRange);
+  core.deadlineMs = asked ? laterMs : Math.max(deadlineMs, laterMs);
 }
 
 export function onVoteReply(core: Core, message: VoteReply): void {
