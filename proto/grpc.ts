@@ -140,6 +140,7 @@ export class Connection implements Disposable {
     }
   }
 
+  /** Keep it: making it costs more than a call does. */
   service<S extends DescService>(service: S): Client<S> {
     const client: Record<string, unknown> = {};
     for (const method of service.methods) client[method.localName] = this.#call(method);
@@ -151,28 +152,28 @@ export class Connection implements Disposable {
   }
 
   #call(method: DescMethod): unknown {
+    const wire = wireMethod(method);
     switch (method.methodKind) {
       case "unary":
-        return (request: Message, options?: CallOptions) => this.#unary(method, request, options);
+        return (request: Message, options?: CallOptions) => this.#unary(wire, request, options);
       case "server_streaming":
         return (request: Message, options?: CallOptions) =>
-          this.#serverStream(method, request, options);
+          this.#serverStream(wire, request, options);
       case "client_streaming":
         return (requests: AsyncIterable<Message>, options?: CallOptions) =>
-          this.#clientStream(method, requests, options);
+          this.#clientStream(wire, requests, options);
       case "bidi_streaming":
         return undefined;
     }
   }
 
-  #unary(method: DescMethod, request: Message, options: CallOptions = {}): Promise<Message> {
+  #unary(method: WireMethod, request: Message, options: CallOptions = {}): Promise<Message> {
     const deadline = new Date(Date.now() + (options.deadlineMs ?? this.#deadlineMs));
     return new Promise((resolve, reject) => {
-      const definition = methodDefinition(method);
       const call = this.#client.makeUnaryRequest<Message, Message>(
-        definition.path,
-        definition.requestSerialize,
-        definition.responseDeserialize,
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
         create(method.input, request),
         this.#metadata,
         { deadline } satisfies GrpcCallOptions,
@@ -188,15 +189,14 @@ export class Connection implements Disposable {
   }
 
   async *#serverStream(
-    method: DescMethod,
+    method: WireMethod,
     request: Message,
     options: CallOptions = {},
   ): AsyncIterable<Message> {
-    const definition = methodDefinition(method);
     const call = this.#client.makeServerStreamRequest<Message, Message>(
-      definition.path,
-      definition.requestSerialize,
-      definition.responseDeserialize,
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
       create(method.input, request),
       this.#metadata,
     );
@@ -212,17 +212,16 @@ export class Connection implements Disposable {
   }
 
   #clientStream(
-    method: DescMethod,
+    method: WireMethod,
     requests: AsyncIterable<Message>,
     options: CallOptions = {},
   ): Promise<Message> {
     return new Promise((resolve, reject) => {
-      const definition = methodDefinition(method);
       const over = new AbortController();
       const call = this.#client.makeClientStreamRequest<Message, Message>(
-        definition.path,
-        definition.requestSerialize,
-        definition.responseDeserialize,
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
         this.#metadata,
         {},
         (error, response) => {
@@ -260,7 +259,7 @@ export function addService<S extends DescService>(
   const definitions: Record<string, MethodDefinition<Message, Message>> = {};
   const implementation: UntypedServiceImplementation = {};
   for (const method of service.methods) {
-    definitions[method.localName] = methodDefinition(method);
+    definitions[method.localName] = wireMethod(method);
     const handler = handlers[method.localName as keyof Handlers<S>] as unknown;
     implementation[method.localName] = serve(method, handler, authorize);
   }
@@ -282,8 +281,12 @@ export const channelOptions: ChannelOptions = {
   "grpc.max_reconnect_backoff_ms": 2_000,
 };
 
-function methodDefinition(method: DescMethod): MethodDefinition<Message, Message> {
+/** A method as grpc-js knows it, and what its requests are. */
+type WireMethod = MethodDefinition<Message, Message> & { readonly input: DescMessage };
+
+function wireMethod(method: DescMethod): WireMethod {
   return {
+    input: method.input,
     path: `/${method.parent.typeName}/${method.name}`,
     requestStream:
       method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",

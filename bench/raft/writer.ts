@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { Client as GrpcClient, credentials, Metadata } from "@grpc/grpc-js";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
-import { Connection } from "#proto/grpc.ts";
+import { type Client, Connection } from "#proto/grpc.ts";
 import type { TlsIdentity } from "#proto/manager-messages.ts";
 import { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 
@@ -46,6 +46,7 @@ class Keys {
 
 class OurWriter implements Writer {
   readonly #connection: Connection;
+  readonly #control: Client<typeof ControlService>;
   readonly #keys = new Keys();
   readonly #data = randomBytes(valueBytes);
 
@@ -53,11 +54,12 @@ class OurWriter implements Writer {
     const identity = new TlsIdentityHolder(target.identity);
     const tls = { kind: "mutual", identity, clusterId: target.clusterId } as const;
     this.#connection = new Connection(address, { tls });
+    this.#control = this.#connection.service(ControlService);
   }
 
   async write(deadlineMs: number): Promise<void> {
     const spec = { annotations: { name: this.#keys.next() }, data: this.#data };
-    await this.#connection.service(ControlService).createConfig({ spec }, { deadlineMs });
+    await this.#control.createConfig({ spec }, { deadlineMs });
   }
 
   [Symbol.dispose](): void {
