@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import { start } from "./process.ts";
 import {
   childrenOf,
+  commandOf,
   identify,
   innerPid,
   isAlive,
@@ -26,10 +27,12 @@ test("a process is alive until it ends, whoever has its pid then", async (t: Tes
   assert.equal(parentOf(id, "unshare"), undefined);
   assert.ok(childrenOf(process.pid).includes(id.pid));
   assert.equal(innerPid(id.pid), id.pid);
+  assert.deepEqual(commandOf(id.pid), ["sleep", "1000"]);
   sendSignal({ ...id, startTime: id.startTime - 1 }, "SIGINT");
   sendSignal(id, "SIGKILL");
   assert.equal(await ended, "SIGKILL");
   assert.ok(!isAlive(id));
+  assert.deepEqual(commandOf(id.pid), []);
   sendSignal(id, "SIGKILL");
 });
 

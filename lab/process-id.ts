@@ -58,6 +58,11 @@ export function childrenOf(pid: number): readonly number[] {
   return text.trim() === "" ? [] : text.trim().split(" ").map(Number);
 }
 
+/** The command line of a process; empty where it has ended. */
+export function commandOf(pid: number): readonly string[] {
+  return (readProc(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(0, -1);
+}
+
 /** The pid by which the process knows itself: the innermost of its pid namespaces. */
 export function innerPid(pid: number): number | undefined {
   const numbers = /^NSpid:\s+(.*)$/m.exec(readProc(`/proc/${pid}/status`) ?? "")?.[1];

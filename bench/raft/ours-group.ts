@@ -1,8 +1,7 @@
 /** Our managers as a group of the benchmark. Clients come over TLS, with a user's certificate. */
-import { readFileSync } from "node:fs";
 import { formCluster } from "#lab/cluster.ts";
 import type { Host } from "#lab/host.ts";
-import { childrenOf, identify, type ProcessId, sendSignal } from "#lab/process-id.ts";
+import { childrenOf, commandOf, identify, type ProcessId, sendSignal } from "#lab/process-id.ts";
 import { waitFor } from "#lab/wait.ts";
 import { Fault } from "#proto/fault.ts";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
@@ -108,10 +107,9 @@ export class OurGroup implements Group {
 
 /** The manager's process is the child of swarmd that runs Node; the others are containers' monitors. */
 export function managerOf(swarmd: ProcessId): ProcessId | undefined {
-  const pid = childrenOf(swarmd.pid).find((child) => {
-    const argv = readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0");
-    return argv.some((argument) => argument.endsWith("/manager/main.ts"));
-  });
+  const pid = childrenOf(swarmd.pid).find((child) =>
+    commandOf(child).some((argument) => argument.endsWith("/manager/main.ts")),
+  );
   return pid === undefined ? undefined : identify(pid);
 }
 
