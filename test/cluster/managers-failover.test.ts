@@ -27,7 +27,7 @@ before(async () => {
   lab = await Lab.up({ name: "failover", managers: 3, workers: 2, ownedByThisProcess: true });
   view = await ClusterView.open(lab.host("h1"), lab.host("h2"), lab.host("h3"));
   const flags = ["-d", "--name", "web", "--replicas", String(replicas)];
-  const image = ["registry:5000/busybox:1", "sleep", "100000"];
+  const image = ["--stop-grace-period", "1s", "registry:5000/busybox:1", "sleep", "100000"];
   await swarmctl(lab.host("h1"), "service", "create", ...flags, ...image);
   await allRun();
 });

@@ -47,7 +47,7 @@ before(async () => {
   const token = await joinToken(h1, "manager");
   await Promise.all([h2, h3].map((host) => enter(host, token)));
   view = await ClusterView.open(h1, h2);
-  const image = ["registry:5000/busybox:1", "sleep", "100000"];
+  const image = ["--stop-grace-period", "1s", "registry:5000/busybox:1", "sleep", "100000"];
   await swarmctl(h1, "service", "create", "-d", "--name", "web", "--replicas", "3", ...image);
   await view.until("web to run", () => view.running("web").length === 3, waitMs);
 });
@@ -169,6 +169,7 @@ test("a manager with a damaged log names the record, and joins anew", async () =
       `log "/var/lib/swarm/manager/log.db" is damaged: entry ${entry} does not match its seal; remove this manager`,
     ),
   );
+  await untilManagers(h1, "h3 lost", (seen) => seen["h3"] === "Unreachable");
   await swarmctl(h1, "node", "rm", "--force", "h3");
   await swarmctl(h3, "cluster", "leave", "--force");
   await enter(h3, await joinToken(h1, "manager"));

@@ -35,7 +35,7 @@ before(async () => {
   await enter(worker, tokens[0]);
   await enter(lab.host("h3"), tokens[1]);
   view = await ClusterView.open(manager);
-  const image = ["registry:5000/busybox:1", "sleep", "100000"];
+  const image = ["--stop-grace-period", "1s", "registry:5000/busybox:1", "sleep", "100000"];
   await swarmctl(manager, "service", "create", "-d", "--name", "web", "--replicas", "3", ...image);
   await view.until("web to run", () => view.running("web").length === 3, waitMs);
 });
