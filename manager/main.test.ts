@@ -121,7 +121,9 @@ test("manager, ends cleanly also when nobody reads its log any more", async (t) 
 test("manager, a founder whose address leads elsewhere says so before anybody counts on it", async (t) => {
   const ground = await ManagerGround.prepare(t);
   const extraArgs = ["--advertise-address=127.0.0.1:1"];
-  const { status, lastLine } = await (await foundManager(t, ground, { extraArgs })).end;
+  const { ready, end } = await foundManager(t, ground, { extraArgs });
+  await assert.rejects(ready);
+  const { status, lastLine } = await end;
   assert.equal(status, 1);
   assert.match(lastLine, /^manager: this manager is not reached at 127\.0\.0\.1:1, which it would/);
 });
