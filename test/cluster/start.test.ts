@@ -74,7 +74,7 @@ test("npm start -- --once shows each step, and exits 0", { timeout: tourMs }, as
   const lines = [
     /^Bringing up three hosts, h1, h2 and h3, and making them a cluster$/,
     /^ {2}h1 is the manager of a new cluster$/,
-    /^ {2}h[23] joined$/,
+    /^ {2}h[23] joined as a worker$/,
     /^Deploying the stack stacks\/hello\.yml$/,
     /^ {2}hello_web\.1 +runs on h[123]$/,
     /^ {2}hello_client\.1 +runs on h[123]$/,
