@@ -10,10 +10,7 @@
  */
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openWriter, type Target, type Writer } from "./writer.ts";
-
-/** Of clients that share one connection; more connections than managers have cores help nobody. */
-const connectionsMax = 8;
+import { type Target, Writer } from "./writer.ts";
 
 const writeDeadlineMs = 20_000;
 /** Shorter, so that one which hangs on a dead manager does not hide that the next would succeed. */
@@ -36,15 +33,14 @@ export interface Throughput {
   readonly p99Ms: number;
 }
 
-/** Writes to the first address, which is the leader's. */
+/** Writes to the first address, which is the leader's. All clients share one connection, as the callers of one program do. */
 async function throughput(job: Extract<Job, { mode: "throughput" }>): Promise<Throughput> {
   const [leader = ""] = job.target.addresses;
-  const connections = Math.min(job.clients, connectionsMax);
-  const writers = Array.from({ length: connections }, () => openWriter(job.target, leader));
+  using writer = new Writer(job.target, leader);
   const from = performance.now() + job.warmUpMs;
   const until = from + job.measureMs;
   const latencies: number[] = [];
-  const loop = async (writer: Writer) => {
+  const loop = async () => {
     for (;;) {
       const startedAt = performance.now();
       if (startedAt >= until) return;
@@ -53,13 +49,7 @@ async function throughput(job: Extract<Job, { mode: "throughput" }>): Promise<Th
       if (endedAt >= from && endedAt < until) latencies.push(endedAt - startedAt);
     }
   };
-  // Whole rounds of the writers, and a part of one.
-  const loops: Promise<void>[] = [];
-  while (loops.length < job.clients) {
-    for (const writer of writers.slice(0, job.clients - loops.length)) loops.push(loop(writer));
-  }
-  await Promise.all(loops);
-  for (const writer of writers) writer[Symbol.dispose]();
+  await Promise.all(Array.from({ length: job.clients }, loop));
   latencies.sort((a, b) => a - b);
   const quantile = (share: number) => latencies[Math.floor(share * latencies.length)] ?? 0;
   return {
@@ -71,7 +61,7 @@ async function throughput(job: Extract<Job, { mode: "throughput" }>): Promise<Th
 
 async function probe({ target }: Extract<Job, { mode: "probe" }>): Promise<never> {
   const loop = async (address: string): Promise<never> => {
-    const writer = openWriter(target, address);
+    const writer = new Writer(target, address);
     for (;;) {
       const startedAt = Date.now();
       const succeeded = await writer.write(probeDeadlineMs).then(
