@@ -3,7 +3,7 @@
  * before and after something that must leave nothing behind, and compared line by line.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 
 export type HostSnapshot = ReadonlyMap<string, ReadonlySet<string>>;
@@ -25,6 +25,19 @@ export function leftBehind(before: HostSnapshot, after: HostSnapshot): string[] 
   return [...after].flatMap(([kind, now]) =>
     [...now].filter((line) => !before.get(kind)?.has(line)).map((line) => `${kind}: ${line}`),
   );
+}
+
+/** Where iproute2 names network namespaces: it mounts the folder on itself with the first one, and leaves it so. */
+const namespaceRoot = "/run/netns";
+
+/** Undoes that mount where it was not in `before` and nothing uses it, as nobody else does. */
+export function unmountNamespaceRoot(before: HostSnapshot): void {
+  const isMounted = (mounts: Iterable<string> = []) =>
+    [...mounts].some((line) => line.split(" ")[1] === namespaceRoot);
+  if (isMounted(before.get("mounts")) || !isMounted(takeSnapshot().get("mounts"))) return;
+  if (readdirSync(namespaceRoot).length > 0) return;
+  execFileSync("umount", [namespaceRoot]);
+  rmdirSync(namespaceRoot);
 }
 
 function lines(program: string, args: readonly string[]): ReadonlySet<string> {

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
-import { leftBehind, takeSnapshot } from "./host-snapshot.ts";
+import { leftBehind, takeSnapshot, unmountNamespaceRoot } from "./host-snapshot.ts";
 
 const patterns = [
   "{proto,manager,agent,swarmd,swarmctl,stacks,bench,sim}/**/*.test.ts",
@@ -22,6 +22,7 @@ function run(args: readonly string[]): boolean {
 const before = takeSnapshot();
 const checked = chosen.length > 0 || run(["test/check.ts"]);
 const passed = run(["--test", "--test-concurrency=1", "--test-timeout=300000", ...files]);
+unmountNamespaceRoot(before);
 const left = leftBehind(before, takeSnapshot());
 for (const line of left) process.stdout.write(`left behind: ${line}\n`);
 process.exit(checked && passed && left.length === 0 ? 0 : 1);
