@@ -21,6 +21,7 @@ import {
   NodeStatusSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
+import { asWorker } from "../node.ts";
 import type { Backup } from "./backup-file.ts";
 
 export interface RestoreOptions {
@@ -76,21 +77,12 @@ function checkCluster(objects: readonly StoreObject[], backup: Backup, unlockKey
 }
 
 function castOut(node: Node): Node {
-  const { managerStatus: _, ...rest } = node;
   const status = create(NodeStatusSchema, {
     state: NodeState.DOWN,
     message: "not seen since the cluster was restored from a backup",
     address: node.status?.address ?? "",
   });
-  const worker: Node = {
-    ...rest,
-    role: NodeRole.WORKER,
-    status,
-    sessionId: "",
-    sessionManagerId: "",
-  };
-  if (node.spec !== undefined) worker.spec = { ...node.spec, desiredRole: NodeRole.WORKER };
-  return worker;
+  return { ...asWorker(node), status, sessionId: "", sessionManagerId: "" };
 }
 
 function managerOf(backup: Backup, options: RestoreOptions, number: number): Node {

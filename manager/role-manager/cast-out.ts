@@ -1,6 +1,6 @@
 /** For a manager that goes on alone: what the store says of the others must agree with the log, of which they are no more. */
-import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
+import { asWorker } from "../node.ts";
 import type { Log } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 
@@ -21,12 +21,6 @@ export async function castOutManagers(
           node.id !== nodeId &&
           (node.role === NodeRole.MANAGER || node.spec?.desiredRole === NodeRole.MANAGER),
       )
-      .map((node) => ({ action: "update", kind: "node", object: castOut(node) })),
+      .map((node) => ({ action: "update", kind: "node", object: asWorker(node) })),
   );
-}
-
-function castOut({ managerStatus: _managerStatus, ...node }: Node): Node {
-  const worker: Node = { ...node, role: NodeRole.WORKER };
-  if (node.spec !== undefined) worker.spec = { ...node.spec, desiredRole: NodeRole.WORKER };
-  return worker;
 }
