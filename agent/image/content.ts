@@ -10,8 +10,8 @@ import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
-import { digestOf, hexOf } from "./digest.ts";
-import type { Descriptor } from "./manifest.ts";
+import { digestOf, hexOf } from "#registry/digest.ts";
+import type { Descriptor } from "#registry/manifest.ts";
 import type { TemporaryFolder } from "./temporary-folder.ts";
 
 /** A verified blob in a file of its own, gone when disposed. */

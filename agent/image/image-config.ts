@@ -3,7 +3,7 @@
  * digests of its unpacked layers. Bytes to typed values; pure.
  */
 import { Fault } from "#proto/fault.ts";
-import { parseDigest } from "./digest.ts";
+import { parseDigest } from "#registry/digest.ts";
 import {
   parseEntries,
   parseJson,
@@ -11,7 +11,7 @@ import {
   parseObject,
   parseOptional,
   parseText,
-} from "./foreign-json.ts";
+} from "#registry/foreign-json.ts";
 
 export interface ImageConfig {
   readonly os: string;

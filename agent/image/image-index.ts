@@ -4,9 +4,9 @@
  */
 import { readFile } from "node:fs/promises";
 import { Fault, errnoOf } from "#proto/fault.ts";
+import { parseDigest } from "#registry/digest.ts";
+import { parseJson, parseList, parseObject, parseText } from "#registry/foreign-json.ts";
 import { replaceFile } from "./content.ts";
-import { parseDigest } from "./digest.ts";
-import { parseJson, parseList, parseObject, parseText } from "./foreign-json.ts";
 
 export interface IndexEntry {
   readonly reference: string;

@@ -7,16 +7,17 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Fault } from "#proto/fault.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
-import { systemExec } from "../exec.ts";
-import { ImageStore, type ImageStoreOptions } from "./image-store.ts";
-import type { PullProgress } from "./pull-progress.ts";
-import { imageOf, indexOf, tarOf } from "./testing/test-image.ts";
+import { imageOf, indexOf } from "#registry/testing/test-image.ts";
 import {
   serveImage,
   startRegistry,
   startServer,
   type TestRegistry,
-} from "./testing/test-registry.ts";
+} from "#registry/testing/test-registry.ts";
+import { systemExec } from "../exec.ts";
+import { ImageStore, type ImageStoreOptions } from "./image-store.ts";
+import type { PullProgress } from "./pull-progress.ts";
+import { tarOf } from "./testing/test-tar.ts";
 
 const modules = { clock: systemClock, random: systemRandom, log: silentLog, exec: systemExec };
 const platform = { os: "linux", architecture: "amd64" };

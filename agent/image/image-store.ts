@@ -13,23 +13,23 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "#proto/fault.ts";
 import type { Ports } from "#proto/ports.ts";
-import type { Exec } from "../exec.ts";
-import { Content } from "./content.ts";
-import { digestOf } from "./digest.ts";
-import { nameFullDisk } from "./disk-full.ts";
-import { type ImageConfig, imageConfigBytesMax, parseImageConfig } from "./image-config.ts";
-import { ImageIndex, type IndexEntry } from "./image-index.ts";
-import { Layers } from "./layers.ts";
+import { digestOf } from "#registry/digest.ts";
 import {
   type Descriptor,
   type Manifest,
   type Platform,
   parseManifest,
   selectPlatform,
-} from "./manifest.ts";
+} from "#registry/manifest.ts";
+import { formatReference, parseReference, type Reference } from "#registry/reference.ts";
+import { Registry, type RegistryOptions } from "#registry/registry.ts";
+import type { Exec } from "../exec.ts";
+import { Content } from "./content.ts";
+import { nameFullDisk } from "./disk-full.ts";
+import { type ImageConfig, imageConfigBytesMax, parseImageConfig } from "./image-config.ts";
+import { ImageIndex, type IndexEntry } from "./image-index.ts";
+import { Layers } from "./layers.ts";
 import { type LayerProgress, ProgressMeter, type PullProgress } from "./pull-progress.ts";
-import { formatReference, parseReference, type Reference } from "./reference.ts";
-import { Registry, type RegistryOptions } from "./registry.ts";
 import { SharedWork } from "./shared-work.ts";
 import { Slots } from "../slots.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";

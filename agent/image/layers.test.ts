@@ -17,12 +17,12 @@ import { after, before, describe, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { Fault } from "#proto/fault.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { digestOf } from "#registry/digest.ts";
 import { systemExec } from "../exec.ts";
-import { digestOf } from "./digest.ts";
 import { Layers } from "./layers.ts";
 import { parseHeader, parsePax } from "./tar-header.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
-import { type TestEntry, tarOf } from "./testing/test-image.ts";
+import { type TestEntry, tarOf } from "./testing/test-tar.ts";
 
 const signal = AbortSignal.timeout(30_000);
 const modules = { clock: systemClock, exec: systemExec, random: systemRandom };

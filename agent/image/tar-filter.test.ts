@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { emptyWhiteouts, filterLayer } from "./tar-filter.ts";
 import { parseHeader, parsePax, encodePax } from "./tar-header.ts";
-import { tarOf } from "./testing/test-image.ts";
+import { tarOf } from "./testing/test-tar.ts";
 
 async function* inPieces(bytes: Buffer, pieceBytes: number): AsyncGenerator<Buffer> {
   for (let start = 0; start < bytes.length; start += pieceBytes) {

@@ -2,11 +2,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
-import { parseImageConfig } from "./image-config.ts";
 import { parseManifest, selectPlatform } from "./manifest.ts";
-import { blobOf, imageOf, layerType, manifestType, tarOf } from "./testing/test-image.ts";
+import { blobOf, imageOf, layerType, manifestType } from "./testing/test-image.ts";
 
-const image = imageOf([tarOf([{ name: "a" }])]);
+const image = imageOf([Buffer.from("a layer")]);
 const valid = JSON.parse(image.manifest.bytes.toString());
 const [validLayer] = valid.layers;
 const bytesOf = (value: unknown) => Buffer.from(JSON.stringify(value));
@@ -62,32 +61,20 @@ describe("a manifest", () => {
 
   test("of any bytes or any changed part, is refused by a Fault or parsed", () => {
     const parses = (bytes: Uint8Array) => {
-      for (const parse of [parseManifest, parseImageConfig]) {
-        try {
-          parse(bytes);
-        } catch (error) {
-          assert.ok(error instanceof Fault && error.code === "failed-precondition", String(error));
-        }
+      try {
+        parseManifest(bytes);
+      } catch (error) {
+        assert.ok(error instanceof Fault && error.code === "failed-precondition", String(error));
       }
     };
     fc.assert(fc.property(fc.uint8Array(), parses));
     fc.assert(fc.property(fc.json(), (json) => parses(Buffer.from(json))));
-    const key = fc.constantFrom(
-      "schemaVersion",
-      "mediaType",
-      "config",
-      "layers",
-      "manifests",
-      "rootfs",
+    const key = fc.constantFrom("schemaVersion", "mediaType", "config", "layers", "manifests");
+    fc.assert(
+      fc.property(key, fc.jsonValue(), (name, value) =>
+        parses(bytesOf({ ...valid, [name]: value })),
+      ),
     );
-    const config = { os: "linux", architecture: "amd64", rootfs: { diff_ids: [] } };
-    for (const base of [valid, config]) {
-      fc.assert(
-        fc.property(key, fc.jsonValue(), (name, value) =>
-          parses(bytesOf({ ...base, [name]: value })),
-        ),
-      );
-    }
   });
 });
 
@@ -132,38 +119,6 @@ describe("the choice of a platform", () => {
           architecture: "amd64",
         }),
       { code: "not-found", message: "it is for linux/arm64/v8, not for linux/amd64" },
-    );
-  });
-});
-
-describe("an image config", () => {
-  const config = (part: object) =>
-    bytesOf({ os: "linux", architecture: "amd64", rootfs: {}, config: part });
-
-  test("with nulls as Go writes them, has empty values", () => {
-    const parsed = parseImageConfig(config({ Env: null, Cmd: null, Labels: null, User: null }));
-    assert.deepEqual(parsed, {
-      os: "linux",
-      architecture: "amd64",
-      env: [],
-      entrypoint: [],
-      cmd: [],
-      workingDir: "",
-      user: "",
-      stopSignal: "",
-      exposedPorts: [],
-      labels: {},
-      volumes: [],
-      diffIds: [],
-    });
-  });
-
-  test("with wrong values, is refused with their place", () => {
-    assert.throws(() => parseImageConfig(config({ Cmd: "sh" })), /config\.Cmd must be a list/);
-    assert.throws(() => parseImageConfig(config({ Env: ["=x"] })), /config\.Env has "=x"/);
-    assert.throws(
-      () => parseImageConfig(config({ Labels: { a: 1 } })),
-      /config\.Labels\.a must be/,
     );
   });
 });

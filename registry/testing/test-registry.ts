@@ -2,6 +2,7 @@
  * For tests: registries on loopback. A real one (Debian's docker-registry) to be right against, and one that serves what
  * a test tells it to, to be wrong.
  */
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
@@ -10,7 +11,6 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { systemClock } from "#proto/system-ports.ts";
-import { systemExec } from "../../exec.ts";
 import { indexType, type TestBlob, type TestImage } from "./test-image.ts";
 
 export interface TestRegistry extends AsyncDisposable {
@@ -36,7 +36,7 @@ export async function startRegistry(): Promise<TestRegistry> {
   };
   const configPath = join(folder, "config.yml");
   await writeFile(configPath, JSON.stringify(config));
-  const child = systemExec.start("docker-registry", ["serve", configPath], {
+  const child = spawn("docker-registry", ["serve", configPath], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   cleanup.defer(async () => {
