@@ -17,10 +17,13 @@ export interface GeneratedFiles {
   readonly resolvConf: string;
 }
 
-const mib = 1024 * 1024;
 const guarded = ["nosuid", "noexec", "nodev"];
 
-export function planMounts(spec: ContainerSpec, files: GeneratedFiles): OciMount[] {
+export function planMounts(
+  spec: ContainerSpec,
+  files: GeneratedFiles,
+  kernel: readonly OciMount[],
+): OciMount[] {
   const targets = new Set<string>();
   for (const { target } of spec.mounts) {
     if (targets.has(target)) {
@@ -28,48 +31,10 @@ export function planMounts(spec: ContainerSpec, files: GeneratedFiles): OciMount
     }
     targets.add(target);
   }
-  const own = [...kernelMounts(spec.shmSizeBytes), ...fileMounts(files)];
+  const own = [...kernel, ...fileMounts(files)];
   const kept = own.filter(({ destination }) => !targets.has(destination));
   return [...kept, ...spec.mounts.map(userMount)];
 }
-
-/**
- * No cgroup mount on v1: it costs a tmpfs and one bind mount per controller, a tenth of the time of a start, for a view
- * that hardly any program reads there. On v2 it is one mount, and runtimes size their heaps by it.
- */
-function kernelMounts(shmSizeBytes: bigint): OciMount[] {
-  const shmKib = (shmSizeBytes > 0n ? shmSizeBytes : BigInt(64 * mib)) / 1024n;
-  return [
-    { destination: "/proc", type: "proc", source: "proc", options: guarded },
-    {
-      destination: "/dev",
-      type: "tmpfs",
-      source: "tmpfs",
-      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-    },
-    {
-      destination: "/dev/pts",
-      type: "devpts",
-      source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-    },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...guarded, "ro"] },
-    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: guarded },
-    {
-      destination: "/dev/shm",
-      type: "tmpfs",
-      source: "shm",
-      options: [...guarded, "mode=1777", `size=${shmKib}k`],
-    },
-  ];
-}
-
-export const cgroupMount: OciMount = {
-  destination: "/sys/fs/cgroup",
-  type: "cgroup",
-  source: "cgroup",
-  options: [...guarded, "relatime", "ro"],
-};
 
 function fileMounts(files: GeneratedFiles): OciMount[] {
   const bind = (destination: string, source: string) => ({

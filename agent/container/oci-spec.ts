@@ -11,7 +11,8 @@ import type { ResourceRequirements, Ulimit } from "#proto/gen/swarm/v1/types_pb.
 import { checkUlimit } from "#proto/kernel-names.ts";
 import { planCapabilities } from "./capabilities.ts";
 import type { HostLimits } from "./host-limits.ts";
-import { cgroupMount, type OciMount, planMounts, type GeneratedFiles } from "./mounts.ts";
+import { kernelMounts } from "./kernel-mounts.ts";
+import { type OciMount, planMounts, type GeneratedFiles } from "./mounts.ts";
 import { supportedContainer } from "./refusals.ts";
 import { type Accounts, resolveUser, type User } from "./user.ts";
 
@@ -96,7 +97,7 @@ export function planOciSpec(input: SpecInput): OciSpec {
   const { task, image, limits } = input;
   const spec = supportedContainer(task);
   const hostname = hostnameOf(task);
-  const mounts = planMounts(spec, input.files);
+  const mounts = planMounts(spec, input.files, kernelMounts(spec, input.cgroupVersion));
   return {
     ociVersion: "1.0.2",
     hostname,
@@ -112,7 +113,7 @@ export function planOciSpec(input: SpecInput): OciSpec {
       ...planOomScoreAdj(spec, limits),
     },
     root: { path: input.rootfs, readonly: spec.readOnly },
-    mounts: input.cgroupVersion === 2 ? [...mounts, cgroupMount] : mounts,
+    mounts,
     annotations: {},
     linux: {
       cgroupsPath: `/${input.cgroupParent}/${task.id}`,
