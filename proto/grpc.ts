@@ -2,11 +2,11 @@
  * Typed gRPC on grpc-js from the descriptors that protobuf-es generates: clients whose methods return promises and
  * async iterables, servers whose handlers are plain async functions, and Faults that cross the wire with their code.
  */
-import type { Writable } from "node:stream";
 import {
   create,
   type DescMessage,
   type DescMethod,
+  type DescMethodBiDiStreaming,
   type DescMethodClientStreaming,
   type DescMethodServerStreaming,
   type DescMethodUnary,
@@ -28,11 +28,12 @@ import {
   type MethodDefinition,
   Metadata,
   type Server,
-  type ServiceError,
-  status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { type Code, Fault } from "./fault.ts";
+import { Fault } from "./fault.ts";
+import { bidiStream, serveBidiStream } from "./grpc-bidi.ts";
+import { faultFromGrpc, grpcError } from "./grpc-fault.ts";
+import { onAbort, pour } from "./pour.ts";
 import { type ClientTls, TlsChannelCredentials } from "./tls/client-credentials.ts";
 import { type AnyServerCall, type CallContext, ServerCallContext } from "./call-context.ts";
 
@@ -43,30 +44,6 @@ const unaryDeadlineMs = 10_000;
 
 /** The largest message either side accepts. */
 export const messageBytesMax = 16 * 1024 * 1024;
-
-const statusOfCode = {
-  "invalid-argument": status.INVALID_ARGUMENT,
-  "not-found": status.NOT_FOUND,
-  "already-exists": status.ALREADY_EXISTS,
-  conflict: status.ABORTED,
-  "failed-precondition": status.FAILED_PRECONDITION,
-  "permission-denied": status.PERMISSION_DENIED,
-  unauthenticated: status.UNAUTHENTICATED,
-  "resource-exhausted": status.RESOURCE_EXHAUSTED,
-  unavailable: status.UNAVAILABLE,
-  "deadline-exceeded": status.DEADLINE_EXCEEDED,
-  canceled: status.CANCELLED,
-  unimplemented: status.UNIMPLEMENTED,
-  "data-loss": status.DATA_LOSS,
-  internal: status.INTERNAL,
-} as const satisfies Record<Code, status>;
-
-const codeOfStatus = new Map<number, Code>(
-  Object.entries(statusOfCode).map(([code, grpcStatus]) => [grpcStatus, code as Code]),
-);
-
-/** Of a Fault's message on the wire, where a character takes up to nine bytes and headers at most 64 KiB together. */
-const detailsLengthMax = 4096;
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -89,7 +66,12 @@ export type Client<S extends DescService> = {
             requests: AsyncIterable<MessageInitShape<I>>,
             options?: CallOptions,
           ) => Promise<MessageShape<O>>
-        : never;
+        : S["method"][M] extends DescMethodBiDiStreaming<infer I, infer O>
+          ? (
+              requests: AsyncIterable<MessageInitShape<I>>,
+              options?: CallOptions,
+            ) => AsyncIterable<MessageShape<O>>
+          : never;
 };
 
 /** Throws the Fault that refuses a call. Asked before the handler is. */
@@ -109,7 +91,12 @@ export type Handlers<S extends DescService> = {
             requests: AsyncIterable<MessageShape<I>>,
             context: CallContext,
           ) => Promise<MessageInitShape<O>>
-        : never;
+        : S["method"][M] extends DescMethodBiDiStreaming<infer I, infer O>
+          ? (
+              requests: AsyncIterable<MessageShape<I>>,
+              context: CallContext,
+            ) => AsyncIterable<MessageInitShape<O>>
+          : never;
 };
 
 export interface ConnectionOptions {
@@ -163,7 +150,17 @@ export class Connection implements Disposable {
         return (requests: AsyncIterable<Message>, options?: CallOptions) =>
           this.#clientStream(wire, requests, options);
       case "bidi_streaming":
-        return undefined;
+        return (requests: AsyncIterable<Message>, { signal }: CallOptions = {}) => {
+          const request = (init: Message) => create(method.input, init);
+          const open = () =>
+            this.#client.makeBidiStreamRequest<Message, Message>(
+              wire.path,
+              wire.requestSerialize,
+              wire.responseDeserialize,
+              this.#metadata,
+            );
+          return bidiStream({ open, request, requests, signal });
+        };
     }
   }
 
@@ -326,10 +323,7 @@ function serve(
     case "client_streaming":
       return serveClientStream(method, handler as AnyClientStream, admit);
     case "bidi_streaming":
-      throw new Fault(
-        "unimplemented",
-        `Cannot serve ${method.name}: bidirectional streams are not used`,
-      );
+      return serveBidiStream(method, handler, admit);
   }
 }
 
@@ -389,89 +383,4 @@ function serveClientStream(
       (thrown: unknown) => callback(grpcError(thrown)),
     );
   };
-}
-
-function grpcError(thrown: unknown): Partial<ServiceError> {
-  const fault = Fault.from(thrown);
-  // It travels URI-encoded, and so must be valid UTF-16, in a header, whose length is limited.
-  const details = fault.message.slice(0, detailsLengthMax).toWellFormed();
-  return { code: statusOfCode[fault.code], details };
-}
-
-/** What grpc-js says when a server vanished in the middle of a call; of our own aborts it says something else. */
-const resetByPeer = "Call cancelled";
-
-function faultFromGrpc(thrown: unknown): Fault {
-  if (!(thrown instanceof Error) || !("code" in thrown) || typeof thrown.code !== "number") {
-    return Fault.from(thrown);
-  }
-  const code = codeOfStatus.get(thrown.code) ?? "internal";
-  const details = "details" in thrown && typeof thrown.details === "string" ? thrown.details : "";
-  const options = { cause: thrown };
-  if (code === "canceled" && details === resetByPeer) {
-    return new Fault("unavailable", "the other side ended the call", options);
-  }
-  // grpc-js goes on with what it waited for, in words of its own.
-  const late = /^Deadline exceeded after ([0-9.]+)s/.exec(details)?.[1];
-  if (late !== undefined) {
-    const seconds = Number(Number(late).toFixed(1));
-    return new Fault(code, `there was no answer within ${seconds} s`, options);
-  }
-  const refused =
-    /^No connection established\. Last error: (?:(?:Error|Fault): )?(.*?)\. Resolution note: /;
-  const words = refused.exec(details)?.[1] ?? details;
-  return new Fault(code, words || thrown.message, options);
-}
-
-/** Calls `act` when the signal is or becomes aborted; returns how to stop listening. */
-function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
-  if (signal === undefined) return () => {};
-  if (signal.aborted) queueMicrotask(act);
-  signal.addEventListener("abort", act, { once: true });
-  return () => signal.removeEventListener("abort", act);
-}
-
-interface Sink {
-  /** False: full; the stream says "drain" when it takes more. */
-  readonly write: (message: Message) => boolean;
-  readonly stream: Writable;
-  /** Aborted when the call has ended, whoever ended it. */
-  readonly over: AbortSignal;
-}
-
-/**
- * Writes messages as fast as the stream takes them, until there are no more or the call is over. The source's `return()`
- * is called then also while it is waited for; one that waits for something else must know the call's signal.
- */
-async function pour(messages: AsyncIterable<Message>, sink: Sink): Promise<void> {
-  const { over } = sink;
-  const iterator = messages[Symbol.asyncIterator]();
-  const release = onAbort(over, () => {
-    // How the source ends does not matter to anybody any more.
-    Promise.resolve(iterator.return?.()).catch(() => undefined);
-  });
-  try {
-    for await (const message of { [Symbol.asyncIterator]: () => iterator }) {
-      if (over.aborted) return;
-      if (!sink.write(message)) await drained(sink);
-      if (over.aborted) return;
-    }
-  } finally {
-    release();
-  }
-}
-
-/** Resolves when the stream takes more, or is gone. */
-function drained({ stream, over }: Sink): Promise<void> {
-  if (stream.destroyed || over.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const events = ["drain", "close", "error"];
-    const done = () => {
-      for (const event of events) stream.off(event, done);
-      release();
-      resolve();
-    };
-    const release = onAbort(over, done);
-    for (const event of events) stream.on(event, done);
-  });
 }

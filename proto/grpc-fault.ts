@@ -1,0 +1,59 @@
+/** Faults as gRPC's statuses, and back: their code crosses the wire, and their message. */
+import { type ServiceError, status } from "@grpc/grpc-js";
+import { type Code, Fault } from "./fault.ts";
+
+const statusOfCode = {
+  "invalid-argument": status.INVALID_ARGUMENT,
+  "not-found": status.NOT_FOUND,
+  "already-exists": status.ALREADY_EXISTS,
+  conflict: status.ABORTED,
+  "failed-precondition": status.FAILED_PRECONDITION,
+  "permission-denied": status.PERMISSION_DENIED,
+  unauthenticated: status.UNAUTHENTICATED,
+  "resource-exhausted": status.RESOURCE_EXHAUSTED,
+  unavailable: status.UNAVAILABLE,
+  "deadline-exceeded": status.DEADLINE_EXCEEDED,
+  canceled: status.CANCELLED,
+  unimplemented: status.UNIMPLEMENTED,
+  "data-loss": status.DATA_LOSS,
+  internal: status.INTERNAL,
+} as const satisfies Record<Code, status>;
+
+const codeOfStatus = new Map<number, Code>(
+  Object.entries(statusOfCode).map(([code, grpcStatus]) => [grpcStatus, code as Code]),
+);
+
+/** Of a Fault's message on the wire, where a character takes up to nine bytes and headers at most 64 KiB together. */
+const detailsLengthMax = 4096;
+
+export function grpcError(thrown: unknown): Partial<ServiceError> {
+  const fault = Fault.from(thrown);
+  // It travels URI-encoded, and so must be valid UTF-16, in a header, whose length is limited.
+  const details = fault.message.slice(0, detailsLengthMax).toWellFormed();
+  return { code: statusOfCode[fault.code], details };
+}
+
+/** What grpc-js says when a server vanished in the middle of a call; of our own aborts it says something else. */
+const resetByPeer = "Call cancelled";
+
+export function faultFromGrpc(thrown: unknown): Fault {
+  if (!(thrown instanceof Error) || !("code" in thrown) || typeof thrown.code !== "number") {
+    return Fault.from(thrown);
+  }
+  const code = codeOfStatus.get(thrown.code) ?? "internal";
+  const details = "details" in thrown && typeof thrown.details === "string" ? thrown.details : "";
+  const options = { cause: thrown };
+  if (code === "canceled" && details === resetByPeer) {
+    return new Fault("unavailable", "the other side ended the call", options);
+  }
+  // grpc-js goes on with what it waited for, in words of its own.
+  const late = /^Deadline exceeded after ([0-9.]+)s/.exec(details)?.[1];
+  if (late !== undefined) {
+    const seconds = Number(Number(late).toFixed(1));
+    return new Fault(code, `there was no answer within ${seconds} s`, options);
+  }
+  const refused =
+    /^No connection established\. Last error: (?:(?:Error|Fault): )?(.*?)\. Resolution note: /;
+  const words = refused.exec(details)?.[1] ?? details;
+  return new Fault(code, words || thrown.message, options);
+}
