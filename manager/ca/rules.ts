@@ -2,6 +2,12 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import { DispatcherService, LogBrokerService } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import {
+  ContainerService,
+  EngineService,
+  ImageService,
+  VolumeService,
+} from "#proto/gen/swarm/v1/engine_pb.ts";
 import { PeerService, RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import { NodeCaService } from "#proto/gen/swarm/v1/node_pb.ts";
 
@@ -48,7 +54,13 @@ const control: Rules<typeof ControlService> = {
   createConfig: "user",
   getConfig: "user",
   listConfigs: "user",
+  updateConfig: "user",
   removeConfig: "user",
+  createSecret: "user",
+  getSecret: "user",
+  listSecrets: "user",
+  updateSecret: "user",
+  removeSecret: "user",
   subscribeLogs: "user",
   watch: "user",
 };
@@ -79,6 +91,36 @@ const raft: Rules<typeof RaftService> = {
 
 const peer: Rules<typeof PeerService> = { reportBeats: "manager", relayLogs: "manager" };
 
+/** What managers pass on to the node that the call names. */
+const images: Rules<typeof ImageService> = {
+  listImages: "user",
+  getImage: "user",
+  pullImage: "user",
+  removeImage: "user",
+  pruneImages: "user",
+  loadImages: "user",
+  saveImages: "user",
+};
+
+const volumes: Rules<typeof VolumeService> = {
+  createVolume: "user",
+  listVolumes: "user",
+  getVolume: "user",
+  removeVolume: "user",
+  pruneVolumes: "user",
+};
+
+const containers: Rules<typeof ContainerService> = {
+  exec: "user",
+  attach: "user",
+  forwardPort: "user",
+  readArchive: "user",
+  writeArchive: "user",
+  watchStats: "user",
+};
+
+const engine: Rules<typeof EngineService> = { getDiskUsage: "user" };
+
 /** By service and method, as their descriptors name them. */
 export const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Map<
   string,
@@ -90,4 +132,8 @@ export const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Ma
   [NodeCaService.typeName, nodeCa],
   [RaftService.typeName, raft],
   [PeerService.typeName, peer],
+  [ImageService.typeName, images],
+  [VolumeService.typeName, volumes],
+  [ContainerService.typeName, containers],
+  [EngineService.typeName, engine],
 ]);

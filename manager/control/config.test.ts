@@ -53,7 +53,11 @@ const refusals: readonly [string, object, RegExp][] = [
   ["a long name", configSpec("a".repeat(65)), /use 1 to 64/],
   ["no data", configSpec("a", new Uint8Array()), /data has 0 bytes/],
   ["too much data", configSpec("a", new Uint8Array(1_024_001)), /use 1 to 1024000/],
-  ["a template", { ...configSpec("a"), templating: { name: "golang" } }, /templating is not supp/],
+  [
+    "a bad template",
+    { ...configSpec("a", Buffer.from("{{x}}")), templating: { name: "golang" } },
+    /data: the template at character 1/,
+  ],
 ];
 for (const [what, spec, message] of refusals) {
   test(`config, refuses ${what}`, async () => {

@@ -1,15 +1,18 @@
-import { create } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
-import type { CreateConfigRequest } from "#proto/gen/swarm/v1/control_pb.ts";
+import type { CreateConfigRequest, UpdateConfigRequest } from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Config, ConfigSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { type ConfigSpec, ConfigSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { newId } from "#proto/ids.ts";
-import { validateConfigSpec } from "../spec/validate-config.ts";
+import { validateConfigSpec } from "../spec/validate-file.ts";
 import { resolve } from "../store/resolve.ts";
-import type { Store, View } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
+import { changedLabels, refuseUsed } from "./file-object.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
+import { refuseStale } from "./version.ts";
 
-type Methods = "createConfig" | "getConfig" | "listConfigs" | "removeConfig";
+type Methods = "createConfig" | "getConfig" | "listConfigs" | "updateConfig" | "removeConfig";
 
 export function configHandlers(
   modules: Pick<ControlModules, "store" | "random">,
@@ -21,6 +24,7 @@ export function configHandlers(
     listConfigs: async ({ labels }) => ({
       configs: store.list("config").filter(({ spec }) => hasLabels(spec?.annotations, labels)),
     }),
+    updateConfig: async (request) => ({ config: await updateConfig(store, request) }),
     removeConfig: async ({ ref }) => ({ configId: await removeConfig(store, ref) }),
   };
 }
@@ -38,9 +42,22 @@ async function createConfig(
     }
     return [{ action: "create", kind: "config", object: create(ConfigSchema, { id, spec }) }];
   });
-  const config = store.get("config", id);
-  if (config === undefined) throw new Fault("not-found", `config ${id} was removed meanwhile`);
-  return config;
+  return committed(store, id);
+}
+
+async function updateConfig(store: Store, request: UpdateConfigRequest): Promise<Config> {
+  let id = "";
+  await store.write((view) => {
+    const config = resolve(view, "config", request.ref);
+    id = config.id;
+    refuseStale(`config "${config.spec?.annotations?.name}"`, config, request.version);
+    const annotations = changedLabels("config", config, request.spec);
+    const before: ConfigSpec = config.spec ?? create(ConfigSpecSchema);
+    const spec = { ...before, annotations };
+    if (equals(ConfigSpecSchema, spec, before)) return [];
+    return [{ action: "update", kind: "config", object: { ...config, spec } }];
+  });
+  return committed(store, id);
 }
 
 async function removeConfig(store: Store, ref: string): Promise<string> {
@@ -48,21 +65,14 @@ async function removeConfig(store: Store, ref: string): Promise<string> {
   await store.write((view) => {
     const object = resolve(view, "config", ref);
     id = object.id;
-    refuseUsed(object, view);
+    refuseUsed("config", object, view);
     return [{ action: "remove", kind: "config", object }];
   });
   return id;
 }
 
-function refuseUsed(config: Config, view: View): void {
-  const users = view.list("service").filter(({ spec }) => {
-    const runtime = spec?.task?.runtime;
-    if (runtime?.case !== "container") return false;
-    return runtime.value.configs.some(({ configId }) => configId === config.id);
-  });
-  if (users.length === 0) return;
-  const names = users.map(({ spec }) => `"${spec?.annotations?.name}"`).join(", ");
-  const noun = users.length === 1 ? "service" : "services";
-  const message = `Cannot remove config "${config.spec?.annotations?.name}": it is used by ${noun} ${names}`;
-  throw new Fault("failed-precondition", message);
+function committed(store: Store, id: string): Config {
+  const config = store.get("config", id);
+  if (config === undefined) throw new Fault("not-found", `config ${id} was removed meanwhile`);
+  return config;
 }

@@ -7,6 +7,7 @@ import { logHandlers } from "./logs.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { networkHandlers } from "./network.ts";
 import { nodeHandlers } from "./node.ts";
+import { secretHandlers } from "./secret.ts";
 import { serviceHandlers } from "./service.ts";
 import { taskHandlers } from "./task.ts";
 import { watchHandlers } from "./watch.ts";
@@ -20,6 +21,7 @@ export function controlHandlers(modules: ControlModules): ControlHandlers {
     ...taskHandlers(modules),
     ...networkHandlers(modules),
     ...configHandlers(modules),
+    ...secretHandlers(modules),
     ...logHandlers(modules),
     ...watchHandlers(modules),
   };

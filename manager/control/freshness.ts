@@ -36,7 +36,13 @@ const access: { readonly [M in keyof ControlHandlers]: "read" | "write" } = {
   createConfig: "write",
   getConfig: "read",
   listConfigs: "read",
+  updateConfig: "write",
   removeConfig: "write",
+  createSecret: "write",
+  getSecret: "read",
+  listSecrets: "read",
+  updateSecret: "write",
+  removeSecret: "write",
   subscribeLogs: "read",
   watch: "read",
 };

@@ -4,7 +4,7 @@ import { idLength } from "#proto/ids.ts";
 import type { Kind, Objects } from "./objects.ts";
 import type { View } from "./store.ts";
 
-export type Noun = Extract<Kind, "node" | "service" | "task" | "network" | "config">;
+export type Noun = Extract<Kind, "node" | "service" | "task" | "network" | "config" | "secret">;
 
 /** How many candidates an ambiguous reference lists. */
 const candidatesMax = 5;
@@ -15,6 +15,7 @@ const namesOf: { readonly [K in Noun]: (object: Objects[K]) => readonly string[]
   task: (task) => [`${slotName(task)}.${task.id}`],
   network: (network) => [network.spec?.annotations?.name ?? ""],
   config: (config) => [config.spec?.annotations?.name ?? ""],
+  secret: (secret) => [secret.spec?.annotations?.name ?? ""],
 };
 
 /** The object that `ref` means: a whole ID goes before a name, a name before the beginning of an ID. */
