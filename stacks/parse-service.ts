@@ -9,6 +9,8 @@ import {
   TaskSpecSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
+  type Driver,
+  DriverSchema,
   type NetworkAttachmentConfig,
   NetworkAttachmentConfigSchema,
   RestartCondition,
@@ -16,6 +18,7 @@ import {
   RestartPolicySchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import { parseLogDriver } from "#proto/log-driver.ts";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
 import { defaultNetwork, networkName } from "./parse-networks.ts";
 import { recordOf } from "./record-of.ts";
@@ -55,8 +58,20 @@ export function parseService(context: StackContext, key: string): ServiceSpec {
         entry.deploy?.restart_policy,
       ),
       networks: networkAttachments(context, key, entry),
+      ...(entry.logging !== undefined && { logDriver: logDriver(context, path, entry.logging) }),
     }),
   });
+}
+
+function logDriver(
+  context: StackContext,
+  path: Path,
+  { driver = "", options }: NonNullable<ServiceEntry["logging"]>,
+): Driver {
+  const place = [...path, "logging", "options"];
+  const given = create(DriverSchema, { name: driver, options: recordOf(context, place, options) });
+  at(context, [...path, "logging"], () => parseLogDriver(given));
+  return given;
 }
 
 function containerSpec(context: StackContext, path: Path, entry: ServiceEntry): ContainerSpec {

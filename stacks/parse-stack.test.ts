@@ -44,6 +44,16 @@ function refusal(text: string): string {
 }
 
 describe("a stack file", () => {
+  it("says where logs go", () => {
+    const spec = parseX("logging:", "  driver: json-file", "  options: { max-file: 3 }");
+    assert.equal(spec.task?.logDriver?.name, "json-file");
+    assert.deepEqual(spec.task.logDriver.options, { "max-file": "3" });
+    assert.match(
+      refusal(fileOfX("logging: { driver: gelf }")),
+      /services.x.logging is refused: there is no log driver "gelf"/,
+    );
+  });
+
   it("becomes services and networks named after the stack", async () => {
     const text = await readFile(new URL("hello.yml", import.meta.url), "utf8");
     const stack = parseStack({ name: "hello", file: "stacks/hello.yml", text });

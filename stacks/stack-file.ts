@@ -16,12 +16,18 @@ export interface RestartPolicyEntry {
   readonly window?: string;
 }
 
+interface LoggingEntry {
+  readonly driver?: string;
+  readonly options?: Readonly<Record<string, Scalar>>;
+}
+
 export interface ServiceEntry {
   readonly image: string;
   readonly command?: Words;
   readonly entrypoint?: Words;
   readonly environment?: Pairs;
   readonly hostname?: string;
+  readonly logging?: LoggingEntry;
   readonly networks?: readonly string[] | Readonly<Record<string, AttachmentEntry | null>>;
   readonly deploy?: { readonly replicas?: number; readonly restart_policy?: RestartPolicyEntry };
 }

@@ -75,6 +75,7 @@ const service = map(
     entrypoint: words,
     environment: pairs,
     hostname: text,
+    logging: map({ driver: text, options: named(scalar) }),
     networks: attachments,
     deploy: map({ replicas: count, restart_policy: restartPolicy }),
   },

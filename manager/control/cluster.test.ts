@@ -108,7 +108,11 @@ const refusals: readonly [string, object, RegExp][] = [
   ["a root that is none", { ca: { signingCaCert: Buffer.from("x") } }, /Cannot use the root cert/],
   ["other subnets", { network: { subnetSize: 26 } }, /network cannot be changed/],
   ["another name", { annotations: { name: "other" } }, /annotations.name cannot be changed/],
-  ["a log driver for all", { taskDefaults: { logDriver: { name: "x" } } }, /task_defaults is not/],
+  [
+    "a log driver that there is not",
+    { taskDefaults: { logDriver: { name: "x" } } },
+    /task_defaults.log_driver: there is no log driver "x"/,
+  ],
   ["Raft's ticks", { raft: { electionTick: 3 } }, /raft is not supported/],
 ];
 for (const [what, spec, message] of refusals) {

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
+  type Driver,
+  DriverSchema,
   NodeAvailability,
   NodeState,
   RestartCondition,
@@ -22,6 +25,7 @@ interface Situation {
   readonly tasks?: readonly Task[];
   readonly nodes?: readonly Node[];
   readonly atMs?: number;
+  readonly logDriver?: Driver;
 }
 
 function plan(situation: Situation): ServicePlan & { readonly said: readonly string[] } {
@@ -34,6 +38,7 @@ function plan(situation: Situation): ServicePlan & { readonly said: readonly str
     sameSpec,
     nowMs: situation.atMs ?? nowMs,
     newTaskId: () => `new${++made}`,
+    logDriver: situation.logDriver,
   });
   return { ...outcome, said: outcome.actions.map((action) => describe(action)) };
 }
@@ -58,6 +63,19 @@ function running(slot: number, init: Parameters<typeof testTask>[1] = {}): Task 
 function failed(slot: number, init: Parameters<typeof testTask>[1] = {}): Task {
   return running(slot, { status: { state: TaskState.FAILED, attempt: 1 }, ...init });
 }
+
+test("A new task has its service's log driver, or else the cluster's", () => {
+  const driverOf = (service: Service) => {
+    const [first] = plan({ service, logDriver: create(DriverSchema, { name: "syslog" }) }).actions;
+    assert.ok(first?.kind === "task");
+    return first.object.logDriver?.name;
+  };
+  const service = testService();
+  assert.equal(driverOf(service), "syslog");
+  assert.ok(service.spec?.task);
+  service.spec.task.logDriver = create(DriverSchema, { name: "journald" });
+  assert.equal(driverOf(service), "journald");
+});
 
 test("A new service gets its slots from 1, each task complete", () => {
   const service = testService({ replicas: 3, version: 7 });

@@ -7,7 +7,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { type Service, type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type Driver, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import { earliest } from "../loop.ts";
 import type { Action } from "../store/objects.ts";
@@ -20,6 +20,8 @@ const parallelismDefault = 1;
 export interface ServiceContext extends SlotContext {
   readonly slots: Slots;
   readonly newTaskId: () => string;
+  /** Of tasks whose service names none. */
+  readonly logDriver: Driver | undefined;
 }
 
 export interface ServicePlan {
@@ -115,7 +117,8 @@ function planScaleDown({ service, slots }: ServiceContext): readonly number[] {
   return ranked.slice(0, surplus).map(({ slot }) => slot);
 }
 
-function planCreate({ service, newTaskId, nowMs }: ServiceContext, slot: number): Action {
+function planCreate(context: ServiceContext, slot: number): Action {
+  const { service, newTaskId, nowMs } = context;
   const id = newTaskId();
   const name = `${service.spec?.annotations?.name ?? service.id}.${slot}.${id}`;
   const task = create(TaskSchema, {
@@ -128,6 +131,8 @@ function planCreate({ service, newTaskId, nowMs }: ServiceContext, slot: number)
     status: managerStatus({ state: TaskState.NEW, message: "created", nowMs }),
   });
   task.spec = service.spec?.task;
+  const logDriver = task.spec?.logDriver ?? context.logDriver;
+  if (logDriver !== undefined) task.logDriver = logDriver;
   task.specVersion = service.specVersion;
   task.serviceAnnotations = service.spec?.annotations;
   return { action: "create", kind: "task", object: task };

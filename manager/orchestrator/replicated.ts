@@ -6,6 +6,7 @@
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
+import { clusterOf } from "../cluster.ts";
 import { DirtySet, earliest, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Commit, Store, View } from "../store/store.ts";
@@ -134,6 +135,7 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
       sameSpec: this.#sameSpec,
       nowMs: this.#modules.clock.now(),
       newTaskId: () => newId(this.#modules.random),
+      logDriver: clusterOf(view)?.spec?.taskDefaults?.logDriver,
     };
     // A slot that lost its last task changes the count.
     const whole = slots === "*" || slots.values().some((slot) => !context.slots.has(slot));

@@ -5,9 +5,11 @@ import {
   type ClusterSpec,
   ClusterSpecSchema,
   NetworkConfigSchema,
+  type TaskDefaults,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { AnnotationsSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseSubnet } from "#proto/ipv4.ts";
+import { parseLogDriver } from "#proto/log-driver.ts";
 import { durationFromMs, msFromDuration } from "#proto/time.ts";
 import { clusterDefaults } from "../cluster.ts";
 import { checkLabels, checkName, invalid, parsed } from "./field.ts";
@@ -44,6 +46,7 @@ export function validateClusterSpec(spec: ClusterSpec | undefined): ClusterSpec 
     },
     encryption: { autoLockManagers: spec.encryption?.autoLockManagers ?? false },
     network: networkOf(spec),
+    ...(spec.taskDefaults !== undefined && { taskDefaults: taskDefaultsOf(spec.taskDefaults) }),
   });
 }
 
@@ -64,6 +67,12 @@ function heartbeatPeriodOf({ dispatcher }: ClusterSpec) {
   if (ms >= heartbeatPeriodMsMin) return period;
   const problem = `is ${ms} ms: use ${heartbeatPeriodMsMin} ms or more`;
   throw invalid("dispatcher.heartbeat_period", problem);
+}
+
+/** Of tasks that are made from now on: what runs keeps its driver. */
+function taskDefaultsOf(defaults: TaskDefaults): TaskDefaults {
+  parsed("task_defaults.log_driver", () => parseLogDriver(defaults.logDriver));
+  return defaults;
 }
 
 function nodeCertExpiryOf({ ca }: ClusterSpec) {

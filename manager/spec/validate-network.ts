@@ -20,6 +20,10 @@ export function validateNetworkSpec(
     throw new Fault("unimplemented", message);
   }
   refuseUnsupported(NetworkSpecSchema, spec);
+  if (Object.keys(spec.driverConfig?.options ?? {}).length > 0) {
+    const message = "driver_config.options is not supported yet: leave it out";
+    throw new Fault("unimplemented", message);
+  }
   if ((spec.ipam?.configs.length ?? 0) > 0) checkIpam(spec, networks);
   return spec;
 }

@@ -157,7 +157,6 @@ const unsupported = [
   [spec({ rollback: {} }), "rollback"],
   [spec({ endpoint: { ports: [{ targetPort: 80 }] } }), "endpoint.ports"],
   [task({ placement: { constraints: ["node.role==worker"] } }), "task.placement"],
-  [task({ logDriver: { options: { "max-size": "1m" } } }), "task.log_driver.options"],
   [
     task({ networks: [{ target: "front", addresses: ["10.0.0.9"] }] }),
     "task.networks[0].addresses",
@@ -184,12 +183,16 @@ for (const [given, field] of unsupported) {
   });
 }
 
-test("service spec, another log driver than json-file is not supported yet", () => {
-  validateServiceSpec(task({ logDriver: { name: "json-file" } }), store);
-  assert.throws(() => validateServiceSpec(task({ logDriver: { name: "syslog" } }), store), {
-    code: "unimplemented",
-    message: 'task.log_driver.name "syslog" is not supported yet: use json-file',
-  });
+test("service spec, a log driver that there is not, or an option that it has not, is refused by name", () => {
+  const options = { "max-size": "1m", "max-file": "2" };
+  validateServiceSpec(task({ logDriver: { name: "json-file", options } }), store);
+  const refused = (logDriver: object, message: RegExp) =>
+    assert.throws(() => validateServiceSpec(task({ logDriver }), store), {
+      code: "invalid-argument",
+      message,
+    });
+  refused({ name: "gelf" }, /^task.log_driver: there is no log driver "gelf"/);
+  refused({ name: "local", options: { gelf: "x" } }, /^task.log_driver: .* has no option "gelf"/);
 });
 
 test("service spec, a seccomp profile of one's own is not supported yet", () => {

@@ -1,14 +1,14 @@
 /** What a service's spec must look like. Pure: the store is read for networks alone. */
 import { toBinary } from "@bufbuild/protobuf";
-import { Fault } from "#proto/fault.ts";
 import {
   type ServiceSpec,
   ServiceSpecSchema,
   type TaskSpec,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import type { Driver, NetworkAttachmentConfig } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { NetworkAttachmentConfig } from "#proto/gen/swarm/v1/types_pb.ts";
+import { parseLogDriver } from "#proto/log-driver.ts";
 import type { View } from "../store/store.ts";
-import { checkAnnotations, checkDuration, checkName, invalid } from "./field.ts";
+import { checkAnnotations, checkDuration, checkName, invalid, parsed } from "./field.ts";
 import { find } from "../store/resolve.ts";
 import { refuseUnsupported } from "./supported.ts";
 import { checkContainer } from "./validate-container.ts";
@@ -58,15 +58,10 @@ function checkTask(task: TaskSpec, view: View): void {
   if (task.runtime.case !== "container") throw invalid("task.container", "is missing");
   checkContainer("task.container", task.runtime.value);
   if (task.resources !== undefined) checkResources("task.resources", task.resources);
-  if (task.logDriver !== undefined) checkLogDriver("task.log_driver", task.logDriver);
+  parsed("task.log_driver", () => parseLogDriver(task.logDriver));
   checkDuration("task.restart.delay", task.restart?.delay);
   checkDuration("task.restart.window", task.restart?.window);
   checkNetworks(task.networks, view);
-}
-
-function checkLogDriver(path: string, { name }: Driver): void {
-  if (name === "json-file" || name === "") return;
-  throw new Fault("unimplemented", `${path}.name "${name}" is not supported yet: use json-file`);
 }
 
 function checkNetworks(attachments: readonly NetworkAttachmentConfig[], view: View): void {

@@ -8,13 +8,26 @@ import {
   DispatcherConfigSchema,
   EncryptionConfigSchema,
   OrchestrationConfigSchema,
+  TaskDefaultsSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { duration, flag, integer, oneOf } from "../flags/parse-flag.ts";
+import {
+  duration,
+  flag,
+  flags,
+  integer,
+  oneOf,
+  type Pair,
+  pair,
+  recordOf,
+  text,
+} from "../flags/parse-flag.ts";
 
 export interface SpecFlags {
   readonly autolock?: boolean;
   readonly certExpiry?: Duration;
   readonly dispatcherHeartbeat?: Duration;
+  readonly logDriver?: string;
+  readonly logOpt?: Pair[];
   readonly taskHistoryLimit?: bigint;
 }
 
@@ -27,12 +40,15 @@ export function addSpecFlags(command: Command): Command {
     )
     .option("--cert-expiry <duration>", "how long node certificates hold", flag(duration))
     .option("--dispatcher-heartbeat <duration>", "how often nodes report", flag(duration))
+    .option("--log-driver <name>", "where logs go of services that do not say", flag(text))
+    .option("--log-opt <key=value>", "option of the log driver (repeat)", flags(pair))
     .option("--task-history-limit <n>", "ended tasks kept per slot (negative: all)", flag(integer));
 }
 
 /** The spec with what the flags say in place of what it said. */
-export function withSpecFlags(spec: ClusterSpec, flags: SpecFlags): ClusterSpec {
-  const { autolock, certExpiry, dispatcherHeartbeat, taskHistoryLimit } = flags;
+export function withSpecFlags(spec: ClusterSpec, given: SpecFlags): ClusterSpec {
+  const { autolock, certExpiry, dispatcherHeartbeat, taskHistoryLimit } = given;
+  const { logDriver, logOpt } = given;
   const changed: ClusterSpec = { ...spec };
   if (autolock !== undefined) {
     changed.encryption = create(EncryptionConfigSchema, { autoLockManagers: autolock });
@@ -42,6 +58,11 @@ export function withSpecFlags(spec: ClusterSpec, flags: SpecFlags): ClusterSpec 
   }
   if (dispatcherHeartbeat !== undefined) {
     changed.dispatcher = create(DispatcherConfigSchema, { heartbeatPeriod: dispatcherHeartbeat });
+  }
+  if (logDriver !== undefined || logOpt !== undefined) {
+    const name = logDriver ?? spec.taskDefaults?.logDriver?.name ?? "";
+    const options = recordOf(logOpt);
+    changed.taskDefaults = create(TaskDefaultsSchema, { logDriver: { name, options } });
   }
   if (taskHistoryLimit !== undefined) {
     changed.orchestration = create(OrchestrationConfigSchema, {

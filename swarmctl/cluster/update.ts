@@ -7,7 +7,8 @@ import { unlockInstructions } from "./unlock-instructions.ts";
 export function define(command: Command, context: Context): void {
   addSpecFlags(command).action(async (options: SpecFlags) => {
     const { autolock, certExpiry, dispatcherHeartbeat, taskHistoryLimit } = options;
-    const given = [autolock, certExpiry, dispatcherHeartbeat, taskHistoryLimit];
+    const { logDriver, logOpt } = options;
+    const given = [autolock, certExpiry, dispatcherHeartbeat, taskHistoryLimit, logDriver, logOpt];
     if (given.every((value) => value === undefined)) {
       command.error("error: nothing to change: give at least one setting");
     }

@@ -10,6 +10,8 @@ import {
   TaskSpecSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
+  type Driver,
+  DriverSchema,
   EndpointSpecSchema,
   type EndpointMode,
   type Mount,
@@ -60,6 +62,8 @@ export interface ServiceFlags extends EnvironmentFlags {
   readonly reserveCpu?: bigint;
   readonly reserveMemory?: bigint;
   readonly endpointMode?: EndpointMode;
+  readonly logDriver?: string;
+  readonly logOpt?: Pair[];
 }
 
 export function addServiceFlags(command: Command): Command {
@@ -75,6 +79,7 @@ export function addServiceFlags(command: Command): Command {
     .option("--endpoint-mode <mode>", "vip (default) or dnsrr", flag(endpointMode));
   addContainerFlags(command);
   addRestartFlags(command);
+  addLogFlags(command);
   return command
     .option("--limit-cpu <cpus>", "CPUs at most, such as 0.5", flag(cpus))
     .option("--limit-memory <size>", "memory at most, such as 64m", flag(size))
@@ -103,6 +108,22 @@ function addRestartFlags(command: Command): void {
     .option("--restart-delay <duration>", "between attempts (default 5s)", flag(duration))
     .option("--restart-max-attempts <n>", "0 (default): no limit", flag(wholeNumber))
     .option("--restart-window <duration>", "in which attempts count", flag(duration));
+}
+
+export function addLogFlags(command: Command): Command {
+  return command
+    .option("--log-driver <name>", "where logs go: local, json-file, syslog, journald or none")
+    .option("--log-opt <key=value>", "option of the log driver (repeat)", flags(pair));
+}
+
+/** What was said takes the place of all that was said before: options belong to their driver. */
+export function logDriverFromFlags(
+  { logDriver, logOpt }: Pick<ServiceFlags, "logDriver" | "logOpt">,
+  before?: Driver,
+): Driver | undefined {
+  if (logDriver === undefined && logOpt === undefined) return before;
+  const name = logDriver ?? before?.name ?? "";
+  return create(DriverSchema, { name, options: recordOf(logOpt) });
 }
 
 export interface Container {
@@ -139,7 +160,9 @@ function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskS
   });
   const limits = resources(options.limitCpu, options.limitMemory);
   const reservations = resources(options.reserveCpu, options.reserveMemory);
+  const logDriver = logDriverFromFlags(options);
   return create(TaskSpecSchema, {
+    ...(logDriver !== undefined && { logDriver }),
     runtime: { case: "container", value: container },
     networks: options.network ?? [],
     restart: create(RestartPolicySchema, {

@@ -4,10 +4,11 @@ import type { ContainerSpec, ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/s
 import { parseShellWords } from "#stacks/shell-words.ts";
 import type { Context } from "../context.ts";
 import { flag, wholeNumber } from "../flags/parse-flag.ts";
+import { addLogFlags, logDriverFromFlags, type ServiceFlags } from "./flags.ts";
 import { changeService, withReplicas } from "./change-service.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
 
-interface Options extends ConvergeOptions {
+interface Options extends ConvergeOptions, Pick<ServiceFlags, "logDriver" | "logOpt"> {
   readonly image?: string;
   readonly args?: string[];
   readonly replicas?: bigint;
@@ -21,6 +22,7 @@ export function define(command: Command, context: Context): void {
     .option("--args <command>", "replaces the command", flag(parseShellWords))
     .option("--replicas <n>", "how many tasks", flag(wholeNumber))
     .option("--force", "replace all tasks even if nothing changes");
+  addLogFlags(command);
   addConvergeFlags(command).action(async (ref: string, options: Options) => {
     const control = await context.control();
     const service = await changeService(control, ref, (spec) => changed(spec, options));
@@ -32,7 +34,9 @@ export function define(command: Command, context: Context): void {
 function changed(spec: ServiceSpec, options: Options): ServiceSpec {
   const scaled = options.replicas === undefined ? spec : withReplicas(spec, options.replicas);
   if (scaled.task === undefined) return scaled;
-  return { ...scaled, task: changedTask(scaled.task, options) };
+  const logDriver = logDriverFromFlags(options, scaled.task.logDriver);
+  const task = { ...scaled.task, ...(logDriver !== undefined && { logDriver }) };
+  return { ...scaled, task: changedTask(task, options) };
 }
 
 function changedTask(task: TaskSpec, options: Options): TaskSpec {
