@@ -14,6 +14,7 @@ import {
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { type Node, type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
+  Health,
   type NetworkAttachment,
   NetworkSchema,
   NodeState,
@@ -49,11 +50,14 @@ export function endpointOf(
     taskName: task.annotations?.name ?? "",
     aliases: attachment.aliases,
     slot: task.slot,
-    serving:
-      stateOf(task) === TaskState.RUNNING &&
-      isWanted(task) &&
-      node.status?.state === NodeState.READY,
+    serving: isServing(task) && node.status?.state === NodeState.READY,
   });
+}
+
+/** Neither about to stop nor found unhealthy, which comes before it is stopped for that. */
+function isServing(task: Task): boolean {
+  const unhealthy = task.status?.container?.health === Health.UNHEALTHY;
+  return stateOf(task) === TaskState.RUNNING && isWanted(task) && !unhealthy;
 }
 
 /** Undefined while the node has not said where it can be reached, as one that joined and never held a session. */

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
-import { TaskState, type TaskStatus, TaskStatusSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  ContainerStatusSchema,
+  Health,
+  TaskState,
+  type TaskStatus,
+  TaskStatusSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import { compareStatus } from "./status-growth.ts";
 
@@ -29,6 +35,17 @@ for (const [known, reported, expected] of cases) {
     assert.equal(compareStatus(known, reported), expected);
   });
 }
+
+test("The health of what runs is more than words", () => {
+  const of = (health: Health, atMs: number) => {
+    const container = create(ContainerStatusSchema, { health });
+    return { ...status(1, RUNNING, atMs), container };
+  };
+  const healthy = of(Health.HEALTHY, 1);
+  assert.equal(compareStatus(healthy, of(Health.UNHEALTHY, 2)), "grown");
+  assert.equal(compareStatus(healthy, of(Health.HEALTHY, 2)), "reworded");
+  assert.equal(compareStatus(of(Health.UNHEALTHY, 2), healthy), "stale");
+});
 
 test("Reports in any order, any number of times, end in the same state", () => {
   const life = [

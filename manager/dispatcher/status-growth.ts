@@ -1,8 +1,9 @@
 /**
  * Whether a reported status is news. Statuses grow by (attempt, state) and never go back: reports may arrive late, twice
- * or out of order. Within one attempt and state, a newer timestamp brings newer words. Pure.
+ * or out of order. Within one attempt and state, a newer timestamp brings newer words; a new health is more than words,
+ * because DNS goes by it. Pure.
  */
-import { TaskState, type TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
+import { Health, TaskState, type TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 
 /** grown: must be stored. reworded: the same state in newer words. stale: to be ignored. */
@@ -17,5 +18,10 @@ export function compareStatus(known: TaskStatus | undefined, reported: TaskStatu
   }
   if (reported.state !== known.state) return reported.state > known.state ? "grown" : "stale";
   const newer = msFromTimestamp(reported.timestamp) > msFromTimestamp(known.timestamp);
-  return newer ? "reworded" : "stale";
+  if (!newer) return "stale";
+  return healthOf(reported) === healthOf(known) ? "reworded" : "grown";
+}
+
+function healthOf(status: TaskStatus): Health {
+  return status.container?.health ?? Health.NONE;
 }
