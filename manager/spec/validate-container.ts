@@ -8,6 +8,7 @@ import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { type DnsConfig, SeccompMode } from "#proto/gen/swarm/v1/types_pb.ts";
 import { checkUlimit, isNamespacedSysctl, parseCapability } from "#proto/kernel-names.ts";
 import { parseSignal } from "#proto/stop-signal.ts";
+import { isTemplate } from "#proto/template.ts";
 import { checkAbsolutePath, checkDuration, checkRange, invalid, parsed } from "./field.ts";
 import { isImageReference } from "./image-reference.ts";
 import { checkMounts } from "./validate-mounts.ts";
@@ -51,7 +52,7 @@ function checkEnv(path: string, entry: string): void {
 }
 
 function checkNames(path: string, { hostname, hosts, dnsConfig }: ContainerSpec): void {
-  if (hostname !== "" && !hostnamePattern.test(hostname)) {
+  if (hostname !== "" && !isTemplate(hostname) && !hostnamePattern.test(hostname)) {
     throw invalid(`${path}.hostname`, `"${hostname}" is not a DNS label`);
   }
   for (const [index, line] of hosts.entries()) {

@@ -1,4 +1,4 @@
-/** What a service's spec must look like. Pure: the store is read for networks alone. */
+/** What a service's spec must look like. Pure: the store is read for networks, secrets and configs alone. */
 import { toBinary } from "@bufbuild/protobuf";
 import {
   type ServiceSpec,
@@ -12,7 +12,9 @@ import { checkAnnotations, checkDuration, checkName, invalid, parsed } from "./f
 import { find } from "../store/resolve.ts";
 import { refuseUnsupported } from "./supported.ts";
 import { checkContainer } from "./validate-container.ts";
+import { completeReferences } from "./validate-references.ts";
 import { checkResources } from "./validate-resources.ts";
+import { checkTemplates } from "./validate-templates.ts";
 
 /** Above this, a number of replicas is a slip of the finger. */
 export const replicasMax = 10_000n;
@@ -22,7 +24,7 @@ const specBytesMax = 512 * 1024;
 /** Every task carries its spec, and all tasks of a service may be written in one transaction. */
 const tasksBytesMax = 64 * 1024 * 1024;
 
-/** The spec, if it holds. */
+/** The spec, if it holds, with its references to secrets and configs completed. */
 export function validateServiceSpec(spec: ServiceSpec | undefined, view: View): ServiceSpec {
   if (spec === undefined) throw invalid("spec", "is missing");
   checkAnnotations(spec.annotations);
@@ -30,8 +32,21 @@ export function validateServiceSpec(spec: ServiceSpec | undefined, view: View): 
   checkMode(spec);
   if (spec.task === undefined) throw invalid("task", "is missing");
   checkTask(spec.task, view);
-  checkSize(spec);
-  return spec;
+  const completed = { ...spec, task: completeTask(spec.task, spec.annotations?.labels, view) };
+  checkSize(completed);
+  return completed;
+}
+
+function completeTask(
+  task: TaskSpec,
+  labels: Readonly<Record<string, string>> = {},
+  view: View,
+): TaskSpec {
+  if (task.runtime.case !== "container") return task;
+  const path = "task.container";
+  checkTemplates(path, task.runtime.value, labels);
+  const value = completeReferences(path, task.runtime.value, view);
+  return { ...task, runtime: { case: "container", value } };
 }
 
 function checkSize(spec: ServiceSpec): void {
