@@ -34,6 +34,8 @@ export function ociArchitecture(): string {
 
 export interface NodeDescriptionOptions {
   readonly dataPathAddress: string;
+  /** HOST:PORT; absent like the identity. */
+  readonly engineAddress?: string;
   /** Absent: the host is no node yet. */
   readonly identity?: TlsIdentity;
 }
@@ -50,6 +52,7 @@ export function describeNode(options: NodeDescriptionOptions): NodeDescription {
     engine: { engineVersion: version },
     dataPathAddress: options.dataPathAddress,
     addresses: ownAddresses(),
+    engineAddress: options.engineAddress ?? "",
     ...(identity !== undefined && { tls: tlsInfoOf(identity) }),
   });
 }

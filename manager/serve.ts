@@ -4,13 +4,13 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Server } from "@grpc/grpc-js";
 import { serveEndpoint } from "#proto/endpoint.ts";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import { DispatcherService, LogBrokerService } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { PeerService, RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import { NodeCaService } from "#proto/gen/swarm/v1/node_pb.ts";
 import { addService, type CallContext, type Connection } from "#proto/grpc.ts";
+import type { GrpcServer } from "#proto/grpc-server.ts";
 import type { Ports } from "#proto/ports.ts";
 import type { ServerTls } from "#proto/tls/tls-listener.ts";
 import { authorizer, nodeOf } from "./ca/authorize.ts";
@@ -27,6 +27,7 @@ import { peerHandlers } from "./peer/peer-service.ts";
 import { Peers } from "./peer/peers.ts";
 import type { RaftLog } from "./replication/raft-log.ts";
 import { raftHandlers } from "./replication/raft-service.ts";
+import { Relay } from "./relay/relay.ts";
 import { RoleManager } from "./role-manager/role-manager.ts";
 import type { Store } from "./store/store.ts";
 
@@ -69,9 +70,13 @@ export async function serveManager(
     { ...modules, authenticate, logSubscriptions: logBroker, nodeLiveness, leader },
   );
   const authorize = authorizer(modules);
+  const relay = parts.use(new Relay({ store, tls, authorize, clock: modules.clock }));
   const control = controlHandlers({ ...modules, logBroker });
-  const addControl = (server: Server) => addService(server, ControlService, control, authorize);
-  const addServices = (server: Server) => {
+  const addControl = (server: GrpcServer) => {
+    addService(server, ControlService, control, authorize);
+    relay.addServices(server);
+  };
+  const addServices = (server: GrpcServer) => {
     addControl(server);
     addService(server, NodeCaService, nodeCaHandlers(modules), authorize);
     addService(server, DispatcherService, dispatcherHandlers(dispatcher), authorize);
@@ -103,7 +108,7 @@ export async function serveJoiner(
   { config, tls }: Pick<ServeOptions, "config" | "tls">,
   ports: Ports,
 ): Promise<AsyncDisposable> {
-  const addServices = (server: Server) => {
+  const addServices = (server: GrpcServer) => {
     addService(
       server,
       RaftService,

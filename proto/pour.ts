@@ -1,6 +1,5 @@
 /** Messages into a stream of gRPC, no faster than it takes them. */
 import type { Writable } from "node:stream";
-import type { Message } from "@bufbuild/protobuf";
 
 /** Calls `act` when the signal is or becomes aborted; returns how to stop listening. */
 export function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
@@ -10,9 +9,9 @@ export function onAbort(signal: AbortSignal | undefined, act: () => void): () =>
   return () => signal.removeEventListener("abort", act);
 }
 
-interface Sink {
+interface Sink<T> {
   /** False: full; the stream says "drain" when it takes more. */
-  readonly write: (message: Message) => boolean;
+  readonly write: (message: T) => boolean;
   readonly stream: Writable;
   /** Aborted when the call has ended, whoever ended it. */
   readonly over: AbortSignal;
@@ -22,7 +21,7 @@ interface Sink {
  * Writes messages as fast as the stream takes them, until there are no more or the call is over. The source's `return()`
  * is called then also while it is waited for; one that waits for something else must know the call's signal.
  */
-export async function pour(messages: AsyncIterable<Message>, sink: Sink): Promise<void> {
+export async function pour<T>(messages: AsyncIterable<T>, sink: Sink<T>): Promise<void> {
   const { over } = sink;
   const iterator = messages[Symbol.asyncIterator]();
   const release = onAbort(over, () => {
@@ -41,7 +40,7 @@ export async function pour(messages: AsyncIterable<Message>, sink: Sink): Promis
 }
 
 /** Resolves when the stream takes more, or is gone. */
-function drained({ stream, over }: Sink): Promise<void> {
+function drained({ stream, over }: Pick<Sink<never>, "stream" | "over">): Promise<void> {
   if (stream.destroyed || over.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const events = ["drain", "close", "error"];

@@ -5,6 +5,7 @@
  */
 import { connect } from "node:net";
 import { join, resolve } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import type { Client, Connection, ConnectionOptions } from "#proto/grpc.ts";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
@@ -23,6 +24,9 @@ const socketPathBytesMax = 107;
 /** Managers wait 20 s for a leader before they say what is wrong. */
 const controlDeadlineMs = 22_000;
 
+/** A node may have to look through its disk. */
+const engineDeadlineMs = 60_000;
+
 /** The flags that every command has: where the sockets are, and whose manager is meant. */
 export interface PlaceFlags {
   readonly runRoot?: string;
@@ -39,6 +43,7 @@ export class Context implements AsyncDisposable {
   readonly io: Io;
   readonly #connections = new Set<Connection>();
   #flags: PlaceFlags = {};
+  #place: Promise<Place> | undefined;
 
   constructor(io: Io) {
     this.io = io;
@@ -50,12 +55,21 @@ export class Context implements AsyncDisposable {
 
   /** A manager: of the context that is named or in use, else of this host. */
   async control({ stale }: ControlOptions = {}): Promise<ControlClient> {
-    const place = (await this.#remotePlace()) ?? (await this.#localPlace());
+    const place = await this.#manager();
     const metadata: Readonly<Record<string, string>> = stale ? { "swarm-read": "stale" } : {};
     const options = { ...place.options, metadata, deadlineMs: controlDeadlineMs };
     const connection = await this.#connect(place.address, options);
     const { ControlService } = await import("#proto/gen/swarm/v1/control_pb.ts");
     return connection.service(ControlService);
+  }
+
+  /** A service of a node's engine, through the manager. */
+  async engine<S extends DescService>(service: S, nodeId: string): Promise<Client<S>> {
+    const place = await this.#manager();
+    const { nodeMetadata } = await import("#proto/engine-services.ts");
+    const metadata = { [nodeMetadata]: nodeId };
+    const options = { ...place.options, metadata, deadlineMs: engineDeadlineMs };
+    return (await this.#connect(place.address, options)).service(service);
   }
 
   /** The swarmd of this host. */
@@ -90,6 +104,16 @@ export class Context implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const connection of this.#connections) connection[Symbol.dispose]();
     this.#connections.clear();
+  }
+
+  /** Found once: a command that asks many nodes asks one manager. */
+  #manager(): Promise<Place> {
+    this.#place ??= this.#findManager();
+    return this.#place;
+  }
+
+  async #findManager(): Promise<Place> {
+    return (await this.#remotePlace()) ?? (await this.#localPlace());
   }
 
   /** Undefined: this host's own manager is meant. */

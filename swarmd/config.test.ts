@@ -8,6 +8,7 @@ const defaults: Config = {
   dataRoot: "/var/lib/swarm",
   runRoot: "/run/swarm",
   cgroupParent: "swarm",
+  engineAddress: "0.0.0.0:2378",
   insecureRegistries: [],
   logLevel: "info",
 };

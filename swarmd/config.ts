@@ -13,6 +13,8 @@ export interface Config {
   readonly cgroupParent: string;
   readonly insecureRegistries: readonly string[];
   readonly logLevel: LogLevel;
+  /** HOST:PORT where the engine serves managers and other nodes. */
+  readonly engineAddress: string;
 }
 
 export type Command =
@@ -28,6 +30,7 @@ The daemon of one host of a cluster: runs containers and, on managers, the manag
   --run-root DIR                sockets and what need not survive (default /run/swarm)
   --cgroup-parent NAME          where containers' cgroups go (default swarm)
   --insecure-registry HOST:PORT speak plain HTTP to this registry; may be repeated
+  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
   --log-level LEVEL             ${logLevels.join(", ")} (default info)
   --version                     print the version and exit
   --help                        print this and exit
@@ -56,6 +59,7 @@ export function parseCommand(argv: readonly string[]): Command {
     cgroupParent: cgroupName(values["cgroup-parent"]),
     insecureRegistries: values["insecure-registry"].map(registryHost),
     logLevel: level,
+    engineAddress: listenAddress("--engine-address", values["engine-address"]),
   };
   return { command: "run", config };
 }
@@ -69,6 +73,7 @@ function parse(argv: readonly string[]) {
         "run-root": { type: "string", default: "/run/swarm" },
         "cgroup-parent": { type: "string", default: "swarm" },
         "insecure-registry": { type: "string", multiple: true, default: [] },
+        "engine-address": { type: "string", default: "0.0.0.0:2378" },
         "log-level": { type: "string", default: "info" },
         help: { type: "boolean" },
         version: { type: "boolean" },
@@ -82,6 +87,12 @@ function parse(argv: readonly string[]) {
 function absolute(flag: string, path: string): string {
   if (!path.startsWith("/")) throw usage(`${flag} "${path}" is not an absolute path`);
   return path;
+}
+
+function listenAddress(flag: string, address: string): string {
+  const port = /^(?:\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+):([0-9]{1,5})$/.exec(address)?.[1];
+  if (port !== undefined && Number(port) > 0 && Number(port) <= 65_535) return address;
+  throw usage(`${flag} "${address}" is not HOST:PORT, such as 192.0.2.1:2378`);
 }
 
 function cgroupName(name: string): string {

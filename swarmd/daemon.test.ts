@@ -15,6 +15,7 @@ test("daemon, the backup of a restore that was cut short is not left on the disk
     dataRoot: root,
     runRoot: root,
     cgroupParent: "swarm",
+    engineAddress: "127.0.0.1:2378",
     insecureRegistries: [],
     logLevel: "info",
   } as const;

@@ -6,6 +6,8 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Agent, type SessionState } from "#agent/agent.ts";
+import { advertisedAddress } from "#agent/api/advertised-address.ts";
+import { serveEngineApi } from "#agent/api/engine-api.ts";
 import { AssignedFile } from "#agent/assigned-file.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
@@ -92,9 +94,17 @@ export class Engine implements AsyncDisposable {
         },
       ),
     );
+    const { dataPathAddress, clusterId } = identity;
+    const engineAddress = advertisedAddress(config.engineAddress, dataPathAddress);
+    opened.use(
+      serveEngineApi(
+        { address: config.engineAddress, clusterId, identity: modules.identity, handlers: {} },
+        { ...modules, log: log.child({ part: "api" }) },
+      ),
+    );
     const agent = new Agent(agentOptions(identity, modules.identity), {
       ...modules,
-      describe: (tls) => describeNode({ dataPathAddress: identity.dataPathAddress, identity: tls }),
+      describe: (tls) => describeNode({ dataPathAddress, engineAddress, identity: tls }),
       network,
       dns,
       memory,

@@ -29,6 +29,7 @@ async function prepare(t: TestContext) {
       dataRoot: join(folder, "data"),
       runRoot: join(folder, "run"),
       cgroupParent: "swarm",
+      engineAddress: "127.0.0.1:2378",
       insecureRegistries: [],
       logLevel: "error",
     },

@@ -5,17 +5,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import type { Server } from "@grpc/grpc-js";
 import { serveEndpoint } from "#proto/endpoint.ts";
 import { type Code, Fault } from "#proto/fault.ts";
 import { file_swarm_v1_control } from "#proto/gen/swarm/v1/control_pb.ts";
 import { file_swarm_v1_dispatcher } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import { file_swarm_v1_engine, LayerService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { file_swarm_v1_manager } from "#proto/gen/swarm/v1/manager_pb.ts";
 import { file_swarm_v1_node, NodeService } from "#proto/gen/swarm/v1/node_pb.ts";
 import { file_swarm_v1_objects, type Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { file_swarm_v1_specs } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { file_swarm_v1_types, NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import { addService, Connection, type Handlers } from "#proto/grpc.ts";
+import type { GrpcServer } from "#proto/grpc-server.ts";
 import type { TlsIdentity } from "#proto/manager-messages.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { createCertificateRequest } from "#proto/tls/certificate-request.ts";
@@ -29,10 +30,11 @@ import { contextOf, TestCluster } from "./testing/test-cluster.ts";
 
 const timeout = 60_000;
 
-/** NodeService is swarmd's, on a socket of its own. */
+/** NodeService is swarmd's, on a socket of its own; layers go from node to node, not through managers. */
 const services: readonly DescService[] = [
   file_swarm_v1_control,
   file_swarm_v1_dispatcher,
+  file_swarm_v1_engine,
   file_swarm_v1_manager,
   file_swarm_v1_node,
   file_swarm_v1_objects,
@@ -40,7 +42,8 @@ const services: readonly DescService[] = [
   file_swarm_v1_types,
 ]
   .flatMap((file) => file.services)
-  .filter((service) => service.typeName !== NodeService.typeName);
+  .filter(({ typeName }) => typeName !== NodeService.typeName)
+  .filter(({ typeName }) => typeName !== LayerService.typeName);
 
 const methods: readonly DescMethod[] = services.flatMap((service) => service.methods);
 
@@ -119,7 +122,9 @@ function handlersOf<S extends DescService>(service: S): Handlers<S> {
   const handlers: Record<string, unknown> = {};
   for (const { localName, methodKind } of service.methods) {
     handlers[localName] =
-      methodKind === "server_streaming" ? async function* () {} : async () => ({});
+      methodKind === "server_streaming" || methodKind === "bidi_streaming"
+        ? async function* () {}
+        : async () => ({});
   }
   return handlers as Handlers<S>;
 }
@@ -132,7 +137,7 @@ const standing: { leading: boolean; leader: Replication["leader"] } = {
 
 const folder = mkdtempSync(join(tmpdir(), "swarm-authorize-"));
 const authorize = authorizer({ store: cluster.test.store, replication: standing });
-const addServices = (server: Server) => {
+const addServices = (server: GrpcServer) => {
   for (const service of services) addService(server, service, handlersOf(service), authorize);
 };
 const identity = new TlsIdentityHolder(cluster.founder);
@@ -165,10 +170,11 @@ async function outcome(caller: CallerName, method: DescMethod): Promise<Fault | 
   >;
   const call = client[method.localName];
   assert(call !== undefined);
+  const request = method.methodKind === "bidi_streaming" ? none() : {};
   try {
     if (method.methodKind === "unary") await call({});
     else if (method.methodKind === "client_streaming") await call(none());
-    else for await (const _message of call({}) as AsyncIterable<unknown>);
+    else for await (const _message of call(request) as AsyncIterable<unknown>);
     return "ok";
   } catch (thrown) {
     assert(thrown instanceof Fault, String(thrown));

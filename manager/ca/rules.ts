@@ -79,6 +79,7 @@ const nodeCa: Rules<typeof NodeCaService> = {
   // Proven by the join token.
   issueNodeCertificate: "anyone",
   renewNodeCertificate: "node",
+  withdrawNode: "node",
 };
 
 const raft: Rules<typeof RaftService> = {

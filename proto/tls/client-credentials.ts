@@ -1,6 +1,6 @@
 /**
- * TLS 1.3 from a client's side, for grpc-js. A manager is known by its certificate: which authority signed it, for
- * which cluster, and that it is a manager's. Host names and addresses do not matter.
+ * TLS 1.3 from a client's side, for grpc-js. The other side is known by its certificate: which authority signed it, for
+ * which cluster, and that it is a manager's, or whose it is. Host names and addresses do not matter.
  */
 import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
@@ -19,11 +19,12 @@ import { certificateProblem } from "./certificate-problem.ts";
 import type { TlsIdentityHolder } from "./tls-identity-holder.ts";
 
 export type ClientTls =
-  /** Both sides show a certificate; the other one must be a manager of this cluster. */
+  /** Both sides show a certificate; the other one must be a manager of this cluster, or the node that is named. */
   | {
       readonly kind: "mutual";
       readonly identity: TlsIdentityHolder;
       readonly clusterId: string;
+      readonly nodeId?: string;
     }
   /** For joining: the other side must be a manager that this root vouches for; this side shows nothing. */
   | { readonly kind: "server-only"; readonly caCertificates: string }
@@ -143,9 +144,12 @@ function serverProblem(tls: ClientTls, secured: TLSSocket): string | undefined {
   if (secured.alpnProtocol !== "h2") return "the other side does not speak HTTP/2";
   if (tls.kind === "unverified") return undefined;
   const certificate = secured.getPeerX509Certificate();
-  if (certificate === undefined) return "Cannot trust the manager: it shows no certificate";
-  const problem = chainProblem(secured, certificate) ?? identityProblem(tls, certificate);
-  return problem && `Cannot trust the manager: ${problem}`;
+  const problem =
+    certificate === undefined
+      ? "it shows no certificate"
+      : (chainProblem(secured, certificate) ?? identityProblem(tls, certificate));
+  const isNode = tls.kind === "mutual" && tls.nodeId !== undefined;
+  return problem && `Cannot trust the ${isNode ? "node" : "manager"}: ${problem}`;
 }
 
 function chainProblem(secured: TLSSocket, certificate: X509Certificate): string | undefined {
@@ -158,8 +162,12 @@ function identityProblem(
   certificate: X509Certificate,
 ): string | undefined {
   const identity = identityOf(certificate);
-  if (identity?.kind !== "node" || identity.role !== "manager") {
-    return "its certificate is not a manager's";
+  const wanted = tls.kind === "mutual" ? tls.nodeId : undefined;
+  if (identity?.kind !== "node" || (wanted === undefined && identity.role !== "manager")) {
+    return `its certificate is not a ${wanted === undefined ? "manager" : "node"}'s`;
+  }
+  if (wanted !== undefined && identity.nodeId !== wanted) {
+    return `another node answers there, ${identity.nodeId}`;
   }
   if (tls.kind === "mutual" && identity.clusterId !== tls.clusterId) {
     return `it belongs to another cluster, ${identity.clusterId}, not to ${tls.clusterId}`;

@@ -1,0 +1,119 @@
+/**
+ * The node's engine as others reach it: over TLS on its engine address, with the certificate that the node has. It serves
+ * from the moment that there is one, and tries again while it cannot listen: nothing else of the node waits for it.
+ */
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { serveEndpoint } from "#proto/endpoint.ts";
+import { engineServices } from "#proto/engine-services.ts";
+import { Fault } from "#proto/fault.ts";
+import type {
+  ContainerService,
+  EngineService,
+  ImageService,
+  LayerService,
+  VolumeService,
+} from "#proto/gen/swarm/v1/engine_pb.ts";
+import { addService, type Handlers } from "#proto/grpc.ts";
+import type { GrpcServer } from "#proto/grpc-server.ts";
+import type { Ports } from "#proto/ports.ts";
+import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
+import { authorize } from "./rules.ts";
+
+/** What there is to serve. Methods that are not here are answered with "unimplemented", in words. */
+export interface EngineHandlers {
+  readonly images?: Partial<Handlers<typeof ImageService>>;
+  readonly volumes?: Partial<Handlers<typeof VolumeService>>;
+  readonly containers?: Partial<Handlers<typeof ContainerService>>;
+  readonly engine?: Partial<Handlers<typeof EngineService>>;
+  readonly layers?: Partial<Handlers<typeof LayerService>>;
+}
+
+export interface EngineApiOptions {
+  /** HOST:PORT. */
+  readonly address: string;
+  readonly clusterId: string;
+  /** Resolves when the node's certificate can be used. */
+  readonly identity: Promise<TlsIdentityHolder>;
+  readonly handlers: EngineHandlers;
+}
+
+/** Between two attempts to listen. */
+const againMs = 5_000;
+
+/** Serves until it is disposed of. */
+export function serveEngineApi(options: EngineApiOptions, ports: Ports): AsyncDisposable {
+  const stopping = new AbortController();
+  const serving = serveUntil(stopping.signal, options, ports);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort();
+      await serving;
+    },
+  };
+}
+
+async function serveUntil(
+  signal: AbortSignal,
+  { identity, ...options }: EngineApiOptions,
+  ports: Ports,
+): Promise<void> {
+  const stopped = new Promise<undefined>((resolve) => {
+    signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+  const holder = await Promise.race([identity.catch(() => undefined), stopped]);
+  if (holder === undefined) return;
+  const { address, clusterId, handlers } = options;
+  const addServices = (server: GrpcServer) => addEngineServices(server, handlers);
+  const tls = { identity: holder, clusterId };
+  while (!signal.aborted) {
+    try {
+      await using endpoint = await serveEndpoint(
+        address,
+        { tls, addServices, owner: "swarmd" },
+        ports,
+      );
+      ports.log.info("The engine serves", { address: endpoint.address });
+      await stopped;
+    } catch (thrown) {
+      const { message, code } = Fault.wrap("Cannot serve the engine to managers", thrown);
+      ports.log.error(message, { code });
+      await ports.clock.sleep(againMs, signal).catch(() => undefined);
+    }
+  }
+}
+
+/** All services of an engine, whether or not there is something behind them. */
+export function addEngineServices(server: GrpcServer, handlers: EngineHandlers): void {
+  const given: Readonly<Record<string, Partial<Record<string, unknown>> | undefined>> = {
+    ImageService: handlers.images,
+    VolumeService: handlers.volumes,
+    ContainerService: handlers.containers,
+    EngineService: handlers.engine,
+    LayerService: handlers.layers,
+  };
+  for (const service of engineServices) addWhole(server, service, given[service.name] ?? {});
+}
+
+function addWhole<S extends DescService>(
+  server: GrpcServer,
+  service: S,
+  given: Partial<Record<string, unknown>>,
+): void {
+  const whole = service.methods.map((method) => [
+    method.localName,
+    given[method.localName] ?? refusing(method),
+  ]);
+  addService(server, service, Object.fromEntries(whole) as Handlers<S>, authorize);
+}
+
+function refusing({ methodKind, name }: DescMethod): unknown {
+  const refuse = () =>
+    Promise.reject<never[]>(
+      new Fault("unimplemented", `This node's swarmd has no ${name}: it is of another version`),
+    );
+  if (methodKind === "unary" || methodKind === "client_streaming") return refuse;
+  // A stream fails when it is read.
+  return async function* () {
+    yield* await refuse();
+  };
+}

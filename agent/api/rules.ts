@@ -1,0 +1,98 @@
+/**
+ * Who may call each method of the services that an engine serves. A certificate alone says it: an engine knows no store. A
+ * method without a rule does not compile.
+ */
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import type { Caller } from "#proto/caller.ts";
+import { Fault } from "#proto/fault.ts";
+import {
+  ContainerService,
+  EngineService,
+  ImageService,
+  LayerService,
+  VolumeService,
+} from "#proto/gen/swarm/v1/engine_pb.ts";
+import type { Authorize } from "#proto/grpc.ts";
+
+type Rule =
+  /** A manager of this cluster, in its users' name. */
+  | "manager"
+  /** Any node of this cluster. */
+  | "node";
+
+type Rules<S extends DescService> = { readonly [M in keyof S["method"]]: Rule };
+
+const images: Rules<typeof ImageService> = {
+  listImages: "manager",
+  getImage: "manager",
+  pullImage: "manager",
+  removeImage: "manager",
+  pruneImages: "manager",
+  loadImages: "manager",
+  saveImages: "manager",
+};
+
+const volumes: Rules<typeof VolumeService> = {
+  createVolume: "manager",
+  listVolumes: "manager",
+  getVolume: "manager",
+  removeVolume: "manager",
+  pruneVolumes: "manager",
+};
+
+const containers: Rules<typeof ContainerService> = {
+  exec: "manager",
+  attach: "manager",
+  forwardPort: "manager",
+  readArchive: "manager",
+  writeArchive: "manager",
+  watchStats: "manager",
+};
+
+const engine: Rules<typeof EngineService> = { getDiskUsage: "manager" };
+
+const layers: Rules<typeof LayerService> = { findBlobs: "node", readBlob: "node" };
+
+const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Map<
+  string,
+  Readonly<Record<string, Rule>>
+>([
+  [ImageService.typeName, images],
+  [VolumeService.typeName, volumes],
+  [ContainerService.typeName, containers],
+  [EngineService.typeName, engine],
+  [LayerService.typeName, layers],
+]);
+
+export function ruleOf(method: DescMethod): Rule | undefined {
+  return rules.get(method.parent.typeName)?.[method.localName];
+}
+
+/** For `addService`. */
+export const authorize: Authorize = (method, { caller }) => {
+  const rule = ruleOf(method);
+  if (rule === undefined) {
+    throw new Fault("permission-denied", `${method.name} is for nobody: it has no rule`);
+  }
+  if (caller.kind === "anonymous") {
+    const message = `${method.name} needs a certificate of this cluster: ${caller.problem}`;
+    throw new Fault("unauthenticated", message);
+  }
+  if (caller.kind === "node" && (rule === "node" || caller.role === "manager")) return;
+  const whom = rule === "node" ? "nodes" : "managers";
+  throw new Fault(
+    "permission-denied",
+    `${method.name} is for ${whom}: ${certificateOf(caller)}; users call it at a manager`,
+  );
+};
+
+function certificateOf(caller: Caller): string {
+  switch (caller.kind) {
+    case "user":
+      return "the certificate is a user's";
+    case "node":
+      return `the certificate is a ${caller.role}'s`;
+    default:
+      return "no certificate is shown";
+  }
+}

@@ -1,0 +1,73 @@
+/** Calls to nodes' engines, which the manager passes on: to one node, or to all that are ready. */
+import type { DescService } from "@bufbuild/protobuf";
+import { Fault } from "#proto/fault.ts";
+import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Client } from "#proto/grpc.ts";
+import type { Context } from "./context.ts";
+
+/** Nodes that are asked at the same time. */
+const atOnceMax = 16;
+
+export interface NodeAnswer<T> {
+  readonly node: Node;
+  readonly answer: T;
+}
+
+/** An engine's service at the node that `ref` names: ID, prefix of an ID, or host name. */
+export async function nodeClient<S extends DescService>(
+  context: Context,
+  service: S,
+  ref: string,
+): Promise<Client<S>> {
+  const { node } = await (await context.control()).getNode({ ref });
+  return context.engine(service, node?.id ?? ref);
+}
+
+/**
+ * Asks all nodes that are ready, some at a time, and resolves with what they answered, in the order of `node ls`. Those that
+ * did not answer are named on stderr; if none does, that is a Fault.
+ */
+export async function askNodes<S extends DescService, T>(
+  context: Context,
+  service: S,
+  ask: (client: Client<S>, node: Node) => Promise<T>,
+): Promise<readonly NodeAnswer<T>[]> {
+  const { nodes } = await (await context.control()).listNodes({});
+  const ready = nodes.filter(({ status }) => status?.state === NodeState.READY);
+  const answers: (NodeAnswer<T> | Fault)[] = [];
+  let next = 0;
+  const work = async () => {
+    for (let index = next++; index < ready.length; index = next++) {
+      const node = ready[index];
+      if (node !== undefined) answers[index] = await askOne(context, service, { node, ask });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnceMax, ready.length) }, work));
+  const faults = answers.filter((answer): answer is Fault => answer instanceof Fault);
+  const [first] = faults;
+  if (first !== undefined && faults.length === answers.length) throw first;
+  for (const { message } of faults) context.io.stderr.write(`swarmctl: ${message}\n`);
+  for (const node of nodes.filter((node) => !ready.includes(node))) {
+    context.io.stderr.write(`swarmctl: Node ${nameOf(node)} was not asked: it is not ready\n`);
+  }
+  return answers.filter((answer): answer is NodeAnswer<T> => !(answer instanceof Fault));
+}
+
+async function askOne<S extends DescService, T>(
+  context: Context,
+  service: S,
+  { node, ask }: { readonly node: Node; readonly ask: (c: Client<S>, node: Node) => Promise<T> },
+): Promise<NodeAnswer<T> | Fault> {
+  try {
+    const client = await context.engine(service, node.id);
+    return { node, answer: await ask(client, node) };
+  } catch (thrown) {
+    return Fault.wrap(`Node ${nameOf(node)} did not answer`, thrown);
+  }
+}
+
+/** What people call the node. */
+export function nameOf(node: Node): string {
+  return `"${node.description?.hostname || node.id}"`;
+}
