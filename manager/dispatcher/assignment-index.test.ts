@@ -1,18 +1,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { AssignmentChange_Action as Action } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Assignment, AssignmentsResponse } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import { type Secret, SecretSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import type { View } from "../store/store.ts";
-import { openTestStore, testNetwork, testNode, testTask } from "../testing/fixtures.ts";
+import {
+  openTestStore,
+  testNetwork,
+  testNode,
+  testTask,
+  testTaskSpec,
+} from "../testing/fixtures.ts";
 import { noLogs } from "../testing/test-manager.ts";
 import { AssignmentIndex } from "./assignment-index.ts";
 import { streamAssignments } from "./assignment-stream.ts";
 import { isAssigned } from "../task.ts";
-import { endpointOf, isOnNetworks, peerOf } from "./items.ts";
+import { endpointOf, fileKeysOf, isOnNetworks, peerOf, secretItem } from "./items.ts";
 
 type Items = Map<string, unknown>;
 
@@ -20,6 +28,12 @@ type Items = Map<string, unknown>;
 function scan(view: View, nodeId: string): Items {
   const items: Items = new Map();
   const tasks = view.list("task").filter(isAssigned);
+  for (const task of tasks.filter((one) => one.nodeId === nodeId)) {
+    for (const key of fileKeysOf(task)) {
+      const secret = view.get("secret", key.slice("secret:".length));
+      if (secret !== undefined) items.set(key, secretItem(secret));
+    }
+  }
   const networks = new Set<string>();
   for (const task of tasks.filter((one) => one.nodeId === nodeId)) {
     items.set(`task:${task.id}`, task.desiredState);
@@ -57,6 +71,7 @@ function keyed(item: Assignment["item"] | undefined): readonly [string, unknown]
   switch (item?.case) {
     case "task":
       return [`task:${item.value.id}`, item.value.desiredState];
+    case "secret":
     case "network":
     case "endpoint":
       return [`${item.case}:${item.value.id}`, item.value];
@@ -68,6 +83,10 @@ function keyed(item: Assignment["item"] | undefined): readonly [string, unknown]
 }
 
 const networks: readonly Network[] = ["a", "b"].map((name) => testNetwork(name));
+
+const secrets = ["s0", "s1"].map((id) =>
+  create(SecretSchema, { id, spec: { annotations: { name: id }, data: Buffer.from(id) } }),
+);
 
 const step = fc.oneof(
   fc.record({
@@ -90,6 +109,7 @@ const step = fc.oneof(
     address: fc.constantFrom("192.0.2.77", "192.0.2.78", ""),
     gone: fc.boolean(),
   }),
+  fc.record({ kind: fc.constant("secret" as const), id: fc.nat(1), gone: fc.boolean() }),
   fc.record({ kind: fc.constant("read" as const) }),
 );
 
@@ -122,7 +142,10 @@ test("A complete set and its increments are, at every point, what a scan of the 
     await read();
     for (const one of steps) {
       if (one.kind === "read") await read();
-      else if (one.kind === "node") {
+      else if (one.kind === "secret") {
+        const secret = secrets[one.id] as Secret;
+        await (one.gone ? remove("secret", secret) : put("secret", secret));
+      } else if (one.kind === "node") {
         const node = testNode(one.id, { status: { state: one.state } });
         if (node.description !== undefined) node.description.dataPathAddress = one.address;
         await (one.gone ? remove("node", node) : put("node", node));
@@ -131,6 +154,13 @@ test("A complete set and its increments are, at every point, what a scan of the 
           nodeId: one.state >= TaskState.ASSIGNED ? `node${one.node}` : "",
           status: { state: one.state },
           desiredState: one.desired,
+          // Fixed likewise.
+          spec: testTaskSpec({
+            runtime: {
+              case: "container",
+              value: { image: "busybox", secrets: [{ secretId: `s${one.id % 3}` }] },
+            },
+          }),
           // As from the allocator: fixed for the task's life.
           networks: (one.id % 4 === 0 ? [] : one.id % 4 === 3 ? [0, 1] : [(one.id % 4) - 1]).map(
             (at) => ({ network: networks[at] as Network, addresses: [`10.0.${at}.${one.id}/24`] }),
@@ -197,6 +227,37 @@ test("A task that ended stays with its node until it is deleted, but is on no ne
   assert.deepEqual([...index.keys("node1")], ["task:a"]);
   await remove("task", inState(TaskState.FAILED));
   assert.deepEqual([...index.keys("node1")], []);
+});
+
+test("A node has the secrets of its tasks alone, before the tasks, and for as long as they run", async () => {
+  const { store, put } = openTestStore();
+  await put("node", testNode(1));
+  await put("secret", ...secrets);
+  const index = new AssignmentIndex(store);
+  const told: string[] = [];
+  index.listen("node1", (key) => told.push(key));
+  using _watch = store.watch((commit) => {
+    for (const change of commit.changes) index.onChange(change);
+  });
+  const reads = (id: string, nodeId: string, state: TaskState, secretId: string) =>
+    testTask(id, {
+      nodeId,
+      status: { state },
+      spec: testTaskSpec({
+        runtime: { case: "container", value: { image: "busybox", secrets: [{ secretId }] } },
+      }),
+    });
+  await put("task", reads("a", "node1", TaskState.ASSIGNED, "s0"));
+  await put("task", reads("b", "node1", TaskState.ASSIGNED, "s0"));
+  await put("task", reads("c", "node2", TaskState.ASSIGNED, "s1"));
+  assert.deepEqual(told, ["secret:s0", "task:a", "task:b"]);
+  assert.deepEqual([...index.keys("node1")], ["secret:s0", "task:a", "task:b"]);
+  assert.equal(index.item("node1", "secret:s1"), undefined);
+  await put("task", reads("a", "node1", TaskState.FAILED, "s0"));
+  assert.deepEqual([...index.keys("node1")], ["secret:s0", "task:a", "task:b"]);
+  await put("task", reads("b", "node1", TaskState.COMPLETE, "s0"));
+  assert.deepEqual([...index.keys("node1")], ["task:a", "task:b"]);
+  assert.equal(told.at(-1), "secret:s0");
 });
 
 test("A commit about one network tells nothing to nodes that are not on it", async () => {

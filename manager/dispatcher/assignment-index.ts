@@ -19,7 +19,17 @@ import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { isAssigned } from "../task.ts";
-import { assignment, endpointOf, isOnNetworks, type ItemKey, peerOf } from "./items.ts";
+import { FileUses } from "./file-uses.ts";
+import {
+  assignment,
+  configItem,
+  endpointOf,
+  fileKeysOf,
+  isOnNetworks,
+  type ItemKey,
+  peerOf,
+  secretItem,
+} from "./items.ts";
 
 /** Takes note of one item; called from the store's listener. */
 export type ItemListener = (key: ItemKey) => void;
@@ -33,6 +43,7 @@ export class AssignmentIndex {
   /** Network → endpoint ID → endpoint. */
   readonly #endpoints = new Map<string, Map<string, NetworkEndpoint>>();
   readonly #peers = new Map<string, Peer>();
+  readonly #files = new FileUses((nodeId, key) => this.#tell(nodeId, key));
   readonly #listeners = new Map<string, ItemListener>();
 
   constructor(view: View) {
@@ -51,8 +62,9 @@ export class AssignmentIndex {
     };
   }
 
-  /** Everything in a node's set. */
+  /** Everything in a node's set: what tasks need of secrets and configs before the tasks. */
   *keys(nodeId: string): Iterable<ItemKey> {
+    yield* this.#files.keysOf(nodeId);
     for (const taskId of this.#tasks.get(nodeId)?.keys() ?? []) yield `task:${taskId}`;
     for (const [networkId, members] of this.#members) {
       if (members.has(nodeId)) yield* this.#networkKeys(networkId);
@@ -84,6 +96,18 @@ export class AssignmentIndex {
         const value = id === nodeId ? undefined : this.#peers.get(id);
         return value && assignment({ case: "peer", value });
       }
+      case "secret": {
+        const value = this.#files.has(nodeId, `secret:${id}`)
+          ? this.#view.get("secret", id)
+          : undefined;
+        return value && assignment({ case: "secret", value: secretItem(value) });
+      }
+      case "config": {
+        const value = this.#files.has(nodeId, `config:${id}`)
+          ? this.#view.get("config", id)
+          : undefined;
+        return value && assignment({ case: "config", value: configItem(value) });
+      }
       default:
         return undefined;
     }
@@ -93,11 +117,16 @@ export class AssignmentIndex {
     if (change.kind === "task") this.#onTask(change.before, change.after);
     else if (change.kind === "node") this.#onNode(change.before, change.after);
     else if (change.kind === "network") this.#onNetwork(change.after ?? change.before);
+    else if (change.kind === "secret" || change.kind === "config") {
+      this.#files.onChange(`${change.kind}:${(change.after ?? change.before)?.id ?? ""}`);
+    }
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
     const had = before !== undefined && isAssigned(before) ? before : undefined;
     const has = after !== undefined && isAssigned(after) ? after : undefined;
+    // First, so that a node is told of a task's secrets before the task.
+    this.#files.move(use(had), use(has));
     if (had !== undefined && had.nodeId !== has?.nodeId) this.#unship(had);
     if (has !== undefined && had?.nodeId !== has.nodeId) this.#ship(has);
     else if (had !== undefined && has !== undefined) this.#update(had, has);
@@ -212,6 +241,11 @@ export class AssignmentIndex {
   #tell(nodeId: string, key: ItemKey): void {
     this.#listeners.get(nodeId)?.(key);
   }
+}
+
+/** What of secrets and configs the task's node must have for it. */
+function use(task: Task | undefined) {
+  return task === undefined ? undefined : { nodeId: task.nodeId, keys: fileKeysOf(task) };
 }
 
 function networkIdsOf(task: Task): ReadonlySet<string> {

@@ -12,9 +12,18 @@ import {
   type Peer,
   PeerSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import { type Node, type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import {
+  type Config,
+  ConfigSchema,
+  type Node,
+  type Secret,
+  SecretSchema,
+  type Task,
+  TaskSchema,
+} from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   Health,
+  AnnotationsSchema,
   type NetworkAttachment,
   NetworkSchema,
   NodeState,
@@ -23,11 +32,36 @@ import {
 import { isAssigned, isTerminal, isWanted, stateOf } from "../task.ts";
 
 /** An item of the set by kind and ID. */
-export type ItemKey = `${"task" | "network" | "endpoint" | "peer" | "log"}:${string}`;
+export type ItemKey =
+  `${"task" | "network" | "endpoint" | "peer" | "log" | "secret" | "config"}:${string}`;
 
 /** A task is on its networks until its end is known. Its agent has it until it is deleted, for the sake of its log. */
 export function isOnNetworks(task: Task): boolean {
   return isAssigned(task) && !isTerminal(task);
+}
+
+/** The secrets and configs that a task's containers read, until its end is known. */
+export function fileKeysOf(task: Task): ReadonlySet<FileKey> {
+  const runtime = task.spec?.runtime;
+  if (runtime?.case !== "container" || !isAssigned(task) || isTerminal(task)) return new Set();
+  return new Set<FileKey>([
+    ...runtime.value.secrets.map(({ secretId }) => `secret:${secretId}` as const),
+    ...runtime.value.configs.map(({ configId }) => `config:${configId}` as const),
+  ]);
+}
+
+export type FileKey = Extract<ItemKey, `secret:${string}` | `config:${string}`>;
+
+/** Without what can change: a node never needs to be told of it twice. */
+export function secretItem({ id, spec }: Secret): Secret {
+  const annotations = create(AnnotationsSchema, { name: spec?.annotations?.name ?? "" });
+  return create(SecretSchema, { id, ...(spec && { spec: { ...spec, annotations } }) });
+}
+
+/** Likewise. */
+export function configItem({ id, spec }: Config): Config {
+  const annotations = create(AnnotationsSchema, { name: spec?.annotations?.name ?? "" });
+  return create(ConfigSchema, { id, ...(spec && { spec: { ...spec, annotations } }) });
 }
 
 /** A task's place on a network, as all nodes on that network must know it; undefined when there is nothing to reach. */
@@ -86,6 +120,10 @@ export function removalOf(key: ItemKey): Assignment {
       return assignment({ case: "endpoint", value: create(NetworkEndpointSchema, { id }) });
     case "peer":
       return assignment({ case: "peer", value: create(PeerSchema, { nodeId: id }) });
+    case "secret":
+      return assignment({ case: "secret", value: create(SecretSchema, { id }) });
+    case "config":
+      return assignment({ case: "config", value: create(ConfigSchema, { id }) });
     default:
       return assignment({ case: "logSubscription", value: create(LogSubscriptionSchema, { id }) });
   }
