@@ -9,9 +9,9 @@ const deadlines = { headersMs: 2000, stallMs: 2000 };
 describe("an HTTP client", () => {
   test("that expects HTTPS of a plain server, names the flag to use", async () => {
     await using server = await startServer((_request, response) => response.end());
-    using client = new HttpClient(deadlines, { clock: systemClock });
+    using client = new HttpClient({ deadlines }, { clock: systemClock });
     const url = new URL(`https://${server.host}/v2/`);
-    await assert.rejects(client.get({ url, headers: {}, signal: AbortSignal.timeout(5000) }), {
+    await assert.rejects(client.send({ url, headers: {}, signal: AbortSignal.timeout(5000) }), {
       code: "failed-precondition",
       message: `"${server.host}" does not speak HTTPS: start swarmd with --insecure-registry ${server.host} to use plain HTTP`,
     });
@@ -32,10 +32,10 @@ describe("an HTTP client", () => {
       response.on("drain", send);
       send();
     });
-    using client = new HttpClient(deadlines, { clock: systemClock });
+    using client = new HttpClient({ deadlines }, { clock: systemClock });
     const url = new URL(`http://${server.host}/`);
     const signal = AbortSignal.timeout(10_000);
-    const { body } = await client.get({ url, headers: {}, signal });
+    const { body } = await client.send({ url, headers: {}, signal });
     let gotBytes = 0;
     let aheadBytesMax = 0;
     for await (const chunk of body) {

@@ -1,5 +1,6 @@
 /**
- * GET requests with a deadline on every wait. Owns connections and redirects; knows nothing of registries.
+ * Requests with a deadline on every wait. Owns connections, proxies and redirects; knows nothing of registries. Where a
+ * redirect leads to another host, or from HTTPS to HTTP, it goes without the request's authorization.
  *
  * Node's `http` and not `fetch`: fetch undoes a Content-Encoding by itself, which would change the bytes that a digest
  * is about, and it hides the errno of a failed connection. Bodies are streams: nothing is read that nobody asks for.
@@ -7,8 +8,10 @@
 import http from "node:http";
 import https from "node:https";
 import tls from "node:tls";
-import { Fault } from "#proto/fault.ts";
+import { errnoOf, Fault } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
+import type { HostTrust } from "./host-trust.ts";
+import { type Proxy, proxyFor } from "./proxy.ts";
 
 export interface HttpDeadlines {
   /** Name look-up, connection and the answer's headers, together. */
@@ -25,10 +28,31 @@ export interface HttpResponse {
 }
 
 export interface HttpRequest {
+  /** GET where it is not given. */
+  readonly method?: "GET" | "HEAD" | "POST";
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
+  readonly content?: string;
   readonly signal: AbortSignal;
 }
+
+export interface HttpOptions {
+  readonly deadlines: HttpDeadlines;
+  readonly proxy?: Proxy;
+  /** Of a HOST[:PORT]; undefined: nothing but what every host trusts. */
+  readonly trustOf?: (host: string) => Promise<HostTrust | undefined>;
+  /** HOST[:PORT] whose certificate nobody has to vouch for. */
+  readonly isInsecure?: (host: string) => boolean;
+}
+
+/** A server that does not know TLS answers a TLS greeting with something else, or not at all. */
+const plainAnswers: ReadonlySet<string> = new Set([
+  "ERR_SSL_WRONG_VERSION_NUMBER",
+  "ERR_SSL_PACKET_LENGTH_TOO_LONG",
+  "ERR_SSL_HTTP_REQUEST",
+  "EPROTO",
+  "ECONNRESET",
+]);
 
 const redirectsMax = 5;
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
@@ -36,30 +60,40 @@ const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** Connections that are kept open to one registry; more may be opened for a while. */
 const idleConnectionsMax = 4;
 
-export class HttpClient implements Disposable {
-  readonly #deadlines: HttpDeadlines;
-  readonly #clock: Clock;
-  readonly #plain = new http.Agent({ keepAlive: true, maxFreeSockets: idleConnectionsMax });
-  #secure: https.Agent | undefined;
+/** The connections of a host with certificates of its own, and what those were when it was made. */
+interface HostAgent {
+  readonly print: string;
+  readonly agent: https.Agent;
+}
 
-  constructor(deadlines: HttpDeadlines, modules: { readonly clock: Clock }) {
-    this.#deadlines = deadlines;
+export class HttpClient implements Disposable {
+  readonly #options: HttpOptions;
+  readonly #clock: Clock;
+  /** By proxy; "" is directly. */
+  readonly #plain = new Map<string, http.Agent>();
+  readonly #secure = new Map<string, https.Agent>();
+  readonly #ofHosts = new Map<string, HostAgent>();
+
+  constructor(options: HttpOptions, modules: { readonly clock: Clock }) {
+    this.#options = options;
     this.#clock = modules.clock;
   }
 
   /** Follows redirects: registries send blobs from elsewhere. */
-  async get(request: HttpRequest): Promise<HttpResponse> {
-    let url = request.url;
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    let { url, headers } = request;
     for (let hops = 0; hops <= redirectsMax; hops += 1) {
-      const message = await this.#perform({ ...request, url });
+      const message = await this.#perform({ ...request, url, headers });
       const status = message.statusCode ?? 0;
       const location = message.headers.location;
-      if (!redirects.has(status) || location === undefined) {
+      if (!redirects.has(status) || location === undefined || request.method === "POST") {
         const body = this.#read(message, { ...request, url });
         return { status, headers: message.headers, body };
       }
       message.destroy();
-      url = parseLocation(location, url);
+      const next = parseLocation(location, url);
+      if (next.origin !== url.origin) headers = withoutAuthorization(headers);
+      url = next;
     }
     throw new Fault(
       "unavailable",
@@ -68,17 +102,21 @@ export class HttpClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#plain.destroy();
-    this.#secure?.destroy();
+    const ofHosts = [...this.#ofHosts.values()].map(({ agent }) => agent);
+    for (const agent of [...this.#plain.values(), ...this.#secure.values(), ...ofHosts]) {
+      agent.destroy();
+    }
   }
 
   /** Resolves when the answer's headers are here. */
-  #perform({ url, headers, signal }: HttpRequest): Promise<http.IncomingMessage> {
-    return new Promise((resolve, reject) => {
+  async #perform(wanted: HttpRequest): Promise<http.IncomingMessage> {
+    const { url, signal, content, method = "GET" } = wanted;
+    const agent = await this.#agentFor(url);
+    return await new Promise((resolve, reject) => {
       signal.throwIfAborted();
-      const { headersMs } = this.#deadlines;
+      const { headersMs } = this.#options.deadlines;
       let awaited = `a connection to "${url.host}"`;
-      const request = this.#start(url, headers);
+      const request = start(wanted, agent);
       const onAbort = () => request.destroy(Fault.from(signal.reason));
       signal.addEventListener("abort", onAbort, { once: true });
       const timer = this.#clock.timer(headersMs, () =>
@@ -90,7 +128,7 @@ export class HttpClient implements Disposable {
       };
       request.on("socket", (socket) => {
         const onConnect = () => {
-          awaited = `the answer of "${url.host}" to GET ${url.pathname}`;
+          awaited = `the answer of "${url.host}" to ${method} ${url.pathname}`;
         };
         if (socket.connecting) socket.once("connect", onConnect);
         else onConnect();
@@ -106,25 +144,44 @@ export class HttpClient implements Disposable {
         message.on("error", () => {});
         resolve(message);
       });
-      request.end();
+      request.end(content);
     });
   }
 
-  #start(url: URL, headers: Readonly<Record<string, string>>): http.ClientRequest {
-    // Without Accept-Encoding a server may choose; the bytes are wanted as their digest has them.
-    const options = { headers: { ...headers, "accept-encoding": "identity" } };
-    if (url.protocol === "http:") return http.request(url, { ...options, agent: this.#plain });
-    return https.request(url, { ...options, agent: this.#secureAgent() });
+  async #agentFor(url: URL): Promise<http.Agent> {
+    const { proxy, trustOf, isInsecure } = this.#options;
+    const through = proxy === undefined ? undefined : proxyFor(url, proxy);
+    if (url.protocol === "http:") {
+      return ensure(this.#plain, through ?? "", () => new http.Agent(agentOptions(url, through)));
+    }
+    const trust = await trustOf?.(url.host);
+    const insecure = isInsecure?.(url.host) === true;
+    if (trust !== undefined || insecure) return this.#agentOf(url, through, { trust, insecure });
+    return ensure(
+      this.#secure,
+      through ?? "",
+      () => new https.Agent({ ...agentOptions(url, through), ca: knownAuthorities() }),
+    );
   }
 
-  /** Trusts what Node brings and what the host's administrator added. Made late: reading them takes a moment. */
-  #secureAgent(): https.Agent {
-    this.#secure ??= new https.Agent({
-      keepAlive: true,
-      maxFreeSockets: idleConnectionsMax,
-      ca: [...tls.getCACertificates("default"), ...tls.getCACertificates("system")],
+  #agentOf(
+    url: URL,
+    through: string | undefined,
+    { trust, insecure }: { readonly trust: HostTrust | undefined; readonly insecure: boolean },
+  ): https.Agent {
+    const print = JSON.stringify([through, trust, insecure]);
+    const found = this.#ofHosts.get(url.host);
+    if (found?.print === print) return found.agent;
+    const { authorities = [], clients = [] } = trust ?? {};
+    const agent = new https.Agent({
+      ...agentOptions(url, through),
+      ca: [...knownAuthorities(), ...authorities],
+      cert: clients.map(({ certificate }) => certificate),
+      key: clients.map(({ key }) => key),
+      rejectUnauthorized: !insecure,
     });
-    return this.#secure;
+    this.#ofHosts.set(url.host, { print, agent });
+    return agent;
   }
 
   /** Only the wait for the network counts against the deadline, not the time that the reader takes. */
@@ -132,7 +189,7 @@ export class HttpClient implements Disposable {
     message: http.IncomingMessage,
     { url, signal }: HttpRequest,
   ): AsyncGenerator<Buffer> {
-    const { stallMs } = this.#deadlines;
+    const { stallMs } = this.#options.deadlines;
     const stalled = () =>
       message.destroy(tooLate(`more of ${url.pathname} from "${url.host}"`, stallMs));
     const onAbort = () => message.destroy(Fault.from(signal.reason));
@@ -153,6 +210,52 @@ export class HttpClient implements Disposable {
       await chunks.return?.();
     }
   }
+}
+
+function start(
+  { method = "GET", url, headers, content }: HttpRequest,
+  agent: http.Agent,
+): http.ClientRequest {
+  const length = content === undefined ? {} : { "content-length": Buffer.byteLength(content) };
+  // Without Accept-Encoding a server may choose; the bytes are wanted as their digest has them.
+  const options = {
+    method,
+    agent,
+    headers: { ...headers, ...length, "accept-encoding": "identity" },
+  };
+  return url.protocol === "http:" ? http.request(url, options) : https.request(url, options);
+}
+
+function agentOptions(url: URL, proxy: string | undefined): http.AgentOptions {
+  const name = url.protocol === "https:" ? "HTTPS_PROXY" : "HTTP_PROXY";
+  return {
+    keepAlive: true,
+    maxFreeSockets: idleConnectionsMax,
+    ...(proxy !== undefined && { proxyEnv: { [name]: proxy } }),
+  };
+}
+
+/** What Node brings and what the host's administrator added. Reading them takes a moment: only who needs them asks. */
+function knownAuthorities(): string[] {
+  return [...tls.getCACertificates("default"), ...tls.getCACertificates("system")];
+}
+
+function ensure<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  map.set(key, made);
+  return made;
+}
+
+function withoutAuthorization(headers: HttpRequest["headers"]): HttpRequest["headers"] {
+  const { authorization: _, ...others } = headers;
+  return others;
+}
+
+/** Whether the request failed because an HTTPS request met a server of plain HTTP, as far as can be told. */
+export function mayBePlain({ cause }: Fault): boolean {
+  return plainAnswers.has(errnoOf(cause) ?? "");
 }
 
 function parseLocation(location: string, from: URL): URL {
@@ -178,7 +281,7 @@ function connectionFault(url: URL, error: unknown): Fault {
   if (says.includes("certificate")) {
     return new Fault(
       "failed-precondition",
-      `${says}: add its authority to the host's certificates`,
+      `${says}: add its authority to the host's certificates, or as /etc/docker/certs.d/${url.host}/ca.crt`,
       {
         cause: error,
       },

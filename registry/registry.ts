@@ -1,25 +1,22 @@
 /**
  * Client of the OCI distribution protocol, as far as pulling needs it. Manifests come whole and verified; blobs come as
- * streams that the caller verifies while storing them. Requests that failed in passing are made again a few times.
+ * streams that go on where a connection broke, and that the caller verifies while storing them. A registry's mirrors are
+ * asked first; whatever is wrong with one, the next is asked. Requests that failed in passing are made again a few times.
  */
-import { Fault } from "#proto/fault.ts";
-import type { Clock, Random } from "#proto/ports.ts";
+import { type Code, Fault } from "#proto/fault.ts";
+import { blobStream } from "./blob-stream.ts";
 import { digestOf, isDigest } from "./digest.ts";
-import { parseList, parseJson, parseObject, parseText } from "./foreign-json.ts";
-import { HttpClient, type HttpDeadlines, type HttpResponse } from "./http-client.ts";
+import { type Access, EndpointClient, type EndpointRequest } from "./endpoint-client.ts";
+import { type Endpoint, endpointsOf, ownEndpoint, type RegistrySettings } from "./endpoints.ts";
+import type { HttpDeadlines, HttpResponse } from "./http-client.ts";
 import { type Descriptor, manifestAccept, manifestBytesMax } from "./manifest.ts";
+import { discard, readAll, readError } from "./read-body.ts";
 import type { Reference } from "./reference.ts";
+import { passingFault, retried, retryAfterMs, type RetryModules } from "./retry.ts";
 
-export interface RegistryOptions {
-  /** HOST:PORT of registries that are spoken to over plain HTTP. */
-  readonly insecureRegistries: readonly string[];
+export interface RegistryOptions extends RegistrySettings {
   readonly deadlines?: HttpDeadlines;
   readonly backoffMs?: number;
-}
-
-export interface RegistryModules {
-  readonly clock: Clock;
-  readonly random: Random;
 }
 
 const deadlinesDefault: HttpDeadlines = { headersMs: 10_000, stallMs: 15_000 };
@@ -28,39 +25,32 @@ const attemptsMax = 3;
 /** Before the second attempt; twice as much before each further one. */
 const backoffMsDefault = 300;
 
-/** What is read of an answer that reports an error. */
-const errorBytesMax = 64 * 1024;
-
-/** The registry behind the name "docker.io". */
-const officialHost = "registry-1.docker.io";
-
-/** Docker's own rule: what is on this machine needs no TLS. */
-const loopbackPattern = /^(?:localhost|127\.[0-9.]+|\[::1\])(?::[0-9]+)?$/;
+/** Else each layer of an image would wait anew for a mirror that is switched off. */
+const mirrorAwayMs = 30_000;
+const awayCodes: ReadonlySet<Code> = new Set<Code>(["unavailable", "deadline-exceeded"]);
 
 export class Registry implements Disposable {
-  readonly #insecure: ReadonlySet<string>;
-  readonly #http: HttpClient;
-  readonly #backoffMs: number;
-  readonly #modules: RegistryModules;
+  readonly #options: RegistryOptions;
+  readonly #client: EndpointClient;
+  readonly #modules: RetryModules;
+  /** Mirrors that did not answer, by host, and until when they are not asked; on the monotonic clock. */
+  readonly #awayUntilMs = new Map<string, number>();
 
-  constructor(options: RegistryOptions, modules: RegistryModules) {
-    this.#insecure = new Set(options.insecureRegistries);
-    this.#http = new HttpClient(options.deadlines ?? deadlinesDefault, modules);
-    this.#backoffMs = options.backoffMs ?? backoffMsDefault;
+  constructor(options: RegistryOptions, modules: RetryModules) {
+    this.#options = options;
+    this.#client = new EndpointClient(options, options.deadlines ?? deadlinesDefault, modules);
     this.#modules = modules;
   }
 
   [Symbol.dispose](): void {
-    this.#http[Symbol.dispose]();
+    this.#client[Symbol.dispose]();
   }
 
   /** The manifest under the digest, or under the tag where the reference has none. */
-  manifest(reference: Reference, signal: AbortSignal): Promise<Buffer> {
-    const wanted = reference.digest ?? reference.tag ?? "latest";
+  manifest(reference: Reference, signal: AbortSignal, registryAuth?: string): Promise<Buffer> {
+    const access = { signal, registryAuth };
     return this.retry(signal, async () => {
-      const response = await this.#get(reference, `manifests/${wanted}`, signal);
-      if (response.status === 404) throw await this.#absent(reference, response, signal);
-      await expectOk(response, reference);
+      const response = await this.#get(reference, manifestRequest(reference), access);
       const bytes = await readAll(response.body, manifestBytesMax, "its manifest");
       const promised = reference.digest ?? promisedDigest(response);
       if (promised !== undefined) verifyManifest(bytes, promised);
@@ -68,30 +58,52 @@ export class Registry implements Disposable {
     });
   }
 
-  /** The blob's bytes, unverified. Not retried: only the caller can start over with what it did to them. */
+  /** The digest that the tag stands for now; of a reference that has one, that. */
+  async resolve(reference: Reference, access: Access): Promise<string> {
+    if (reference.digest !== undefined) return reference.digest;
+    // Asking for the headers alone is not counted by registries that count pulls.
+    const digest = await this.retry(access.signal, async () => {
+      const request = { ...manifestRequest(reference), method: "HEAD" } as const;
+      return promisedDigest(await this.#get(reference, request, access));
+    });
+    if (digest !== undefined) return digest;
+    return digestOf(await this.manifest(reference, access.signal, access.registryAuth));
+  }
+
+  /** The blob's bytes, unverified. A broken connection is taken up where it broke. */
   async blob(
     reference: Reference,
     blob: Descriptor,
     signal: AbortSignal,
+    registryAuth?: string,
   ): Promise<AsyncIterable<Buffer>> {
-    const response = await this.#get(reference, `blobs/${blob.digest}`, signal);
-    if (response.status === 404) {
-      await discard(response);
-      throw new Fault("not-found", `the registry does not have its blob ${blob.digest}`);
-    }
-    await expectOk(response, reference);
-    return response.body;
+    const from = (offset: number) =>
+      this.#get(reference, blobRequest(reference, blob, offset), { signal, registryAuth });
+    const backoffMs = this.#backoffMs;
+    const first = await this.retry(signal, () => from(0));
+    const options = { sizeBytes: blob.sizeBytes, attempts: attemptsMax, backoffMs, signal };
+    return blobStream(first, from, options, this.#modules);
   }
 
   /** A small blob, whole and not verified. */
-  smallBlob(
+  async smallBlob(
     reference: Reference,
     blob: Descriptor,
-    options: { signal: AbortSignal; bytesMax: number },
+    options: Access & { readonly bytesMax: number },
   ): Promise<Buffer> {
-    return this.retry(options.signal, async () => {
-      const body = await this.blob(reference, blob, options.signal);
-      return await readAll(body, options.bytesMax, `its blob ${blob.digest}`);
+    const { signal, registryAuth, bytesMax } = options;
+    const body = await this.blob(reference, blob, signal, registryAuth);
+    return await readAll(body, bytesMax, `its blob ${blob.digest}`);
+  }
+
+  /** Whether the registry (HOST[:PORT]) takes the login; a Fault where it does not. */
+  async checkLogin(registry: string, access: Access): Promise<void> {
+    await this.retry(access.signal, async () => {
+      const endpoint = ownEndpoint(registry);
+      const request = { path: "", repository: "", headers: {} };
+      const response = await this.#client.send(endpoint, request, access);
+      if (response.status !== 200) throw await this.#refusal(response, registry);
+      await discard(response);
     });
   }
 
@@ -99,99 +111,98 @@ export class Registry implements Disposable {
    * Makes the attempt again when the registry was not available. A deadline that passed is not tried again: whoever
    * waits has waited long enough.
    */
-  async retry<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
-    const { clock, random } = this.#modules;
-    for (let attempts = 1; ; attempts += 1) {
-      try {
-        return await attempt();
-      } catch (error) {
-        const fault = Fault.from(error);
-        if (fault.code !== "unavailable" || attempts === attemptsMax) throw fault;
-      }
-      // Many hosts lose a registry at the same moment; they should not all come back at the same moment.
-      const delayMs = this.#backoffMs * 2 ** (attempts - 1);
-      await clock.sleep(delayMs + random.int(Math.ceil(delayMs / 2) + 1), signal);
-    }
+  retry<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+    const backoffMs = this.#backoffMs;
+    return retried({ attempts: attemptsMax, backoffMs, signal }, this.#modules, attempt);
   }
 
-  #get(reference: Reference, path: string, signal: AbortSignal): Promise<HttpResponse> {
-    const host = reference.registry === "docker.io" ? officialHost : reference.registry;
-    const plain =
-      this.#insecure.has(reference.registry) || loopbackPattern.test(reference.registry);
-    const url = new URL(`${plain ? "http" : "https"}://${host}/v2/${reference.repository}/${path}`);
-    const accept = path.startsWith("manifests/") ? manifestAccept : "*/*";
-    return this.#http.get({ url, signal, headers: { accept, "user-agent": "swarmd" } });
+  get #backoffMs(): number {
+    return this.#options.backoffMs ?? backoffMsDefault;
+  }
+
+  /** A good answer, of the first endpoint that gives one. */
+  async #get(
+    reference: Reference,
+    request: EndpointRequest,
+    access: Access,
+  ): Promise<HttpResponse> {
+    const { clock } = this.#modules;
+    for (const endpoint of endpointsOf(reference.registry, this.#options)) {
+      const { host, isMirror } = endpoint;
+      if (isMirror && clock.monotonic() < (this.#awayUntilMs.get(host) ?? 0)) continue;
+      try {
+        return await this.#getFrom(endpoint, reference, request, access);
+      } catch (error) {
+        if (!isMirror || access.signal.aborted) throw error;
+        const isAway = awayCodes.has(Fault.from(error).code);
+        if (isAway) this.#awayUntilMs.set(host, clock.monotonic() + mirrorAwayMs);
+      }
+    }
+    throw new Fault("internal", "a registry has no endpoint");
+  }
+
+  async #getFrom(
+    endpoint: Endpoint,
+    reference: Reference,
+    request: EndpointRequest,
+    access: Access,
+  ): Promise<HttpResponse> {
+    const response = await this.#client.send(endpoint, request, access);
+    const { status } = response;
+    if (status === 200 || (status === 206 && request.headers["range"] !== undefined)) {
+      return response;
+    }
+    // Nothing is left of the blob: the caller has all of it.
+    if (status === 416 && request.headers["range"] !== undefined) return response;
+    if (status !== 404) throw await this.#refusal(response, endpoint.registry);
+    await discard(response);
+    if (request.path.includes("/blobs/")) {
+      const digest = request.path.split("/").at(-1);
+      throw new Fault("not-found", `the registry does not have its blob ${digest}`);
+    }
+    throw await this.#absent(endpoint, reference, access);
   }
 
   /** Which of the two is missing, image or tag: registries answer alike, so the list of tags is asked for. */
-  async #absent(reference: Reference, response: HttpResponse, signal: AbortSignal): Promise<Fault> {
-    await discard(response);
-    const { repository, tag, digest, registry } = reference;
-    const tags = await this.#get(reference, "tags/list?n=1", signal);
+  async #absent(endpoint: Endpoint, reference: Reference, access: Access): Promise<Fault> {
+    const { repository, tag, digest } = reference;
+    const path = `${repository}/tags/list?n=1`;
+    const tags = await this.#client.send(endpoint, { path, repository, headers: {} }, access);
     await discard(tags);
-    if (tags.status === 404) {
-      return new Fault("not-found", `the registry "${registry}" has no image "${repository}"`);
-    }
+    const whose = `the registry "${endpoint.registry}" has no`;
+    if (tags.status === 404) return new Fault("not-found", `${whose} image "${repository}"`);
     const wanted = digest === undefined ? `tag "${tag}"` : `manifest ${digest}`;
-    return new Fault(
-      "not-found",
-      `the registry "${registry}" has no ${wanted} of image "${repository}"`,
-    );
+    return new Fault("not-found", `${whose} ${wanted} of image "${repository}"`);
   }
-}
 
-async function expectOk(response: HttpResponse, { registry }: Reference): Promise<void> {
-  if (response.status === 200) return;
-  const said = await readError(response);
-  if (response.status === 401 || response.status === 403) {
-    throw new Fault(
-      "unauthenticated",
-      `the registry "${registry}" asks for credentials, and this host has none for it`,
-    );
-  }
-  const passing = response.status >= 500 || response.status === 429;
-  throw new Fault(
-    passing ? "unavailable" : "failed-precondition",
-    `the registry "${registry}" answered with status ${response.status}${said}`,
-  );
-}
-
-/** What the registry said about its error (": message"), as far as it can be read. */
-async function readError(response: HttpResponse): Promise<string> {
-  try {
-    const body = await readAll(response.body, errorBytesMax, "the error");
-    const errors = parseList(
-      parseObject(parseJson(body), "error")["errors"],
-      "errors",
-      parseObject,
-    );
-    const messages = errors.map((error) => parseText(error["message"], "message"));
-    return messages.length === 0 ? "" : `: ${messages.join("; ")}`;
-  } catch {
-    // The status alone tells enough; an error page of some proxy is no message for people.
-    return "";
-  }
-}
-
-async function discard(response: HttpResponse): Promise<void> {
-  await readError(response);
-}
-
-async function readAll(
-  body: AsyncIterable<Buffer>,
-  bytesMax: number,
-  what: string,
-): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of body) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > bytesMax) {
-      throw new Fault("failed-precondition", `${what} has more than ${bytesMax} bytes`);
+  async #refusal(response: HttpResponse, registry: string): Promise<Fault> {
+    const said = await readError(response);
+    const { status, headers } = response;
+    if (status === 403) {
+      return new Fault("permission-denied", `the registry "${registry}" forbids it${said}`);
     }
-    chunks.push(chunk);
+    const says = `the registry "${registry}" answered with status ${status}${said}`;
+    if (status !== 429 && status < 500) return new Fault("failed-precondition", says);
+    return passingFault(says, retryAfterMs(headers, this.#modules.clock.now()));
   }
-  return Buffer.concat(chunks);
+}
+
+function manifestRequest({ repository, digest, tag = "latest" }: Reference): EndpointRequest {
+  const path = `${repository}/manifests/${digest ?? tag}`;
+  return { path, repository, headers: { accept: manifestAccept } };
+}
+
+function blobRequest(
+  { repository }: Reference,
+  { digest }: Descriptor,
+  offset: number,
+): EndpointRequest {
+  const range = offset === 0 ? {} : { range: `bytes=${offset}-` };
+  return {
+    path: `${repository}/blobs/${digest}`,
+    repository,
+    headers: { accept: "*/*", ...range },
+  };
 }
 
 /**

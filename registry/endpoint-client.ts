@@ -1,0 +1,138 @@
+/**
+ * Requests to one endpoint of a registry, with the login that is for it. Finds out whether an insecure one speaks HTTPS,
+ * and keeps that in mind.
+ */
+import { digestOf } from "./digest.ts";
+import { Authenticator, type Demand, noCredentials, refused } from "./authenticator.ts";
+import { type Credentials, parseRegistryAuth } from "./credentials.ts";
+import { type Endpoint, isInsecure, type RegistrySettings } from "./endpoints.ts";
+import { readHostTrust } from "./host-trust.ts";
+import {
+  HttpClient,
+  type HttpDeadlines,
+  type HttpRequest,
+  type HttpResponse,
+  mayBePlain,
+} from "./http-client.ts";
+import { Fault } from "#proto/fault.ts";
+import { readLogin } from "./login-file.ts";
+import { discard } from "./read-body.ts";
+import type { RetryModules } from "./retry.ts";
+
+/** Whose request it is. */
+export interface Access {
+  readonly signal: AbortSignal;
+  /** A login in the form of Docker's X-Registry-Auth. It comes before one in the file, and is never for a mirror. */
+  readonly registryAuth?: string | undefined;
+}
+
+export interface EndpointRequest {
+  readonly method?: "GET" | "HEAD";
+  /** Below "/v2/". */
+  readonly path: string;
+  /** Empty: no image's. */
+  readonly repository: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+const userAgent = "swarmd";
+
+export class EndpointClient implements Disposable {
+  readonly #settings: RegistrySettings;
+  readonly #http: HttpClient;
+  readonly #authenticator: Authenticator;
+  /** Insecure hosts that turned out to know no TLS. */
+  readonly #plain = new Set<string>();
+
+  constructor(settings: RegistrySettings, deadlines: HttpDeadlines, modules: RetryModules) {
+    this.#settings = settings;
+    const { certificateFolders = [], proxy } = settings;
+    const insecure = (host: string) => isInsecure(host, settings.insecureRegistries);
+    this.#http = new HttpClient(
+      {
+        deadlines,
+        ...(proxy !== undefined && { proxy }),
+        trustOf: (host) => readHostTrust(certificateFolders, host),
+        isInsecure: insecure,
+      },
+      modules,
+    );
+    this.#authenticator = new Authenticator(
+      { isInsecure: insecure },
+      { http: this.#http, clock: modules.clock },
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#http[Symbol.dispose]();
+  }
+
+  /** With a login where one is asked for. Any answer but a refused login is the caller's to judge. */
+  async send(endpoint: Endpoint, request: EndpointRequest, access: Access): Promise<HttpResponse> {
+    const login = endpoint.isMirror ? "" : (access.registryAuth ?? "");
+    const key = [endpoint.host, request.repository, digestOf(Buffer.from(login))].join(" ");
+    const known = this.#authenticator.header(key);
+    const first = await this.#attempt(endpoint, request, access, known);
+    if (first.response.status !== 401) return first.response;
+    // Another request may have a new token meanwhile; else the one that was used, if any, has been worth nothing.
+    const newer = this.#authenticator.header(key);
+    const demand = await this.#demand(endpoint, request, access);
+    const { registry, credentials } = demand;
+    const answer = { ...demand, key, url: first.url };
+    const header =
+      newer === known ? await this.#authenticator.answer(first.response, answer) : newer;
+    if (newer !== known) await discard(first.response);
+    const { response } = await this.#attempt(endpoint, request, access, header);
+    if (response.status !== 401) return response;
+    await discard(response);
+    throw credentials === undefined ? noCredentials(registry) : refused(registry, credentials);
+  }
+
+  async #demand(
+    { registry, isMirror }: Endpoint,
+    { repository }: EndpointRequest,
+    { signal, registryAuth }: Access,
+  ): Promise<Omit<Demand, "key" | "url">> {
+    const given = isMirror || !registryAuth ? undefined : parseRegistryAuth(registryAuth);
+    const credentials = given ?? (await this.#storedLogin(registry));
+    const scope = repository === "" ? undefined : `repository:${repository}:pull`;
+    return { registry, credentials, scope, signal };
+  }
+
+  async #storedLogin(registry: string): Promise<Credentials | undefined> {
+    const { credentialsFile } = this.#settings;
+    return credentialsFile === undefined ? undefined : await readLogin(credentialsFile, registry);
+  }
+
+  async #attempt(
+    endpoint: Endpoint,
+    request: EndpointRequest,
+    { signal }: Access,
+    authorization: string | undefined,
+  ): Promise<{ readonly url: URL; readonly response: HttpResponse }> {
+    const { host } = endpoint;
+    const headers = {
+      ...request.headers,
+      "user-agent": userAgent,
+      ...(authorization !== undefined && { authorization }),
+    };
+    const send = async (protocol: string) => {
+      const url = new URL(`${protocol}//${host}${endpoint.path}/v2/${request.path}`);
+      const { method = "GET" } = request;
+      const wanted: HttpRequest = { method, url, headers, signal };
+      return { url, response: await this.#http.send(wanted) };
+    };
+    const protocol = endpoint.protocol ?? (this.#plain.has(host) ? "http:" : "https:");
+    try {
+      return await send(protocol);
+    } catch (error) {
+      const fault = Fault.from(error);
+      const insecure = isInsecure(host, this.#settings.insecureRegistries);
+      const mayTry = protocol === "https:" && endpoint.protocol === undefined && insecure;
+      if (!mayTry || !mayBePlain(fault)) throw fault;
+      const answered = await send("http:");
+      this.#plain.add(host);
+      return answered;
+    }
+  }
+}
