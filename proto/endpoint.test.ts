@@ -26,6 +26,7 @@ const handlers = (words: string): Handlers<typeof NodeCaService> => ({
     return {};
   },
   renewNodeCertificate: async () => ({}),
+  withdrawNode: async () => ({}),
 });
 
 function serve(

@@ -6,6 +6,7 @@ import {
   addressTowards,
   defaultRouteDevice,
   hostOf,
+  joinAddresses,
   requireOwnAddress,
   withPort,
 } from "./addresses.ts";
@@ -74,6 +75,13 @@ describe("own addresses", () => {
     assert.throws(() => requireOwnAddress("h1", "--x"), {
       message: '--x "h1" is not an IPv4 address',
     });
+  });
+  it("of a host that joins are none that each host has", async () => {
+    const given = { advertiseAddress: "", listenAddress: "", dataPathAddress: "" };
+    for (const key of ["advertiseAddress", "dataPathAddress"] as const) {
+      const addresses = joinAddresses({ ...given, [key]: "127.0.0.1" }, ["192.0.2.1:2377"]);
+      await assert.rejects(addresses, { message: /"127.0.0.1" leads each host to itself/ });
+    }
   });
   it("towards an address are told by the routing table", async () => {
     assert.equal(await addressTowards("127.0.0.1:2377"), "127.0.0.1");

@@ -104,7 +104,18 @@ export async function joinAddresses(
 ): Promise<NodeAddresses> {
   const [first] = managers;
   if (first === undefined) throw new Fault("invalid-argument", "no manager is given to join");
+  refuseLoopback(given.advertiseAddress, "--advertise-addr");
+  refuseLoopback(given.dataPathAddress, "--data-path-addr");
   return completeAddresses(given, given.advertiseAddress || (await addressTowards(first)));
+}
+
+/** Every host has it, so the managers would find themselves there. Who makes a cluster may mean to stay alone. */
+function refuseLoopback(address: string, flag: string): void {
+  if (!address.startsWith("127.")) return;
+  throw new Fault(
+    "invalid-argument",
+    `${flag} "${address}" leads each host to itself: give the address at which the other nodes reach this one`,
+  );
 }
 
 function completeAddresses(given: NodeAddresses, advertised: string): NodeAddresses {

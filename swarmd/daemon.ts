@@ -38,6 +38,7 @@ import { refusalToLeave } from "./leave-cluster.ts";
 import { connectToManager, hasManagerData, managerRoot } from "./manager-files.ts";
 import { identityPath, Member } from "./member.ts";
 import { receiveBackup } from "./receive-backup.ts";
+import { type WithdrawOptions, withdrawNode } from "./withdraw-node.ts";
 
 export class Daemon implements AsyncDisposable {
   readonly #config: Config;
@@ -110,7 +111,12 @@ export class Daemon implements AsyncDisposable {
       );
       const { tls, ...node } = admission;
       const identity = { ...node, ...addresses, managers };
-      this.#member = await Member.enter(identity, { tls }, this.#memberModules());
+      try {
+        this.#member = await Member.enter(identity, { tls }, this.#memberModules());
+      } catch (thrown) {
+        await this.#withdraw({ tls, clusterId: node.clusterId, managers });
+        throw thrown;
+      }
       this.#joinAttempt = undefined;
       return create(JoinClusterResponseSchema, {
         nodeId: node.nodeId,
@@ -216,6 +222,16 @@ export class Daemon implements AsyncDisposable {
       managerAddress: identity.advertiseAddress,
       unlockKey,
     });
+  }
+
+  /** What cannot be withdrawn is left to users: `node ls` shows it as unknown, and `node rm` removes it. */
+  async #withdraw(options: WithdrawOptions): Promise<void> {
+    try {
+      await withdrawNode(options);
+    } catch (thrown) {
+      const error = Fault.from(thrown).message;
+      this.#ports.log.warn("The managers keep a node that could not begin", { error });
+    }
   }
 
   /** The same while one join is tried, also when the user tries it again. */

@@ -11,6 +11,7 @@ import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { TestAuthority } from "#proto/testing/test-authority.ts";
 import { certificateDigest } from "#proto/tls/certificate.ts";
 import { joinCluster, newJoinAttempt } from "./join-cluster.ts";
+import { withdrawNode } from "./withdraw-node.ts";
 
 const timeout = 15_000;
 const authority = await TestAuthority.create();
@@ -29,6 +30,7 @@ function serve(handlers: Partial<NodeCa>, of = authority): Promise<TlsServer> {
         throw new Fault("permission-denied", "the join token is no token of this cluster");
       },
       renewNodeCertificate: async () => ({}),
+      withdrawNode: async () => ({}),
       ...handlers,
     }),
   );
@@ -115,6 +117,25 @@ test("joining, silence leads to the next manager, a refusal does not", { timeout
 
 test("joining, a malformed token is told before anybody is asked", async () => {
   await assert.rejects(newJoinAttempt("SWMTKN-1-x", systemRandom), { code: "invalid-argument" });
+});
+
+test("joining, one that cannot begin takes itself back at the first manager that answers", {
+  timeout,
+}, async () => {
+  const withdrawn: string[] = [];
+  using manager = await serve({
+    withdrawNode: async (_, { caller }) => {
+      if (caller.kind === "node") withdrawn.push(caller.nodeId);
+      return {};
+    },
+  });
+  const tls = await authority.identity({ name: nodeId });
+  const { clusterId } = authority;
+  await withdrawNode({ tls, clusterId, managers: ["127.0.0.1:1", manager.address] });
+  assert.deepEqual(withdrawn, [nodeId]);
+  await assert.rejects(withdrawNode({ tls, clusterId, managers: ["127.0.0.1:1"] }), {
+    message: /^manager 127\.0\.0\.1:1: /,
+  });
 });
 
 test("joining, a root that is no certificate is a fault", { timeout }, async () => {

@@ -4,7 +4,13 @@ import { create } from "@bufbuild/protobuf";
 import { IssueUserCertificateRequestSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import { GetRootCertificateRequestSchema } from "#proto/gen/swarm/v1/node_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeAvailability, NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  NodeAvailability,
+  NodeMembership,
+  NodeRole,
+  NodeState,
+  NodeStatusSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import { systemRandom } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
@@ -203,6 +209,23 @@ test("renewal, a node that was removed is refused", { timeout }, async () => {
     code: "permission-denied",
     message: `node "${nodeId}" was removed from the cluster`,
   });
+});
+
+test("withdrawal, the node is forgotten while it is neither up nor a manager", {
+  timeout,
+}, async () => {
+  const cluster = await TestCluster.found();
+  const { nodeId, identity } = await cluster.join({ token: cluster.tokens.manager });
+  await cluster.change(nodeId, (node) => ({ ...node, role: NodeRole.MANAGER }));
+  await assert.rejects(cluster.withdraw(identity), { code: "failed-precondition" });
+  const status = create(NodeStatusSchema, { state: NodeState.READY });
+  await cluster.change(nodeId, (node) => ({ ...node, role: NodeRole.WORKER, status }));
+  await assert.rejects(cluster.withdraw(identity), { code: "failed-precondition" });
+  const unseen = create(NodeStatusSchema, { state: NodeState.UNKNOWN });
+  await cluster.change(nodeId, (node) => ({ ...node, status: unseen }));
+  await cluster.withdraw(identity);
+  assert.equal(cluster.test.store.get("node", nodeId), undefined);
+  await assert.rejects(cluster.withdraw(identity), { code: "permission-denied" });
 });
 
 test("user, is given a certificate of its name and the managers' addresses", {

@@ -10,9 +10,11 @@ import {
   type RenewNodeCertificateRequest,
   type RenewNodeCertificateResponse,
   RenewNodeCertificateResponseSchema,
+  type WithdrawNodeResponse,
+  WithdrawNodeResponseSchema,
 } from "#proto/gen/swarm/v1/node_pb.ts";
 import { type Cluster, type Node, NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
+import { NodeMembership, NodeRole, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { CallContext, Handlers } from "#proto/grpc.ts";
 import { isId, newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
@@ -41,6 +43,7 @@ export function nodeCaHandlers(modules: NodeCaModules): Handlers<typeof NodeCaSe
     },
     issueNodeCertificate: (request) => issueNodeCertificate(modules, request),
     renewNodeCertificate: (request, context) => renewNodeCertificate(modules, request, context),
+    withdrawNode: (_, context) => withdrawNode(modules, context),
   };
 }
 
@@ -100,6 +103,25 @@ async function renewNodeCertificate(
   const renewed = await certificateFor(modules, { nodeId: node.id, role, key });
   modules.log.info("A node's certificate is renewed", { nodeId: node.id, role: roleWord(role) });
   return create(RenewNodeCertificateResponseSchema, renewed);
+}
+
+/** Who joins as a manager may have got as far as a server in the managers' group: the role manager takes that out. */
+async function withdrawNode(
+  { store, replication, log }: NodeCaModules,
+  context: CallContext,
+): Promise<WithdrawNodeResponse> {
+  await replication.barrier();
+  const { id } = nodeOf(store, context);
+  await store.write((view) => {
+    const object = view.get("node", id);
+    if (object === undefined) return [];
+    if (object.role === NodeRole.MANAGER || object.status?.state === NodeState.READY) {
+      throw new Fault("failed-precondition", `node "${id}" has begun: it leaves, or is removed`);
+    }
+    return [{ action: "remove", kind: "node", object }];
+  });
+  log.info("A node that could not begin is forgotten", { nodeId: id });
+  return create(WithdrawNodeResponseSchema);
 }
 
 /**

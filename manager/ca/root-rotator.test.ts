@@ -62,6 +62,7 @@ async function serve(t: TestContext, cluster: TestCluster) {
           getRootCertificate: async (_request, { caller }) => ({ caCertificate: caller.kind }),
           issueNodeCertificate: async () => ({}),
           renewNodeCertificate: async () => ({}),
+          withdrawNode: async () => ({}),
         }),
     },
     { clock: systemClock },

@@ -139,6 +139,14 @@ test("node removal, a ready one needs force, a manager is demoted first", async 
   assert.equal(one.store.list("node").length, 3);
 });
 
+test("node removal, one that was let in as a manager and never began goes at once", async () => {
+  const [one] = await openThree();
+  const spec = { desiredRole: NodeRole.MANAGER };
+  await one.put("node", testNode(4, { spec, status: { state: NodeState.UNKNOWN } }));
+  await one.client.removeNode({ ref: "h4" });
+  assert.equal(one.store.get("node", "node4"), undefined);
+});
+
 test("node removal, by force a manager goes that cannot be reached, while the rest has a quorum", async () => {
   const [one, two, three] = await openThree();
   const removal = { ref: "h3", force: true };

@@ -98,7 +98,7 @@ async function removeNode({ store, replication }: Modules, request: RemoveNodeRe
     const object = resolve(view, "node", ref);
     id = object.id;
     const removal: Action = { action: "remove", kind: "node", object };
-    if (isManager(object)) {
+    if (isManager(object) && !hasNeverBegun(object, members)) {
       refuseLiveManager(object, { view, members, force });
       return [removal, ...oneAtATime(view)];
     }
@@ -134,6 +134,13 @@ function refuseLiveManager(
 
 function isManager({ role, spec }: Node): boolean {
   return role === NodeRole.MANAGER || spec?.desiredRole === NodeRole.MANAGER;
+}
+
+/** Let in as a manager, and neither it nor a server of it has been seen since: its join has failed. */
+function hasNeverBegun({ id, role, status }: Node, members: readonly MemberStatus[]): boolean {
+  const state = status?.state ?? NodeState.UNKNOWN;
+  const hasServer = members.some(({ member }) => member?.nodeId === id);
+  return role !== NodeRole.MANAGER && state === NodeState.UNKNOWN && !hasServer;
 }
 
 function nameOf(node: Node): string {

@@ -49,6 +49,7 @@ async function serve(
           },
           issueNodeCertificate: refuse,
           renewNodeCertificate: refuse,
+          withdrawNode: refuse,
         });
         addService(server, DispatcherService, {
           heartbeat: refuse,
@@ -301,6 +302,7 @@ test("renewal, a client's next connection shows its new certificate", { timeout 
           }),
           issueNodeCertificate: async () => ({}),
           renewNodeCertificate: async () => ({}),
+          withdrawNode: async () => ({}),
         }),
     },
     { clock: systemClock },

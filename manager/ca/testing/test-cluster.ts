@@ -5,6 +5,7 @@ import {
   IssueNodeCertificateRequestSchema,
   type NodeCaService,
   RenewNodeCertificateRequestSchema,
+  WithdrawNodeRequestSchema,
 } from "#proto/gen/swarm/v1/node_pb.ts";
 import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type CaConfig, ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
@@ -121,6 +122,13 @@ export class TestCluster {
     assert(renewed !== undefined);
     const { certificate: fresh = "", caCertificates = "" } = renewed;
     return { role: answer.role, identity: { certificate: fresh, key, caCertificates } };
+  }
+
+  /** As the node of a certificate. */
+  async withdraw({ certificate }: TlsIdentity): Promise<void> {
+    const caller = identityOf(parseCertificate(certificate));
+    assert(caller !== undefined);
+    await this.ca.withdrawNode(create(WithdrawNodeRequestSchema), contextOf(caller));
   }
 
   /** The node reports what it has, as its agent does. */
