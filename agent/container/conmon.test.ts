@@ -33,6 +33,8 @@ class HangingTask implements Disposable {
       runtime,
       runtimeRoot: join(this.folder, "runc"),
       exitsFolder: join(this.folder, "exits"),
+      terminal: false,
+      stdin: false,
     };
   }
 

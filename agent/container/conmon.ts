@@ -19,6 +19,10 @@ export interface ConmonOptions {
   readonly runtime: string;
   readonly runtimeRoot: string;
   readonly exitsFolder: string;
+  /** The container has a terminal of its own. */
+  readonly terminal: boolean;
+  /** Who attaches can write to the container; until then it waits, and goes on waiting when they leave. */
+  readonly stdin: boolean;
 }
 
 /** Creating a container takes a twentieth of a second; this is for a host that is out of breath. */
@@ -80,6 +84,8 @@ function conmonCommand(options: ConmonOptions): string[] {
   };
   // Without one of --full-attach and --socket-dir-path conmon dies in silence.
   const conmon = ["conmon", "--full-attach", "--no-sync-log", ...Object.entries(flags).flat()];
+  if (options.terminal) conmon.push("--terminal");
+  if (options.stdin) conmon.push("--stdin", "--leave-stdin-open");
   return [...prefix, options.overlay, `${attempt}/rootfs`, ...conmon];
 }
 

@@ -9,12 +9,14 @@ import { readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
 import type { TaskNamespace } from "../network/network-driver.ts";
+import { ContainerHost } from "./container-host.ts";
 import { killConmon, startConmon } from "./conmon.ts";
 import { Exits, type OnExit } from "./exits.ts";
-import { type HostLimits, readHostLimits } from "./host-limits.ts";
+import { findProgram } from "./find-program.ts";
 import { readImageFile } from "./image-files.ts";
 import { hostnameOf, type ImageDefaults, type OciSpec, planOciSpec } from "./oci-spec.ts";
 import { planHosts, planResolvConf } from "./name-files.ts";
@@ -54,8 +56,7 @@ export class Containers {
   readonly #runtime: string;
   readonly #runc: Runc;
   readonly #exits: Exits;
-  readonly #limits: HostLimits;
-  readonly #cgroupVersion: 1 | 2;
+  readonly #host: ContainerHost;
 
   constructor(options: ContainersOptions, modules: ContainersModules) {
     // conmon runs in a folder of its own: no path may be relative to ours.
@@ -66,11 +67,10 @@ export class Containers {
     };
     this.#modules = modules;
     mkdirSync(this.#options.tasksFolder, { recursive: true });
-    this.#runtime = findProgram(options.runtime);
+    this.#runtime = findProgram(options.runtime, "the container runtime", options.runtime);
     this.#runc = new Runc({ command: this.#runtime, root: this.#runtimeRoot }, modules);
     this.#exits = new Exits(join(this.#options.runRoot, "exits"), modules);
-    this.#limits = readHostLimits();
-    this.#cgroupVersion = existsSync("/sys/fs/cgroup/cgroup.controllers") ? 2 : 1;
+    this.#host = new ContainerHost(modules);
   }
 
   get #runtimeRoot(): string {
@@ -113,6 +113,8 @@ export class Containers {
         runtime: this.#runtime,
         runtimeRoot: this.#runtimeRoot,
         exitsFolder: this.#exits.folder,
+        terminal: spec.process.terminal,
+        stdin: containerOf(task)?.openStdin ?? false,
       },
       this.#modules,
     );
@@ -233,8 +235,7 @@ export class Containers {
       rootfs: join(this.#bundleOf(task.id, attempt), "rootfs"),
       networkNamespace: ingredients.namespace.path,
       cgroupParent: this.#options.cgroupParent,
-      cgroupVersion: this.#cgroupVersion,
-      limits: this.#limits,
+      host: await this.#host.factsFor(containerOf(task)),
     });
   }
 
@@ -252,15 +253,8 @@ export class Containers {
   }
 }
 
-/** conmon wants the runtime's path; systemd's PATH for services may lack the sbin folders. */
-function findProgram(name: string): string {
-  const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-  const path = folders.map((folder) => join(folder, name)).find(existsSync);
-  if (path !== undefined) return path;
-  throw new Fault(
-    "failed-precondition",
-    `cannot find the container runtime "${name}": install the package "${name}"`,
-  );
+function containerOf(task: Task): ContainerSpec | undefined {
+  return task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
 }
 
 /** Retried by Node while the overlay of a container that is just ending still writes into it. */

@@ -4,11 +4,13 @@
  */
 import { readFileSync, existsSync } from "node:fs";
 import { limitRows } from "#proto/kernel-names.ts";
-import { capSysResource } from "./capabilities.ts";
+import { capabilitiesOfMask } from "./capabilities.ts";
 
 export interface HostLimits {
   /** CAP_SYS_RESOURCE: the two limits below do not bind. */
   readonly canRaise: boolean;
+  /** What this program has, without "CAP_": no container can have more. */
+  readonly capabilities: readonly string[];
   readonly oomScoreAdj: number;
   /** Hard limits by the names of `ulimit` flags ("nofile"); what is missing is unlimited. */
   readonly hardLimits: Readonly<Record<string, number>>;
@@ -20,10 +22,12 @@ export interface HostLimits {
 
 export function readHostLimits(): HostLimits {
   const status = readFileSync("/proc/self/status", "utf8");
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  const mask = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  const capabilities = capabilitiesOfMask(mask);
   const v1 = "/sys/fs/cgroup/memory";
   return {
-    canRaise: (effective & (1n << BigInt(capSysResource))) !== 0n,
+    canRaise: capabilities.includes("SYS_RESOURCE"),
+    capabilities,
     oomScoreAdj: Number(readFileSync("/proc/self/oom_score_adj", "utf8")),
     hardLimits: parseHardLimits(readFileSync("/proc/self/limits", "utf8")),
     swappiness: existsSync(v1),

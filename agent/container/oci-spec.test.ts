@@ -1,74 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { ContainerSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import {
-  AppArmorMode,
-  Isolation,
-  MountPropagation,
-  MountType,
-  ResourceRequirementsSchema,
-  SeccompMode,
-} from "#proto/gen/swarm/v1/types_pb.ts";
-import type { HostLimits } from "./host-limits.ts";
-import { type ImageDefaults, type OciSpec, planOciSpec } from "./oci-spec.ts";
+import { MountPropagation, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { OciSpec } from "./oci-spec.ts";
+import { args, type ContainerInit, mountAt, plan, type Row } from "./testing/plan-spec.ts";
 
-type ContainerInit = MessageInitShape<typeof ContainerSpecSchema>;
-
-interface Given {
-  readonly container?: ContainerInit;
-  readonly image?: Partial<ImageDefaults>;
-  readonly resources?: MessageInitShape<typeof ResourceRequirementsSchema>;
-  readonly limits?: Partial<HostLimits>;
-  readonly cgroupVersion?: 1 | 2;
-}
-
-const id = "abcdefghijklmnopqrstuvwxy";
-const image = { env: [], entrypoint: [], cmd: ["run"], workingDir: "", user: "" };
-const limits = {
-  canRaise: false,
-  oomScoreAdj: 0,
-  hardLimits: { nofile: 1000 },
-  swapLimit: true,
-  swappiness: true,
-};
-const accounts = {
-  passwd: "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n",
-  group: "root:x:0:\nwww:x:34:\nlogs:x:40:web,other\n",
-};
-
-function plan(given: Given): OciSpec {
-  const value = create(ContainerSpecSchema, given.container ?? {});
-  const resources =
-    given.resources === undefined
-      ? {}
-      : { resources: create(ResourceRequirementsSchema, given.resources) };
-  return planOciSpec({
-    task: create(TaskSchema, { id, spec: { runtime: { case: "container", value }, ...resources } }),
-    image: { ...image, ...given.image },
-    accounts,
-    files: { hosts: "/t/hosts", hostname: "/t/hostname", resolvConf: "/t/resolv.conf" },
-    rootfs: "/t/1/rootfs",
-    networkNamespace: "/run/netns/x",
-    cgroupParent: "swarm",
-    cgroupVersion: given.cgroupVersion ?? 1,
-    limits: { ...limits, ...given.limits },
-  });
-}
-
-interface Row {
-  readonly name: string;
-  readonly given: Given;
-  readonly seen: (spec: OciSpec) => unknown;
-  readonly wanted: unknown;
-}
-
-const args = ({ process }: OciSpec) => process.args;
 const user = ({ process: { user } }: OciSpec) => [user.uid, user.gid, user.additionalGids];
 const memory = ({ linux }: OciSpec) => linux.resources["memory"];
-const mountAt = (path: string) => (spec: OciSpec) =>
-  spec.mounts.find(({ destination }) => destination === path);
 const both = { entrypoint: ["entry"], cmd: ["cmd"] };
 const mount = { type: MountType.BIND, source: "/src", target: "/dst" };
 
@@ -150,30 +87,6 @@ const table: readonly Row[] = [
     wanted: true,
   },
   {
-    name: "no_new_privileges",
-    given: { container: { privileges: { noNewPrivileges: true } } },
-    seen: (s) => s.process.noNewPrivileges,
-    wanted: true,
-  },
-  {
-    name: "capability_drop: all",
-    given: { container: { capabilityDrop: ["all"], capabilityAdd: ["cap_net_admin"] } },
-    seen: (s) => s.process.capabilities["bounding"],
-    wanted: ["CAP_NET_ADMIN"],
-  },
-  {
-    name: "capability_add: all",
-    given: { container: { capabilityAdd: ["ALL"] } },
-    seen: (s) => s.process.capabilities["bounding"]?.length,
-    wanted: 41,
-  },
-  {
-    name: "capabilities: 14 by default",
-    given: {},
-    seen: (s) => s.process.capabilities["effective"]?.length,
-    wanted: 14,
-  },
-  {
     name: "sysctls",
     given: { container: { sysctls: { "net.core.somaxconn": "9" } } },
     seen: (s) => s.linux.sysctl,
@@ -239,24 +152,29 @@ const table: readonly Row[] = [
     seen: (s) => s.process.oomScoreAdj,
     wanted: undefined,
   },
-  { name: "cgroup path", given: {}, seen: (s) => s.linux.cgroupsPath, wanted: `/swarm/${id}` },
   {
-    name: "network namespace",
-    given: {},
-    seen: (s) => s.linux.namespaces.find(({ type }) => type === "network")?.path,
-    wanted: "/run/netns/x",
+    name: "init: is the first process",
+    given: { host: { initProgram: "/usr/bin/tini-static" } },
+    seen: (s) => [args(s), mountAt("/sbin/swarm-init")(s)?.source],
+    wanted: [["/sbin/swarm-init", "--", "run"], "/usr/bin/tini-static"],
   },
   {
-    name: "cgroup mount: none on v1",
-    given: {},
-    seen: mountAt("/sys/fs/cgroup"),
-    wanted: undefined,
+    name: "init: asks for orphans among the host's processes",
+    given: { host: { initProgram: "/usr/bin/tini-static" }, container: { pidMode: "host" } },
+    seen: args,
+    wanted: ["/sbin/swarm-init", "-s", "--", "run"],
   },
   {
-    name: "cgroup namespace on v2",
-    given: { cgroupVersion: 2 },
-    seen: (s) => s.linux.namespaces.some(({ type }) => type === "cgroup"),
-    wanted: true,
+    name: "tty",
+    given: { container: { tty: true } },
+    seen: ({ process }) => [process.terminal, process.env.at(-1)],
+    wanted: [true, "TERM=xterm"],
+  },
+  {
+    name: "reservations limit nothing",
+    given: { resources: { reservations: { nanoCpus: 1_000_000_000n, memoryBytes: 1n << 30n } } },
+    seen: ({ linux }) => [linux.resources["cpu"], linux.resources["memory"]],
+    wanted: [undefined, undefined],
   },
   {
     name: "shm_size",
@@ -332,7 +250,6 @@ const refused: readonly (readonly [string, ContainerInit, RegExp])[] = [
   ["relative dir", { dir: "a" }, /not an absolute path/],
   ["unknown user", { user: "nobody" }, /unable to find user "nobody"/],
   ["unknown group", { user: "0:none" }, /unable to find group "none"/],
-  ["unknown capability", { capabilityAdd: ["FLY"] }, /unknown capability "FLY"/],
   ["unknown ulimit", { ulimits: [{ name: "x", soft: 1n, hard: 1n }] }, /unknown ulimit "x"/],
   ["soft over hard", { ulimits: [{ name: "nofile", soft: 2n, hard: 1n }] }, /over hard 1/],
   [
@@ -346,10 +263,6 @@ const refused: readonly (readonly [string, ContainerInit, RegExp])[] = [
   ["a target twice", { mounts: [mount, mount] }, /two mounts have the target/],
   ["secrets", { secrets: [{}] }, /a secret is not supported yet/],
   ["configs", { configs: [{}] }, /a config is not supported yet/],
-  ["healthcheck", { healthcheck: { test: ["CMD", "x"] } }, /a healthcheck is not supported/],
-  ["init", { init: true }, /init is not supported/],
-  ["tty", { tty: true }, /tty is not supported/],
-  ["open_stdin", { openStdin: true }, /open_stdin is not supported/],
   ["registry_auth", { pullOptions: { registryAuth: "x" } }, /registry login is not supported/],
   ["volume", { mounts: [{ ...mount, type: MountType.VOLUME }] }, /a volume is not supported/],
   ["npipe", { mounts: [{ ...mount, type: MountType.NPIPE }] }, /named pipe is not supported/],
@@ -358,15 +271,6 @@ const refused: readonly (readonly [string, ContainerInit, RegExp])[] = [
     { mounts: [{ ...mount, bindOptions: { propagation: MountPropagation.RSHARED } }] },
     /propagation is not/,
   ],
-  ["seccomp", { privileges: { seccomp: { mode: SeccompMode.CUSTOM } } }, /seccomp profile/],
-  ["apparmor", { privileges: { apparmor: { mode: AppArmorMode.DEFAULT } } }, /AppArmor is not/],
-  ["isolation", { isolation: Isolation.PROCESS }, /isolation is not supported/],
-  ["privileged", { privileged: true }, /privileged is not supported/],
-  ["devices", { devices: [{}] }, /a device is not supported/],
-  ["pid_mode", { pidMode: "host" }, /pid_mode is not supported/],
-  ["ipc_mode", { ipcMode: "host" }, /ipc_mode is not supported/],
-  ["userns_mode", { usernsMode: "host" }, /userns_mode is not supported/],
-  ["cgroup_parent", { cgroupParent: "x" }, /cgroup_parent is not supported/],
 ];
 
 describe("planOciSpec, refuses", () => {

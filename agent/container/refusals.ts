@@ -6,12 +6,10 @@ import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
-  AppArmorMode,
   Isolation,
   type Mount,
   MountPropagation,
   MountType,
-  SeccompMode,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 
 /** The container that the task asks for; a Fault names the first field that is not supported yet. */
@@ -51,28 +49,14 @@ function refusedOfTask(task: Task): string[] {
 }
 
 function refusedOfContainer(spec: ContainerSpec): string[] {
-  const { privileges } = spec;
-  const seccomp = privileges?.seccomp?.mode ?? SeccompMode.DEFAULT;
   const probes = spec.healthcheck !== undefined && spec.healthcheck.test[0] !== "NONE";
   return namesOf([
     ["a secret", spec.secrets.length > 0],
     ["a config", spec.configs.length > 0],
     ["a healthcheck", probes],
-    ["init", spec.init === true],
-    ["tty", spec.tty],
-    ["open_stdin", spec.openStdin],
     ["a registry login", (spec.pullOptions?.registryAuth ?? "") !== ""],
-    ["a credential spec", privileges?.credentialSpec !== undefined],
-    ["an SELinux context", privileges?.selinuxContext !== undefined],
-    ["a seccomp profile of one's own", seccomp === SeccompMode.CUSTOM],
-    ["AppArmor", (privileges?.apparmor?.mode ?? AppArmorMode.DISABLED) !== AppArmorMode.DISABLED],
-    ["an isolation", spec.isolation !== Isolation.DEFAULT],
-    ["privileged", spec.privileged],
-    ["a device", spec.devices.length > 0],
-    ["pid_mode", spec.pidMode !== ""],
-    ["ipc_mode", spec.ipcMode !== ""],
-    ["userns_mode", spec.usernsMode !== ""],
-    ["cgroup_parent", spec.cgroupParent !== ""],
+    ["a credential spec (Windows)", spec.privileges?.credentialSpec !== undefined],
+    ["an isolation (Windows)", spec.isolation !== Isolation.DEFAULT],
   ]);
 }
 

@@ -9,7 +9,7 @@ import { defaultSeccompProfile } from "./seccomp-default.ts";
 import { planSeccomp, seccompOf } from "./seccomp.ts";
 
 const facts = { architecture: "amd64", kernel: "6.1.0-18-amd64", seccomp: true };
-const usual = planCapabilities([], []);
+const usual = planCapabilities(create(ContainerSpecSchema), capabilityNames);
 
 interface Given {
   readonly architecture?: string;

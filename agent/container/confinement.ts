@@ -1,0 +1,95 @@
+/** What a container's process must not do, by Docker's defaults: capabilities, filters, labels, hidden files. Pure. */
+import { Fault } from "#proto/fault.ts";
+import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { SelinuxContext } from "#proto/gen/swarm/v1/types_pb.ts";
+import { apparmorOf } from "./apparmor.ts";
+import { planCapabilities } from "./capabilities.ts";
+import type { HostSecurity } from "./host-security.ts";
+import { type OciSeccomp, seccompOf } from "./seccomp.ts";
+
+export interface Confinement {
+  readonly process: {
+    readonly capabilities: Readonly<Record<string, readonly string[]>>;
+    readonly noNewPrivileges: boolean;
+    readonly apparmorProfile?: string;
+    readonly selinuxLabel?: string;
+  };
+  readonly linux: {
+    readonly seccomp?: OciSeccomp;
+    readonly mountLabel?: string;
+    readonly maskedPaths: readonly string[];
+    readonly readonlyPaths: readonly string[];
+  };
+}
+
+export interface ConfinementFacts {
+  readonly security: HostSecurity;
+  /** Those of swarmd. */
+  readonly capabilities: readonly string[];
+  /** AppArmor's profile for containers that name none, where it is loaded. */
+  readonly apparmorProfile: string | undefined;
+}
+
+const maskedPaths = [
+  "/proc/asound",
+  "/proc/acpi",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/sys/firmware",
+  "/sys/devices/virtual/powercap",
+];
+
+const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+export function planConfinement(spec: ContainerSpec, facts: ConfinementFacts): Confinement {
+  const { security } = facts;
+  const names = planCapabilities(spec, facts.capabilities);
+  const seccomp = seccompOf(spec, names, security);
+  const apparmorProfile = apparmorOf(spec, {
+    apparmor: security.apparmor,
+    defaultProfile: facts.apparmorProfile,
+  });
+  const labels = planSelinux(spec.privileges?.selinuxContext, security.selinux);
+  return {
+    process: {
+      // Not inheritable: CVE-2022-24769.
+      capabilities: { bounding: names, effective: names, permitted: names },
+      noNewPrivileges: spec.privileges?.noNewPrivileges ?? false,
+      ...(apparmorProfile !== undefined && { apparmorProfile }),
+      ...(labels !== undefined && { selinuxLabel: labels.process }),
+    },
+    linux: {
+      ...(seccomp !== undefined && { seccomp }),
+      ...(labels !== undefined && { mountLabel: labels.mount }),
+      maskedPaths: spec.privileged ? [] : [...maskedPaths, ...security.thermalPaths],
+      readonlyPaths: spec.privileged ? [] : readonlyPaths,
+    },
+  };
+}
+
+/** Labels are for those who ask: without a context a container has swarmd's, as Docker's without --selinux-enabled. */
+export function planSelinux(
+  context: SelinuxContext | undefined,
+  selinux: boolean,
+): { readonly process: string; readonly mount: string } | undefined {
+  if (context === undefined || context.disable) return undefined;
+  if (!selinux) {
+    throw new Fault(
+      "failed-precondition",
+      "privileges.selinux_context cannot be applied: this host has no SELinux; leave it out, or choose nodes that have it",
+    );
+  }
+  const { user, role, type, level } = context;
+  const owner = user || "system_u";
+  const range = level || "s0";
+  return {
+    process: [owner, role || "system_r", type || "container_t", range].join(":"),
+    mount: [owner, "object_r", "container_file_t", range].join(":"),
+  };
+}
