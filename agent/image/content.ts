@@ -1,16 +1,25 @@
 /**
- * Bytes by digest on disk. Manifests and configs are kept; layers are only staged, because once unpacked nobody reads
- * the packed form again.
+ * Bytes by digest on disk: manifests, configs, and layers as they came, which other nodes and "image save" ask for.
  *
  * Invariant: what has its name is complete and was verified. Everything is written under a temporary name, verified
- * while it is written, and renamed. What is kept is fsynced before the rename, so that a power cut cannot leave an empty
- * file with a good name; what is staged is not, because it does not outlive the process.
+ * while it is written, and renamed. Small things are fsynced before the rename, so that a power cut cannot leave an empty
+ * file with a good name. Layers are not: they are verified again by whoever reads them.
  */
 import { createHash } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { createReadStream, renameSync } from "node:fs";
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
-import { digestOf, hexOf } from "#registry/digest.ts";
+import { digestOf, hexOf, isDigest } from "#registry/digest.ts";
 import type { Descriptor } from "#registry/manifest.ts";
 import type { TemporaryFolder } from "./temporary-folder.ts";
 
@@ -18,6 +27,9 @@ import type { TemporaryFolder } from "./temporary-folder.ts";
 export interface StagedBlob extends AsyncDisposable {
   readonly path: string;
 }
+
+/** Hashed in one stretch of work on the event loop. */
+const pieceBytes = 256 * 1024;
 
 export class Content {
   readonly #folder: string;
@@ -34,7 +46,7 @@ export class Content {
   /** Undefined where it is not here or is damaged: then it has to be fetched. */
   async read(digest: string): Promise<Buffer | undefined> {
     try {
-      const bytes = await readFile(this.#path(digest));
+      const bytes = await readFile(this.path(digest));
       return digestOf(bytes) === digest ? bytes : undefined;
     } catch (error) {
       if (errnoOf(error) === "ENOENT") return undefined;
@@ -47,7 +59,7 @@ export class Content {
     await mkdir(this.#folder, { recursive: true });
     await using file = this.#temporary.file();
     await writeDurably(file.path, bytes);
-    await rename(file.path, this.#path(blob.digest));
+    await rename(file.path, this.path(blob.digest));
     await syncFolder(this.#folder);
   }
 
@@ -77,8 +89,65 @@ export class Content {
     return file;
   }
 
-  #path(digest: string): string {
+  /** Where the blob is, or would be. */
+  path(digest: string): string {
     return join(this.#folder, hexOf(digest));
+  }
+
+  /** How large the blob is; undefined where it is not here. */
+  async sizeOf(digest: string): Promise<number | undefined> {
+    try {
+      return (await stat(this.path(digest))).size;
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  /** The verified file becomes the blob of this digest. */
+  async keep(staged: StagedBlob, digest: string): Promise<void> {
+    await mkdir(this.#folder, { recursive: true });
+    await rename(staged.path, this.path(digest));
+  }
+
+  /** The blob, piece by piece; fails at its end if it is damaged. */
+  async *stream(digest: string): AsyncGenerator<Buffer> {
+    const hash = createHash("sha256");
+    for await (const chunk of createReadStream(this.path(digest), { highWaterMark: pieceBytes })) {
+      const piece = chunk as Buffer;
+      hash.update(piece);
+      yield piece;
+    }
+    const actual = `sha256:${hash.digest("hex")}`;
+    if (actual === digest) return;
+    throw new Fault(
+      "data-loss",
+      `the blob ${digest} is damaged on this host: pull its image again`,
+    );
+  }
+
+  /** The digests of all blobs. */
+  async list(): Promise<readonly string[]> {
+    try {
+      return (await readdir(this.#folder)).map((name) => `sha256:${name}`).filter(isDigest);
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return [];
+      throw error;
+    }
+  }
+
+  /** Takes the blob away, unless it is needed at this moment. */
+  async remove(digest: string, isNeeded: () => boolean = () => false): Promise<boolean> {
+    await using gone = this.#temporary.file();
+    if (isNeeded()) return false;
+    try {
+      // In the same turn as the question; freeing a large file's blocks takes longer than a rename.
+      renameSync(this.path(digest), gone.path);
+      return true;
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      return false;
+    }
   }
 }
 

@@ -3,8 +3,10 @@
  * digests of its unpacked layers. Bytes to typed values; pure.
  */
 import { Fault } from "#proto/fault.ts";
+import type { ImageHealthcheck } from "../health/health-check.ts";
 import { parseDigest } from "#registry/digest.ts";
 import {
+  parseCount,
   parseEntries,
   parseJson,
   parseList,
@@ -26,11 +28,16 @@ export interface ImageConfig {
   readonly user: string;
   /** "SIGTERM" or a number; empty where the image does not say. */
   readonly stopSignal: string;
+  /** What Docker's HEALTHCHECK and SHELL say, which OCI has no word for and hands on. */
+  readonly healthcheck?: ImageHealthcheck;
+  readonly shell: readonly string[];
   /** "80/tcp" each. */
   readonly exposedPorts: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   /** Absolute paths inside the container. */
   readonly volumes: readonly string[];
+  /** RFC 3339; empty where the image does not say. */
+  readonly created: string;
   /** Digests of the layers' tar streams, uncompressed, base first. */
   readonly diffIds: readonly string[];
 }
@@ -44,6 +51,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   const rootfs = parseObject(document["rootfs"], "rootfs");
   const text = (key: string) => parseOptional(config[key], `config.${key}`, parseText) ?? "";
   const texts = (key: string) => parseList(config[key], `config.${key}`, parseText);
+  const healthcheck = parseOptional(config["Healthcheck"], "config.Healthcheck", parseHealthcheck);
   const keys = (key: string) => parseEntries(config[key], `config.${key}`).map(([name]) => name);
   return {
     os: parseText(document["os"], "os"),
@@ -54,6 +62,8 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
     workingDir: text("WorkingDir"),
     user: text("User"),
     stopSignal: text("StopSignal"),
+    ...(healthcheck === undefined ? {} : { healthcheck }),
+    shell: texts("Shell"),
     exposedPorts: keys("ExposedPorts"),
     labels: Object.fromEntries(
       parseEntries(config["Labels"], "config.Labels").map(([name, value]) => [
@@ -62,7 +72,22 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
       ]),
     ),
     volumes: keys("Volumes"),
+    created: parseOptional(document["created"], "created", parseText) ?? "",
     diffIds: parseList(rootfs["diff_ids"], "rootfs.diff_ids", parseDiffId),
+  };
+}
+
+/** Times are in nanoseconds; what is left out is 0. */
+function parseHealthcheck(value: unknown, where: string): ImageHealthcheck {
+  const fields = parseObject(value, where);
+  const count = (key: string) => parseOptional(fields[key], `${where}.${key}`, parseCount) ?? 0;
+  return {
+    test: parseList(fields["Test"], `${where}.Test`, parseText),
+    intervalMs: count("Interval") / 1e6,
+    timeoutMs: count("Timeout") / 1e6,
+    retries: count("Retries"),
+    startPeriodMs: count("StartPeriod") / 1e6,
+    startIntervalMs: count("StartInterval") / 1e6,
   };
 }
 

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { ImageIndex } from "./image-index.ts";
 
 const digest = `sha256:${"ab".repeat(32)}`;
-const entry = { reference: "registry:5000/web:1", digest, manifestDigest: digest };
+const entry = { reference: "registry:5000/web:1", digest, manifestDigest: digest, usedAtMs: 1 };
 
 test("image index, what could not be written is written when it is set again", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "image-index-"));

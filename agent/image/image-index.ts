@@ -1,11 +1,19 @@
 /**
- * Which images this host has, by full reference. Kept in one small file that is replaced as a whole. Invariant: an image
- * is in it only after its manifest, its config and all its layers are on the disk.
+ * Which images this host has, by full reference. Kept in one small file that is replaced as a whole. An image that lost
+ * its tag to another stays, as NAME@DIGEST; one that never had a name is "@DIGEST".
+ *
+ * Invariant: an image is in it only after its manifest, its config and all its layers are on the disk.
  */
 import { readFile } from "node:fs/promises";
 import { Fault, errnoOf } from "#proto/fault.ts";
 import { parseDigest } from "#registry/digest.ts";
-import { parseJson, parseList, parseObject, parseText } from "#registry/foreign-json.ts";
+import {
+  parseCount,
+  parseJson,
+  parseList,
+  parseObject,
+  parseText,
+} from "#registry/foreign-json.ts";
 import { replaceFile } from "./content.ts";
 
 export interface IndexEntry {
@@ -14,9 +22,11 @@ export interface IndexEntry {
   readonly digest: string;
   /** The manifest for this host's platform; the same digest where there is no index. */
   readonly manifestDigest: string;
+  /** Wall-clock time, roughly: what uses an image is noted now and then. */
+  readonly usedAtMs: number;
 }
 
-const formatVersion = 1;
+const formatVersion = 2;
 
 export class ImageIndex {
   readonly #path: string;
@@ -36,22 +46,33 @@ export class ImageIndex {
     return [...this.#entries.values()];
   }
 
-  async set(entry: IndexEntry): Promise<void> {
-    const old = this.#entries.get(entry.reference);
-    if (old?.digest === entry.digest && old.manifestDigest === entry.manifestDigest) return;
-    this.#entries.set(entry.reference, entry);
+  /** Puts the entry in place of the one with its reference; `also` in the same write. */
+  async set(entry: IndexEntry, also: readonly IndexEntry[] = []): Promise<void> {
+    const before = new Map(this.#entries);
+    for (const each of [entry, ...also]) this.#entries.set(each.reference, each);
+    await this.#writeOr(before);
+  }
+
+  async remove(references: readonly string[]): Promise<void> {
+    const before = new Map(this.#entries);
+    for (const reference of references) this.#entries.delete(reference);
+    await this.#writeOr(before);
+  }
+
+  /** As the disk has it where it could not be written; what others changed meanwhile stays. */
+  async #writeOr(before: ReadonlyMap<string, IndexEntry>): Promise<void> {
+    const changed = new Map(this.#entries);
     try {
       await this.#write();
     } catch (error) {
-      // As the disk has it; the next pull of this image must try to write it again.
-      if (this.#entries.get(entry.reference) === entry) this.#restore(entry.reference, old);
+      for (const reference of new Set([...before.keys(), ...changed.keys()])) {
+        if (this.#entries.get(reference) !== changed.get(reference)) continue;
+        const old = before.get(reference);
+        if (old === undefined) this.#entries.delete(reference);
+        else this.#entries.set(reference, old);
+      }
       throw error;
     }
-  }
-
-  #restore(reference: string, old: IndexEntry | undefined): void {
-    if (old === undefined) this.#entries.delete(reference);
-    else this.#entries.set(reference, old);
   }
 
   /** One write after the other; each writes what is current when its turn comes. */
@@ -90,5 +111,6 @@ function parseEntry(value: unknown, where: string): IndexEntry {
     reference: parseText(entry["reference"], `${where}.reference`),
     digest: parseDigest(parseText(entry["digest"], `${where}.digest`)),
     manifestDigest: parseDigest(parseText(entry["manifestDigest"], `${where}.manifestDigest`)),
+    usedAtMs: parseCount(entry["usedAtMs"], `${where}.usedAtMs`),
   };
 }

@@ -1,37 +1,39 @@
 /**
- * The images of this host. Owns the folder they are in: manifests and configs by digest, layers unpacked for overlayfs,
- * and the index from references to images. Knows nothing of containers.
+ * The images of this host. Owns the folder they are in: blobs by digest, layers unpacked for overlayfs, and the index
+ * from references to images. Knows nothing of containers.
  *
  * A tag is asked for at the registry on every pull, because it may have moved. When that fails in whatever way and the
  * image is here, the one that is here is used, as Docker Swarm does: a registry's trouble must not stop a restart.
  * A reference with a digest needs no registry once its content is here.
  *
  * Invariants: `find` returns only images that are complete; pulls of one image, and of one layer by several images, share
- * the work; what failed or was aborted leaves nothing behind.
+ * the work; what failed or was aborted leaves nothing behind; nothing is removed that an image has or a pull needs.
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "#proto/fault.ts";
 import type { Ports } from "#proto/ports.ts";
-import { digestOf } from "#registry/digest.ts";
-import {
-  type Descriptor,
-  type Manifest,
-  type Platform,
-  parseManifest,
-  selectPlatform,
-} from "#registry/manifest.ts";
+import { type Platform, parseManifest } from "#registry/manifest.ts";
 import { formatReference, parseReference, type Reference } from "#registry/reference.ts";
 import { Registry, type RegistryOptions } from "#registry/registry.ts";
 import type { Exec } from "../exec.ts";
 import { Content } from "./content.ts";
 import { nameFullDisk } from "./disk-full.ts";
-import { type ImageConfig, imageConfigBytesMax, parseImageConfig } from "./image-config.ts";
+import { type DiskProbe, systemDiskProbe } from "./disk-room.ts";
+import type { ImageConfig } from "./image-config.ts";
 import { ImageIndex, type IndexEntry } from "./image-index.ts";
-import { Layers } from "./layers.ts";
-import { type LayerProgress, ProgressMeter, type PullProgress } from "./pull-progress.ts";
+import {
+  type Description,
+  describe,
+  type ImageLayer,
+  ImagePull,
+  namesOf,
+  type PullWork,
+} from "./image-pull.ts";
+import { type Layer, Layers } from "./layers.ts";
+import { Leases } from "./leases.ts";
+import { ProgressMeter, type PullProgress } from "./pull-progress.ts";
 import { SharedWork } from "./shared-work.ts";
-import { Slots } from "../slots.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
 
 export interface Image {
@@ -47,13 +49,26 @@ export interface Image {
   readonly layers: readonly string[];
 }
 
+/** One reference with all that belongs to its image. */
+export interface HeldImage extends Image {
+  readonly usedAtMs: number;
+  readonly parts: readonly HeldLayer[];
+}
+
+export interface HeldLayer extends ImageLayer {
+  readonly unpacked: Layer;
+}
+
 export interface ImageStoreOptions extends RegistryOptions {
   readonly root: string;
   readonly platform: Platform;
+  /** Of one layer unpacked; without it the disk alone is the limit. */
+  readonly layerBytesMax?: number;
 }
 
 export interface ImageStoreModules extends Ports {
   readonly exec: Exec;
+  readonly disk?: DiskProbe;
 }
 
 export interface PullOptions {
@@ -61,14 +76,11 @@ export interface PullOptions {
   readonly onProgress?: (progress: PullProgress) => void;
 }
 
-/** Layers that are downloaded and unpacked at the same time, of all images together. Docker's default. */
-const parallelLayersMax = 3;
+/** What must stay although no image has it: folders of layers that containers have mounted. */
+export type LayersInUse = ReadonlySet<string>;
 
-/** An index may name another index; nobody needs more. */
-const indexDepthMax = 3;
-
-/** How often a layer is tried again after the pull of another image, which it was shared with, has failed. */
-const sharedAttemptsMax = 3;
+/** When an image was last used is known no more exactly than this: it would be written too often. */
+const usedGraceMs = 60 * 60_000;
 
 interface Parts {
   readonly content: Content;
@@ -76,39 +88,36 @@ interface Parts {
   readonly index: ImageIndex;
   readonly registry: Registry;
   readonly temporary: TemporaryFolder;
-}
-
-interface ImageLayer {
-  readonly blob: Descriptor;
-  readonly diffId: string;
-}
-
-interface Described {
-  readonly entry: IndexEntry;
-  readonly configDigest: string;
-  readonly config: ImageConfig;
-  readonly layers: readonly ImageLayer[];
+  readonly leases: Leases;
+  readonly pull: ImagePull;
 }
 
 export class ImageStore implements AsyncDisposable {
   readonly #options: ImageStoreOptions;
   readonly #modules: ImageStoreModules;
   readonly #parts: Parts;
-  readonly #images = new Map<string, Image>();
+  readonly #images = new Map<string, HeldImage>();
   readonly #pulls = new SharedWork<PullProgress, Image>();
-  readonly #layerPulls = new SharedWork<LayerProgress, void>();
-  readonly #slots = new Slots(parallelLayersMax);
 
   static async open(options: ImageStoreOptions, modules: ImageStoreModules): Promise<ImageStore> {
-    const { root } = options;
+    const { root, layerBytesMax = Number.POSITIVE_INFINITY } = options;
     await mkdir(root, { recursive: true, mode: 0o711 });
     const temporary = await TemporaryFolder.open(join(root, "temporary"), modules);
+    const content = new Content({ folder: join(root, "content") }, { temporary });
+    const layers = await Layers.open(
+      { folder: join(root, "layers"), layerBytesMax },
+      { ...modules, temporary, disk: modules.disk ?? systemDiskProbe },
+    );
+    const registry = new Registry(options, modules);
+    const leases = new Leases();
     const store = new ImageStore(options, modules, {
       temporary,
-      content: new Content({ folder: join(root, "content") }, { temporary }),
-      layers: await Layers.open(join(root, "layers"), { ...modules, temporary }),
+      content,
+      layers,
+      registry,
+      leases,
       index: await ImageIndex.open(join(root, "index.json")),
-      registry: new Registry(options, modules),
+      pull: new ImagePull(options, { content, layers, registry, leases }),
     });
     await store.#load();
     return store;
@@ -120,9 +129,31 @@ export class ImageStore implements AsyncDisposable {
     this.#parts = parts;
   }
 
+  /** Where everything is. */
+  get root(): string {
+    return this.#options.root;
+  }
+
+  get content(): Content {
+    return this.#parts.content;
+  }
+
+  get temporary(): TemporaryFolder {
+    return this.#parts.temporary;
+  }
+
+  get platform(): Platform {
+    return this.#options.platform;
+  }
+
   /** The image under the reference, if it is here and complete. */
   find(reference: string): Image | undefined {
     return this.#images.get(formatReference(parseReference(reference)));
+  }
+
+  /** All references. */
+  list(): readonly HeldImage[] {
+    return [...this.#images.values()];
   }
 
   /** Brings the image here. Several pulls of one image share the work; each has its own signal. */
@@ -139,10 +170,84 @@ export class ImageStore implements AsyncDisposable {
     }
   }
 
+  /**
+   * Takes an image whose blobs are in `content` already, held by `hold`, under these references; under none it is
+   * "@DIGEST".
+   */
+  async install(
+    manifestDigest: string,
+    references: readonly Reference[],
+    signal: AbortSignal,
+  ): Promise<readonly HeldImage[]> {
+    await using work = this.#work(signal);
+    const meter = new ProgressMeter(() => {}, this.#modules);
+    const keys = references.map(formatReference);
+    const [first = `@${manifestDigest}`, ...others] = keys;
+    const names = { reference: first, digest: manifestDigest, manifestDigest };
+    const described = await this.#describeLocally(names);
+    if (described === undefined) {
+      throw new Fault("failed-precondition", `it has no image manifest ${manifestDigest}`);
+    }
+    const noWhere = { registry: "", repository: "" };
+    const layers = await this.#parts.pull.ensureLayers(noWhere, described.layers, {
+      ...work,
+      meter,
+    });
+    const installed: HeldImage[] = [];
+    for (const reference of [first, ...others]) {
+      installed.push(await this.#keep({ ...described, reference }, layers));
+    }
+    work.newBlobs.clear();
+    return installed;
+  }
+
+  /** Nothing of these names is cleared away until the result is disposed. */
+  hold(digests: Iterable<string>): Disposable {
+    return this.#parts.leases.hold(digests);
+  }
+
+  /** Forgets the references, then clears away what no image has any more. Returns how many bytes that were. */
+  async remove(references: readonly string[], inUse: LayersInUse): Promise<number> {
+    await this.#parts.index.remove(references);
+    for (const reference of references) this.#images.delete(reference);
+    return await this.sweep(inUse);
+  }
+
+  /** Clears away what no image has and nobody needs, such as what a process that was killed has left. */
+  async sweep(inUse: LayersInUse): Promise<number> {
+    const { content, layers } = this.#parts;
+    let reclaimedBytes = 0;
+    for (const name of await layers.list()) {
+      const sizeBytes = await layers.sizeOf(name);
+      const isNeeded = () => this.#isNeeded(name) || inUse.has(layers.treeOf(name));
+      if (await layers.remove(name, isNeeded)) reclaimedBytes += sizeBytes;
+    }
+    for (const digest of await content.list()) {
+      const sizeBytes = (await content.sizeOf(digest)) ?? 0;
+      if (await content.remove(digest, () => this.#isNeeded(digest))) reclaimedBytes += sizeBytes;
+    }
+    return reclaimedBytes;
+  }
+
+  /** Notes that the images are in use now. */
+  async touch(references: Iterable<string>): Promise<void> {
+    const usedAtMs = this.#modules.clock.now();
+    const entries: IndexEntry[] = [];
+    for (const reference of references) {
+      const image = this.#images.get(reference);
+      if (image === undefined || usedAtMs - image.usedAtMs < usedGraceMs) continue;
+      this.#images.set(reference, { ...image, usedAtMs });
+      const { digest, manifestDigest } = image;
+      entries.push({ reference, digest, manifestDigest, usedAtMs });
+    }
+    const [first, ...others] = entries;
+    if (first !== undefined) await this.#parts.index.set(first, others);
+  }
+
   /** Aborts what is under way and waits for its clean-up. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#pulls.close();
-    await this.#layerPulls.close();
+    await this.#parts.pull.close();
     this.#parts.registry[Symbol.dispose]();
   }
 
@@ -150,21 +255,30 @@ export class ImageStore implements AsyncDisposable {
   async #load(): Promise<void> {
     for (const entry of this.#parts.index.entries) {
       const described = await this.#describeLocally(entry);
-      if (described !== undefined) this.#remember(described);
-      else this.#modules.log.warn("An image is not complete", { image: entry.reference });
+      const layers = described && (await this.#findLayers(described.layers));
+      if (described === undefined || layers === undefined) {
+        this.#modules.log.warn("An image is not complete", { image: entry.reference });
+      } else this.#remember(described, layers, entry.usedAtMs);
     }
   }
 
-  async #describeLocally(entry: IndexEntry): Promise<Described | undefined> {
-    const { content, layers } = this.#parts;
-    const bytes = await content.read(entry.manifestDigest);
+  async #describeLocally(
+    names: Pick<Description, "reference" | "digest" | "manifestDigest">,
+  ): Promise<Description | undefined> {
+    const { content } = this.#parts;
+    const { reference, digest, manifestDigest } = names;
+    const bytes = await content.read(manifestDigest);
     const manifest = bytes === undefined ? undefined : parseManifest(bytes);
     if (manifest?.kind !== "image") return undefined;
     const config = await content.read(manifest.config.digest);
     if (config === undefined) return undefined;
-    const described = describe(entry, manifest, config);
-    const present = await Promise.all(described.layers.map(({ diffId }) => layers.has(diffId)));
-    return present.every(Boolean) ? described : undefined;
+    return describe({ reference, digest, manifestDigest }, manifest, config);
+  }
+
+  async #findLayers(layers: readonly ImageLayer[]): Promise<readonly Layer[] | undefined> {
+    const found = await Promise.all(layers.map((layer) => this.#parts.layers.find(layer)));
+    const present = found.filter((layer) => layer !== undefined);
+    return present.length === layers.length ? present : undefined;
   }
 
   async #pullOrFind(
@@ -189,157 +303,102 @@ export class ImageStore implements AsyncDisposable {
   }
 
   async #perform(reference: Reference, signal: AbortSignal, meter: ProgressMeter): Promise<Image> {
-    const described = await this.#describe(reference, signal);
+    await using work = this.#work(signal);
+    const { pull } = this.#parts;
+    const described = await pull.describe(reference, work);
     meter.start(described.layers.map(({ blob }) => blob.sizeBytes));
-    await this.#ensureLayers(reference, described.layers, { signal, meter });
-    await this.#parts.index.set(described.entry);
-    return this.#remember(described);
-  }
-
-  /** From the reference to what has to be here for it, which takes the network as far as it is not here yet. */
-  async #describe(reference: Reference, signal: AbortSignal): Promise<Described> {
-    const first = await this.#manifest(reference, signal);
-    let current = first;
-    for (let depth = 0; current.manifest.kind === "index"; depth += 1) {
-      if (depth === indexDepthMax) {
-        throw new Fault(
-          "failed-precondition",
-          `its indexes are nested deeper than ${indexDepthMax}`,
-        );
-      }
-      const { digest } = selectPlatform(current.manifest.manifests, this.#options.platform);
-      current = await this.#manifest({ ...reference, digest }, signal);
-    }
-    const entry = {
-      reference: formatReference(reference),
-      digest: first.digest,
-      manifestDigest: current.digest,
-    };
-    const config = await this.#config(reference, current.manifest.config, signal);
-    return describe(entry, current.manifest, config);
-  }
-
-  async #manifest(
-    reference: Reference,
-    signal: AbortSignal,
-  ): Promise<{ readonly manifest: Manifest; readonly digest: string }> {
-    const { content, registry } = this.#parts;
-    const local = reference.digest === undefined ? undefined : await content.read(reference.digest);
-    const bytes = local ?? (await registry.manifest(reference, signal));
-    const digest = reference.digest ?? digestOf(bytes);
-    const manifest = parseManifest(bytes);
-    if (local === undefined) await content.write({ digest, sizeBytes: bytes.length }, bytes);
-    return { manifest, digest };
-  }
-
-  async #config(reference: Reference, blob: Descriptor, signal: AbortSignal): Promise<Buffer> {
-    const { content, registry } = this.#parts;
-    const local = await content.read(blob.digest);
-    if (local !== undefined) return local;
-    const bytesMax = imageConfigBytesMax;
-    const bytes = await registry.smallBlob(reference, blob, { signal, bytesMax });
-    await content.write(blob, bytes);
-    return bytes;
-  }
-
-  /** All or none: the first layer that fails ends the others. */
-  async #ensureLayers(
-    reference: Reference,
-    layers: readonly ImageLayer[],
-    options: { readonly signal: AbortSignal; readonly meter: ProgressMeter },
-  ): Promise<void> {
-    const failure = new AbortController();
-    const signal = AbortSignal.any([options.signal, failure.signal]);
-    const works = layers.map(async (layer, index) => {
-      const onProgress = (progress: LayerProgress) => options.meter.onLayer(index, progress);
-      try {
-        await this.#ensureLayer(reference, layer, { signal, onProgress });
-      } catch (error) {
-        failure.abort(error);
-        throw error;
-      }
-    });
-    await Promise.allSettled(works);
-    options.signal.throwIfAborted();
-    if (failure.signal.aborted) throw failure.signal.reason;
-  }
-
-  async #ensureLayer(
-    reference: Reference,
-    layer: ImageLayer,
-    waiter: {
-      readonly signal: AbortSignal;
-      readonly onProgress: (progress: LayerProgress) => void;
-    },
-  ): Promise<void> {
-    for (let attempts = 1; ; attempts += 1) {
-      let isOurs = false;
-      try {
-        return await this.#layerPulls.join(layer.diffId, waiter, (signal, emit) => {
-          isOurs = true;
-          return this.#slots.run(signal, () => this.#pullLayer(reference, layer, { signal, emit }));
-        });
-      } catch (error) {
-        // The work of another image's pull failed, perhaps because of its registry: ours may have the layer.
-        if (isOurs || waiter.signal.aborted || attempts === sharedAttemptsMax) throw error;
-      }
-    }
-  }
-
-  async #pullLayer(
-    reference: Reference,
-    { blob, diffId }: ImageLayer,
-    work: { readonly signal: AbortSignal; readonly emit: (progress: LayerProgress) => void },
-  ): Promise<void> {
-    const { content, layers, registry } = this.#parts;
-    const { signal, emit } = work;
-    if (!(await layers.has(diffId))) {
-      await using staged = await registry.retry(signal, () =>
-        content.stage(
-          blob,
-          () => registry.blob(reference, blob, signal),
-          (completedBytes) => emit({ phase: "downloading", completedBytes }),
-        ),
-      );
-      emit({ phase: "unpacking", completedBytes: blob.sizeBytes });
-      await layers.unpack(diffId, staged.path, signal);
-    }
-    emit({ phase: "complete", completedBytes: blob.sizeBytes });
-  }
-
-  #remember(described: Described): Image {
-    const { entry, configDigest, config } = described;
-    const image = { ...entry, configDigest, config, layers: this.#lowerFolders(described.layers) };
-    this.#images.set(entry.reference, image);
+    const layers = await pull.ensureLayers(reference, described.layers, { ...work, meter });
+    const image = await this.#keep(described, layers);
+    work.newBlobs.clear();
     return image;
   }
 
-  /**
-   * Of a layer that occurs twice only the upper one: overlayfs refuses a folder twice, and whatever the lower one has,
-   * the upper one has again.
-   */
-  #lowerFolders(layers: readonly ImageLayer[]): readonly string[] {
-    const folders = layers.map(({ diffId }) => this.#parts.layers.path(diffId));
-    return folders.filter((folder, index) => folders.lastIndexOf(folder) === index);
+  /** One pull's belongings. When it is disposed of, what it brought and did not hand over is removed. */
+  #work(signal: AbortSignal): PullWork & AsyncDisposable {
+    const held = new DisposableStack();
+    const newBlobs = new Set<string>();
+    const { content } = this.#parts;
+    return {
+      signal,
+      held,
+      newBlobs,
+      [Symbol.asyncDispose]: async () => {
+        held.dispose();
+        for (const digest of newBlobs) await content.remove(digest, () => this.#isNeeded(digest));
+      },
+    };
   }
-}
 
-function describe(
-  entry: IndexEntry,
-  manifest: Manifest & { readonly kind: "image" },
-  configBytes: Buffer,
-): Described {
-  const config = parseImageConfig(configBytes);
-  const { diffIds } = config;
-  if (diffIds.length !== manifest.layers.length) {
-    throw new Fault(
-      "failed-precondition",
-      `its manifest has ${manifest.layers.length} layers, but its config has ${diffIds.length}`,
-    );
+  async #keep(described: Description, layers: readonly Layer[]): Promise<HeldImage> {
+    const { reference, digest, manifestDigest } = described;
+    const nowMs = this.#modules.clock.now();
+    const old = this.#images.get(reference);
+    const isSame = old?.digest === digest && old.manifestDigest === manifestDigest;
+    // A task that starts costs no write.
+    const usedAtMs = isSame && nowMs - old.usedAtMs < usedGraceMs ? old.usedAtMs : nowMs;
+    const entry = { reference, digest, manifestDigest, usedAtMs };
+    const displaced = this.#displacedBy(described);
+    if (displaced !== undefined && old !== undefined) {
+      await this.#parts.index.set(entry, [displaced]);
+      this.#images.set(displaced.reference, { ...old, reference: displaced.reference });
+    } else if (old?.usedAtMs !== usedAtMs || !isSame) await this.#parts.index.set(entry);
+    return this.#remember(described, layers, usedAtMs);
   }
-  const layers = manifest.layers.flatMap((blob, index) => {
-    const diffId = diffIds[index];
-    return diffId === undefined ? [] : [{ blob, diffId }];
-  });
-  return { entry, configDigest: manifest.config.digest, config, layers };
+
+  /** The image that loses its tag to this one goes on as NAME@DIGEST: containers may have it. */
+  #displacedBy({ reference, manifestDigest }: Description): IndexEntry | undefined {
+    const old = this.#images.get(reference);
+    if (old === undefined || old.manifestDigest === manifestDigest) return undefined;
+    const { digest, usedAtMs } = old;
+    const { registry, repository } = parseReference(reference);
+    const name = formatReference({ registry, repository, digest });
+    return this.#images.has(name)
+      ? undefined
+      : { reference: name, digest, manifestDigest: old.manifestDigest, usedAtMs };
+  }
+
+  #remember(described: Description, layers: readonly Layer[], usedAtMs: number): HeldImage {
+    const { reference, digest, manifestDigest, configDigest, config } = described;
+    const folders = layers.map(({ path }) => path);
+    const parts = described.layers.flatMap((layer, index) => {
+      const unpacked = layers[index];
+      return unpacked === undefined ? [] : [{ ...layer, unpacked }];
+    });
+    const image: HeldImage = {
+      reference,
+      digest,
+      manifestDigest,
+      configDigest,
+      config,
+      usedAtMs,
+      parts,
+      // Of a layer that occurs twice only the upper one: overlayfs refuses a folder twice, and whatever the lower one
+      // has, the upper one has again.
+      layers: folders.filter((folder, index) => folders.lastIndexOf(folder) === index),
+    };
+    this.#images.set(reference, image);
+    return image;
+  }
+
+  #isNeeded(name: string): boolean {
+    return this.#parts.leases.has(name) || this.#names().has(name);
+  }
+
+  /** Names of all that belongs to an image. */
+  #names(): ReadonlySet<string> {
+    const names = new Set<string>();
+    for (const { digest, manifestDigest, configDigest, parts } of this.#images.values()) {
+      for (const name of [digest, manifestDigest, configDigest]) names.add(name);
+      for (const part of parts) {
+        names.add(part.unpacked.name);
+        for (const name of namesOf(part)) names.add(name);
+      }
+    }
+    // Those that are not complete, too: the next pull mends them with what is left.
+    for (const { digest, manifestDigest } of this.#parts.index.entries) {
+      names.add(digest);
+      names.add(manifestDigest);
+    }
+    return names;
+  }
 }

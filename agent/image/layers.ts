@@ -1,241 +1,311 @@
 /**
- * Unpacked layers: one folder each, ready as an overlayfs lowerdir, named after the digest of the layer's uncompressed
- * tar stream (diffID). A layer's folder does not depend on the layers below it, so images share it whatever it lies on.
+ * Unpacked layers: one folder each, with the tree that is an overlayfs lowerdir and a small file about it. Most layers
+ * say all about what they have: their folder is named after the digest of their uncompressed tar (diffID), whatever they
+ * lie on, and images share it. A layer that leans on those below it (it has things in folders of which it has no entry,
+ * or hard links to files that it does not have) is completed from them and named after the whole chain.
  *
  * Invariant: a folder under its final name is complete, was verified, and is on the disk. It is unpacked elsewhere,
  * flushed with syncfs and renamed; a kill or a power cut leaves the folder or nothing. One syncfs per layer, when an
  * image is pulled, is a fair price: after a power cut a container would otherwise start with empty programs.
  */
-import { createHash, type Hash } from "node:crypto";
-import { createReadStream, type ReadStream } from "node:fs";
-import { access, mkdir, open, rename, stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { renameSync } from "node:fs";
+import { access, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PassThrough, Readable, type Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { createGunzip, createZstdDecompress, ZstdDecompress } from "node:zlib";
+import { Readable } from "node:stream";
 import { Fault, errnoOf } from "#proto/fault.ts";
-import type { Clock } from "#proto/ports.ts";
-import { shortIdOf } from "#registry/digest.ts";
-import type { Exec } from "../exec.ts";
+import { digestOf, shortIdOf } from "#registry/digest.ts";
+import {
+  parseCount,
+  parseJson,
+  parseList,
+  parseObject,
+  parseText,
+} from "#registry/foreign-json.ts";
+import { type BsdtarModules, packFrom, unpackInto } from "./bsdtar.ts";
 import { syncFolder } from "./content.ts";
-import { isDiskFull } from "./disk-full.ts";
-import { emptyWhiteouts, filterLayer, type Whiteouts } from "./tar-filter.ts";
+import { decompress } from "./decompress.ts";
+import { type DiskProbe, withinRoom } from "./disk-room.ts";
+import { planMarks } from "./layer-marks.ts";
+import { findBelow, type LayerTree, linksBelow } from "./layers-below.ts";
+import {
+  emptyNotes,
+  filterLayer,
+  type FilterOptions,
+  type LayerNotes,
+  parentOf,
+} from "./tar-filter.ts";
 import { malformed } from "./tar-header.ts";
+import { printable } from "./tar-reader.ts";
 import type { TemporaryFolder } from "./temporary-folder.ts";
-import { planWhiteouts } from "./whiteouts.ts";
 
-export interface LayerModules {
-  readonly clock: Clock;
-  readonly exec: Exec;
+export interface LayerModules extends BsdtarModules {
   readonly temporary: TemporaryFolder;
+  readonly disk: DiskProbe;
 }
 
-/**
- * A piece of a layer on its way: hashing it and going over the small files in it is one stretch of work on the event
- * loop, so it has to be small; about a millisecond.
- */
-const pieceBytes = 64 * 1024;
+export interface LayersOptions {
+  readonly folder: string;
+  /** Of one layer unpacked. */
+  readonly layerBytesMax: number;
+}
 
-/** A layer of many gigabytes on a slow disk. */
-const unpackTimeoutMs = 30 * 60_000;
+/** A layer in its place in an image. */
+export interface LayerId {
+  readonly diffId: string;
+  /** Of this layer and all below it; see chainIds. */
+  readonly chainId: string;
+}
+
+export interface Layer extends LayerTree {
+  /** Of its folder. */
+  readonly name: string;
+  /** The contents of its files. */
+  readonly sizeBytes: number;
+  /** Whether it was completed from the layers below it, or would have been if there were any. */
+  readonly leans: boolean;
+}
+
+const formatVersion = 1;
 const syncTimeoutMs = 5 * 60_000;
 
-/** What is kept of bsdtar's complaints. */
-const complaintBytesMax = 4096;
-
-/**
- * -p: modes, owners, attributes and ACLs as they are. File flags are not set, because an immutable file could not be
- * removed again. Without -P, bsdtar refuses "..", absolute names and writing through links.
- */
-const unpackArguments = ["-x", "-p", "--numeric-owner", "--no-fflags", "-f", "-"];
-
-/** How the end of a pipe's reader shows at its writer. */
-const brokenPipeCodes: ReadonlySet<string> = new Set([
-  "EPIPE",
-  "ECONNRESET",
-  "ERR_STREAM_PREMATURE_CLOSE",
-  "ERR_STREAM_DESTROYED",
-]);
-
-type ChildProcess = ReturnType<Exec["start"]>;
-
-/** In the C locale bsdtar refuses names that are not ASCII. */
-const locale = { LC_ALL: "C.UTF-8" };
-
 export class Layers {
-  readonly #folder: string;
+  readonly #options: LayersOptions;
   readonly #modules: LayerModules;
 
-  static async open(folder: string, modules: LayerModules): Promise<Layers> {
-    await mkdir(folder, { recursive: true, mode: 0o711 });
-    return new Layers(folder, modules);
+  static async open(options: LayersOptions, modules: LayerModules): Promise<Layers> {
+    await mkdir(options.folder, { recursive: true, mode: 0o711 });
+    return new Layers(options, modules);
   }
 
-  constructor(folder: string, modules: LayerModules) {
-    this.#folder = folder;
+  constructor(options: LayersOptions, modules: LayerModules) {
+    this.#options = options;
     this.#modules = modules;
   }
 
-  /** Where the layer is, or will be. */
-  path(diffId: string): string {
-    return join(this.#folder, shortIdOf(diffId));
+  /** The layer, if it is here. */
+  async find({ diffId, chainId }: LayerId): Promise<Layer | undefined> {
+    const layer = await this.#read(shortIdOf(diffId));
+    if (layer !== undefined && (!layer.leans || chainId === diffId)) return layer;
+    return chainId === diffId ? undefined : await this.#read(shortIdOf(chainId));
   }
 
-  async has(diffId: string): Promise<boolean> {
+  /**
+   * Unpacks the layer in the file; whoever unpacks the same one meanwhile: the first is kept. Undefined where it leans on
+   * others: then `unpackOnto` is for it.
+   */
+  async unpack(id: LayerId, packed: string, signal: AbortSignal): Promise<Layer | undefined> {
+    await using folder = await this.#folder();
+    const notes = emptyNotes();
+    const isBase = id.chainId === id.diffId;
     try {
-      await access(this.path(diffId));
-      return true;
+      await this.#unpackFile(folder.tree, packed, { id, signal, notes });
     } catch (error) {
-      if (errnoOf(error) === "ENOENT") return false;
+      if (!isBase && isForeignLink(error)) return undefined;
       throw error;
     }
+    const leans = notes.implicit.size > 0;
+    if (leans && !isBase) return undefined;
+    const opaque = await this.#mark(folder.tree, notes, signal);
+    return await this.#publish(folder.path, id.diffId, { ...notes, opaque, leans });
   }
 
-  /** Unpacks the layer in the file. Whoever unpacks the same one meanwhile: the first is kept. */
-  async unpack(diffId: string, packedPath: string, signal: AbortSignal): Promise<void> {
-    await using folder = await this.#modules.temporary.folder();
-    const whiteouts = emptyWhiteouts();
-    const actual = await this.#extract(folder.path, openLayer(packedPath, whiteouts), signal);
-    if (actual !== diffId) {
-      throw new Fault("data-loss", `the layer ${diffId} unpacked to the digest ${actual}`);
-    }
-    const marks = await planWhiteouts(folder.path, whiteouts);
-    if (marks !== undefined) {
-      await this.#extract(
-        folder.path,
-        { chunks: Readable.from([marks]), digest: () => "" },
-        signal,
-      );
-    }
-    await this.#publish(folder.path, diffId);
+  /** Unpacks a layer that leans on those below it, base first. */
+  async unpackOnto(
+    below: readonly LayerTree[],
+    id: LayerId,
+    packed: string,
+    signal: AbortSignal,
+  ): Promise<Layer> {
+    const scanned = emptyNotes();
+    const scan = filterLayer(decompress(packed), { notes: scanned, takesForeign: true });
+    for await (const _chunk of scan) signal.throwIfAborted();
+    const places = [...scanned.implicit, ...[...scanned.foreign.values()].map(parentOf)];
+    await using folder = await this.#folder();
+    const notes = emptyNotes();
+    await this.#unpackFile(folder.tree, packed, {
+      id,
+      signal,
+      notes,
+      takesForeign: true,
+      linksBelow: await linksBelow(below, places),
+    });
+    await this.#adopt(folder.tree, below, notes, signal);
+    const opaque = await this.#mark(folder.tree, notes, signal);
+    return await this.#publish(folder.path, id.chainId, { ...notes, opaque, leans: true });
   }
 
-  async #publish(path: string, diffId: string): Promise<void> {
-    await this.#modules.exec.run("sync", ["-f", path], { timeoutMs: syncTimeoutMs });
+  /** The names of all layers' folders. */
+  async list(): Promise<readonly string[]> {
+    return await readdir(this.#options.folder);
+  }
+
+  treeOf(name: string): string {
+    return join(this.#options.folder, name, "tree");
+  }
+
+  async sizeOf(name: string): Promise<number> {
+    return (await this.#read(name))?.sizeBytes ?? 0;
+  }
+
+  /** Takes the layer away, at once and whole, unless it is needed when its moment has come. */
+  async remove(name: string, isNeeded: () => boolean): Promise<boolean> {
+    await using gone = await this.#modules.temporary.folder();
+    if (isNeeded()) return false;
     try {
-      await rename(path, this.path(diffId));
+      // In the same turn as the question.
+      renameSync(join(this.#options.folder, name), join(gone.path, name));
+      return true;
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      return false;
+    }
+  }
+
+  async #read(name: string): Promise<Layer | undefined> {
+    const folder = join(this.#options.folder, name);
+    try {
+      const layer = parseObject(parseJson(await readFile(join(folder, "layer.json"))), "the layer");
+      if (layer["formatVersion"] !== formatVersion) return undefined;
+      await access(this.treeOf(name));
+      return {
+        name,
+        path: this.treeOf(name),
+        sizeBytes: parseCount(layer["sizeBytes"], "sizeBytes"),
+        leans: layer["leans"] === true,
+        opaque: parseList(layer["opaque"], "opaque", parseText),
+      };
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+      throw Fault.wrap(`Cannot read the layer in "${folder}"`, error);
+    }
+  }
+
+  async #folder() {
+    const folder = await this.#modules.temporary.folder();
+    const tree = join(folder.path, "tree");
+    await mkdir(tree, { mode: 0o755 });
+    return {
+      path: folder.path,
+      tree,
+      [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+    };
+  }
+
+  async #unpackFile(
+    tree: string,
+    packed: string,
+    work: FilterOptions & { readonly id: LayerId; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const { id, signal } = work;
+    const hash = createHash("sha256");
+    const hashed = async function* () {
+      for await (const chunk of decompress(packed)) {
+        hash.update(chunk);
+        yield chunk;
+      }
+    };
+    const room = { ...this.#options, path: tree, probe: this.#modules.disk };
+    const archive = withinRoom(filterLayer(hashed(), work), room);
+    await unpackInto(tree, archive, { signal }, this.#modules);
+    const actual = `sha256:${hash.digest("hex")}`;
+    if (actual !== id.diffId) {
+      throw new Fault("data-loss", `the layer ${id.diffId} unpacked to the digest ${actual}`);
+    }
+  }
+
+  /** Copies from below what the layer leans on: its folders as they are there, and the targets of its hard links. */
+  async #adopt(
+    tree: string,
+    below: readonly LayerTree[],
+    notes: LayerNotes,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const folders = new Set(notes.implicit);
+    const files = new Map<string, string[]>();
+    for (const target of notes.foreign.values()) {
+      for (let path = parentOf(target); !notes.folders.has(path); path = parentOf(path)) {
+        folders.add(path);
+      }
+      const found = await findBelow(below, target);
+      if (found === undefined || found.stats.isDirectory()) {
+        throw malformed(`a hard link leads to "${printable(target)}", which is no file`);
+      }
+      push(files, found.layer.path, target);
+    }
+    await this.#copy(tree, files, signal);
+    const parents = new Map<string, string[]>();
+    for (const path of folders) {
+      const found = await findBelow(below, path);
+      if (found?.stats.isDirectory() === true) push(parents, found.layer.path, path);
+    }
+    // After the files in them, which change their times.
+    await this.#copy(tree, parents, signal);
+  }
+
+  async #copy(
+    tree: string,
+    wanted: ReadonlyMap<string, readonly string[]>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const [layer, paths] of wanted) {
+      const packed = packFrom(layer, [...new Set(paths)], signal, this.#modules);
+      const archive = filterLayer(packed, { notes: emptyNotes() });
+      await unpackInto(tree, archive, { signal }, this.#modules);
+    }
+  }
+
+  /** Returns which folders are opaque now. */
+  async #mark(tree: string, notes: LayerNotes, signal: AbortSignal): Promise<readonly string[]> {
+    const { archive, opaque } = await planMarks(tree, notes);
+    if (archive !== undefined) {
+      await unpackInto(tree, Readable.from([archive]), { signal }, this.#modules);
+    }
+    return opaque;
+  }
+
+  async #publish(
+    path: string,
+    id: string,
+    about: { contentBytes: number; opaque: readonly string[]; leans: boolean },
+  ): Promise<Layer> {
+    const { contentBytes: sizeBytes, opaque, leans } = about;
+    const text = JSON.stringify({ formatVersion, sizeBytes, leans, opaque });
+    await writeFile(join(path, "layer.json"), text, { mode: 0o600 });
+    await this.#modules.exec.run("sync", ["-f", path], { timeoutMs: syncTimeoutMs });
+    const name = shortIdOf(id);
+    const place = join(this.#options.folder, name);
+    try {
+      await rename(path, place);
     } catch (error) {
       const errno = errnoOf(error);
       if (errno !== "ENOTEMPTY" && errno !== "EEXIST") throw error;
+      const first = await this.#read(name);
+      if (first !== undefined) return first;
+      // A hand or a damaged disk took a part of the one that was there.
+      await this.remove(name, () => false);
+      await rename(path, place);
     }
-    await syncFolder(this.#folder);
-  }
-
-  /** Feeds the archive to bsdtar and returns the digest of what it was made from. */
-  async #extract(folder: string, archive: Archive, signal: AbortSignal): Promise<string> {
-    const child = this.#modules.exec.start("bsdtar", [...unpackArguments, "-C", folder], {
-      stdio: ["pipe", "ignore", "pipe"],
-      signal,
-      killSignal: "SIGKILL",
-      env: { ...process.env, ...locale },
-    });
-    // Not spawn's own timeout: Node forgets to clear it when the program cannot be started.
-    using _deadline = this.#modules.clock.timer(unpackTimeoutMs, () => child.kill("SIGKILL"));
-    const [fed, ended] = await Promise.allSettled([feed(child, archive), endOf(child)]);
-    signal.throwIfAborted();
-    // bsdtar that stops early breaks the pipe: then its own words are the cause. Otherwise the archive is.
-    if (fed.status === "rejected" && !isBrokenPipe(fed.reason)) throw fed.reason;
-    if (ended.status === "rejected") throw ended.reason;
-    if (fed.status === "rejected") throw fed.reason;
-    return archive.digest();
+    await syncFolder(this.#options.folder);
+    return { name, path: this.treeOf(name), sizeBytes, opaque, leans };
   }
 }
 
-interface Archive {
-  readonly chunks: AsyncIterable<Buffer>;
-  /** Of what was read; complete when the chunks are at their end. */
-  readonly digest: () => string;
-}
-
-function openLayer(packedPath: string, whiteouts: Whiteouts): Archive {
-  const hash = createHash("sha256");
-  return {
-    chunks: filterLayer(hashed(decompress(packedPath), hash), whiteouts),
-    digest: () => `sha256:${hash.digest("hex")}`,
-  };
-}
-
-async function* hashed(chunks: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
-  for await (const chunk of chunks) {
-    hash.update(chunk);
-    yield chunk;
-  }
-}
-
-/** The layer's tar stream. The first bytes tell the compression; media types are often wrong about it. */
-async function* decompress(path: string): AsyncGenerator<Buffer> {
-  const { size } = await stat(path);
-  // Node's zstd decoder ends after one frame, but layers may have several; for the others this is one round.
-  for (let offset = 0; offset < size; ) {
-    const decoder = decoderFor(await readStart(path, offset));
-    const file = createReadStream(path, { highWaterMark: pieceBytes, start: offset });
-    yield* through(file, decoder);
-    const consumedBytes = decoder instanceof ZstdDecompress ? decoder.bytesWritten : size;
-    if (consumedBytes === 0) throw malformed("it does not decompress");
-    offset += consumedBytes;
-  }
-}
-
-async function* through(file: ReadStream, decoder: Transform): AsyncGenerator<Buffer> {
-  file.on("error", (error) => decoder.destroy(error));
-  try {
-    yield* file.pipe(decoder);
-  } catch (error) {
-    if (errnoOf(error)?.startsWith("Z") !== true) throw error;
-    throw malformed(`it does not decompress (${Fault.from(error).message})`);
-  } finally {
-    file.destroy();
-    decoder.destroy();
-  }
-}
-
-function decoderFor(start: Buffer): Transform {
-  const options = { chunkSize: pieceBytes };
-  const magic = start.toString("hex");
-  if (magic.startsWith("1f8b")) return createGunzip(options);
-  // A frame, or a skippable frame (RFC 8878, section 3.1), with which some writers begin.
-  if (magic === "28b52ffd" || /^5.2a4d18$/.test(magic)) return createZstdDecompress(options);
-  return new PassThrough({ highWaterMark: pieceBytes });
-}
-
-async function readStart(path: string, offset: number): Promise<Buffer> {
-  await using handle = await open(path, "r");
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, offset);
-  return buffer.subarray(0, bytesRead);
-}
-
-async function feed(child: ChildProcess, archive: Archive): Promise<void> {
-  if (child.stdin === null) throw new Fault("internal", "bsdtar has no input");
-  await pipeline(archive.chunks, child.stdin);
-}
-
-function isBrokenPipe(thrown: unknown): boolean {
-  return brokenPipeCodes.has(errnoOf(thrown) ?? "");
-}
-
-/** Resolves when bsdtar ended well. */
-function endOf(child: ChildProcess): Promise<void> {
-  let complaint = "";
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-    complaint = (complaint + text).slice(0, complaintBytesMax);
-  });
-  return new Promise((resolve, reject) => {
-    let failure: Fault | undefined;
-    child.on("error", (error) => {
-      const advice = errnoOf(error) === "ENOENT" ? "install libarchive-tools" : error.message;
-      failure = new Fault("failed-precondition", `cannot run "bsdtar": ${advice}`, {
-        cause: error,
-      });
-    });
-    // Also after an error or an abort: until now it may still have written.
-    child.on("close", (status, killedBy) => {
-      if (failure === undefined && status === 0) resolve();
-      else reject(failure ?? unpackFault(complaint.trim() || `ended by ${killedBy ?? status}`));
-    });
+/** What each layer and all below it are together (OCI image-spec, config.md): of the base, its diffID. */
+export function chainIds(diffIds: readonly string[]): readonly LayerId[] {
+  let chainId = "";
+  return diffIds.map((diffId) => {
+    chainId = chainId === "" ? diffId : digestOf(Buffer.from(`${chainId} ${diffId}`));
+    return { diffId, chainId };
   });
 }
 
-function unpackFault(complaint: string): Fault {
-  const code = isDiskFull(complaint) ? "resource-exhausted" : "failed-precondition";
-  return new Fault(code, `cannot unpack the layer: ${complaint.split("\n", 3).join("; ")}`);
+function isForeignLink(thrown: unknown): boolean {
+  return /Hard-link target '.*' does not exist/.test(Fault.from(thrown).message);
+}
+
+function push(map: Map<string, string[]>, key: string, value: string): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
-import { emptyWhiteouts, filterLayer } from "./tar-filter.ts";
+import { emptyNotes, filterLayer } from "./tar-filter.ts";
 import { parseHeader, parsePax, encodePax } from "./tar-header.ts";
 import { tarOf } from "./testing/test-tar.ts";
 
@@ -13,10 +13,10 @@ async function* inPieces(bytes: Buffer, pieceBytes: number): AsyncGenerator<Buff
 }
 
 async function filter(bytes: Buffer, pieceBytes = 65_536) {
-  const whiteouts = emptyWhiteouts();
+  const notes = emptyNotes();
   const chunks: Buffer[] = [];
-  for await (const chunk of filterLayer(inPieces(bytes, pieceBytes), whiteouts)) chunks.push(chunk);
-  return { bytes: Buffer.concat(chunks), whiteouts };
+  for await (const chunk of filterLayer(inPieces(bytes, pieceBytes), { notes })) chunks.push(chunk);
+  return { bytes: Buffer.concat(chunks), notes };
 }
 
 const layer = tarOf([
@@ -30,8 +30,8 @@ const layer = tarOf([
 describe("the filter of a layer", () => {
   test("fed in pieces of any size, does the same", async () => {
     const whole = await filter(layer);
-    assert.deepEqual([...whole.whiteouts.removed], ["a/gone"]);
-    assert.deepEqual([...whole.whiteouts.opaque], ["a"]);
+    assert.deepEqual([...whole.notes.removed], ["a/gone"]);
+    assert.deepEqual([...whole.notes.opaque], ["a"]);
     for (const pieceBytes of [1, 7, 511, 512, 513]) {
       assert.deepEqual(await filter(layer, pieceBytes), whole);
     }

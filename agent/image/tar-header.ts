@@ -19,7 +19,9 @@ export interface TarHeader {
 
 export interface TarEntry {
   readonly name: string;
-  readonly type: "character-device" | "folder";
+  readonly type: "character-device" | "folder" | "hard-link";
+  /** Of a hard link. */
+  readonly linkName?: string;
   readonly mode: number;
   readonly records: PaxRecords;
 }
@@ -46,7 +48,7 @@ const fields = {
 
 type Field = keyof typeof fields;
 
-const typeOf = { "character-device": "3", folder: "5" } as const;
+const typeOf = { "hard-link": "1", "character-device": "3", folder: "5" } as const;
 
 /** Hard and symbolic. */
 export const linkTypes = "12";
@@ -126,11 +128,18 @@ export function encodeLongName(type: "L" | "K", name: string): Buffer[] {
 
 /** An entry without content: its name is unlimited, and the records override the header. */
 export function encodeEntry(entry: TarEntry): Buffer[] {
+  const { linkName } = entry;
   const header = encodeHeader(
     { name: placeholder, type: typeOf[entry.type], sizeBytes: 0 },
     entry.mode,
   );
-  return [...encodeLongName("L", entry.name), ...encodePax(entry.records), header];
+  if (linkName !== undefined) header.write(placeholder, fields.linkName[0], "latin1");
+  return [
+    ...encodeLongName("L", entry.name),
+    ...(linkName === undefined ? [] : encodeLongName("K", linkName)),
+    ...encodePax(entry.records),
+    sealHeader(header),
+  ];
 }
 
 /** How many bytes fill up the last block of the content. */
