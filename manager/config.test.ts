@@ -11,6 +11,10 @@ test("manager's command line, what is left out has its default", () => {
     listenAddress: "0.0.0.0:2377",
     advertiseAddress: "10.0.0.1:2377",
     logLevel: "info",
+    insecureRegistries: [],
+    mirrors: [],
+    credentialsFile: "/etc/swarm/registry-logins.json",
+    certificateFolders: ["/etc/swarm/certs.d", "/etc/docker/certs.d"],
   });
   assert.equal(parseConfig(["--help"]), undefined);
 });

@@ -1,12 +1,14 @@
 /** The manager's command line. What can be checked without looking at the host is checked here. */
 import { parseArgs } from "node:util";
 import { Fault } from "#proto/fault.ts";
+import type { RegistrySettings } from "#registry/endpoints.ts";
+import { parseRegistryFlags, registryFlags, registryFlagsHelp } from "#registry/flags.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 
 export type LogLevel = (typeof logLevels)[number];
 
-export interface Config {
+export interface Config extends RegistrySettings {
   readonly dataRoot: string;
   readonly runRoot: string;
   readonly listenAddress: string;
@@ -23,12 +25,15 @@ The manager of a cluster. swarmd starts it on the hosts that are managers, and t
   --listen-address HOST:PORT where nodes reach it on this host (default 0.0.0.0:2377)
   --advertise-address HOST:PORT
                              where other hosts reach it
-  --log-level LEVEL          ${logLevels.join(", ")} (default info)
+${registryFlagsHelp}  --log-level LEVEL          ${logLevels.join(", ")} (default info)
   --help                     print this and exit
 `;
 
-/** Undefined: help was asked for. */
-export function parseConfig(argv: readonly string[]): Config | undefined {
+/** Undefined: help was asked for. `env`: where the proxies are. */
+export function parseConfig(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Config | undefined {
   const values = parse(argv);
   if (values.help === true) return undefined;
   const logLevel = logLevels.find((level) => level === values["log-level"]);
@@ -45,6 +50,7 @@ export function parseConfig(argv: readonly string[]): Config | undefined {
     listenAddress: address("--listen-address", values["listen-address"]),
     advertiseAddress: address("--advertise-address", advertiseAddress),
     logLevel,
+    ...parseRegistryFlags(values, env),
   };
 }
 
@@ -58,6 +64,7 @@ function parse(argv: readonly string[]) {
         "listen-address": { type: "string", default: "0.0.0.0:2377" },
         "advertise-address": { type: "string" },
         "log-level": { type: "string", default: "info" },
+        ...registryFlags,
         help: { type: "boolean" },
       },
     });

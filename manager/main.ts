@@ -137,7 +137,7 @@ async function failure(replication: RaftLog): Promise<never> {
 
 function configOrExit(): Config {
   try {
-    const config = parseConfig(process.argv.slice(2));
+    const config = parseConfig(process.argv.slice(2), process.env);
     if (config !== undefined) return config;
     process.stdout.write(help);
     process.exit(0);

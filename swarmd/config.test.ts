@@ -10,6 +10,9 @@ const defaults: Config = {
   cgroupParent: "swarm",
   engineAddress: "0.0.0.0:2378",
   insecureRegistries: [],
+  mirrors: [],
+  credentialsFile: "/etc/swarm/registry-logins.json",
+  certificateFolders: ["/etc/swarm/certs.d", "/etc/docker/certs.d"],
   logLevel: "info",
 };
 
@@ -22,6 +25,10 @@ describe("parseCommand", () => {
     [
       "--insecure-registry registry:5000 --insecure-registry 192.0.2.1",
       { insecureRegistries: ["registry:5000", "192.0.2.1"] },
+    ],
+    [
+      "--registry-mirror https://mirror.test",
+      { mirrors: [{ registry: "docker.io", url: "https://mirror.test/" }] },
     ],
     ["--log-level debug", { logLevel: "debug" }],
   ];

@@ -1,17 +1,18 @@
 /** The daemon's command line. Everything that can be checked without looking at the host is checked here. */
 import { parseArgs } from "node:util";
 import { Fault } from "#proto/fault.ts";
+import type { RegistrySettings } from "#registry/endpoints.ts";
+import { parseRegistryFlags, registryFlags, registryFlagsHelp } from "#registry/flags.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 
 export type LogLevel = (typeof logLevels)[number];
 
-export interface Config {
+export interface Config extends RegistrySettings {
   readonly dataRoot: string;
   readonly runRoot: string;
   /** Below each cgroup hierarchy's root; containers get folders in it. */
   readonly cgroupParent: string;
-  readonly insecureRegistries: readonly string[];
   readonly logLevel: LogLevel;
   /** HOST:PORT where the engine serves managers and other nodes. */
   readonly engineAddress: string;
@@ -29,8 +30,7 @@ The daemon of one host of a cluster: runs containers and, on managers, the manag
   --data-root DIR               what must survive a reboot (default /var/lib/swarm)
   --run-root DIR                sockets and what need not survive (default /run/swarm)
   --cgroup-parent NAME          where containers' cgroups go (default swarm)
-  --insecure-registry HOST:PORT speak plain HTTP to this registry; may be repeated
-  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
+${registryFlagsHelp}  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
   --log-level LEVEL             ${logLevels.join(", ")} (default info)
   --version                     print the version and exit
   --help                        print this and exit
@@ -39,7 +39,11 @@ The daemon of one host of a cluster: runs containers and, on managers, the manag
 /** Linux allows 107 bytes for a socket's path; this leaves room for the sockets' names. */
 const runRootBytesMax = 50;
 
-export function parseCommand(argv: readonly string[]): Command {
+/** `env`: where the proxies are. */
+export function parseCommand(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Command {
   const { values } = parse(argv);
   if (values.help === true) return { command: "help" };
   if (values.version === true) return { command: "version" };
@@ -57,7 +61,7 @@ export function parseCommand(argv: readonly string[]): Command {
     dataRoot: absolute("--data-root", values["data-root"]),
     runRoot,
     cgroupParent: cgroupName(values["cgroup-parent"]),
-    insecureRegistries: values["insecure-registry"].map(registryHost),
+    ...parseRegistryFlags(values, env),
     logLevel: level,
     engineAddress: listenAddress("--engine-address", values["engine-address"]),
   };
@@ -72,7 +76,7 @@ function parse(argv: readonly string[]) {
         "data-root": { type: "string", default: "/var/lib/swarm" },
         "run-root": { type: "string", default: "/run/swarm" },
         "cgroup-parent": { type: "string", default: "swarm" },
-        "insecure-registry": { type: "string", multiple: true, default: [] },
+        ...registryFlags,
         "engine-address": { type: "string", default: "0.0.0.0:2378" },
         "log-level": { type: "string", default: "info" },
         help: { type: "boolean" },
@@ -103,13 +107,6 @@ function cgroupName(name: string): string {
     );
   }
   return trimmed;
-}
-
-function registryHost(registry: string): string {
-  if (/^[A-Za-z0-9.-]+(:[0-9]{1,5})?$/.test(registry)) return registry;
-  throw usage(
-    `--insecure-registry "${registry}" is not a registry: write HOST or HOST:PORT, such as 192.0.2.1:5000`,
-  );
 }
 
 function usage(message: string): Fault {

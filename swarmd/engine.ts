@@ -60,8 +60,8 @@ export class Engine implements AsyncDisposable {
     const images = opened.use(
       await ImageStore.open(
         {
+          ...config,
           root: join(config.dataRoot, "agent/image"),
-          insecureRegistries: config.insecureRegistries,
           platform: { os: "linux", architecture: ociArchitecture() },
         },
         { ...modules, exec: systemExec, log: log.child({ part: "image" }) },

@@ -11,7 +11,7 @@ import { serveNode } from "./node-service.ts";
 
 function readCommand(): Command {
   try {
-    return parseCommand(process.argv.slice(2));
+    return parseCommand(process.argv.slice(2), process.env);
   } catch (thrown) {
     process.stderr.write(`swarmd: ${Fault.from(thrown).message}; see swarmd --help\n`);
     process.exit(2);

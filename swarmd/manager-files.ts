@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Connection } from "#proto/grpc.ts";
+import { registryArgs } from "#registry/flags.ts";
 import type { Config } from "./config.ts";
 import type { Identity } from "./identity.ts";
 
@@ -24,6 +25,7 @@ export function managerArgs(
     `--listen-address=${addresses.listenAddress}`,
     `--advertise-address=${addresses.advertiseAddress}`,
     `--log-level=${config.logLevel}`,
+    ...registryArgs(config),
   ];
 }
 
