@@ -121,7 +121,7 @@ const table: readonly Row[] = [
     name: "ipc_mode: host shares its namespace and its files",
     given: { container: { ipcMode: "host" } },
     seen: (s) => [namespaces(s), mountAt("/dev/shm")(s)?.type, mountAt("/dev/mqueue")(s)?.type],
-    wanted: ["pid mount uts network", "bind", "bind"],
+    wanted: ["pid mount uts network", "bind", "mqueue"],
   },
   {
     name: "ipc_mode: none has no /dev/shm",

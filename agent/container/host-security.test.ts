@@ -1,0 +1,93 @@
+/** Finding out what a host confines containers with, on hosts made of files: this one has little of it. */
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { silentLog } from "#proto/system-ports.ts";
+import { type Exec, systemExec } from "../exec.ts";
+import { isLoaded, loadDefaultProfile, profileText } from "./apparmor.ts";
+import { deviceNumbers } from "./devices.ts";
+import { readHostSecurity } from "./host-security.ts";
+
+function hostWith(files: Readonly<Record<string, string>>) {
+  const root = mkdtempSync(join(tmpdir(), "swarm-host-"));
+  try {
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(join(root, dirname(path)), { recursive: true });
+      writeFileSync(join(root, path), text);
+    }
+    return readHostSecurity(root);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+}
+
+test("host security, a host with all of it", () => {
+  const found = hostWith({
+    "proc/self/status": "Name:\tx\nSeccomp:\t0\n",
+    "sys/module/apparmor/parameters/enabled": "Y\n",
+    "sys/fs/selinux/enforce": "1",
+    "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": "0",
+    "sys/devices/system/cpu/cpufreq/thermal_throttle": "no processor",
+  });
+  assert.deepEqual([found.seccomp, found.apparmor, found.selinux], [true, true, true]);
+  assert.deepEqual(found.thermalPaths, ["/sys/devices/system/cpu/cpu0/thermal_throttle"]);
+});
+
+test("host security, a host with none of it", () => {
+  const found = hostWith({
+    "proc/self/status": "Name:\tx\n",
+    "sys/module/apparmor/parameters/enabled": "N\n",
+  });
+  assert.deepEqual([found.seccomp, found.apparmor, found.selinux], [false, false, false]);
+  assert.deepEqual(found.thermalPaths, []);
+});
+
+test("AppArmor's default profile, includes only what is there", () => {
+  const bare = profileText(() => false);
+  assert.doesNotMatch(bare, /#include/);
+  assert.match(bare, /^@\{PROC\}=\/proc\/$/m);
+  assert.match(
+    profileText(() => true),
+    /#include <tunables\/global>[^]*#include <abstractions\/base>/,
+  );
+  for (const text of ["profile swarm-default flags=", "deny mount,", "kcore", "/sys/{firmware"]) {
+    assert.ok(bare.includes(text), text);
+  }
+  assert.equal(bare.split("{").length, bare.split("}").length);
+});
+
+test("AppArmor's default profile, is loaded by its parser; without one containers have none", async () => {
+  const runs: (readonly string[])[] = [];
+  const run: Exec["run"] = async (command, args, options) => {
+    runs.push([command, ...args, String(options?.input).slice(0, 1)]);
+    return { stdout: "", stderr: "" };
+  };
+  const modules = { exec: { ...systemExec, run }, log: silentLog };
+  assert.equal(await loadDefaultProfile(modules), "swarm-default");
+  assert.deepEqual(runs, [["apparmor_parser", "-K", "-r", runs[0]?.at(-1)]]);
+  const missing: Exec["run"] = () => Promise.reject(new Error("ENOENT"));
+  const without = { exec: { ...systemExec, run: missing }, log: silentLog };
+  assert.equal(await loadDefaultProfile(without), undefined);
+});
+
+test("AppArmor's default profile, is found among those that are loaded", () => {
+  assert.ok(isLoaded("docker-default (enforce)\nswarm-default (enforce)\n"));
+  assert.ok(!isLoaded("swarm-default-2 (enforce)\n"));
+});
+
+test("deviceNumbers, as glibc's makedev puts a number together", () => {
+  const u32 = fc.bigInt({ min: 0n, max: 0xffffffffn });
+  fc.assert(
+    fc.property(u32, u32, (major, minor) => {
+      const rdev =
+        ((major & 0xfffn) << 8n) |
+        ((major & ~0xfffn) << 32n) |
+        (minor & 0xffn) |
+        ((minor & ~0xffn) << 12n);
+      assert.deepEqual(deviceNumbers(rdev), { major: Number(major), minor: Number(minor) });
+    }),
+  );
+});
