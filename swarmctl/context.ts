@@ -165,7 +165,10 @@ export class Context implements AsyncDisposable {
   }
 
   async #explainNoManager(path: string, refusal: string): Promise<Fault> {
-    if (refusal !== "ENOENT") return refused("the manager", path, refusal);
+    // A manager that was killed leaves its socket: whether it should be there at all, swarmd knows.
+    if (refusal !== "ENOENT" && refusal !== "ECONNREFUSED") {
+      return refused("the manager", path, refusal);
+    }
     const info = await (await this.#swarmd()).getInfo({});
     const { NodeRole } = await import("#proto/gen/swarm/v1/types_pb.ts");
     if (info.nodeId === "") {
@@ -179,7 +182,8 @@ export class Context implements AsyncDisposable {
       return new Fault("failed-precondition", message);
     }
     if (info.role === NodeRole.MANAGER || info.managers.length === 0) {
-      return new Fault("unavailable", `This host's manager is not running: no socket at "${path}"`);
+      const reason = info.managerError || `nothing answers at "${path}"`;
+      return new Fault("unavailable", `This host's manager is not running: ${reason}`);
     }
     return new Fault(
       "failed-precondition",

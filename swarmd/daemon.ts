@@ -160,6 +160,7 @@ export class Daemon implements AsyncDisposable {
       managers: [...member.managers],
       connected: member.connected,
       error: member.error,
+      managerError: member.managerError,
       locked: member.locked,
       ...(certificate !== undefined && {
         certificateExpiresAt: timestampFromMs(validityOf(parseCertificate(certificate)).notAfterMs),

@@ -84,7 +84,7 @@ test("manager process, an end before it serves is told in its own words", { time
   const thrown = await ground.manager.ready.catch((error: unknown) => error);
   assert(thrown instanceof Fault);
   assert.equal(thrown.code, "unavailable");
-  assert.equal(thrown.message, "the manager ended before it served: status 1: no luck");
+  assert.equal(thrown.message, "the manager ended: status 1: no luck");
 });
 
 test("manager process, one that does not serve in time is killed", { timeout }, async () => {
@@ -110,6 +110,18 @@ test("manager process, is started again with growing pauses", { timeout }, async
     ground.clock.advance(1);
     await until(() => ground.pids.length === Math.max(starts, 1) + 1);
   }
+});
+
+test("manager process, why it ended is told until it serves again", { timeout }, async () => {
+  const starts = `require("node:fs").readFileSync(process.argv[2], "utf8").split("\\n").length`;
+  await using ground = new Ground(
+    `if (${starts} > 2) { ${serve} } else { console.error("manager: the log is damaged"); process.exitCode = 1; }`,
+  );
+  await until(() => ground.complaints.length === 1);
+  assert.equal(ground.manager.problem, "the log is damaged");
+  ground.clock.advance(100);
+  await until(() => ground.manager.problem === "");
+  assert.equal(ground.complaints.length, 1);
 });
 
 test("manager process, one that served long is started again soon", { timeout }, async () => {

@@ -65,6 +65,7 @@ export class ManagerProcess implements AsyncDisposable {
   /** Whether the manager said what its unlock key is. */
   #toldKey = false;
   #onUnlockKey: (unlockKey: string) => void = () => {};
+  #problem = "";
 
   constructor(options: ManagerProcessOptions, modules: { clock: Clock; log: Log }) {
     this.#options = options;
@@ -75,6 +76,11 @@ export class ManagerProcess implements AsyncDisposable {
     const first = this.#spawn();
     this.ready = first.ready;
     this.ended = this.#supervise(first);
+  }
+
+  /** Why it ended last, in its own words where it gave some; empty once it serves again. */
+  get problem(): string {
+    return this.#problem;
   }
 
   /** What this host's files are locked with; empty: they are not. */
@@ -109,11 +115,15 @@ export class ManagerProcess implements AsyncDisposable {
     let backoffMs = backoffMsMin;
     for (;;) {
       const served = await run.ready.then(
-        () => this.#clock.monotonic(),
+        () => {
+          this.#problem = "";
+          return this.#clock.monotonic();
+        },
         () => undefined,
       );
       const { why, end } = await run.ended;
       if (end !== undefined) return end;
+      this.#problem = wordsOf(why);
       if (served !== undefined && this.#clock.monotonic() - served >= steadyMs) {
         backoffMs = backoffMsMin;
       }
@@ -227,12 +237,14 @@ function endedBeforeServing(why: string, end: ManagerEnd | undefined): Fault {
       return new Fault("permission-denied", "the manager is locked, and not with the key at hand");
     case "removed":
       return new Fault("failed-precondition", "it was taken out of the managers meanwhile");
-    default: {
-      // Where it cannot go on, its last line says why, for users to read.
-      const words = /^status 1: manager: (.+)$/.exec(why)?.[1];
-      return new Fault("unavailable", words ?? `the manager ended before it served: ${why}`);
-    }
+    default:
+      return new Fault("unavailable", wordsOf(why));
   }
+}
+
+/** Where it cannot go on, its last line says why, for users to read. */
+function wordsOf(why: string): string {
+  return /^status 1: manager: (.+)$/.exec(why)?.[1] ?? `the manager ended: ${why}`;
 }
 
 function tell(child: ChildProcess, message: ToManager): void {

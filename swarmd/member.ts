@@ -141,6 +141,11 @@ export class Member implements AsyncDisposable {
     return this.#problem || (this.#renewer?.problem ?? ofSession);
   }
 
+  /** Why the manager ended, while it does not serve again; such as a log that is damaged. */
+  get managerError(): string {
+    return this.#manager?.problem ?? "";
+  }
+
   /** Opens what the unlock key has locked, and starts the manager. */
   async unlock(unlockKey: string): Promise<void> {
     if (!this.#locked) throw new Fault("failed-precondition", "this host's manager is not locked");

@@ -314,6 +314,14 @@ describe("cluster info", () => {
     assert.deepEqual(JSON.parse(json.stdout).managers, info.managers);
   });
 
+  it("says why this host's manager does not run, while the node is served by others", async () => {
+    const getInfo = async () => ({ ...info, managerError: 'log "log.db" is damaged' });
+    await using cluster = await FakeCluster.open({ node: { getInfo } });
+    const { stdout } = await runCli(cluster, ["cluster", "info"]);
+    assert.match(stdout, /^Swarm: active$/m);
+    assert.match(stdout, /^Manager: not running \(log "log\.db" is damaged\)$/m);
+  });
+
   it("tells of this host also where the managers cannot say anything", async () => {
     const listNodes = async () => {
       throw new Fault("unavailable", "no manager leads now");
@@ -325,6 +333,7 @@ describe("cluster info", () => {
     const { code, stdout } = await runCli(cluster, ["cluster", "info"]);
     assert.equal(code, 0);
     assert.match(stdout, /^Role: manager$/m);
+    assert.doesNotMatch(stdout, /^Manager:/m);
     assert.match(stdout, /^Managers: unknown \(no manager leads now\)$/m);
   });
 });

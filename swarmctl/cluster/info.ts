@@ -61,6 +61,7 @@ function describe(info: GetInfoResponse, nowMs: number): Line[] {
     ["Node ID", info.nodeId],
     ["Cluster ID", info.clusterId],
     ["Role", info.role === NodeRole.MANAGER ? "manager" : "worker"],
+    ...managerProblem(info),
     ["Node address", info.nodeAddress],
     ["Manager addresses", info.managers.join(", ")],
     ["Certificate", expiry(msFromTimestamp(info.certificateExpiresAt), nowMs)],
@@ -71,6 +72,11 @@ function describe(info: GetInfoResponse, nowMs: number): Line[] {
 function swarmState({ locked, connected, error }: GetInfoResponse): string {
   if (locked) return 'locked: run "swarmctl cluster unlock"';
   return connected ? "active" : `active, without a manager (${error || "unknown"})`;
+}
+
+/** The host may be a node of the cluster like any other, by the managers of other hosts. */
+function managerProblem({ managerError }: GetInfoResponse): Line[] {
+  return managerError === "" ? [] : [["Manager", `not running (${managerError})`]];
 }
 
 function expiry(atMs: number, nowMs: number): string {
