@@ -19,6 +19,7 @@ import { create } from "@bufbuild/protobuf";
 import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import { TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
+  Isolation,
   ResourceRequirementsSchema,
   ResourcesSchema,
   TaskState,
@@ -91,10 +92,10 @@ test("worker, shuts its folder off from the host's other users, not from those i
 test("worker, refuses what it cannot do yet", { timeout }, async () => {
   await using node = new TestNode();
   await node.open();
-  const task = node.task({ privileged: true });
+  const task = node.task({ isolation: Isolation.PROCESS });
   node.worker.assign([task]);
   const { err } = await node.untilState(task.id, TaskState.REJECTED);
-  assert.equal(err, "privileged is not supported yet: remove it from the service");
+  assert.equal(err, "an isolation (Windows) is not supported yet: remove it from the service");
 });
 
 test("worker, keeps a task at READY until it shall run", { timeout }, async () => {
