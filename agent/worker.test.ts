@@ -439,7 +439,7 @@ test("worker, says when the kernel killed for want of memory", { timeout }, asyn
   node.worker.assign([{ ...task, spec: { ...task.spec, resources } }]);
   const { container, err } = await node.untilState(task.id, TaskState.FAILED);
   assert.equal(container?.oomKilled, true);
-  assert.equal(err, "killed by the kernel: out of memory");
+  assert.equal(err, "out of memory: the container's limit is 16 MiB");
 });
 
 test("worker, starts 20 containers at once and leaves nothing of them", { timeout }, async (t) => {

@@ -24,7 +24,7 @@ import { readLog } from "./log/log-reader.ts";
 import { persist } from "./persist.ts";
 import { desiredOf, type RunnerModules, TaskRunner } from "./task/runner.ts";
 import type { ImageSource, TaskNetworks } from "./task/sources.ts";
-import { initialState, type Recovered } from "./task/state.ts";
+import { initialState, isLive, type Recovered } from "./task/state.ts";
 import { TaskFiles } from "./task/task-files.ts";
 
 export interface WorkerOptions {
@@ -45,6 +45,9 @@ export interface WorkerModules {
 
 /** Starting or removing one container keeps about one core busy; some wait for the kernel meanwhile. */
 const runtimesAtATime = availableParallelism() + 2;
+
+/** Health checks mostly wait for an answer of their container. */
+const probesAtATime = 8 * availableParallelism();
 
 /** conmon may be killed without a word; every so often somebody looks. */
 const lookPeriodMs = 5_000;
@@ -85,6 +88,7 @@ export class Worker {
       files: this.#files,
       startSlots: new Slots(runtimesAtATime),
       releaseSlots: new Slots(runtimesAtATime),
+      probeSlots: new Slots(probesAtATime),
     };
   }
 
@@ -209,9 +213,8 @@ export class Worker {
     try {
       const stored = await this.#files.load(taskId);
       if (stored === undefined) return;
-      const { kind } = stored.state.phase;
-      const hasContainer = kind === "starting" || kind === "running" || kind === "stopping";
-      const { attempt } = stored.state;
+      const { attempt, phase } = stored.state;
+      const hasContainer = phase.kind === "starting" || isLive(phase);
       const found = hasContainer ? this.#containers.inspect(taskId, attempt) : undefined;
       const runner = new TaskRunner(stored, this.#runnerModules);
       this.#runners.set(taskId, runner);

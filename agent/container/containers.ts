@@ -14,6 +14,10 @@ import type { Clock, Log } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
 import type { TaskNamespace } from "../network/network-driver.ts";
 import { ContainerHost } from "./container-host.ts";
+import type { HealthCheck } from "../health/health-check.ts";
+import type { Probe } from "../health/health.ts";
+import { runProbe } from "../health/probe.ts";
+import { readCgroupPaths, readOomKills, thaw } from "./cgroup.ts";
 import { killConmon, startConmon } from "./conmon.ts";
 import { Exits, type OnExit } from "./exits.ts";
 import { findProgram } from "./find-program.ts";
@@ -122,10 +126,33 @@ export class Containers {
     return pid;
   }
 
-  /** Signals the container's first process, unless it is gone already. */
+  /** Runs the container's health check once. */
+  probe(
+    container: { readonly taskId: string; readonly attempt: number },
+    check: HealthCheck,
+    signal: AbortSignal,
+  ): Promise<Probe> {
+    const { taskId, attempt } = container;
+    const options = {
+      containerId: taskId,
+      runtime: this.#runtime,
+      runtimeRoot: this.#runtimeRoot,
+      bundle: this.#bundleOf(taskId, attempt),
+      check,
+      signal,
+    };
+    return runProbe(options, this.#modules);
+  }
+
+  isAlive(taskId: string, pid: number): boolean {
+    return isContainerAlive(pid, taskId);
+  }
+
+  /** Signals the container's first process, unless it is gone already. One that somebody froze has to get the signal. */
   kill(taskId: string, pid: number, signal: NodeJS.Signals | number): void {
     if (!isContainerAlive(pid, taskId)) return;
     try {
+      thaw(readCgroupPaths(this.#runtimeRoot, taskId));
       process.kill(pid, signal);
     } catch (error) {
       // It ended in between.
@@ -161,8 +188,13 @@ export class Containers {
     return { kind: "exited", exitCode, oomKilled: this.wasOomKilled(taskId, attempt) };
   }
 
-  /** conmon leaves a file when the kernel kills in the container's memory cgroup. */
+  /**
+   * The kernel's own count, which the container's cgroups keep until the attempt is released; of a runtime that does not
+   * say where they are, what conmon saw.
+   */
   wasOomKilled(taskId: string, attempt: number): boolean {
+    const kills = readOomKills(readCgroupPaths(this.#runtimeRoot, taskId));
+    if (kills !== undefined) return kills > 0;
     const bundle = this.#bundleOf(taskId, attempt);
     return existsSync(join(bundle, "oom")) || existsSync(join(this.folderOf(taskId), "oom"));
   }

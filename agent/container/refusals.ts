@@ -49,11 +49,9 @@ function refusedOfTask(task: Task): string[] {
 }
 
 function refusedOfContainer(spec: ContainerSpec): string[] {
-  const probes = spec.healthcheck !== undefined && spec.healthcheck.test[0] !== "NONE";
   return namesOf([
     ["a secret", spec.secrets.length > 0],
     ["a config", spec.configs.length > 0],
-    ["a healthcheck", probes],
     ["a registry login", (spec.pullOptions?.registryAuth ?? "") !== ""],
     ["a credential spec (Windows)", spec.privileges?.credentialSpec !== undefined],
     ["an isolation (Windows)", spec.isolation !== Isolation.DEFAULT],

@@ -5,7 +5,7 @@
  * whatever happens to this program, so there is nothing to unmount and nothing to leak. Mount options must fit into one
  * page (4096 bytes), so the layers are named by short links and the mount is made from inside the task's folder.
  */
-import { chmod, mkdir, symlink } from "node:fs/promises";
+import { chmod, mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
 
@@ -35,8 +35,12 @@ async function linkOnce(target: string, path: string): Promise<void> {
   }
 }
 
-/** Makes the folders of one attempt and says how to mount it, seen from the task's folder. */
+/**
+ * Makes the folders of one attempt. What is there of one that came not far enough to be remembered, as on a full disk, is
+ * of no use: an attempt begins on a fresh file system.
+ */
 export async function prepareRootfs(attemptFolder: string): Promise<void> {
+  await rm(attemptFolder, { recursive: true, force: true });
   await mkdir(attemptFolder, { recursive: true });
   const names = ["upper", "work", "rootfs"];
   await Promise.all(names.map((name) => mkdir(join(attemptFolder, name))));

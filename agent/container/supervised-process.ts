@@ -15,9 +15,12 @@ export function isContainerAlive(pid: number, taskId: string): boolean {
   return state !== undefined && state !== "Z" && state !== "X";
 }
 
+/** A process in the container may call itself what it likes; conmon is outside of the container's cgroup. */
 export function isConmonAlive(pid: number, taskId: string): boolean {
   const args = readIfThere(`/proc/${pid}/cmdline`)?.split("\0") ?? [];
-  return args.includes(taskId) && (args[0] ?? "").endsWith("conmon");
+  if (!args.includes(taskId) || !(args[0] ?? "").endsWith("conmon")) return false;
+  const cgroups = readIfThere(`/proc/${pid}/cgroup`);
+  return cgroups !== undefined && !cgroups.includes(`/${taskId}`);
 }
 
 /** What a pid file says; undefined: it is not there, or not written yet. */

@@ -10,6 +10,20 @@ describe("an image config", () => {
   const config = (part: object) =>
     bytesOf({ os: "linux", architecture: "amd64", rootfs: {}, config: part });
 
+  test("with a health check, has it in milliseconds", () => {
+    const Healthcheck = { Test: ["CMD", "ping"], Interval: 1_500_000_000, Retries: 2 };
+    const parsed = parseImageConfig(config({ Healthcheck, Shell: ["/bin/bash", "-c"] }));
+    assert.deepEqual(parsed.healthcheck, {
+      test: ["CMD", "ping"],
+      intervalMs: 1_500,
+      timeoutMs: 0,
+      retries: 2,
+      startPeriodMs: 0,
+      startIntervalMs: 0,
+    });
+    assert.deepEqual(parsed.shell, ["/bin/bash", "-c"]);
+  });
+
   test("with nulls as Go writes them, has empty values", () => {
     const parsed = parseImageConfig(config({ Env: null, Cmd: null, Labels: null, User: null }));
     assert.deepEqual(parsed, {
@@ -21,6 +35,7 @@ describe("an image config", () => {
       workingDir: "",
       user: "",
       stopSignal: "",
+      shell: [],
       exposedPorts: [],
       labels: {},
       volumes: [],

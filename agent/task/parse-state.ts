@@ -1,10 +1,18 @@
 /** A task's state from the JSON that an earlier run of this program wrote; anything else is a "data-loss" Fault. Pure. */
 import { Fault } from "#proto/fault.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { parseCheck, parseHealth } from "../health/parse-health.ts";
+import {
+  damaged,
+  type Fields,
+  parseFields,
+  parseList,
+  parseNumber,
+  parseOneOf,
+  parseText,
+} from "./parse-field.ts";
 import type { RestartHistory } from "./restart.ts";
-import type { Desired, EndedAttempt, Outcome, Phase, State } from "./state.ts";
-
-type Fields = Readonly<Record<string, unknown>>;
+import type { Desired, EndedAttempt, Live, Outcome, Phase, State } from "./state.ts";
 
 const desiredStates = ["ready", "running", "stopped"] as const satisfies readonly Desired[];
 const outcomes = [
@@ -22,6 +30,8 @@ export function parseState(text: string): State {
     attempt: parseNumber(fields["attempt"]),
     attempts: parseList(fields["attempts"]).map((value) => parseAttempt(parseFields(value))),
     restarts: parseRestarts(parseFields(fields["restarts"])),
+    ...(fields["check"] !== undefined && { check: parseCheck(parseFields(fields["check"])) }),
+    ...(fields["health"] !== undefined && { health: parseHealth(parseFields(fields["health"])) }),
     changedAtMs: parseNumber(fields["changedAtMs"]),
     message: parseText(fields["message"]),
     err: parseText(fields["err"]),
@@ -37,9 +47,11 @@ function parsePhase(fields: Fields): Phase {
       return { kind };
     case "starting":
       return { kind, sinceMs: parseNumber(fields["sinceMs"]) };
+    case "checking":
     case "running":
+    case "draining":
     case "stopping":
-      return { kind, sinceMs: parseNumber(fields["sinceMs"]), pid: parseNumber(fields["pid"]) };
+      return { kind, ...parseLive(fields) };
     case "waiting":
       return {
         kind,
@@ -55,6 +67,17 @@ function parsePhase(fields: Fields): Phase {
     default:
       throw damaged(`unknown phase "${kind}"`);
   }
+}
+
+/** Before there were health checks, a container was up since its start. */
+function parseLive(fields: Fields): Live {
+  const sinceMs = parseNumber(fields["sinceMs"]);
+  return {
+    sinceMs,
+    upSinceMs: parseNumber(fields["upSinceMs"] ?? sinceMs),
+    pid: parseNumber(fields["pid"]),
+    fault: parseText(fields["fault"] ?? ""),
+  };
 }
 
 function parseTaskState(value: unknown): TaskState {
@@ -87,34 +110,4 @@ function parseJson(text: string): unknown {
   } catch (error) {
     throw new Fault("data-loss", "the file of a task's state is not JSON", { cause: error });
   }
-}
-
-function parseFields(value: unknown): Fields {
-  if (typeof value === "object" && value !== null) return { ...value };
-  throw damaged("an object is missing");
-}
-
-function parseList(value: unknown): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  throw damaged("a list is missing");
-}
-
-function parseNumber(value: unknown): number {
-  if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw damaged("a number is missing");
-}
-
-function parseText(value: unknown): string {
-  if (typeof value === "string") return value;
-  throw damaged("a text is missing");
-}
-
-function parseOneOf<const T extends string>(value: unknown, known: readonly T[]): T {
-  const found = known.find((candidate) => candidate === value);
-  if (found === undefined) throw damaged(`unknown word ${JSON.stringify(value)}`);
-  return found;
-}
-
-function damaged(what: string): Fault {
-  return new Fault("data-loss", `the file of a task's state is damaged: ${what}`);
 }

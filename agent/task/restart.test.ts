@@ -11,8 +11,8 @@ function policy(init: MessageInitShape<typeof RestartPolicySchema>) {
   return create(RestartPolicySchema, init);
 }
 
-const quick = { failed: true, startedAtMs: 0, endedAtMs: 1_000 };
-const healthy = { failed: true, startedAtMs: 0, endedAtMs: 10_000 };
+const quick = { failed: true, upMs: 1_000, endedAtMs: 1_000 };
+const healthy = { failed: true, upMs: 10_000, endedAtMs: 10_000 };
 
 test("planRestart, conditions: none never, on-failure after failures, any always", () => {
   const rows = [

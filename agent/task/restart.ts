@@ -16,7 +16,8 @@ export const noRestarts: RestartHistory = { restartsAtMs: [] };
 
 export interface EndedRun {
   readonly failed: boolean;
-  readonly startedAtMs: number;
+  /** How long it was up and, where it has a check, healthy. */
+  readonly upMs: number;
   readonly endedAtMs: number;
 }
 
@@ -49,7 +50,7 @@ export function planRestart(
   const maxAttempts = Math.min(Number(policy?.maxAttempts ?? 0n), maxAttemptsMax);
   if (maxAttempts > 0 && counted.length >= maxAttempts) return { restart: false };
   const policyDelayMs = Math.max(0, msFromDuration(policy?.delay, restartDelayMsDefault));
-  const quick = run.endedAtMs - run.startedAtMs < healthyRunMs;
+  const quick = run.upMs < healthyRunMs;
   const delayMs =
     quick && history.lastDelayMs !== undefined
       ? nextDelayMs(history.lastDelayMs, policyDelayMs)

@@ -11,6 +11,7 @@ import type { Clock, Log } from "#proto/ports.ts";
 import { parseSignal } from "#proto/stop-signal.ts";
 import { msFromDuration } from "#proto/time.ts";
 import type { Containers } from "../container/containers.ts";
+import { planHealthCheck } from "../health/health-check.ts";
 import { supportedContainer } from "../container/refusals.ts";
 import type { Slots } from "../slots.ts";
 import { persist } from "../persist.ts";
@@ -20,11 +21,12 @@ import {
   type Desired,
   type Effect,
   type Event,
+  isLive,
   type Recovered,
   type State,
   step,
 } from "./state.ts";
-import { statusOf } from "./status.ts";
+import { isNewToManagers, statusOf } from "./status.ts";
 import type { TaskFiles } from "./task-files.ts";
 
 export interface RunnerModules {
@@ -36,12 +38,20 @@ export interface RunnerModules {
   readonly startSlots: Slots;
   /** How many are removed: a start that hangs must not keep anything from ending. */
   readonly releaseSlots: Slots;
+  /** How many health checks run. */
+  readonly probeSlots: Slots;
   readonly report: (taskId: string, status: TaskStatus) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 const graceMsDefault = 10_000;
+
+/**
+ * News of a task reach the DNS of all nodes in some tens of milliseconds. Clients that remember names for longer need a
+ * longer delay, which their service has to ask for.
+ */
+const stopDelayMsDefault = 200;
 
 /** SIGKILL needs no repeating, except for one that was sent to a process in the kernel's hands. */
 const killAgainMs = 10_000;
@@ -63,6 +73,7 @@ export class TaskRunner {
   #prepared: Prepared | undefined;
   #operation: Operation | undefined;
   #timer: Disposable | undefined;
+  #probing: Operation | undefined;
   readonly #letGo = new AbortController();
   readonly #events: Event[] = [];
   #draining: Promise<void> = Promise.resolve();
@@ -124,8 +135,7 @@ export class TaskRunner {
 
   /** Whether an exit of the container would mean something. */
   get hasContainer(): boolean {
-    const { kind } = this.#state.phase;
-    return kind === "running" || kind === "stopping";
+    return isLive(this.#state.phase);
   }
 
   get attempt(): number {
@@ -148,9 +158,10 @@ export class TaskRunner {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#letGo.abort(new Fault("canceled", "the agent is stopping"));
     this.#timer?.[Symbol.dispose]();
-    this.#operation?.abort.abort(new Fault("canceled", "the agent is stopping"));
+    const operations = [this.#operation, this.#probing];
+    for (const one of operations) one?.abort.abort(new Fault("canceled", "the agent is stopping"));
     await this.#draining;
-    await this.#operation?.done;
+    await Promise.all([this.#operation?.done, this.#probing?.done]);
     await this.#saved;
   }
 
@@ -169,22 +180,26 @@ export class TaskRunner {
 
   async #onEvent(event: Event): Promise<void> {
     const nowMs = this.#modules.clock.now();
-    const { state, effects } = step(this.#state, event, {
+    const before = this.#state;
+    const { state, effects } = step(before, event, {
       nowMs,
       policy: this.#task.spec?.restart,
+      drainMs: drainMsOf(this.#task),
+      memoryLimitBytes: Number(this.#task.spec?.resources?.limits?.memoryBytes ?? 0n),
     });
-    const changed = state !== this.#state;
     this.#state = state;
-    if (changed) {
+    if (state.phase.kind !== "checking" && state.phase.kind !== "running") this.#stopProbing();
+    if (state !== before) {
       // Progress of a pull is for the eye only.
       if (event.kind !== "progress") await this.#saveState(state);
-      this.#modules.report(this.#task.id, this.status);
+      if (isNewToManagers(before, state)) this.#modules.report(this.#task.id, this.status);
     }
     for (const effect of effects) await this.#perform(effect);
     if (state.phase.kind === "ended") this.#ended.abort();
   }
 
   async #perform(effect: Effect): Promise<void> {
+    if (effect.kind === "probe") return this.#performProbe(effect.inMs);
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
     switch (effect.kind) {
@@ -194,6 +209,8 @@ export class TaskRunner {
         return this.#operate((signal) => this.#performStart(effect.attempt, signal));
       case "release":
         return this.#operate((signal) => this.#performRelease(effect.final, signal));
+      case "drain":
+        return this.#performDrain(effect.ms);
       case "stop":
         return this.#performStop(effect.pid);
       case "kill":
@@ -214,14 +231,15 @@ export class TaskRunner {
 
   async #performPrepare(signal: AbortSignal): Promise<void> {
     try {
-      const { image: reference } = supportedContainer(this.#task);
-      const image = await this.#modules.images.pull(reference, {
+      const spec = supportedContainer(this.#task);
+      const image = await this.#modules.images.pull(spec.image, {
         signal,
         onProgress: (progress) =>
           this.post({ kind: "progress", message: progressMessage(progress) }),
       });
       this.#prepared = await this.#prepareWith(image);
-      this.post({ kind: "prepared" });
+      const check = planHealthCheck(spec.healthcheck, image.config);
+      this.post(check === undefined ? { kind: "prepared" } : { kind: "prepared", check });
     } catch (error) {
       if (signal.aborted) return;
       this.post({ kind: "prepare-failed", reason: Fault.from(error).message });
@@ -289,6 +307,45 @@ export class TaskRunner {
     } catch (error) {
       this.#modules.log.warn(`Cannot ${action}`, { error: Fault.from(error).message });
     }
+  }
+
+  #performProbe(inMs: number): void {
+    this.#stopProbing();
+    const abort = new AbortController();
+    const done = this.#modules.clock
+      .sleep(inMs, abort.signal)
+      .then(() => this.#probe(abort.signal))
+      .catch((thrown: unknown) => this.#onUnprobed(thrown, abort.signal));
+    this.#probing = { abort, done };
+  }
+
+  async #probe(signal: AbortSignal): Promise<void> {
+    const { containers, probeSlots } = this.#modules;
+    const { phase, check, attempt } = this.#state;
+    if (check === undefined || !isLive(phase)) return;
+    const { id: taskId } = this.#task;
+    const probe = await probeSlots.run(signal, () =>
+      containers.probe({ taskId, attempt }, check, signal),
+    );
+    if (signal.aborted) return;
+    // What ends takes its probe with it: that is an exit, and no failure of the check.
+    if (probe.exitCode !== 0 && !containers.isAlive(taskId, phase.pid)) return;
+    this.post({ kind: "probed", probe });
+  }
+
+  #onUnprobed(thrown: unknown, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    const { clock, log } = this.#modules;
+    log.warn("Cannot run a health check", { error: Fault.from(thrown).message });
+    this.post({ kind: "not-probed", atMs: clock.now() });
+  }
+
+  #stopProbing(): void {
+    this.#probing?.abort.abort(new Fault("canceled", "the container is being stopped"));
+  }
+
+  #performDrain(ms: number): void {
+    this.#timer = this.#modules.clock.timer(ms, () => this.post({ kind: "drained" }));
   }
 
   #performStop(pid: number): void {
@@ -382,7 +439,14 @@ function checkStopSignal(spec: Pick<ContainerSpec, "image" | "stopSignal">, imag
   }
 }
 
-/** What Docker exits with when the command cannot be run. */
+/** As Docker: 127 where there is no such command, 126 where it cannot be run, 128 where the container could not be made. */
 function startExitCode(reason: string): number {
+  if (!reason.startsWith("exec: ")) return 128;
   return /executable file not found|no such file or directory/.test(reason) ? 127 : 126;
+}
+
+/** Only what has a name on a network is looked up by others. */
+function drainMsOf({ spec, networks }: Task): number {
+  if (spec?.runtime.case !== "container" || networks.length === 0) return 0;
+  return Math.max(0, msFromDuration(spec.runtime.value.stopDelay, stopDelayMsDefault));
 }

@@ -1,10 +1,11 @@
 /** What tasks need of their node's other parts. Narrow on purpose: whoever runs tasks can hand in simpler ones. */
 import type { NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { ImageDefaults } from "../container/oci-spec.ts";
+import type { ImageHealth } from "../health/health-check.ts";
 import type { TaskNamespace } from "../network/network-driver.ts";
 
 export interface TaskImage {
-  readonly config: ImageDefaults & { readonly stopSignal: string };
+  readonly config: ImageDefaults & ImageHealth & { readonly stopSignal: string };
   /** Absolute folders, base first, ready as overlayfs lower layers. */
   readonly layers: readonly string[];
 }

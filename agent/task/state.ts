@@ -1,17 +1,28 @@
 /**
  * The life of a task on its node, as a pure state machine: step(state, event) → the next state and what is to be done.
  *
- *   accepted → preparing → ready → starting → running ─┐
- *                            ▲         ▲        │      │ exit, and the policy says again
- *                            │         └────────┼── waiting
- *                            │                  ▼
- *   any of them, told to stop or at its end: (stopping →) ending → ended
+ *   accepted → preparing → ready → starting → (checking →) running ─┐
+ *                                      ▲                    │       │ exit, and the policy says again
+ *                                      └────────────────────┼── waiting
+ *                                                           ▼
+ *   any of them, told to stop, unhealthy or at its end: (draining → stopping →) ending → ended
  *
- * Between two attempts a task is "waiting"; it says READY with the number of the attempt to come, so that
+ * With a health check a container is "checking", which users see as STARTING, until it is healthy. One that ran leaves DNS
+ * first, is "draining" while that becomes known, and only then gets its stop signal. Between two attempts a task is "waiting"; it says READY with the number of the attempt to come, so that
  * (attempt, state), which managers order statuses by, only grows. "ending" releases what the task holds; "ended" is final.
  */
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { RestartPolicy } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { HealthCheck } from "../health/health-check.ts";
+import {
+  type Health,
+  type HealthEvent,
+  initialHealth,
+  nextProbeMs,
+  stepHealth,
+  unhealthyReason,
+} from "../health/health.ts";
+import { exitReason } from "./exit-reason.ts";
 import { noRestarts, planRestart, type RestartHistory } from "./restart.ts";
 
 /** What the managers want of the task here. */
@@ -22,11 +33,24 @@ export type Phase =
   | { readonly kind: "preparing" }
   | { readonly kind: "ready" }
   | { readonly kind: "starting"; readonly sinceMs: number }
-  | { readonly kind: "running"; readonly sinceMs: number; readonly pid: number }
-  | { readonly kind: "stopping"; readonly sinceMs: number; readonly pid: number }
+  | ({ readonly kind: "checking" } & Live)
+  | ({ readonly kind: "running" } & Live)
+  | ({ readonly kind: "draining" } & Live)
+  | ({ readonly kind: "stopping" } & Live)
   | { readonly kind: "waiting"; readonly untilMs: number; readonly released: boolean }
   | { readonly kind: "ending"; readonly outcome: Outcome; readonly shown: TaskState }
   | { readonly kind: "ended"; readonly outcome: Outcome };
+
+/** A container that lives. */
+export interface Live {
+  /** When its start began. */
+  readonly sinceMs: number;
+  /** Since when it is RUNNING: up and, where it has a check, healthy; 0: it never was. */
+  readonly upSinceMs: number;
+  readonly pid: number;
+  /** Why it is being stopped although it is wanted; empty where it is not. */
+  readonly fault: string;
+}
 
 export type Outcome = "complete" | "shutdown" | "failed" | "rejected";
 
@@ -47,6 +71,10 @@ export interface State {
   /** The last ones that ended, oldest first. */
   readonly attempts: readonly EndedAttempt[];
   readonly restarts: RestartHistory;
+  /** Known once the task is prepared: what the service and its image want checked. */
+  readonly check?: HealthCheck;
+  /** Of the attempt that lives or did last. */
+  readonly health?: Health;
   readonly changedAtMs: number;
   readonly message: string;
   readonly err: string;
@@ -68,10 +96,12 @@ export type Event =
   | { readonly kind: "recovered"; readonly found?: Recovered }
   | { readonly kind: "desired"; readonly desired: Desired }
   | { readonly kind: "progress"; readonly message: string }
-  | { readonly kind: "prepared" }
+  | { readonly kind: "prepared"; readonly check?: HealthCheck }
   | { readonly kind: "prepare-failed"; readonly reason: string }
   | { readonly kind: "started"; readonly pid: number }
+  | HealthEvent
   | { readonly kind: "exited"; readonly exit: Exit }
+  | { readonly kind: "drained" }
   | { readonly kind: "grace-over" }
   | { readonly kind: "released" }
   /** It is tried again. */
@@ -85,6 +115,10 @@ export type Recovered =
 export type Effect =
   | { readonly kind: "prepare" }
   | { readonly kind: "start"; readonly attempt: number }
+  /** Runs the health check after so long. */
+  | { readonly kind: "probe"; readonly inMs: number }
+  /** Waits while the others learn that it does not answer to its names any more. */
+  | { readonly kind: "drain"; readonly ms: number }
   | { readonly kind: "stop"; readonly pid: number }
   | { readonly kind: "kill"; readonly pid: number }
   /** Clears away the attempt that ended; `final`: and all else that the task holds but its log. */
@@ -99,6 +133,10 @@ export interface Step {
 export interface StepContext {
   readonly nowMs: number;
   readonly policy: RestartPolicy | undefined;
+  /** How long a task stays between leaving DNS and the stop signal; 0 for one that has no names. */
+  readonly drainMs: number;
+  /** 0: none. */
+  readonly memoryLimitBytes: number;
 }
 
 export function initialState(desired: Desired, nowMs: number): State {
@@ -129,15 +167,24 @@ export function step(state: State, event: Event, context: StepContext): Step {
         ? stay({ ...state, message: event.message, changedAtMs: context.nowMs })
         : stay(state);
     case "prepared":
-      return state.phase.kind === "preparing" ? onPrepared(state, context) : stay(state);
+      return state.phase.kind === "preparing"
+        ? onPrepared(state, event.check, context)
+        : stay(state);
     case "prepare-failed":
       return state.phase.kind === "preparing"
         ? end({ ...state, err: event.reason }, "rejected", context)
         : stay(state);
     case "started":
       return state.phase.kind === "starting" ? onStarted(state, event.pid, context) : stay(state);
+    case "probed":
+    case "not-probed":
+      return onProbed(state, event, context);
     case "exited":
       return onExited(state, event.exit, context);
+    case "drained":
+      return state.phase.kind === "draining"
+        ? signalStop(state, state.phase, context)
+        : stay(state);
     case "grace-over":
       return state.phase.kind === "stopping"
         ? { state, effects: [{ kind: "kill", pid: state.phase.pid }] }
@@ -157,8 +204,9 @@ function onBegun(state: State, context: StepContext): Step {
   return { state: next, effects: [{ kind: "prepare" }] };
 }
 
-function onPrepared(state: State, context: StepContext): Step {
-  const ready = enter(state, { kind: "ready" }, "ready", context);
+function onPrepared(state: State, check: HealthCheck | undefined, context: StepContext): Step {
+  const known = check === undefined ? state : { ...state, check };
+  const ready = enter(known, { kind: "ready" }, "ready", context);
   return ready.desired === "running" ? start(ready, context) : stay(ready);
 }
 
@@ -171,8 +219,11 @@ function onDesired(state: State, desired: Desired, context: StepContext): Step {
   if (desired === "running") return next.phase.kind === "ready" ? start(next, context) : stay(next);
   switch (next.phase.kind) {
     case "starting": // the container is stopped as soon as it is there
+    case "draining": // as unhealthy
+    case "stopping":
     case "ending":
       return stay(next);
+    case "checking":
     case "running":
       return stop(next, next.phase, context);
     default:
@@ -189,37 +240,75 @@ function start(state: State, context: StepContext): Step {
 }
 
 function onStarted(state: State, pid: number, context: StepContext): Step {
-  const phase = { kind: "running", sinceMs: context.nowMs, pid } as const;
-  const next = enter({ ...state, err: "" }, phase, "running", context);
-  return next.desired === "stopped" ? stop(next, phase, context) : stay(next);
+  const { nowMs } = context;
+  const sinceMs = state.phase.kind === "starting" ? state.phase.sinceMs : nowMs;
+  const live = { sinceMs, upSinceMs: 0, pid, fault: "" };
+  if (state.desired === "stopped") return stop({ ...state, err: "" }, live, context);
+  if (state.check === undefined) {
+    const up = { kind: "running", ...live, upSinceMs: nowMs } as const;
+    return stay(enter({ ...state, err: "" }, up, "running", context));
+  }
+  const next = { ...state, health: initialHealth(nowMs) };
+  return probe(enter(next, { kind: "checking", ...live }, checking, context), context);
 }
 
-function stop(
-  state: State,
-  { pid, sinceMs }: { readonly pid: number; readonly sinceMs: number },
-  context: StepContext,
-): Step {
-  const next = enter(state, { kind: "stopping", pid, sinceMs }, "stopping", context);
-  return { state: next, effects: [{ kind: "stop", pid }] };
+const checking = "waiting for the health check";
+
+/** Health changes only while it is asked for: what comes from an earlier attempt, or too late, says nothing. */
+function onProbed(state: State, event: HealthEvent, context: StepContext): Step {
+  const { phase, check } = state;
+  if (phase.kind !== "checking" && phase.kind !== "running") return stay(state);
+  if (check === undefined || state.health === undefined) return stay(state);
+  const health = stepHealth(state.health, event, check);
+  const next: State = { ...state, health };
+  if (health.status === "unhealthy") {
+    const fault = unhealthyReason(health);
+    return stop({ ...next, err: fault }, { ...phase, fault }, context);
+  }
+  if (health.status !== "healthy" || phase.kind === "running") return probe(next, context);
+  const up = { ...phase, kind: "running", upSinceMs: context.nowMs } as const;
+  return probe(enter({ ...next, err: "" }, up, "running", context), context);
+}
+
+function probe(state: State, { nowMs }: StepContext): Step {
+  const { check, health } = state;
+  if (check === undefined || health === undefined) return stay(state);
+  return { state, effects: [{ kind: "probe", inMs: nextProbeMs(health, check, nowMs) }] };
+}
+
+/** Nobody was sent to a container that was never up. */
+function stop(state: State, live: Live, context: StepContext): Step {
+  if (live.upSinceMs === 0 || context.drainMs === 0) return signalStop(state, live, context);
+  const next = enter(state, { ...live, kind: "draining" }, "leaving DNS", context);
+  return { state: next, effects: [{ kind: "drain", ms: context.drainMs }] };
+}
+
+function signalStop(state: State, live: Live, context: StepContext): Step {
+  const next = enter(state, { ...live, kind: "stopping" }, "stopping", context);
+  return { state: next, effects: [{ kind: "stop", pid: live.pid }] };
 }
 
 function onExited(state: State, exit: Exit, context: StepContext): Step {
   const { phase } = state;
-  if (phase.kind !== "starting" && phase.kind !== "running" && phase.kind !== "stopping") {
-    return stay(state);
-  }
+  if (phase.kind !== "starting" && !isLive(phase)) return stay(state);
+  const { fault, upSinceMs } = isLive(phase) ? phase : neverUp;
   const ended: EndedAttempt = {
     number: state.attempt,
     startedAtMs: phase.sinceMs,
     endedAtMs: context.nowMs,
     exitCode: exit.exitCode,
     oomKilled: exit.oomKilled,
-    reason: exit.reason ?? exitReason(exit),
+    reason: fault || (exit.reason ?? exitReason(exit, context.memoryLimitBytes)),
   };
   const next = { ...state, attempts: [...state.attempts, ended].slice(-attemptsKept) };
   if (state.desired === "stopped") return end(next, "shutdown", context);
-  const failed = exit.exitCode !== 0;
-  const plan = planRestart(context.policy, state.restarts, { ...ended, failed });
+  const failed = exit.exitCode !== 0 || fault !== "";
+  const upMs = upSinceMs === 0 ? 0 : context.nowMs - upSinceMs;
+  const plan = planRestart(context.policy, state.restarts, {
+    failed,
+    upMs,
+    endedAtMs: context.nowMs,
+  });
   if (!plan.restart) {
     return end(
       { ...next, err: failed ? ended.reason : "" },
@@ -243,6 +332,8 @@ function onExited(state: State, exit: Exit, context: StepContext): Step {
     effects: [{ kind: "release", final: false }],
   };
 }
+
+const neverUp = { fault: "", upSinceMs: 0 } as const;
 
 function onReleased(state: State, context: StepContext): Step {
   const { phase } = state;
@@ -285,7 +376,9 @@ function onRecovered(state: State, found: Recovered | undefined, context: StepCo
     case "ending":
       return { state, effects: [{ kind: "release", final: true }] };
     case "starting":
+    case "checking":
     case "running":
+    case "draining":
     case "stopping":
       return found === undefined ? stay(state) : onFound(state, found, context);
     default:
@@ -295,10 +388,16 @@ function onRecovered(state: State, found: Recovered | undefined, context: StepCo
 
 function onFound(state: State, found: Recovered, context: StepContext): Step {
   if (found.kind === "exited") return onExited(state, found.exit, context);
-  if (state.phase.kind === "starting") return onStarted(state, found.pid, context);
-  if (state.phase.kind === "stopping")
-    return { state, effects: [{ kind: "stop", pid: found.pid }] };
-  return stay(state);
+  switch (state.phase.kind) {
+    case "starting":
+      return onStarted(state, found.pid, context);
+    case "draining":
+      return { state, effects: [{ kind: "drain", ms: context.drainMs }] };
+    case "stopping":
+      return { state, effects: [{ kind: "stop", pid: found.pid }] };
+    default:
+      return probe(state, context);
+  }
 }
 
 function end(state: State, outcome: Outcome, context: StepContext): Step {
@@ -307,6 +406,18 @@ function end(state: State, outcome: Outcome, context: StepContext): Step {
     state: enter(state, phase, state.message, context),
     effects: [{ kind: "release", final: true }],
   };
+}
+
+export function isLive(phase: Phase): phase is Extract<Phase, Live> {
+  switch (phase.kind) {
+    case "checking":
+    case "running":
+    case "draining":
+    case "stopping":
+      return true;
+    default:
+      return false;
+  }
 }
 
 function enter(state: State, phase: Phase, message: string, context: StepContext): State {
@@ -342,36 +453,16 @@ export function shownState({ phase }: Pick<State, "phase">): TaskState {
     case "waiting":
       return TaskState.READY;
     case "starting":
+    case "checking":
       return TaskState.STARTING;
     case "running":
-    case "stopping":
+    case "draining":
       return TaskState.RUNNING;
+    case "stopping":
+      return phase.upSinceMs === 0 ? TaskState.STARTING : TaskState.RUNNING;
     case "ending":
       return phase.shown;
     case "ended":
       return stateOf[phase.outcome];
   }
-}
-
-/** The signals' names by number, as Linux has them on x86 and ARM (signal(7)); the rest are shown as numbers. */
-const signalNames: Readonly<Record<number, string>> = {
-  1: "SIGHUP",
-  2: "SIGINT",
-  3: "SIGQUIT",
-  4: "SIGILL",
-  6: "SIGABRT",
-  7: "SIGBUS",
-  8: "SIGFPE",
-  9: "SIGKILL",
-  11: "SIGSEGV",
-  13: "SIGPIPE",
-  14: "SIGALRM",
-  15: "SIGTERM",
-};
-
-/** A shell's convention, which conmon follows: 128 and the signal's number. */
-export function exitReason({ exitCode, oomKilled }: Exit): string {
-  if (oomKilled) return "killed by the kernel: out of memory";
-  const name = signalNames[exitCode - 128];
-  return name === undefined ? `exit code ${exitCode}` : `killed by ${name} (${exitCode - 128})`;
 }

@@ -5,11 +5,12 @@ import {
   AttemptSchema,
   type ContainerStatus,
   ContainerStatusSchema,
+  Health,
   type TaskStatus,
   TaskStatusSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
-import { type EndedAttempt, type State, shownState } from "./state.ts";
+import { type EndedAttempt, isLive, type State, shownState } from "./state.ts";
 
 /** What runc and registries say may be long; a status goes into the managers' log, which takes 64 KiB of one. */
 const wordsLengthMax = 2_000;
@@ -24,6 +25,11 @@ export function statusOf(taskId: string, state: State): TaskStatus {
     attempts: state.attempts.map(attemptOf),
     ...containerOf(taskId, state),
   });
+}
+
+/** All that changes is but for a probe that finds what the one before it found. */
+export function isNewToManagers(before: State, after: State): boolean {
+  return before.changedAtMs !== after.changedAtMs || before.phase !== after.phase;
 }
 
 function attemptOf(ended: EndedAttempt): Attempt {
@@ -44,11 +50,27 @@ function shortened(words: string): string {
 /** The container that runs, or else the last one that ended. */
 function containerOf(taskId: string, state: State): { container?: ContainerStatus } {
   const { phase } = state;
-  if (phase.kind === "running" || phase.kind === "stopping") {
-    return { container: create(ContainerStatusSchema, { containerId: taskId, pid: phase.pid }) };
+  if (isLive(phase)) {
+    const health = healthOf(state);
+    return {
+      container: create(ContainerStatusSchema, { containerId: taskId, pid: phase.pid, health }),
+    };
   }
   const last = state.attempts.at(-1);
   if (last === undefined) return {};
   const { exitCode, oomKilled } = last;
   return { container: create(ContainerStatusSchema, { containerId: taskId, exitCode, oomKilled }) };
+}
+
+function healthOf({ health }: State): Health {
+  switch (health?.status) {
+    case undefined:
+      return Health.NONE;
+    case "starting":
+      return Health.STARTING;
+    case "healthy":
+      return Health.HEALTHY;
+    case "unhealthy":
+      return Health.UNHEALTHY;
+  }
 }

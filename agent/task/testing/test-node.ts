@@ -20,7 +20,20 @@ import { type Exec, systemExec } from "../../exec.ts";
 import { Worker } from "../../worker.ts";
 import type { ImageSource, TaskImage, TaskNetworks } from "../sources.ts";
 
-const commands = ["sh", "sleep", "true", "echo", "cat", "id", "env", "hostname", "pwd", "mount"];
+const commands = [
+  "sh",
+  "sleep",
+  "setsid",
+  "true",
+  "echo",
+  "cat",
+  "id",
+  "env",
+  "hostname",
+  "pwd",
+  "mount",
+  "test",
+];
 
 /** How long anything that a test waits for may take. */
 const waitMs = 15_000;

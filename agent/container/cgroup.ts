@@ -1,0 +1,136 @@
+/**
+ * A container's cgroups, on v1, hybrid and v2 alike: where they are, what the kernel counted in them, and what can be done
+ * to all of their processes at once. The runtime wrote down the paths; runc keeps them in its state.json.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { errnoOf } from "#proto/fault.ts";
+
+/** Folders by v1 controller; that of v2 is under "". */
+export type CgroupPaths = ReadonlyMap<string, string>;
+
+/** Empty where the runtime has no such container, or writes nothing down. */
+export function readCgroupPaths(runtimeRoot: string, containerId: string): CgroupPaths {
+  const text = readIfThere(join(runtimeRoot, containerId, "state.json"));
+  return text === undefined ? new Map() : parseCgroupPaths(text);
+}
+
+export function parseCgroupPaths(text: string): CgroupPaths {
+  try {
+    const state: unknown = JSON.parse(text);
+    const paths = isObject(state) ? state["cgroup_paths"] : undefined;
+    const entries = Object.entries(isObject(paths) ? paths : {});
+    return new Map(
+      entries.filter(
+        (entry): entry is [string, string] =>
+          typeof entry[1] === "string" && entry[1].startsWith("/"),
+      ),
+    );
+  } catch {
+    return new Map();
+  }
+}
+
+/**
+ * How many of the container's processes the kernel killed for want of memory; undefined where nobody counted. The kernel
+ * counts before it kills: whoever has seen the death finds it counted.
+ */
+export function readOomKills(paths: CgroupPaths): number | undefined {
+  const legacy = paths.get("memory");
+  const unified = paths.get("");
+  const path =
+    legacy === undefined
+      ? unified && join(unified, "memory.events")
+      : join(legacy, "memory.oom_control");
+  const count = path && /^oom_kill ([0-9]+)$/m.exec(readIfThere(path) ?? "")?.[1];
+  return count === undefined || count === "" ? undefined : Number(count);
+}
+
+/** Lets a frozen container go on: on v1 not even SIGKILL ends a process that is frozen. */
+export function thaw(paths: CgroupPaths): void {
+  const legacy = paths.get("freezer");
+  const unified = paths.get("");
+  if (legacy !== undefined) writeIfThere(join(legacy, "freezer.state"), "THAWED");
+  else if (unified !== undefined) writeIfThere(join(unified, "cgroup.freeze"), "0");
+}
+
+/**
+ * A group inside the container's, for processes that are to be killed together without the container: `argument` for the
+ * `--cgroup` of `runc exec`. On v1 in the freezer's hierarchy, which limits nothing. It goes with the container.
+ */
+export interface Subgroup {
+  readonly folder: string;
+  readonly argument: string;
+}
+
+export function makeSubgroup(paths: CgroupPaths, name: string): Subgroup | undefined {
+  const legacy = paths.get("freezer");
+  const parent = legacy ?? paths.get("");
+  if (parent === undefined) return undefined;
+  const folder = join(parent, name);
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+  }
+  return { folder, argument: legacy === undefined ? name : `freezer:${name}` };
+}
+
+/** Nothing can fork while it is frozen; what is listed late is caught by another look. */
+const looksMax = 20;
+
+/** Kills all processes of one cgroup, however fast they fork. */
+export function killSubgroup(folder: string): void {
+  if (writeIfThere(join(folder, "cgroup.kill"), "1")) return;
+  const state = join(folder, "freezer.state");
+  for (let look = 0; look < looksMax; look += 1) {
+    const pids = readPids(folder);
+    if (pids.length === 0) return;
+    const frozen = writeIfThere(state, "FROZEN");
+    for (const pid of readPids(folder)) killIfThere(pid);
+    if (frozen) writeIfThere(state, "THAWED");
+  }
+}
+
+function readPids(folder: string): number[] {
+  const text = readIfThere(join(folder, "cgroup.procs")) ?? "";
+  return text
+    .split("\n")
+    .filter((line) => /^[1-9][0-9]*$/.test(line))
+    .map(Number);
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (errnoOf(error) !== "ESRCH") throw error;
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+/** ENODEV: the cgroup was removed while it was read. */
+const gone = new Set(["ENOENT", "ENODEV"]);
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (gone.has(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/** False where there is no such file; cgroup file systems make none. */
+function writeIfThere(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text, { flag: "r+" });
+    return true;
+  } catch (error) {
+    if (gone.has(errnoOf(error) ?? "")) return false;
+    throw error;
+  }
+}
