@@ -53,7 +53,7 @@ export class Host {
     this.box = new Box(options.box);
     this.#options = options;
     this.#lan = modules.lan;
-    const parent = cgroupParent(options.lab, options.name);
+    const parent = `/${cgroupParent(options.lab, options.name)}`;
     this.swarmd = new Daemon(this.box, {
       name: "swarmd",
       argv: ["swarmd", "--insecure-registry", "registry:5000", "--cgroup-parent", parent],

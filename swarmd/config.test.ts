@@ -21,7 +21,7 @@ describe("parseCommand", () => {
     ["", {}],
     ["--data-root /d --run-root /r", { dataRoot: "/d", runRoot: "/r" }],
     ["--data-root=/d", { dataRoot: "/d" }],
-    ["--cgroup-parent /machines/swarm/", { cgroupParent: "machines/swarm" }],
+    ["--cgroup-parent /machines/swarm/", { cgroupParent: "/machines/swarm" }],
     [
       "--insecure-registry registry:5000 --insecure-registry 192.0.2.1",
       { insecureRegistries: ["registry:5000", "192.0.2.1"] },

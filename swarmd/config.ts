@@ -11,7 +11,7 @@ export type LogLevel = (typeof logLevels)[number];
 export interface Config extends RegistrySettings {
   readonly dataRoot: string;
   readonly runRoot: string;
-  /** Below each cgroup hierarchy's root; containers get folders in it. */
+  /** Containers get folders in it. With a slash before it it is below the root also where systemd delegates cgroups. */
   readonly cgroupParent: string;
   readonly logLevel: LogLevel;
   /** HOST:PORT where the engine serves managers and other nodes. */
@@ -29,7 +29,8 @@ The daemon of one host of a cluster: runs containers and, on managers, the manag
 
   --data-root DIR               what must survive a reboot (default /var/lib/swarm)
   --run-root DIR                sockets and what need not survive (default /run/swarm)
-  --cgroup-parent NAME          where containers' cgroups go (default swarm)
+  --cgroup-parent NAME          where containers' cgroups go (default swarm); on cgroup v2 it is inside of
+                                swarmd's own cgroup, or below the root with a slash before it
 ${registryFlagsHelp}  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
   --log-level LEVEL             ${logLevels.join(", ")} (default info)
   --version                     print the version and exit
@@ -106,7 +107,7 @@ function cgroupName(name: string): string {
       `--cgroup-parent "${name}" is not a cgroup's path, such as swarm or machines/swarm`,
     );
   }
-  return trimmed;
+  return name.startsWith("/") ? `/${trimmed}` : trimmed;
 }
 
 function usage(message: string): Fault {

@@ -9,6 +9,7 @@ import { Agent, type SessionState } from "#agent/agent.ts";
 import { advertisedAddress } from "#agent/api/advertised-address.ts";
 import { serveEngineApi } from "#agent/api/engine-api.ts";
 import { AssignedFile } from "#agent/assigned-file.ts";
+import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
 import { ImageStore } from "#agent/image/image-store.ts";
@@ -81,7 +82,7 @@ export class Engine implements AsyncDisposable {
         {
           stateRoot: join(config.dataRoot, "agent"),
           runRoot: config.runRoot,
-          cgroupParent: config.cgroupParent,
+          cgroupParent: await prepareCgroups(config.cgroupParent),
           runtime: "runc",
         },
         {
