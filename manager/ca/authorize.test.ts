@@ -300,7 +300,7 @@ test("a refusal says what is wrong with the caller", { timeout }, async () => {
   assert.equal(await said("local", "Heartbeat"), "Heartbeat is for nodes: no certificate is shown");
   assert.match(
     await said("removed worker", "Heartbeat"),
-    /^node "\w+" was removed from the cluster$/,
+    /^node "\w+" was removed from the cluster \(clear it with "swarmctl cluster leave --force" on it/,
   );
   assert.match(
     await said("demoted manager", "Propose"),
@@ -357,7 +357,7 @@ test("node of a call, is the store's; others have none", () => {
   assert.equal(nodeOf(store, contextOf(caller)).id, first.id);
   assert.throws(() => nodeOf(store, contextOf({ ...caller, nodeId: "x".repeat(25) })), {
     code: "permission-denied",
-    message: `node "${"x".repeat(25)}" was removed from the cluster`,
+    message: /^node "x{25}" was removed from the cluster \(/,
   });
   assert.throws(() => nodeOf(store, contextOf({ kind: "local" })), { code: "unauthenticated" });
 });

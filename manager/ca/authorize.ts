@@ -99,7 +99,9 @@ export function nodeOf(view: View, { caller }: CallContext): Node {
 function memberOf(view: View, { nodeId }: NodeCaller): Node {
   const node = view.get("node", nodeId);
   if (node === undefined) {
-    throw new Fault("permission-denied", `node "${nodeId}" was removed from the cluster`);
+    const advice = 'clear it with "swarmctl cluster leave --force" on it, then join it anew';
+    const message = `node "${nodeId}" was removed from the cluster (${advice})`;
+    throw new Fault("permission-denied", message);
   }
   if (node.spec?.membership !== NodeMembership.ACCEPTED) {
     throw new Fault("permission-denied", `node "${nodeId}" is not accepted yet`);

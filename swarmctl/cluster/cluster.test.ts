@@ -15,6 +15,8 @@ import { type Cluster, ClusterSchema, RootCaSchema } from "#proto/gen/swarm/v1/o
 import {
   NodeAvailability,
   NodeRole,
+  NodeState,
+  NodeStatusSchema,
   NodeTlsInfoSchema,
   Reachability,
 } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -249,13 +251,15 @@ describe("cluster ca", () => {
         looks <= 2 ? { caCert } : looks === 3 ? rotating : { caCert, lastForcedRotation: 1n };
       return { cluster: { ...control.cluster, rootCa: create(RootCaSchema, rootCa) } };
     };
-    const listNodes = async () => ({ nodes: [done, aNode("h2")] });
+    const away = aNode("h3");
+    away.status = create(NodeStatusSchema, { state: NodeState.DOWN });
+    const listNodes = async () => ({ nodes: [done, aNode("h2"), away] });
     await using cluster = await FakeCluster.open({
       control: { ...control.handlers, getCluster, listNodes },
     });
     assert.deepEqual(await runCli(cluster, ["cluster", "ca", "--rotate"]), {
       code: 0,
-      stdout: `desired root digest: ${certificateDigest(root)}\n  rotated TLS certificates: 1/2 nodes\n  rotated CA certificates: 1/2 nodes\n${root}`,
+      stdout: `desired root digest: ${certificateDigest(root)}\n  rotated TLS certificates: 1/3 nodes\n  rotated CA certificates: 1/3 nodes\n  waiting for nodes that are not up: ${away.id} (h3): start them, or remove them\n${root}`,
       stderr: "Contexts that were made before trust the old root only: create them anew.\n",
     });
     assert.equal(control.updates[0]?.spec?.ca?.forceRotate, 1n);

@@ -1,6 +1,7 @@
 /** Waits until every node has a certificate of the new root. It changes nothing: whoever stops waiting stops nothing. */
 import { Fault } from "#proto/fault.ts";
 import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeState, type NodeTlsInfo } from "#proto/gen/swarm/v1/types_pb.ts";
 import { certificateDigest, parseCertificate, publicKeyHash } from "#proto/tls/certificate.ts";
 import type { Context, ControlClient } from "../context.ts";
 import { liveLines } from "../output/live-lines.ts";
@@ -62,5 +63,20 @@ function progressLines({ rootCa, nodes }: State): string[] {
     `desired root digest: ${digest}`,
     `  rotated TLS certificates: ${certified}/${nodes.length} nodes`,
     `  rotated CA certificates: ${trusting}/${nodes.length} nodes`,
+    ...absenceLines(nodes, (tls) => tls?.issuerKeyHash === keyHash),
   ];
+}
+
+/** A rotation waits for nodes that are away, for as long as it takes: users are told what can be done. */
+function absenceLines(
+  nodes: readonly Node[],
+  isRotated: (tls: NodeTlsInfo | undefined) => boolean,
+): string[] {
+  const away = nodes
+    .filter(({ description, status }) => {
+      return !isRotated(description?.tls) && status?.state !== NodeState.READY;
+    })
+    .map(({ id, description }) => `${id} (${description?.hostname ?? ""})`);
+  if (away.length === 0) return [];
+  return [`  waiting for nodes that are not up: ${away.join(", ")}: start them, or remove them`];
 }
