@@ -11,6 +11,7 @@ import {
 import {
   type Driver,
   DriverSchema,
+  type HealthConfig,
   type NetworkAttachmentConfig,
   NetworkAttachmentConfigSchema,
   RestartCondition,
@@ -20,6 +21,7 @@ import {
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { parseLogDriver } from "#proto/log-driver.ts";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
+import { type HealthcheckEntry, parseHealthcheck } from "./parse-healthcheck.ts";
 import { defaultNetwork, networkName } from "./parse-networks.ts";
 import { recordOf } from "./record-of.ts";
 import { parseShellWords } from "./shell-words.ts";
@@ -86,7 +88,14 @@ function containerSpec(context: StackContext, path: Path, entry: ServiceEntry): 
       .map(([name, value]) => `${name}=${value}`)
       .toSorted(),
     hostname: entry.hostname ?? "",
+    ...(entry.healthcheck !== undefined && {
+      healthcheck: healthcheck(context, [...path, "healthcheck"], entry.healthcheck),
+    }),
   });
+}
+
+function healthcheck(context: StackContext, path: Path, entry: HealthcheckEntry): HealthConfig {
+  return at(context, path, () => parseHealthcheck(entry));
 }
 
 function wordsOf(context: StackContext, path: Path, words: ServiceEntry["command"]): string[] {

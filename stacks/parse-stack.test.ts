@@ -54,6 +54,22 @@ describe("a stack file", () => {
     );
   });
 
+  it("reads a health check, and turns off the image's", () => {
+    const check = (...lines: string[]) =>
+      containerOf(parseX("healthcheck:", ...lines.map((line) => `  ${line}`))).healthcheck;
+    const health = check("test: curl -f localhost", "interval: 1m30s", "retries: 4");
+    assert.deepEqual(health?.test, ["CMD-SHELL", "curl -f localhost"]);
+    assert.deepEqual([msFromDuration(health.interval, 0), health.retries], [90_000, 4]);
+    assert.deepEqual(check("test: [CMD, ping]")?.test, ["CMD", "ping"]);
+    assert.deepEqual(check("disable: true")?.test, ["NONE"]);
+    assert.equal(containerOf(parseX()).healthcheck, undefined);
+    assert.match(
+      refusal(fileOfX("healthcheck: { timeout: 5 }")),
+      /services.x.healthcheck.timeout must be a duration such as 5s/,
+    );
+    assert.match(refusal(fileOfX("healthcheck: { interval: soon }")), /healthcheck is refused/);
+  });
+
   it("becomes services and networks named after the stack", async () => {
     const text = await readFile(new URL("hello.yml", import.meta.url), "utf8");
     const stack = parseStack({ name: "hello", file: "stacks/hello.yml", text });

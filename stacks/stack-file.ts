@@ -2,6 +2,7 @@
 import { Ajv, type ErrorObject } from "ajv";
 import type { Fault } from "#proto/fault.ts";
 import { resolveDollars } from "./dollars.ts";
+import type { HealthcheckEntry } from "./parse-healthcheck.ts";
 import { stackSchema } from "./stack-schema.ts";
 import { type Path, YamlDocument } from "./yaml-document.ts";
 
@@ -26,6 +27,7 @@ export interface ServiceEntry {
   readonly command?: Words;
   readonly entrypoint?: Words;
   readonly environment?: Pairs;
+  readonly healthcheck?: HealthcheckEntry;
   readonly hostname?: string;
   readonly logging?: LoggingEntry;
   readonly networks?: readonly string[] | Readonly<Record<string, AttachmentEntry | null>>;

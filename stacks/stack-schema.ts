@@ -59,6 +59,18 @@ const restartPolicy = map({
   window: { type: "string", description: "a duration such as 2m" },
 });
 
+const duration = { type: "string", description: "a duration such as 5s" } as const;
+
+const healthcheck = map({
+  disable: flag,
+  test: words,
+  interval: duration,
+  timeout: duration,
+  start_period: duration,
+  start_interval: duration,
+  retries: { ...count, maximum: 1_000_000 },
+});
+
 const attachments = {
   type: ["object", "array"],
   items: text,
@@ -74,6 +86,7 @@ const service = map(
     command: words,
     entrypoint: words,
     environment: pairs,
+    healthcheck,
     hostname: text,
     logging: map({ driver: text, options: named(scalar) }),
     networks: attachments,

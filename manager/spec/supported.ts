@@ -42,6 +42,8 @@ const supported: Readonly<Record<string, readonly string[]>> = {
     "secrets",
     "configs",
     "stop_grace_period",
+    "stop_delay",
+    "healthcheck",
     "hosts",
     "dns_config",
     "pids_limit",
@@ -54,6 +56,14 @@ const supported: Readonly<Record<string, readonly string[]>> = {
   ],
   "swarm.v1.Privileges": ["seccomp", "no_new_privileges"],
   "swarm.v1.SeccompOptions": ["mode"],
+  "swarm.v1.HealthConfig": [
+    "test",
+    "interval",
+    "timeout",
+    "retries",
+    "start_period",
+    "start_interval",
+  ],
   "swarm.v1.DnsConfig": ["nameservers", "search", "options"],
   "swarm.v1.Ulimit": ["name", "soft", "hard"],
   "swarm.v1.Mount": [

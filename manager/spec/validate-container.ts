@@ -11,6 +11,7 @@ import { parseSignal } from "#proto/stop-signal.ts";
 import { isTemplate } from "#proto/template.ts";
 import { checkAbsolutePath, checkDuration, checkRange, invalid, parsed } from "./field.ts";
 import { isImageReference } from "./image-reference.ts";
+import { checkHealth } from "./validate-health.ts";
 import { checkMounts } from "./validate-mounts.ts";
 
 const hostnamePattern = /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/;
@@ -23,6 +24,9 @@ export function checkContainer(path: string, container: ContainerSpec): void {
   checkRange(`${path}.shm_size_bytes`, container.shmSizeBytes, { min: 0n });
   checkRange(`${path}.oom_score_adj`, container.oomScoreAdj, { min: -1000n, max: 1000n });
   checkMounts(`${path}.mounts`, container.mounts);
+  if (container.healthcheck !== undefined) {
+    checkHealth(`${path}.healthcheck`, container.healthcheck);
+  }
 }
 
 function checkProgram(path: string, container: ContainerSpec): void {
@@ -43,6 +47,7 @@ function checkProgram(path: string, container: ContainerSpec): void {
   for (const [index, group] of groups.entries()) checkWord(`${path}.groups[${index}]`, group);
   if (stopSignal !== "") parsed(`${path}.stop_signal`, () => parseSignal(stopSignal));
   checkDuration(`${path}.stop_grace_period`, container.stopGracePeriod);
+  checkDuration(`${path}.stop_delay`, container.stopDelay);
 }
 
 function checkEnv(path: string, entry: string): void {

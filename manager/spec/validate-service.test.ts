@@ -94,6 +94,8 @@ const refused = [
   [container({ dir: "tmp" }), 'task.container.dir "tmp" is not an absolute path'],
   [container({ stopSignal: "HALT" }), 'task.container.stop_signal: unknown stop signal "HALT"'],
   [container({ stopGracePeriod: durationFromMs(-1) }), /stop_grace_period is -1 ms/],
+  [container({ stopDelay: durationFromMs(-1) }), /stop_delay is -1 ms/],
+  [container({ healthcheck: { test: ["CMD"] } }), /task\.container\.healthcheck\.test CMD needs/],
   [container({ args: ["a\0b"] }), /has a NUL character in argument 1/],
   [
     container({ mounts: [tmpfs("/a"), tmpfs("/a/")] }),
@@ -161,7 +163,6 @@ const unsupported = [
     task({ networks: [{ target: "front", addresses: ["10.0.0.9"] }] }),
     "task.networks[0].addresses",
   ],
-  [container({ healthcheck: { test: ["CMD", "true"] } }), "task.container.healthcheck"],
   [container({ privileged: true }), "task.container.privileged"],
   [container({ devices: [{}] }), "task.container.devices"],
   [container({ init: false }), "task.container.init"],

@@ -35,11 +35,12 @@ import {
   wholeNumber,
 } from "../flags/parse-flag.ts";
 import { type EnvironmentFlags, parseVariable } from "./environment.ts";
+import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
 import { parseMount } from "./mount.ts";
 import { parseNetworkAttachment } from "./network-attachment.ts";
 import { endpointMode, restartCondition } from "./words.ts";
 
-export interface ServiceFlags extends EnvironmentFlags {
+export interface ServiceFlags extends EnvironmentFlags, HealthFlags {
   readonly name?: string;
   readonly replicas?: bigint;
   readonly network?: NetworkAttachmentConfig[];
@@ -54,6 +55,7 @@ export interface ServiceFlags extends EnvironmentFlags {
   readonly restartMaxAttempts?: bigint;
   readonly restartWindow?: Duration;
   readonly stopGracePeriod?: Duration;
+  readonly stopDelay?: Duration;
   readonly stopSignal?: string;
   readonly mount?: Mount[];
   readonly readOnly?: true;
@@ -78,6 +80,7 @@ export function addServiceFlags(command: Command): Command {
     )
     .option("--endpoint-mode <mode>", "vip (default) or dnsrr", flag(endpointMode));
   addContainerFlags(command);
+  addHealthFlags(command);
   addRestartFlags(command);
   addLogFlags(command);
   return command
@@ -99,6 +102,7 @@ function addContainerFlags(command: Command): void {
     .option("--mount <mount>", "type=bind|tmpfs,source=…,target=… (repeat)", flags(parseMount))
     .option("--read-only", "make the root file system read-only")
     .option("--stop-grace-period <duration>", "until it is killed (default 10s)", flag(duration))
+    .option("--stop-delay <duration>", "from DNS to the signal (default 200ms)", flag(duration))
     .option("--stop-signal <signal>", "signal that asks it to stop");
 }
 
@@ -144,6 +148,7 @@ export function serviceSpecFromFlags(options: ServiceFlags, container: Container
 }
 
 function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskSpec {
+  const healthcheck = healthFromFlags(options);
   const container = create(ContainerSpecSchema, {
     image,
     args: [...args],
@@ -157,6 +162,8 @@ function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskS
     stopSignal: options.stopSignal ?? "",
     mounts: options.mount ?? [],
     ...(options.stopGracePeriod !== undefined && { stopGracePeriod: options.stopGracePeriod }),
+    ...(options.stopDelay !== undefined && { stopDelay: options.stopDelay }),
+    ...(healthcheck !== undefined && { healthcheck }),
   });
   const limits = resources(options.limitCpu, options.limitMemory);
   const reservations = resources(options.reserveCpu, options.reserveMemory);

@@ -6,9 +6,10 @@ import type { Context } from "../context.ts";
 import { flag, wholeNumber } from "../flags/parse-flag.ts";
 import { addLogFlags, logDriverFromFlags, type ServiceFlags } from "./flags.ts";
 import { changeService, withReplicas } from "./change-service.ts";
+import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
 
-interface Options extends ConvergeOptions, Pick<ServiceFlags, "logDriver" | "logOpt"> {
+interface Options extends ConvergeOptions, HealthFlags, Pick<ServiceFlags, "logDriver" | "logOpt"> {
   readonly image?: string;
   readonly args?: string[];
   readonly replicas?: bigint;
@@ -22,6 +23,7 @@ export function define(command: Command, context: Context): void {
     .option("--args <command>", "replaces the command", flag(parseShellWords))
     .option("--replicas <n>", "how many tasks", flag(wholeNumber))
     .option("--force", "replace all tasks even if nothing changes");
+  addHealthFlags(command);
   addLogFlags(command);
   addConvergeFlags(command).action(async (ref: string, options: Options) => {
     const control = await context.control();
@@ -41,17 +43,19 @@ function changed(spec: ServiceSpec, options: Options): ServiceSpec {
 
 function changedTask(task: TaskSpec, options: Options): TaskSpec {
   const forceUpdate = task.forceUpdate + (options.force ? 1n : 0n);
-  if (options.image === undefined && options.args === undefined) return { ...task, forceUpdate };
-  if (task.runtime.case !== "container") {
-    throw new Fault(
-      "failed-precondition",
-      "Cannot change the image: the service runs no containers",
-    );
-  }
-  const value: ContainerSpec = {
-    ...task.runtime.value,
+  const before = task.runtime.case === "container" ? task.runtime.value : undefined;
+  const healthcheck = healthFromFlags(options, before?.healthcheck);
+  const changes: Partial<ContainerSpec> = {
     ...(options.image !== undefined && { image: options.image }),
     ...(options.args !== undefined && { args: options.args }),
+    ...(healthcheck !== undefined && { healthcheck }),
   };
-  return { ...task, forceUpdate, runtime: { case: "container", value } };
+  if (Object.keys(changes).length === 0) return { ...task, forceUpdate };
+  if (before === undefined) {
+    throw new Fault(
+      "failed-precondition",
+      "Cannot change the container: the service runs no containers",
+    );
+  }
+  return { ...task, forceUpdate, runtime: { case: "container", value: { ...before, ...changes } } };
 }
