@@ -20,7 +20,13 @@ import {
 import type { Config } from "./config.ts";
 import type { Identity } from "./identity.ts";
 import { issuedIdentity } from "./issued-identity.ts";
-import { connectToManager, hasManagerData, managerArgs, managerRoot } from "./manager-files.ts";
+import {
+  compileCache,
+  connectToManager,
+  hasManagerData,
+  managerArgs,
+  managerRoot,
+} from "./manager-files.ts";
 import { ManagerProcess } from "./manager-process.ts";
 
 /** A backup of a large cluster takes a while to read. */
@@ -73,6 +79,7 @@ export async function foundCluster(foundation: Foundation, ports: Ports): Promis
           listenAddress: foundation.listen,
           advertiseAddress: foundation.advertised,
         }),
+        compileCache: compileCache(config),
         start: () => (begun() ? { how: "resume" } : startOf(foundation, nodeId, request)),
         complete: ({ clusterId, ...certificate }) => {
           const tls = issuedIdentity(request.key, certificate, { nodeId, clusterId });

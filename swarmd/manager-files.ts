@@ -15,6 +15,11 @@ export function hasManagerData(config: Config): boolean {
   return existsSync(join(managerRoot(config), "log.db"));
 }
 
+/** Holds nothing that cannot be made anew. */
+export function compileCache(config: Config): string {
+  return join(config.dataRoot, "compiled");
+}
+
 export function managerArgs(
   config: Config,
   addresses: Pick<Identity, "listenAddress" | "advertiseAddress">,

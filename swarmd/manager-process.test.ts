@@ -17,6 +17,7 @@ const timeout = 20_000;
 class Ground implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "swarm-manager-process-"));
   readonly #starts = join(this.#folder, "starts");
+  readonly compileCache = join(this.#folder, "compiled");
   readonly clock = new FakeClock();
   readonly complaints: { why: string; pauseMs: number }[] = [];
   readonly manager: ManagerProcess;
@@ -29,7 +30,13 @@ class Ground implements AsyncDisposable {
     const error = (_message: string, fields?: unknown) =>
       void this.complaints.push(fields as { why: string; pauseMs: number });
     this.manager = new ManagerProcess(
-      { main, args: [this.#starts], start: () => ({ how: "resume" }), ...options },
+      {
+        main,
+        args: [this.#starts],
+        compileCache: this.compileCache,
+        start: () => ({ how: "resume" }),
+        ...options,
+      },
       { clock: this.clock, log: { ...silentLog, error } },
     );
   }
@@ -85,6 +92,19 @@ test("manager process, an end before it serves is told in its own words", { time
   assert(thrown instanceof Fault);
   assert.equal(thrown.code, "unavailable");
   assert.equal(thrown.message, "the manager ended: status 1: no luck");
+});
+
+test("manager process, keeps what Node compiles where it is told to", { timeout }, async (t) => {
+  const { NODE_COMPILE_CACHE: named } = process.env;
+  delete process.env["NODE_COMPILE_CACHE"];
+  t.after(() => {
+    if (named !== undefined) process.env["NODE_COMPILE_CACHE"] = named;
+  });
+  await using ground = new Ground(
+    `console.error(require("node:module").getCompileCacheDir()); process.exitCode = 7;`,
+  );
+  await until(() => ground.complaints.length === 1);
+  assert.ok(ground.complaints[0]?.why.startsWith(`status 7: ${ground.compileCache}`));
 });
 
 test("manager process, one that does not serve in time is killed", { timeout }, async () => {

@@ -40,6 +40,8 @@ export interface ManagerProcessOptions {
   /** The program, run by Node. */
   readonly main?: string;
   readonly args: readonly string[];
+  /** Where Node keeps what it has compiled; the environment may name another folder. */
+  readonly compileCache: string;
   /** Asked anew for each start: one that has a log goes on with it. */
   readonly start: () => ManagerStart;
   /** Absent: the manager issues it. */
@@ -138,9 +140,11 @@ export class ManagerProcess implements AsyncDisposable {
   }
 
   #spawn(): Run {
-    const { main = managerMain, args } = this.#options;
+    const { main = managerMain, args, compileCache } = this.#options;
     const argv = [`--max-semi-space-size=${semiSpaceMax}`, main, ...args];
-    const child = spawn(process.execPath, argv, { stdio: ["pipe", "pipe", "pipe"] });
+    // What is read from there need not be compiled, which saves a manager time and some 20 MB for good.
+    const env = { NODE_COMPILE_CACHE: compileCache, ...process.env };
+    const child = spawn(process.execPath, argv, { env, stdio: ["pipe", "pipe", "pipe"] });
     this.#child = child;
     // One that ended already reads nothing; what became of it is told by its end.
     child.stdin.on("error", () => {});

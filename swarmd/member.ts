@@ -23,7 +23,7 @@ import type { Config } from "./config.ts";
 import { Engine } from "./engine.ts";
 import { type Identity, type Role, writeIdentity } from "./identity.ts";
 import { roleOf } from "./issued-identity.ts";
-import { hasManagerData, managerArgs, managerRoot } from "./manager-files.ts";
+import { compileCache, hasManagerData, managerArgs, managerRoot } from "./manager-files.ts";
 import { ManagerProcess } from "./manager-process.ts";
 import { misfitOf, type NodeNews, wantedRole } from "./node-news.ts";
 import { renewCertificate } from "./renew-certificate.ts";
@@ -325,6 +325,7 @@ export class Member implements AsyncDisposable {
     const manager = new ManagerProcess(
       {
         args: managerArgs(this.#config, this.#identity),
+        compileCache: compileCache(this.#config),
         start,
         identity,
         unlockKey,
