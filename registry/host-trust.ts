@@ -38,15 +38,16 @@ async function readFolder(path: string, names: readonly string[]): Promise<HostT
   const read = (name: string) => readFile(join(path, name), "utf8");
   const named = (ending: string) => names.filter((name) => name.endsWith(ending));
   for (const name of named(".key")) requirePair(names, name, name.replace(/key$/, "cert"));
-  const clients = named(".cert").map(async (name) => {
-    const keyName = name.replace(/cert$/, "key");
-    requirePair(names, name, keyName);
-    return { certificate: await read(name), key: await read(keyName) };
-  });
-  return {
-    authorities: await Promise.all(named(".crt").map(read)),
-    clients: await Promise.all(clients),
+  for (const name of named(".cert")) requirePair(names, name, name.replace(/cert$/, "key"));
+  const readPair = async (name: string) => {
+    const [certificate, key] = await Promise.all([read(name), read(name.replace(/cert$/, "key"))]);
+    return { certificate, key };
   };
+  const [authorities, clients] = await Promise.all([
+    Promise.all(named(".crt").map(read)),
+    Promise.all(named(".cert").map(readPair)),
+  ]);
+  return { authorities, clients };
 }
 
 function requirePair(names: readonly string[], name: string, other: string): void {

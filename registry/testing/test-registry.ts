@@ -24,7 +24,19 @@ export interface TestRegistry extends AsyncDisposable {
 
 const startDeadlineMs = 10_000;
 
-export async function startRegistry(): Promise<TestRegistry> {
+export interface TestRegistryOptions {
+  /** Only `account` may pull and push. */
+  readonly isPrivate?: boolean;
+}
+
+/** The one account of private registries; docker-registry takes bcrypt alone, which Node does not have. */
+export const account = { username: "user", password: "secret word" } as const;
+const accountLine = "user:$2b$04$abcdefghijklmnopqrstuuP6/q0obcGuk6SuzN66aTZwHeRCLMzKO\n";
+export const accountAuth = Buffer.from(`${account.username}:${account.password}`).toString(
+  "base64",
+);
+
+export async function startRegistry(options: TestRegistryOptions = {}): Promise<TestRegistry> {
   await using cleanup = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "test-registry-"));
   cleanup.defer(() => rm(folder, { recursive: true, force: true }));
@@ -33,7 +45,11 @@ export async function startRegistry(): Promise<TestRegistry> {
     log: { level: "info" },
     storage: { filesystem: { rootdirectory: join(folder, "data") } },
     http: { addr: "127.0.0.1:0" },
+    ...(options.isPrivate === true && {
+      auth: { htpasswd: { realm: "test", path: join(folder, "htpasswd") } },
+    }),
   };
+  await writeFile(join(folder, "htpasswd"), accountLine);
   const configPath = join(folder, "config.yml");
   await writeFile(configPath, JSON.stringify(config));
   const child = spawn("docker-registry", ["serve", configPath], {
@@ -90,7 +106,7 @@ async function listeningAddress(log: Readable | null): Promise<string> {
   }
 }
 
-/** Passes everything on and notes the paths. */
+/** Passes everything on but bodies of requests, and notes the paths. */
 async function startProxy(
   target: string,
 ): Promise<AsyncDisposable & { readonly host: string; readonly paths: string[] }> {
@@ -98,11 +114,13 @@ async function startProxy(
   const server = await startServer((request, response) => {
     paths.push(request.url ?? "");
     const url = `http://${target}${request.url}`;
-    const onward = http.get(url, { headers: request.headers, agent: false }, (answer) => {
+    const { method, headers } = request;
+    const onward = http.request(url, { method, headers, agent: false }, (answer) => {
       response.writeHead(answer.statusCode ?? 500, answer.headers);
       answer.pipe(response);
     });
     onward.on("error", () => response.destroy());
+    onward.end();
   });
   return { ...server, paths };
 }
@@ -144,11 +162,16 @@ export function serveImage(
   };
 }
 
+/** Registries that want no login do not look at it. */
+const pushHeaders = { authorization: `Basic ${accountAuth}` };
+
 async function pushBlob(host: string, repository: string, blob: TestBlob): Promise<void> {
-  const start = await fetch(`http://${host}/v2/${repository}/blobs/uploads/`, { method: "POST" });
+  const uploads = `http://${host}/v2/${repository}/blobs/uploads/`;
+  const start = await fetch(uploads, { method: "POST", headers: pushHeaders });
   const location = new URL(start.headers.get("location") ?? "", `http://${host}`);
   location.searchParams.set("digest", blob.digest);
-  await expectCreated(await fetch(location, { method: "PUT", body: new Uint8Array(blob.bytes) }));
+  const body = new Uint8Array(blob.bytes);
+  await expectCreated(await fetch(location, { method: "PUT", body, headers: pushHeaders }));
 }
 
 async function pushManifest(
@@ -161,7 +184,7 @@ async function pushManifest(
     await fetch(`http://${host}/v2/${path}`, {
       method: "PUT",
       body: new Uint8Array(manifest.bytes),
-      headers: { "content-type": type },
+      headers: { ...pushHeaders, "content-type": type },
     }),
   );
 }

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import https from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
+import { after, before, describe, test } from "node:test";
+import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { TestAuthority } from "#proto/testing/test-authority.ts";
+import { readHostTrust } from "./host-trust.ts";
+import { HttpClient } from "./http-client.ts";
+import { parseReference } from "./reference.ts";
+import { Registry } from "./registry.ts";
+import { imageOf } from "./testing/test-image.ts";
+import { serveImage } from "./testing/test-registry.ts";
+
+describe("a registry with a certificate of its own authority", () => {
+  const suite = new AsyncDisposableStack();
+  const image = imageOf([Buffer.from("layer")]);
+  const peers: (string | undefined)[] = [];
+  let authority: TestAuthority;
+  let folder: string;
+  let host: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "test-certificates-"));
+    suite.defer(() => rm(folder, { recursive: true }));
+    authority = await TestAuthority.create();
+    const { certificate, key } = await authority.identity({ name: "localhost" });
+    const serve = serveImage(image, (request) => {
+      const peer = (request.socket as TLSSocket).getPeerCertificate().subject?.CN;
+      peers.push(Array.isArray(peer) ? peer[0] : peer);
+      return false;
+    });
+    const asks = { requestCert: true, rejectUnauthorized: false };
+    const server = https.createServer({ cert: certificate, key, ...asks }, serve);
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    suite.defer(async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    });
+    const address = server.address();
+    assert.ok(typeof address === "object" && address !== null);
+    host = `localhost:${address.port}`;
+  });
+  after(() => suite.disposeAsync());
+
+  const send = async (client: HttpClient) => {
+    const url = new URL(`https://${host}/v2/x/manifests/1`);
+    const request = { url, headers: {}, signal: AbortSignal.timeout(10_000) };
+    const { status, body } = await client.send(request);
+    await Array.fromAsync(body);
+    return status;
+  };
+
+  test("is refused, then trusted by ca.crt, then shown client.cert, by one client", async () => {
+    const deadlines = { headersMs: 5000, stallMs: 5000 };
+    const trustOf = (name: string) => readHostTrust([join(folder, "none"), folder], name);
+    using client = new HttpClient({ deadlines, trustOf }, { clock: systemClock });
+    await assert.rejects(send(client), {
+      code: "failed-precondition",
+      message: new RegExp(`certificate.*/etc/docker/certs.d/${host}/ca.crt`),
+    });
+    await mkdir(join(folder, host));
+    await writeFile(join(folder, host, "ca.crt"), authority.root);
+    assert.equal(await send(client), 200);
+    const { certificate, key } = await authority.identity({ name: "a client" });
+    await writeFile(join(folder, host, "client.cert"), certificate);
+    await assert.rejects(send(client), {
+      code: "failed-precondition",
+      message: /^Cannot read the certificates in ".*": "client.cert" needs "client.key" beside it$/,
+    });
+    await writeFile(join(folder, host, "client.key"), key);
+    assert.equal(await send(client), 200);
+    assert.deepEqual(peers, [undefined, "a client"]);
+  });
+
+  test("on this machine, needs none, as an insecure one anywhere", async () => {
+    const modules = { clock: systemClock, random: systemRandom };
+    using registry = new Registry({ insecureRegistries: [] }, modules);
+    const access = { signal: AbortSignal.timeout(10_000) };
+    const digest = await registry.resolve(parseReference(`${host}/x`), access);
+    assert.equal(digest, image.manifest.digest);
+  });
+});
+
+test("certificates of a host whose name leads elsewhere, are not read", async () => {
+  assert.equal(await readHostTrust(["/"], ".."), undefined);
+  assert.equal(await readHostTrust(["/"], "a/../etc"), undefined);
+});
