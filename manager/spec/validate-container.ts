@@ -3,16 +3,15 @@
  * these can tell, a task reports as its error. Pure.
  */
 import { isIP } from "node:net";
-import { Fault } from "#proto/fault.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { type DnsConfig, SeccompMode } from "#proto/gen/swarm/v1/types_pb.ts";
-import { checkUlimit, isNamespacedSysctl, parseCapability } from "#proto/kernel-names.ts";
+import type { DnsConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseSignal } from "#proto/stop-signal.ts";
 import { isTemplate } from "#proto/template.ts";
 import { checkAbsolutePath, checkDuration, checkRange, invalid, parsed } from "./field.ts";
 import { isImageReference } from "./image-reference.ts";
 import { checkHealth } from "./validate-health.ts";
 import { checkMounts } from "./validate-mounts.ts";
+import { checkPrivileges } from "./validate-privileges.ts";
 
 const hostnamePattern = /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/;
 
@@ -75,24 +74,6 @@ function checkDns(path: string, { nameservers, search, options }: DnsConfig): vo
   }
   for (const [index, domain] of search.entries()) checkWord(`${path}.search[${index}]`, domain);
   for (const [index, option] of options.entries()) checkWord(`${path}.options[${index}]`, option);
-}
-
-function checkPrivileges(path: string, container: ContainerSpec): void {
-  const { capabilityAdd, capabilityDrop, sysctls, ulimits, privileges } = container;
-  if (privileges?.seccomp?.mode === SeccompMode.CUSTOM) {
-    const message = `${path}.privileges.seccomp.mode CUSTOM is not supported yet: leave it out`;
-    throw new Fault("unimplemented", message);
-  }
-  const lists = { capability_add: capabilityAdd, capability_drop: capabilityDrop };
-  for (const [field, names] of Object.entries(lists)) {
-    for (const name of names) parsed(`${path}.${field}`, () => parseCapability(name));
-  }
-  for (const name of Object.keys(sysctls)) {
-    if (isNamespacedSysctl(name)) continue;
-    const problem = `"${name}" does not belong to a container alone: set it on the hosts`;
-    throw invalid(`${path}.sysctls`, problem);
-  }
-  for (const ulimit of ulimits) parsed(`${path}.ulimits`, () => checkUlimit(ulimit));
 }
 
 function checkWord(path: string, word: string): void {

@@ -8,7 +8,7 @@ import {
   ServiceSpecSchema,
   TaskSpecSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { MountType, SeccompMode } from "#proto/gen/swarm/v1/types_pb.ts";
+import { MountType } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { openTestStore, testNetwork } from "../testing/fixtures.ts";
 import { replicasMax, validateServiceSpec } from "./validate-service.ts";
@@ -163,11 +163,6 @@ const unsupported = [
     task({ networks: [{ target: "front", addresses: ["10.0.0.9"] }] }),
     "task.networks[0].addresses",
   ],
-  [container({ privileged: true }), "task.container.privileged"],
-  [container({ devices: [{}] }), "task.container.devices"],
-  [container({ init: false }), "task.container.init"],
-  [container({ tty: true }), "task.container.tty"],
-  [container({ privileges: { apparmor: {} } }), "task.container.privileges.apparmor"],
 ] as const;
 for (const [given, field] of unsupported) {
   test(`service spec, not supported yet: ${field}`, () => {
@@ -188,11 +183,6 @@ test("service spec, a log driver that there is not, or an option that it has not
     });
   refused({ name: "gelf" }, /^task.log_driver: there is no log driver "gelf"/);
   refused({ name: "local", options: { gelf: "x" } }, /^task.log_driver: .* has no option "gelf"/);
-});
-
-test("service spec, a seccomp profile of one's own is not supported yet", () => {
-  const given = container({ privileges: { seccomp: { mode: SeccompMode.CUSTOM } } });
-  assert.throws(() => validateServiceSpec(given, store), { code: "unimplemented" });
 });
 
 test("service spec, a field of a newer contract is refused by its number", () => {
