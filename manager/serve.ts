@@ -19,6 +19,7 @@ import { RootRotator } from "./ca/root-rotator.ts";
 import type { Config } from "./config.ts";
 import { controlHandlers } from "./control/control-service.ts";
 import { Dispatcher, dispatcherHandlers } from "./dispatcher/dispatcher.ts";
+import { ImageResolver } from "./image-resolver.ts";
 import { startLeader } from "./leader.ts";
 import { Leading } from "./leading.ts";
 import { LogBroker } from "./logbroker/log-broker.ts";
@@ -71,7 +72,8 @@ export async function serveManager(
   );
   const authorize = authorizer(modules);
   const relay = parts.use(new Relay({ store, tls, authorize, clock: modules.clock }));
-  const control = controlHandlers({ ...modules, logBroker });
+  const images = parts.use(new ImageResolver(config, modules));
+  const control = controlHandlers({ ...modules, logBroker, images });
   const addControl = (server: GrpcServer) => {
     addService(server, ControlService, control, authorize);
     relay.addServices(server);

@@ -11,6 +11,7 @@ import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { TaskState, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
+import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
 import type { Store, View } from "../store/store.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
@@ -20,29 +21,39 @@ import { refuseStale } from "./version.ts";
 
 type Methods = "createService" | "getService" | "listServices" | "updateService" | "removeService";
 
-export function serviceHandlers(
-  modules: Pick<ControlModules, "store" | "random">,
-): Pick<ControlHandlers, Methods> {
+type Modules = Pick<ControlModules, "store" | "random" | "images" | "log">;
+
+export function serviceHandlers(modules: Modules): Pick<ControlHandlers, Methods> {
   const { store } = modules;
   return {
-    createService: async (request) => ({ service: await createService(modules, request) }),
+    createService: async (request, { signal }) => createService(modules, request, signal),
     getService: async ({ ref }) => {
       const service = resolve(store, "service", ref);
-      return { service, status: statusOf(store, service) };
+      return { service: publicService(service), status: statusOf(store, service) };
     },
     listServices: async (request) => listServices(store, request),
-    updateService: async (request) => ({ service: await updateService(store, request) }),
+    updateService: async (request, { signal }) => updateService(modules, request, signal),
     removeService: async ({ ref }) => ({ serviceId: await removeService(store, ref) }),
   };
 }
 
+/** A service as it is now, and what its user should know. */
+interface Changed {
+  readonly service: Service;
+  readonly warnings: string[];
+}
+
 async function createService(
-  { store, random }: Pick<ControlModules, "store" | "random">,
+  modules: Modules,
   request: CreateServiceRequest,
-): Promise<Service> {
+  signal: AbortSignal,
+): Promise<Changed> {
+  const { store, random } = modules;
   const id = newId(random);
+  const wanted = validateServiceSpec(request.spec, store);
+  const image = request.queryRegistry ? await pinImage(modules, wanted, signal) : undefined;
   await store.write((view) => {
-    const spec = validateServiceSpec(request.spec, view);
+    const spec = validateServiceSpec(image?.spec ?? request.spec, view);
     const name = spec.annotations?.name ?? "";
     if (view.byName("service", name) !== undefined) {
       throw new Fault("already-exists", `a service named "${name}" exists already`);
@@ -51,21 +62,59 @@ async function createService(
     const object = create(ServiceSchema, { id, spec, specVersion });
     return [{ action: "create", kind: "service", object }];
   });
-  return committed(store, id);
+  return { service: committed(store, id), warnings: image?.warnings ?? [] };
 }
 
-async function updateService(store: Store, request: UpdateServiceRequest): Promise<Service> {
+async function updateService(
+  modules: Modules,
+  request: UpdateServiceRequest,
+  signal: AbortSignal,
+): Promise<Changed> {
+  const { store } = modules;
   const { ref, version } = request;
+  const before = resolve(store, "service", ref);
+  const wanted = keepLogin(validateServiceSpec(request.spec, store), before.spec);
+  const image = request.queryRegistry ? await pinImage(modules, wanted, signal) : undefined;
   await store.write((view) => {
     const service = resolve(view, "service", ref);
-    const spec = validateServiceSpec(request.spec, view);
+    const given = validateServiceSpec(image?.spec ?? request.spec, view);
+    const spec = keepLogin(given, service.spec);
     refuseStale(`service "${service.spec?.annotations?.name}"`, service, version);
     refuseIdentityChange(service, spec);
     // An update that changes nothing leaves the service, and the spec that a rollback returns to, as they are.
     if (service.spec !== undefined && equals(ServiceSpecSchema, spec, service.spec)) return [];
     return [{ action: "update", kind: "service", object: withSpec(service, spec) }];
   });
-  return committed(store, resolve(store, "service", ref).id);
+  const service = committed(store, resolve(store, "service", ref).id);
+  return { service, warnings: image?.warnings ?? [] };
+}
+
+/**
+ * The spec with its image's tag resolved to a digest, before the transaction: a registry may be slow. Where it does not
+ * tell, the image stays as it is, and the user is warned.
+ */
+async function pinImage(
+  { images, log }: Modules,
+  spec: ServiceSpec,
+  signal: AbortSignal,
+): Promise<{ readonly spec: ServiceSpec; readonly warnings: string[] }> {
+  const container = containerOf(spec);
+  if (container === undefined) return { spec, warnings: [] };
+  const { image } = container;
+  try {
+    const pinned = await images.resolve(image, { registryAuth: loginOf(container), signal });
+    return { spec: withImage(spec, pinned), warnings: [] };
+  } catch (thrown) {
+    signal.throwIfAborted();
+    const reason = Fault.from(thrown).message;
+    log.warn("Cannot resolve an image to its digest", { image, error: reason });
+    return { spec, warnings: [unpinned(image), `The reason: ${reason}`] };
+  }
+}
+
+/** Docker's own words. */
+function unpinned(image: string): string {
+  return `image ${image} could not be accessed on a registry to record its digest. Each node will access ${image} independently, possibly leading to different nodes running different versions of the image.`;
 }
 
 /** The spec's version is the version that the update read: the one that it writes is not known before it is committed. */
@@ -106,7 +155,10 @@ function listServices(store: Store, { labels }: ListServicesRequest) {
   const services = store
     .list("service")
     .filter((service) => hasLabels(service.spec?.annotations, labels));
-  return { services, statuses: services.map((service) => statusOf(store, service)) };
+  return {
+    services: services.map(publicService),
+    statuses: services.map((service) => statusOf(store, service)),
+  };
 }
 
 function statusOf(view: View, service: Service): ServiceStatus {
@@ -126,5 +178,5 @@ function statusOf(view: View, service: Service): ServiceStatus {
 function committed(store: Store, id: string): Service {
   const service = store.get("service", id);
   if (service === undefined) throw new Fault("not-found", `service ${id} was removed meanwhile`);
-  return service;
+  return publicService(service);
 }

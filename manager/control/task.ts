@@ -1,6 +1,7 @@
 import type { ListTasksRequest } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { publicTask } from "../registry-login.ts";
 import type { View } from "../store/store.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve } from "../store/resolve.ts";
@@ -9,8 +10,8 @@ export function taskHandlers({
   store,
 }: Pick<ControlModules, "store">): Pick<ControlHandlers, "getTask" | "listTasks"> {
   return {
-    getTask: async ({ ref }) => ({ task: resolve(store, "task", ref) }),
-    listTasks: async (request) => ({ tasks: [...listTasks(store, request)] }),
+    getTask: async ({ ref }) => ({ task: publicTask(resolve(store, "task", ref)) }),
+    listTasks: async (request) => ({ tasks: listTasks(store, request).map(publicTask) }),
   };
 }
 

@@ -16,6 +16,7 @@ import type { Change, Objects } from "../store/objects.ts";
 import type { Commit, Store } from "../store/store.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { publicNode } from "../node.ts";
+import { publicService, publicTask } from "../registry-login.ts";
 
 const watchedKinds = ["network", "service", "node", "task"] as const;
 type WatchedKind = (typeof watchedKinds)[number];
@@ -138,12 +139,23 @@ function changeEvent({ kind, before, after }: Change): WatchEvent {
 function event(action: StoreActionKind, kind: Change["kind"], object: Objects[Change["kind"]]) {
   // The kind and the object come from one change, so they agree.
   const wrapped = { case: kind, value: object } as StoreObject["object"];
-  const shown: StoreObject["object"] =
-    wrapped.case === "node" ? { case: "node", value: publicNode(wrapped.value) } : wrapped;
   return {
     action: create(StoreActionSchema, {
       kind: action,
-      object: create(StoreObjectSchema, { object: shown }),
+      object: create(StoreObjectSchema, { object: shown(wrapped) }),
     }),
   };
+}
+
+function shown(object: StoreObject["object"]): StoreObject["object"] {
+  switch (object.case) {
+    case "node":
+      return { case: "node", value: publicNode(object.value) };
+    case "service":
+      return { case: "service", value: publicService(object.value) };
+    case "task":
+      return { case: "task", value: publicTask(object.value) };
+    default:
+      return object;
+  }
 }

@@ -39,6 +39,7 @@ const supported: Readonly<Record<string, readonly string[]>> = {
     "read_only",
     "stop_signal",
     "mounts",
+    "pull_options",
     "secrets",
     "configs",
     "stop_grace_period",
@@ -86,6 +87,7 @@ const supported: Readonly<Record<string, readonly string[]>> = {
     "start_period",
     "start_interval",
   ],
+  "swarm.v1.PullOptions": ["registry_auth"],
   "swarm.v1.DnsConfig": ["nameservers", "search", "options"],
   "swarm.v1.Ulimit": ["name", "soft", "hard"],
   "swarm.v1.Mount": [

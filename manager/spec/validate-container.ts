@@ -7,8 +7,9 @@ import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { DnsConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseSignal } from "#proto/stop-signal.ts";
 import { isTemplate } from "#proto/template.ts";
+import { parseRegistryAuth } from "#registry/credentials.ts";
+import { parseReference } from "#registry/reference.ts";
 import { checkAbsolutePath, checkDuration, checkRange, invalid, parsed } from "./field.ts";
-import { isImageReference } from "./image-reference.ts";
 import { checkHealth } from "./validate-health.ts";
 import { checkMounts } from "./validate-mounts.ts";
 import { checkPrivileges } from "./validate-privileges.ts";
@@ -31,10 +32,9 @@ export function checkContainer(path: string, container: ContainerSpec): void {
 function checkProgram(path: string, container: ContainerSpec): void {
   const { image, env, dir, user, groups, stopSignal } = container;
   if (image === "") throw invalid(`${path}.image`, 'is empty: name one, such as "nginx:1.27"');
-  if (!isImageReference(image)) {
-    const problem = `"${image}" is not an image reference: write [HOST[:PORT]/]NAME[:TAG][@DIGEST], in lower case`;
-    throw invalid(`${path}.image`, problem);
-  }
+  parsed(`${path}.image`, () => parseReference(image));
+  const login = container.pullOptions?.registryAuth ?? "";
+  if (login !== "") parsed(`${path}.pull_options.registry_auth`, () => parseRegistryAuth(login));
   for (const [index, entry] of env.entries()) checkEnv(`${path}.env[${index}]`, entry);
   for (const [index, argument] of [...container.command, ...container.args].entries()) {
     if (argument.includes("\0")) {

@@ -87,7 +87,7 @@ const refused = [
   ],
   [task({ runtime: { case: undefined } }), "task.container is missing"],
   [container({ image: "" }), /task\.container\.image is empty/],
-  [container({ image: "No Image" }), /task\.container\.image "No Image" is not an image reference/],
+  [container({ image: "No Image" }), /task\.container\.image: invalid image "No Image": /],
   [container({ env: ["A=1", "B"] }), 'task.container.env[1] "B" is not of the form NAME=value'],
   [container({ env: ["=1"] }), /env\[0\] "=1" is not of the form/],
   [container({ hostname: "a.b" }), /task\.container\.hostname "a\.b" is not a DNS label/],

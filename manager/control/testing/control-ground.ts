@@ -6,6 +6,7 @@ import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { CallContext, Client } from "#proto/grpc.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
+import { ImageResolver } from "../../image-resolver.ts";
 import { LogBroker } from "../../logbroker/log-broker.ts";
 import { openTestStore, testNode, type TestStore } from "../../testing/fixtures.ts";
 import { MemoryGroup, type Seat } from "../../testing/memory-log.ts";
@@ -36,7 +37,9 @@ export function openControl(seat?: Seat): ControlGround {
     peer: "unknown",
     caller: { kind: "local" },
   };
-  const api = controlHandlers({ ...ports, store: test.store, replication: test.log, logBroker });
+  const images = new ImageResolver({ insecureRegistries: [] }, ports);
+  const { store, log: replication } = test;
+  const api = controlHandlers({ ...ports, store, replication, logBroker, images });
   const client = clientOf(api, context);
   const metadata = new Map([["swarm-read", "stale"]]);
   return {
