@@ -3,29 +3,25 @@
  * serve with TLS there. Disposing of an endpoint gives its calls a moment to end, and ends them.
  */
 import { chmod, rm, stat } from "node:fs/promises";
-import { createConnection, isIPv6 } from "node:net";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { createConnection, createServer, isIPv6, type ListenOptions, type Server } from "node:net";
+import type { Caller } from "./caller.ts";
 import { errnoOf, Fault } from "./fault.ts";
-import { channelOptions } from "./grpc.ts";
+import { messageBytesMax } from "./grpc.ts";
+import { GrpcServer } from "./grpc-server.ts";
 import type { Clock } from "./ports.ts";
-import { identifiedCredentials } from "./tls/identified-credentials.ts";
 import { type ServerTls, TlsListener } from "./tls/tls-listener.ts";
 
 /** What calls in progress get to end by themselves. */
 const drainMs = 500;
 
 /** A stranger's largest message is a request for a certificate. Whatever more could come would wait in memory. */
-const strangerOptions = {
-  ...channelOptions,
-  "grpc.max_receive_message_length": 128 * 1024,
-  "grpc.max_concurrent_streams": 4,
-};
+const strangerOptions = { messageBytesMax: 128 * 1024, callsMax: 4 };
 
 export interface EndpointOptions {
   /** For TCP addresses. Absent: in plain text, where every caller is anonymous. */
   readonly tls?: ServerTls;
   /** Called for each server that there is: with TLS, strangers have one of their own. */
-  readonly addServices: (server: Server) => void;
+  readonly addServices: (server: GrpcServer) => void;
   /** Whose endpoint it is, for messages. */
   readonly owner: "manager" | "swarmd";
 }
@@ -41,19 +37,20 @@ export async function serveEndpoint(
   options: EndpointOptions,
   { clock }: { readonly clock: Clock },
 ): Promise<Endpoint> {
-  const server = new Server(channelOptions);
+  const server = new GrpcServer({ messageBytesMax }, { clock });
   options.addServices(server);
   if (address.startsWith("unix:")) {
-    return serveSocket(address.slice("unix:".length), server, { owner: options.owner, clock });
+    return serveSocket(address.slice("unix:".length), server, options.owner);
   }
   const { host, port } = parseAddress(address);
-  if (options.tls === undefined) {
-    const bound = await bind(server, address, ServerCredentials.createInsecure());
-    return { address: withPort(host, bound), [Symbol.asyncDispose]: () => close(server, clock) };
+  const { tls } = options;
+  if (tls === undefined) {
+    const caller: Caller = { kind: "anonymous", problem: "the connection is not encrypted" };
+    return await servePlain(withPort(host, port), { host, port }, { server, caller });
   }
-  const forStrangers = new Server(strangerOptions);
+  const forStrangers = new GrpcServer(strangerOptions, { clock });
   options.addServices(forStrangers);
-  const listener = new TlsListener(options.tls, { grpc: server, forStrangers, clock });
+  const listener = new TlsListener(tls, { grpc: server, forStrangers, clock });
   const bound = await listener.listen(host, port).catch((thrown: unknown) => {
     throw listenFault(address, Fault.from(thrown));
   });
@@ -62,35 +59,58 @@ export async function serveEndpoint(
     [Symbol.asyncDispose]: async () => {
       using ending = listener;
       ending.stop();
-      await Promise.all([close(server, clock), close(forStrangers, clock)]);
+      await Promise.all([server.close(drainMs), forStrangers.close(drainMs)]);
     },
   };
 }
 
 async function serveSocket(
   path: string,
-  server: Server,
-  { owner, clock }: { readonly owner: EndpointOptions["owner"]; readonly clock: Clock },
+  server: GrpcServer,
+  owner: EndpointOptions["owner"],
 ): Promise<Endpoint> {
   await removeStaleSocket(path, owner);
-  await bind(server, `unix:${path}`, identifiedCredentials({ kind: "local" }));
+  const endpoint = await servePlain(
+    `unix:${path}`,
+    { path },
+    { server, caller: { kind: "local" } },
+  );
   // Not by the umask: it is the whole process's, and containers' folders are made meanwhile.
   await chmod(path, 0o600);
   return {
-    address: `unix:${path}`,
+    address: endpoint.address,
     [Symbol.asyncDispose]: async () => {
-      await close(server, clock);
+      await endpoint[Symbol.asyncDispose]();
       await rm(path, { force: true });
     },
   };
 }
 
-/** Resolves with the port. */
-function bind(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
+/** Serves connections as they come, all of them the caller's. */
+async function servePlain(
+  address: string,
+  place: ListenOptions,
+  { server, caller }: { readonly server: GrpcServer; readonly caller: Caller },
+): Promise<Endpoint> {
+  const listener = createServer({ noDelay: true }, (socket) => server.serve(socket, caller));
+  const bound = await listen(listener, address, place);
+  const { host } = place;
+  return {
+    address: host === undefined ? address : withPort(host, bound),
+    [Symbol.asyncDispose]: async () => {
+      listener.close();
+      await server.close(drainMs);
+    },
+  };
+}
+
+/** Resolves with the port, where there is one. */
+function listen(listener: Server, address: string, place: ListenOptions): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, port) => {
-      if (error === null) resolve(port);
-      else reject(listenFault(address, error));
+    listener.once("error", (error) => reject(listenFault(address, error)));
+    listener.listen(place, () => {
+      const bound = listener.address();
+      resolve(bound !== null && typeof bound === "object" ? bound.port : 0);
     });
   });
 }
@@ -109,9 +129,8 @@ function withPort(host: string, port: number): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** grpc-js tells the reason in words only. */
 function listenFault(address: string, error: Error): Fault {
-  const inUse = /EADDRINUSE|address is in use/.test(error.message);
+  const inUse = /EADDRINUSE/.test(error.message);
   const problem = inUse
     ? "the address is in use; stop the program that has it, or choose another"
     : error.message;
@@ -146,11 +165,4 @@ function answers(path: string): Promise<boolean> {
     else reject(Fault.wrap(`Cannot listen on "${path}"`, error));
   });
   return promise.finally(() => probe.destroy());
-}
-
-async function close(server: Server, clock: Clock): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  using _deadline = clock.timer(drainMs, () => server.forceShutdown());
-  server.tryShutdown(() => resolve());
-  await promise;
 }

@@ -2,11 +2,10 @@
  * Calls in which both sides send as they like, each no faster than the other one reads. Either side may be done with
  * sending long before the other is; the call is over when the server is, or when the client stops reading.
  */
-import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
-import { type ClientDuplexStream, type handleBidiStreamingCall, Metadata } from "@grpc/grpc-js";
-import type { AnyServerCall, CallContext } from "./call-context.ts";
-import { errnoOf, Fault } from "./fault.ts";
-import { faultFromGrpc, grpcError } from "./grpc-fault.ts";
+import type { Message } from "@bufbuild/protobuf";
+import type { ClientDuplexStream } from "@grpc/grpc-js";
+import { Fault } from "./fault.ts";
+import { faultFromGrpc } from "./grpc-fault.ts";
 import { onAbort, pour } from "./pour.ts";
 
 export interface BidiCall {
@@ -46,43 +45,5 @@ export async function* bidiStream({ open, request, requests, signal }: BidiCall)
     release();
     over.abort();
     call.cancel();
-  }
-}
-
-type AnyBidi = (requests: AsyncIterable<Message>, context: CallContext) => AsyncIterable<Message>;
-
-/** A server's side. */
-export function serveBidiStream(
-  method: DescMethod,
-  handler: unknown,
-  admit: (call: AnyServerCall) => CallContext,
-): handleBidiStreamingCall<Message, Message> {
-  return (call) => {
-    const answer = async () => {
-      const context = admit(call);
-      // Until it has these, grpc-js keeps what the client sends, for another attempt: on a long call, up to 1 MiB.
-      call.sendMetadata(new Metadata());
-      // Who reads no more requests may still answer: the iterator must leave the stream as it is.
-      const requests = whole(call.iterator({ destroyOnReturn: false }));
-      await pour((handler as AnyBidi)(requests, context), {
-        write: (response) => call.write(create(method.output, response)),
-        stream: call,
-        over: context.signal,
-      });
-      if (!context.signal.aborted) call.end();
-    };
-    answer().catch((thrown: unknown) => {
-      if (!call.cancelled) call.emit("error", grpcError(thrown));
-    });
-  };
-}
-
-/** The requests of a client that goes away end with a Fault, not as if all were said. */
-async function* whole(requests: AsyncIterable<unknown>): AsyncIterable<Message> {
-  try {
-    yield* requests as AsyncIterable<Message>;
-  } catch (thrown) {
-    if (errnoOf(thrown) !== "ERR_STREAM_PREMATURE_CLOSE") throw thrown;
-    throw new Fault("canceled", "the caller went away", { cause: thrown });
   }
 }

@@ -1,5 +1,5 @@
 /** Faults as gRPC's statuses, and back: their code crosses the wire, and their message. */
-import { type ServiceError, status } from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
 import { type Code, Fault } from "./fault.ts";
 
 const statusOfCode = {
@@ -26,8 +26,8 @@ const codeOfStatus = new Map<number, Code>(
 /** Of a Fault's message on the wire, where a character takes up to nine bytes and headers at most 64 KiB together. */
 const detailsLengthMax = 4096;
 
-export function grpcError(thrown: unknown): Partial<ServiceError> {
-  const fault = Fault.from(thrown);
+/** As a server ends a call with it. */
+export function statusOf(fault: Fault): { readonly code: status; readonly details: string } {
   // It travels URI-encoded, and so must be valid UTF-16, in a header, whose length is limited.
   const details = fault.message.slice(0, detailsLengthMax).toWellFormed();
   return { code: statusOfCode[fault.code], details };

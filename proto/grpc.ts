@@ -1,6 +1,6 @@
 /**
- * Typed gRPC on grpc-js from the descriptors that protobuf-es generates: clients whose methods return promises and
- * async iterables, servers whose handlers are plain async functions, and Faults that cross the wire with their code.
+ * Typed gRPC from the descriptors that protobuf-es generates: clients on grpc-js, whose methods return promises and async
+ * iterables, and Faults that cross the wire with their code. The other side is grpc-server.ts.
  */
 import {
   create,
@@ -22,22 +22,17 @@ import {
   type ChannelOptions,
   Client as GrpcClient,
   credentials,
-  type handleClientStreamingCall,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
   type MethodDefinition,
   Metadata,
-  type Server,
-  type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Fault } from "./fault.ts";
-import { bidiStream, serveBidiStream } from "./grpc-bidi.ts";
-import { faultFromGrpc, grpcError } from "./grpc-fault.ts";
+import { bidiStream } from "./grpc-bidi.ts";
+import { faultFromGrpc } from "./grpc-fault.ts";
 import { onAbort, pour } from "./pour.ts";
 import { type ClientTls, TlsChannelCredentials } from "./tls/client-credentials.ts";
-import { type AnyServerCall, type CallContext, ServerCallContext } from "./call-context.ts";
 
-export type { CallContext };
+export type { CallContext } from "./call-context.ts";
+export { addService, type Authorize, type Handlers } from "./grpc-server.ts";
 
 /** How long a unary call may take where the caller does not say. */
 const unaryDeadlineMs = 10_000;
@@ -71,31 +66,6 @@ export type Client<S extends DescService> = {
               requests: AsyncIterable<MessageInitShape<I>>,
               options?: CallOptions,
             ) => AsyncIterable<MessageShape<O>>
-          : never;
-};
-
-/** Throws the Fault that refuses a call. Asked before the handler is. */
-export type Authorize = (method: DescMethod, context: CallContext) => void;
-
-/**
- * A client that cancels its stream of requests may look like one that has said everything, because Node's HTTP/2 ends a
- * stream before it resets it: what must be complete needs a last message that says so.
- */
-export type Handlers<S extends DescService> = {
-  [M in keyof S["method"]]: S["method"][M] extends DescMethodUnary<infer I, infer O>
-    ? (request: MessageShape<I>, context: CallContext) => Promise<MessageInitShape<O>>
-    : S["method"][M] extends DescMethodServerStreaming<infer I, infer O>
-      ? (request: MessageShape<I>, context: CallContext) => AsyncIterable<MessageInitShape<O>>
-      : S["method"][M] extends DescMethodClientStreaming<infer I, infer O>
-        ? (
-            requests: AsyncIterable<MessageShape<I>>,
-            context: CallContext,
-          ) => Promise<MessageInitShape<O>>
-        : S["method"][M] extends DescMethodBiDiStreaming<infer I, infer O>
-          ? (
-              requests: AsyncIterable<MessageShape<I>>,
-              context: CallContext,
-            ) => AsyncIterable<MessageInitShape<O>>
           : never;
 };
 
@@ -246,23 +216,6 @@ export class Connection implements Disposable {
   }
 }
 
-/** Adds a service to a grpc-js server. Without `authorize`, whoever reaches the server may call all of it. */
-export function addService<S extends DescService>(
-  server: Server,
-  service: S,
-  handlers: Handlers<S>,
-  authorize: Authorize = () => {},
-): void {
-  const definitions: Record<string, MethodDefinition<Message, Message>> = {};
-  const implementation: UntypedServiceImplementation = {};
-  for (const method of service.methods) {
-    definitions[method.localName] = wireMethod(method);
-    const handler = handlers[method.localName as keyof Handlers<S>] as unknown;
-    implementation[method.localName] = serve(method, handler, authorize);
-  }
-  server.addService(definitions, implementation);
-}
-
 export const channelOptions: ChannelOptions = {
   "grpc.max_receive_message_length": messageBytesMax,
   "grpc.max_send_message_length": messageBytesMax,
@@ -299,88 +252,4 @@ function wireMethod(method: DescMethod): WireMethod {
 function encode(schema: DescMessage, message: Message): Buffer {
   const { buffer, byteOffset, byteLength } = toBinary(schema, message);
   return Buffer.from(buffer, byteOffset, byteLength);
-}
-
-type AnyUnary = (request: Message, context: CallContext) => Promise<Message>;
-type AnyServerStream = (request: Message, context: CallContext) => AsyncIterable<Message>;
-type AnyClientStream = (requests: AsyncIterable<Message>, context: CallContext) => Promise<Message>;
-
-function serve(
-  method: DescMethod,
-  handler: unknown,
-  authorize: Authorize,
-): UntypedServiceImplementation[string] {
-  const admit = (call: AnyServerCall) => {
-    const context = new ServerCallContext(call);
-    authorize(method, context);
-    return context;
-  };
-  switch (method.methodKind) {
-    case "unary":
-      return serveUnary(method, handler as AnyUnary, admit);
-    case "server_streaming":
-      return serveServerStream(method, handler as AnyServerStream, admit);
-    case "client_streaming":
-      return serveClientStream(method, handler as AnyClientStream, admit);
-    case "bidi_streaming":
-      return serveBidiStream(method, handler, admit);
-  }
-}
-
-/** What a handler is told of a call that its caller may make; throws for the others. */
-type Admit = (call: AnyServerCall) => CallContext;
-
-function serveUnary(
-  method: DescMethod,
-  handler: AnyUnary,
-  admit: Admit,
-): handleUnaryCall<Message, Message> {
-  return (call, callback) => {
-    const answer = async () => create(method.output, await handler(call.request, admit(call)));
-    answer().then(
-      (response) => callback(null, response),
-      (thrown: unknown) => callback(grpcError(thrown)),
-    );
-  };
-}
-
-function serveServerStream(
-  method: DescMethod,
-  handler: AnyServerStream,
-  admit: Admit,
-): handleServerStreamingCall<Message, Message> {
-  return (call) => {
-    const send = async () => {
-      const context = admit(call);
-      await pour(handler(call.request, context), {
-        write: (response) => call.write(create(method.output, response)),
-        stream: call,
-        over: context.signal,
-      });
-      if (!context.signal.aborted) call.end();
-    };
-    send().catch((thrown: unknown) => {
-      if (!call.cancelled) call.emit("error", grpcError(thrown));
-    });
-  };
-}
-
-function serveClientStream(
-  method: DescMethod,
-  handler: AnyClientStream,
-  admit: Admit,
-): handleClientStreamingCall<Message, Message> {
-  return (call, callback) => {
-    const requests = call as AsyncIterable<Message>;
-    const answer = async () => {
-      const context = admit(call);
-      // Until it has these, grpc-js keeps what the client sends, for another attempt: on a long call, up to 1 MiB.
-      call.sendMetadata(new Metadata());
-      return create(method.output, await handler(requests, context));
-    };
-    answer().then(
-      (response) => callback(null, response),
-      (thrown: unknown) => callback(grpcError(thrown)),
-    );
-  };
 }

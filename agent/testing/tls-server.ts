@@ -1,17 +1,17 @@
 /** A manager's port: gRPC over TLS on loopback, with a certificate of a test's authority. */
-import { Server } from "@grpc/grpc-js";
-import { channelOptions } from "#proto/grpc.ts";
+import { messageBytesMax } from "#proto/grpc.ts";
+import { GrpcServer } from "#proto/grpc-server.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import type { TestAuthority } from "#proto/testing/test-authority.ts";
 import { TlsListener } from "#proto/tls/tls-listener.ts";
 
 export class TlsServer implements Disposable {
-  readonly #grpc: Server;
+  readonly #grpc: GrpcServer;
   readonly #listener: TlsListener;
   readonly address: string;
 
   /** For `serve`. */
-  constructor(grpc: Server, listener: TlsListener, port: number) {
+  constructor(grpc: GrpcServer, listener: TlsListener, port: number) {
     this.#grpc = grpc;
     this.#listener = listener;
     this.address = `127.0.0.1:${port}`;
@@ -19,9 +19,9 @@ export class TlsServer implements Disposable {
 
   static async serve(
     authority: TestAuthority,
-    addServices: (server: Server) => void,
+    addServices: (server: GrpcServer) => void,
   ): Promise<TlsServer> {
-    const grpc = new Server(channelOptions);
+    const grpc = new GrpcServer({ messageBytesMax }, { clock: systemClock });
     addServices(grpc);
     const { clusterId } = authority;
     const identity = await authority.holder({ role: "manager" });
@@ -35,7 +35,7 @@ export class TlsServer implements Disposable {
   /** As when the process that serves is killed. */
   shutDown(): void {
     this.#listener[Symbol.dispose]();
-    this.#grpc.forceShutdown();
+    this.#grpc.shutDown();
   }
 
   [Symbol.dispose](): void {

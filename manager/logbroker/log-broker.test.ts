@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
 import {
   type SubscribeLogsRequestSchema,
   SubscribeLogsRequestSchema as RequestSchema,
@@ -13,6 +12,7 @@ import {
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { addService, Connection } from "#proto/grpc.ts";
 import { silentLog, systemRandom } from "#proto/system-ports.ts";
+import { TestServer } from "#proto/testing/test-server.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { until } from "#proto/testing/until.ts";
 import { openTestStore, testNode, testService, testTask } from "../testing/fixtures.ts";
@@ -35,8 +35,7 @@ async function open() {
       { store, clock, random: systemRandom, log: silentLog, manager: () => assert.fail() },
     ),
   );
-  const server = new Server();
-  scope.defer(() => server.forceShutdown());
+  const server = scope.use(await TestServer.onPort());
   const called = Promise.withResolvers<void>();
   const authenticate = ({ metadata }: { metadata: ReadonlyMap<string, string> }) => {
     const node = store.get("node", metadata.get("swarm-node-id") ?? "");
@@ -44,15 +43,10 @@ async function open() {
     called.resolve();
     return node;
   };
-  addService(server, LogBrokerService, logBrokerHandlers({ logBroker: broker, authenticate }));
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
-  });
+  addService(server.grpc, LogBrokerService, logBrokerHandlers({ logBroker: broker, authenticate }));
   const connect = (nodeId: string) =>
     scope
-      .use(new Connection(`127.0.0.1:${port}`, { metadata: { "swarm-node-id": nodeId } }))
+      .use(new Connection(server.address, { metadata: { "swarm-node-id": nodeId } }))
       .service(LogBrokerService);
   const { promise: firstCall } = called;
   return {

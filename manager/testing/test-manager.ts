@@ -1,11 +1,11 @@
 /** A manager in memory, alone or in a group, with what agents and other managers call on a loopback port. */
-import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { Fault } from "#proto/fault.ts";
 import { DispatcherService, LogBrokerService } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { PeerService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import { type CallContext, addService, Connection } from "#proto/grpc.ts";
 import type { Clock } from "#proto/ports.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
+import { TestServer } from "#proto/testing/test-server.ts";
 import type { LogSubscriptions } from "../dispatcher/assignment-stream.ts";
 import { Dispatcher, dispatcherHandlers } from "../dispatcher/dispatcher.ts";
 import { type Leadership, startLeader } from "../leader.ts";
@@ -40,8 +40,7 @@ export const noLogs: LogSubscriptions = {
 
 /** One that leads whenever its log does; without a store of its own it is alone. */
 export async function startTestManager(options: TestManagerOptions = {}): Promise<TestManager> {
-  const { server, address } = await bind();
-  return serve(server, address, options);
+  return serve(await TestServer.onPort(), options);
 }
 
 /** Managers of one group, "manager1" and so on; the first leads. Each is in the store as a node of its own, number 101 on. */
@@ -52,9 +51,10 @@ export async function startTestManagers(
   const group = new MemoryGroup();
   const managers: TestManager[] = [];
   for (let number = 1; number <= count; number++) {
-    const { server, address } = await bind();
+    const server = await TestServer.onPort();
+    const { address } = server;
     const test = openTestStore(clock, { group, nodeId: `manager${number}`, address });
-    managers.push(serve(server, address, { clock, test }));
+    managers.push(serve(server, { clock, test }));
   }
   const [first] = managers;
   group.lead(first?.log);
@@ -66,20 +66,11 @@ export async function startTestManagers(
   return { group, managers };
 }
 
-async function bind(): Promise<{ server: Server; address: string }> {
-  const server = new Server();
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
-  });
-  return { server, address: `127.0.0.1:${port}` };
-}
-
-function serve(server: Server, address: string, options: TestManagerOptions): TestManager {
+function serve(server: TestServer, options: TestManagerOptions): TestManager {
   const { clock = systemClock, test = openTestStore(clock) } = options;
   const { store, log: replication } = test;
   const { nodeId } = replication.self;
+  const { grpc, address } = server;
   const ports = { clock, random: systemRandom, log: silentLog };
   const authenticate = ({ metadata }: CallContext) => {
     const node = store.get("node", metadata.get("swarm-node-id") ?? "");
@@ -116,16 +107,16 @@ function serve(server: Server, address: string, options: TestManagerOptions): Te
       leader: () => peers.leader(),
     },
   );
-  addService(server, DispatcherService, dispatcherHandlers(dispatcher));
-  addService(server, LogBrokerService, logBrokerHandlers({ logBroker, authenticate }));
-  addService(server, PeerService, peerHandlers({ authenticate, nodeLiveness, logBroker }));
+  addService(grpc, DispatcherService, dispatcherHandlers(dispatcher));
+  addService(grpc, LogBrokerService, logBrokerHandlers({ logBroker, authenticate }));
+  addService(grpc, PeerService, peerHandlers({ authenticate, nodeLiveness, logBroker }));
   return {
     ...test,
     address,
     logBroker,
     until: (condition, deadlineMs) => untilStore(store, condition, deadlineMs),
     async [Symbol.asyncDispose]() {
-      server.forceShutdown();
+      server[Symbol.dispose]();
       await dispatcher[Symbol.asyncDispose]();
       await leading[Symbol.asyncDispose]();
       logBroker[Symbol.dispose]();

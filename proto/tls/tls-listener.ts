@@ -1,6 +1,6 @@
 /**
- * TLS 1.3 from a server's side: a listener of our own, whose connections a grpc-js server takes over when it is known
- * who is at the other end.
+ * TLS 1.3 from a server's side: a listener whose connections a gRPC server takes over when it is known who is at the other
+ * end.
  *
  * Everybody may connect: a client without a certificate, or with one that is not good, is "anonymous", and each
  * method's rule says what that is worth. What does not speak TLS 1.3 and HTTP/2, or says nothing, is cut off.
@@ -8,13 +8,12 @@
 import { constants, type X509Certificate } from "node:crypto";
 import { type AddressInfo, isIPv6, type Socket } from "node:net";
 import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
-import type { Server } from "@grpc/grpc-js";
 import type { Caller } from "../caller.ts";
+import type { GrpcServer } from "../grpc-server.ts";
 import type { TlsIdentity } from "../manager-messages.ts";
 import type { Clock } from "../ports.ts";
 import { identityOf, parseCertificate, splitCertificates } from "./certificate.ts";
 import { certificateProblem } from "./certificate-problem.ts";
-import { identifiedCredentials } from "./identified-credentials.ts";
 import type { TlsIdentityHolder } from "./tls-identity-holder.ts";
 
 export interface ServerTls {
@@ -30,9 +29,9 @@ const strangersMax = 256;
 
 /** What serves the connections. */
 export interface Servers {
-  readonly grpc: Server;
+  readonly grpc: GrpcServer;
   /** For anonymous clients, with limits to what they can make it hold. */
-  readonly forStrangers: Server;
+  readonly forStrangers: GrpcServer;
 }
 
 export class TlsListener implements Disposable {
@@ -121,15 +120,12 @@ export class TlsListener implements Disposable {
     if (caller.kind === "user" && certificate !== undefined) {
       this.#userCertificates.set(socket, certificate);
     }
-    const { grpc, forStrangers } = this.#servers;
-    const server = isStranger ? forStrangers : grpc;
-    const injector = server.createConnectionInjector(identifiedCredentials(caller));
     socket.once("close", () => {
       if (isStranger) this.#strangers -= 1;
       this.#userCertificates.delete(socket);
-      injector.destroy();
     });
-    injector.injectConnection(socket);
+    const { grpc, forStrangers } = this.#servers;
+    (isStranger ? forStrangers : grpc).serve(socket, caller);
   }
 
   #callerOf(socket: TLSSocket): Caller {

@@ -6,11 +6,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { Fault } from "#proto/fault.ts";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import { NodeService } from "#proto/gen/swarm/v1/node_pb.ts";
+import { type Endpoint, serveEndpoint } from "#proto/endpoint.ts";
 import { addService, type Handlers } from "#proto/grpc.ts";
+import { systemClock } from "#proto/system-ports.ts";
 
 export interface FakeHost {
   readonly control?: Partial<Handlers<typeof ControlService>>;
@@ -19,16 +20,16 @@ export interface FakeHost {
 
 export class FakeCluster implements AsyncDisposable {
   readonly runRoot: string;
-  readonly #servers: readonly Server[];
+  readonly #servers: readonly Endpoint[];
 
-  constructor(runRoot: string, servers: readonly Server[]) {
+  constructor(runRoot: string, servers: readonly Endpoint[]) {
     this.runRoot = runRoot;
     this.#servers = servers;
   }
 
   static async open(host: FakeHost): Promise<FakeCluster> {
     const runRoot = await mkdtemp(join(tmpdir(), "swarmctl-"));
-    const servers: Server[] = [];
+    const servers: Endpoint[] = [];
     if (host.control !== undefined) {
       servers.push(await serve(ControlService, host.control, join(runRoot, "manager.sock")));
     }
@@ -39,7 +40,7 @@ export class FakeCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const server of this.#servers) server.forceShutdown();
+    for (const server of this.#servers) await server[Symbol.asyncDispose]();
     await rm(this.runRoot, { recursive: true, force: true });
   }
 }
@@ -48,15 +49,15 @@ async function serve<S extends DescService>(
   service: S,
   handlers: Partial<Handlers<S>>,
   path: string,
-): Promise<Server> {
-  const server = new Server();
-  addService(server, service, complete(service, handlers));
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) =>
-      error === null ? resolve() : reject(error),
-    );
-  });
-  return server;
+): Promise<Endpoint> {
+  return serveEndpoint(
+    `unix:${path}`,
+    {
+      owner: "manager",
+      addServices: (server) => addService(server, service, complete(service, handlers)),
+    },
+    { clock: systemClock },
+  );
 }
 
 /** Handlers of all methods: those that the test does not give refuse. */

@@ -1,0 +1,236 @@
+/**
+ * Serves gRPC on Node's HTTP/2. Handlers are plain async functions over the messages that protobuf-es generates; what they
+ * throw crosses the wire as a Fault. Connections are handed in when it is known who is at the other end.
+ *
+ * Not grpc-js's server: that spends more on a small call than everything behind it does (docs/decisions.md).
+ */
+import { performServerHandshake, type ServerHttp2Session } from "node:http2";
+import { isIPv6, type Socket } from "node:net";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodBiDiStreaming,
+  type DescMethodClientStreaming,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type DescService,
+  fromBinary,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import type { CallContext } from "./call-context.ts";
+import type { Caller } from "./caller.ts";
+import { Fault } from "./fault.ts";
+import { encodeFrame } from "./grpc-frames.ts";
+import { ServerCall } from "./grpc-server-call.ts";
+import type { Clock } from "./ports.ts";
+import { pour } from "./pour.ts";
+
+/** A dead client is noticed within 10 s. */
+const pingMs = 5_000;
+const pingTimeoutMs = 5_000;
+
+/** In MB, of one connection: what large messages need until they are sent. */
+const sessionMemoryMax = 1024;
+
+/** Throws the Fault that refuses a call. Asked before the handler is. */
+export type Authorize = (method: DescMethod, context: CallContext) => void;
+
+/** Requests of a client that goes away, or cancels, end with a Fault. */
+export type Handlers<S extends DescService> = {
+  [M in keyof S["method"]]: S["method"][M] extends DescMethodUnary<infer I, infer O>
+    ? (request: MessageShape<I>, context: CallContext) => Promise<MessageInitShape<O>>
+    : S["method"][M] extends DescMethodServerStreaming<infer I, infer O>
+      ? (request: MessageShape<I>, context: CallContext) => AsyncIterable<MessageInitShape<O>>
+      : S["method"][M] extends DescMethodClientStreaming<infer I, infer O>
+        ? (
+            requests: AsyncIterable<MessageShape<I>>,
+            context: CallContext,
+          ) => Promise<MessageInitShape<O>>
+        : S["method"][M] extends DescMethodBiDiStreaming<infer I, infer O>
+          ? (
+              requests: AsyncIterable<MessageShape<I>>,
+              context: CallContext,
+            ) => AsyncIterable<MessageInitShape<O>>
+          : never;
+};
+
+export interface GrpcServerOptions {
+  /** The largest message either side may send. */
+  readonly messageBytesMax: number;
+  /** Calls at a time on one connection; default: no limit. */
+  readonly callsMax?: number;
+}
+
+/** Takes a call; what it throws or rejects with fails the call. */
+export type ServeCall = (call: ServerCall) => Promise<void>;
+
+export class GrpcServer {
+  readonly #options: GrpcServerOptions;
+  readonly #clock: Clock;
+  readonly #methods = new Map<string, ServeCall>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  #onEmpty: (() => void) | undefined;
+
+  constructor(options: GrpcServerOptions, { clock }: { readonly clock: Clock }) {
+    this.#options = options;
+    this.#clock = clock;
+  }
+
+  get messageBytesMax(): number {
+    return this.#options.messageBytesMax;
+  }
+
+  handle(method: DescMethod, serve: ServeCall): void {
+    this.#methods.set(`/${method.parent.typeName}/${method.name}`, serve);
+  }
+
+  /** Serves a connection, all of which is this caller's. */
+  serve(socket: Socket, caller: Caller): void {
+    const { callsMax, messageBytesMax } = this.#options;
+    const settings = callsMax === undefined ? {} : { maxConcurrentStreams: callsMax };
+    const session = performServerHandshake(socket, {
+      settings,
+      maxSessionMemory: sessionMemoryMax,
+    });
+    this.#sessions.add(session);
+    const connection = { caller, peer: peerOf(socket), messageBytesMax, clock: this.#clock };
+    session.on("stream", (stream, headers) => {
+      const call = new ServerCall(stream, headers, connection);
+      this.#serveCall(call, headers[":path"]).catch((thrown: unknown) =>
+        call.fail(Fault.from(thrown)),
+      );
+    });
+    // "close" follows.
+    session.on("error", () => {});
+    const ping = this.#pingNowAndAgain(session);
+    session.once("close", () => {
+      ping[Symbol.dispose]();
+      this.#sessions.delete(session);
+      if (this.#sessions.size === 0) this.#onEmpty?.();
+    });
+  }
+
+  /** Lets calls end by themselves for `graceMs`. New connections must not come any more. */
+  async close(graceMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onEmpty = resolve;
+    if (this.#sessions.size === 0) return;
+    for (const session of this.#sessions) session.close();
+    using _grace = this.#clock.timer(graceMs, () => this.shutDown());
+    await promise;
+  }
+
+  /** Ends everything at once. */
+  shutDown(): void {
+    for (const session of this.#sessions) session.destroy();
+  }
+
+  async #serveCall(call: ServerCall, path = ""): Promise<void> {
+    if (!call.isGrpc) {
+      call.refuseMediaType();
+      return;
+    }
+    const serve = this.#methods.get(path);
+    if (serve === undefined) {
+      throw new Fault("unimplemented", `the server does not implement the method ${path}`);
+    }
+    await serve(call);
+  }
+
+  #pingNowAndAgain(session: ServerHttp2Session): Disposable {
+    const clock = this.#clock;
+    const ping = () => {
+      timer = clock.timer(pingTimeoutMs, () => session.destroy());
+      session.ping((error) => {
+        timer[Symbol.dispose]();
+        if (error === null) timer = clock.timer(pingMs, ping);
+      });
+    };
+    let timer = clock.timer(pingMs, ping);
+    return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
+  }
+}
+
+/** Adds a service. Without `authorize`, whoever reaches the server may call all of it. */
+export function addService<S extends DescService>(
+  server: GrpcServer,
+  service: S,
+  handlers: Handlers<S>,
+  authorize: Authorize = () => {},
+): void {
+  for (const method of service.methods) {
+    const handler = handlers[method.localName as keyof Handlers<S>] as unknown;
+    const serve = serveMethod(method, handler, server.messageBytesMax);
+    server.handle(method, async (call) => {
+      authorize(method, call);
+      await serve(call);
+    });
+  }
+}
+
+type Unary = (request: Message, context: CallContext) => Promise<Message>;
+type ServerStream = (request: Message, context: CallContext) => AsyncIterable<Message>;
+type ClientStream = (requests: AsyncIterable<Message>, context: CallContext) => Promise<Message>;
+type BidiStream = (
+  requests: AsyncIterable<Message>,
+  context: CallContext,
+) => AsyncIterable<Message>;
+
+function serveMethod(method: DescMethod, handler: unknown, bytesMax: number): ServeCall {
+  const frame = (init: Message) =>
+    encodeFrame(method.output, create(method.output, init), bytesMax);
+  const send = async (call: ServerCall, responses: AsyncIterable<Message>) => {
+    await pour(responses, {
+      write: (response) => call.write(frame(response)),
+      stream: call.stream,
+      over: call.signal,
+    });
+    call.end();
+  };
+  switch (method.methodKind) {
+    case "unary":
+      return async (call) => {
+        const request = decode(method.input, await call.request());
+        call.end(frame(await (handler as Unary)(request, call)));
+      };
+    case "server_streaming":
+      return async (call) => {
+        const request = decode(method.input, await call.request());
+        await send(call, (handler as ServerStream)(request, call));
+      };
+    case "client_streaming":
+      return async (call) => {
+        // Until it hears something, a client keeps what it sends, for another attempt.
+        call.begin();
+        call.end(frame(await (handler as ClientStream)(decodeAll(method.input, call), call)));
+      };
+    case "bidi_streaming":
+      return async (call) => {
+        call.begin();
+        await send(call, (handler as BidiStream)(decodeAll(method.input, call), call));
+      };
+  }
+}
+
+async function* decodeAll(schema: DescMessage, call: ServerCall): AsyncIterable<Message> {
+  for await (const bytes of call.requests()) yield decode(schema, bytes);
+}
+
+function decode(schema: DescMessage, bytes: Uint8Array): Message {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (thrown) {
+    const options = { cause: thrown };
+    throw new Fault("invalid-argument", `the request is not a ${schema.typeName}`, options);
+  }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  if (remoteAddress === undefined) return "unknown";
+  return isIPv6(remoteAddress)
+    ? `[${remoteAddress}]:${remotePort}`
+    : `${remoteAddress}:${remotePort}`;
+}
