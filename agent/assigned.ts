@@ -1,6 +1,7 @@
 /**
- * What the managers want of this node, folded from the assignment stream: its tasks, the networks that they are on, all
- * endpoints of those networks, the other nodes, and the wishes for logs. Pure: a message in, the next state out.
+ * What the managers want of this node, folded from the assignment stream: its tasks, the secrets and configs that
+ * these read, the networks that they are on, all endpoints of those networks, the other nodes, and the wishes for logs.
+ * Pure: a message in, the next state out.
  */
 import { Fault } from "#proto/fault.ts";
 import {
@@ -12,7 +13,7 @@ import {
   type NetworkEndpoint,
   type Peer,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Config, Secret, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 
 export interface Assigned {
@@ -25,6 +26,9 @@ export interface Assigned {
   readonly endpoints: ReadonlyMap<string, NetworkEndpoint>;
   readonly peers: ReadonlyMap<string, Peer>;
   readonly logSubscriptions: ReadonlyMap<string, LogSubscription>;
+  /** What tasks read as files. In memory alone. */
+  readonly secrets: ReadonlyMap<string, Secret>;
+  readonly configs: ReadonlyMap<string, Config>;
 }
 
 export const nothingAssigned: Assigned = {
@@ -35,6 +39,8 @@ export const nothingAssigned: Assigned = {
   endpoints: new Map(),
   peers: new Map(),
   logSubscriptions: new Map(),
+  secrets: new Map(),
+  configs: new Map(),
 };
 
 /** A Fault "conflict" on a gap in the stream: the session must be opened anew. */
@@ -63,6 +69,8 @@ export function applyAssignments(before: Assigned, message: AssignmentsResponse)
     endpoints: new Map(from.endpoints),
     peers: new Map(from.peers),
     logSubscriptions: new Map(from.logSubscriptions),
+    secrets: new Map(from.secrets),
+    configs: new Map(from.configs),
   };
   for (const change of message.changes) applyChange(after, change);
   return after;
@@ -74,6 +82,8 @@ interface Mutable {
   readonly endpoints: Map<string, NetworkEndpoint>;
   readonly peers: Map<string, Peer>;
   readonly logSubscriptions: Map<string, LogSubscription>;
+  readonly secrets: Map<string, Secret>;
+  readonly configs: Map<string, Config>;
 }
 
 function applyChange(state: Mutable, change: AssignmentChange): void {
@@ -90,7 +100,9 @@ function applyChange(state: Mutable, change: AssignmentChange): void {
     case "logSubscription":
       return put(state.logSubscriptions, item.value.id, item.value, change.action);
     case "secret":
+      return put(state.secrets, item.value.id, item.value, change.action);
     case "config":
+      return put(state.configs, item.value.id, item.value, change.action);
     case undefined:
       // From a newer manager: tasks that need it say so themselves.
       return;

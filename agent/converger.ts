@@ -79,7 +79,7 @@ export class Converger {
     const programmed = await this.#program(wanted);
     // By now a manager may have spoken; this state is remembered all the same.
     if (wanted !== this.#remembered) {
-      this.#modules.worker.assign([...wanted.tasks.values()]);
+      this.#modules.worker.assign([...wanted.tasks.values()], wanted);
       this.#options.onTasks(wanted);
     }
     if (programmed) this.#done = wanted;

@@ -20,6 +20,9 @@ import type { Clock, Log } from "#proto/ports.ts";
 import { Containers, type ContainerRemains } from "./container/containers.ts";
 import { type Exec, systemExec } from "./exec.ts";
 import { Slots } from "./slots.ts";
+import { type Mounts, openMounts } from "./container/open-mounts.ts";
+import type { FileSet } from "./secret/file-objects.ts";
+import type { VolumeStore } from "./volume/volume-store.ts";
 import { readLog } from "./log/log-reader.ts";
 import { persist } from "./persist.ts";
 import { desiredOf, type RunnerModules, TaskRunner } from "./task/runner.ts";
@@ -54,6 +57,7 @@ const lookPeriodMs = 5_000;
 
 export class Worker {
   readonly #modules: WorkerModules;
+  readonly #mounts: Mounts;
   readonly #files: TaskFiles;
   readonly #containers: Containers;
   readonly #runnerModules: RunnerModules;
@@ -64,8 +68,10 @@ export class Worker {
   #look: Disposable | undefined;
   readonly #letGo = new AbortController();
 
-  constructor(options: WorkerOptions, modules: WorkerModules) {
+  /** For `open`. */
+  constructor(options: WorkerOptions, modules: WorkerModules, mounts: Mounts) {
     this.#modules = modules;
+    this.#mounts = mounts;
     const { clock, log, images, network, report, exec = systemExec } = modules;
     const tasksFolder = join(options.stateRoot, "tasks");
     this.#files = new TaskFiles(tasksFolder);
@@ -76,7 +82,7 @@ export class Worker {
         cgroupParent: options.cgroupParent,
         runtime: options.runtime,
       },
-      { exec, clock, log, onExit: (taskId) => this.#onExit(taskId) },
+      { exec, clock, log, mounts: mounts.tasks, onExit: (taskId) => this.#onExit(taskId) },
     );
     this.#runnerModules = {
       images,
@@ -95,7 +101,9 @@ export class Worker {
   /** Adopts what still runs from before: its containers do not notice. */
   static async open(options: WorkerOptions, modules: WorkerModules): Promise<Worker> {
     await closeToOthers(options.stateRoot);
-    const worker = new Worker(options, modules);
+    const { exec = systemExec } = modules;
+    const mounts = await openMounts(options, { ...modules, exec });
+    const worker = new Worker(options, modules, mounts);
     try {
       await worker.#adopt();
       worker.#lookLater();
@@ -106,8 +114,16 @@ export class Worker {
     }
   }
 
-  /** The complete set of this node's tasks: what is not in it is stopped and removed with everything that it has. */
-  assign(tasks: readonly Task[]): void {
+  get volumes(): VolumeStore {
+    return this.#mounts.volumes;
+  }
+
+  /**
+   * The complete set of this node's tasks, and of the secrets and configs that they read: a task that is not in it is
+   * stopped and removed with everything that it has.
+   */
+  assign(tasks: readonly Task[], files: FileSet = noFiles): void {
+    this.#mounts.fileObjects.update(files);
     this.#wanted = new Map(tasks.map((task) => [task.id, task]));
     for (const task of tasks) {
       // One that is on its way out comes back when it is gone.
@@ -275,6 +291,8 @@ export class Worker {
     });
   }
 }
+
+const noFiles: FileSet = { secrets: new Map(), configs: new Map() };
 
 /**
  * Images and containers bring setuid programs and secrets of their own: none of them is for the host's other users

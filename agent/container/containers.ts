@@ -23,6 +23,9 @@ import { Exits, type OnExit } from "./exits.ts";
 import { findProgram } from "./find-program.ts";
 import { readImageFile } from "./image-files.ts";
 import { hostnameOf, type ImageDefaults, type OciSpec, planOciSpec } from "./oci-spec.ts";
+import { completeTask } from "./complete-task.ts";
+import type { MountPlaces } from "./mounts.ts";
+import type { TaskMounts } from "./task-mounts.ts";
 import { planHosts, planResolvConf } from "./name-files.ts";
 import { linkLayers, overlayOptions, prepareRootfs } from "./rootfs.ts";
 import { Runc } from "./runc.ts";
@@ -40,6 +43,7 @@ export interface ContainersModules {
   readonly clock: Clock;
   readonly log: Log;
   readonly onExit: OnExit;
+  readonly mounts: TaskMounts;
 }
 
 /** What a container is made from. */
@@ -90,9 +94,11 @@ export class Containers {
   }
 
   /** Refuses what cannot be started, before anything is started. Writes what all attempts share. */
-  async prepare(task: Task, ingredients: Ingredients): Promise<void> {
+  async prepare(given: Task, ingredients: Ingredients, signal: AbortSignal): Promise<void> {
+    const task = completeTask(given, ingredients.image.config, this.#modules.mounts.node);
     const folder = this.folderOf(task.id);
-    await this.#plan(task, ingredients, 1);
+    await this.#plan(task, ingredients, { attempt: 1 });
+    await this.#modules.mounts.prepare(task, signal);
     await linkLayers(folder, ingredients.image.layers);
     const files = this.#filesOf(task.id);
     await Promise.all([
@@ -103,8 +109,17 @@ export class Containers {
   }
 
   /** Resolves with the process ID of the container's first process, running. */
-  async start(task: Task, attempt: number, ingredients: Ingredients): Promise<number> {
-    const spec = await this.#plan(task, ingredients, attempt);
+  async start(
+    given: Task,
+    attempt: number,
+    ingredients: Ingredients,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const { layers, config } = ingredients.image;
+    const task = completeTask(given, config, this.#modules.mounts.node);
+    const site = { taskFolder: this.folderOf(task.id), layers, signal };
+    const places = await this.#modules.mounts.open(task, site);
+    const spec = await this.#plan(task, ingredients, { attempt, places });
     const bundle = this.#bundleOf(task.id, attempt);
     await prepareRootfs(bundle);
     await writeFile(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
@@ -205,6 +220,7 @@ export class Containers {
     else await this.#runc.remove(taskId);
     await this.#exits.forget(taskId);
     await rm(join(this.folderOf(taskId), "oom"), { force: true });
+    await this.#modules.mounts.close(taskId);
   }
 
   /**
@@ -223,8 +239,9 @@ export class Containers {
     for (const folder of attempts) killConmon(taskId, folder);
   }
 
-  /** Removes the files of all attempts but one. */
+  /** Removes the files of all attempts but one; where none is kept, the task has no more use for its mounts either. */
   async removeAttempts(taskId: string, keep?: number): Promise<void> {
+    if (keep === undefined) await this.#modules.mounts.release(taskId);
     const folders = await this.#attemptFolders(taskId);
     const old = folders.filter((folder) => basename(folder) !== `${keep}`);
     await Promise.all(old.map(removeFolder));
@@ -239,13 +256,14 @@ export class Containers {
 
   /** Removes the task's folder with all that is in it. Its container is released already. */
   async remove(taskId: string): Promise<void> {
+    await this.#modules.mounts.release(taskId);
     await removeFolder(this.folderOf(taskId));
   }
 
-  /** Tasks that have a container or an exit code here, wanted or not. */
+  /** Tasks that have a container, an exit code or a mount here, wanted or not. */
   async list(): Promise<readonly string[]> {
     const folders = [this.#runtimeRoot, this.#exits.folder];
-    const names = await Promise.all(folders.map(readFolder));
+    const names = await Promise.all([...folders.map(readFolder), this.#modules.mounts.tasks()]);
     return [...new Set(names.flat())];
   }
 
@@ -253,7 +271,11 @@ export class Containers {
     this.#exits[Symbol.dispose]();
   }
 
-  async #plan(task: Task, ingredients: Ingredients, attempt: number): Promise<OciSpec> {
+  async #plan(
+    task: Task,
+    ingredients: Ingredients,
+    { attempt, places }: { readonly attempt: number; readonly places?: MountPlaces },
+  ): Promise<OciSpec> {
     const { layers, config } = ingredients.image;
     const [passwd, group] = await Promise.all([
       readImageFile(layers, "/etc/passwd"),
@@ -264,6 +286,7 @@ export class Containers {
       image: config,
       accounts: { passwd, group },
       files: this.#filesOf(task.id),
+      ...(places !== undefined && { places }),
       rootfs: join(this.#bundleOf(task.id, attempt), "rootfs"),
       networkNamespace: ingredients.namespace.path,
       cgroupParent: this.#options.cgroupParent,

@@ -1,7 +1,8 @@
-/** The mounts of a container: Docker's defaults, the task's generated files, what the user asked for. In this order. Pure. */
+/** The mounts of a container: the kernel's, the task's generated files, what the user asked for. In this order. Pure. */
 import { Fault } from "#proto/fault.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { type Mount, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type Mount, MountPropagation, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { parseTmpfsOptions } from "#proto/volume-rules.ts";
 
 export interface OciMount {
   readonly destination: string;
@@ -17,12 +18,22 @@ export interface GeneratedFiles {
   readonly resolvConf: string;
 }
 
+/** What was found or made on the host for the container's own mounts. */
+export interface MountPlaces {
+  /** Of volumes, by the mounts' targets. */
+  readonly volumes: ReadonlyMap<string, string>;
+  /** Of secrets and configs, by their paths in the container. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
 const guarded = ["nosuid", "noexec", "nodev"];
 
+/** Without `places` nothing is there yet: the wishes are checked all the same. */
 export function planMounts(
   spec: ContainerSpec,
   files: GeneratedFiles,
   kernel: readonly OciMount[],
+  places?: MountPlaces,
 ): OciMount[] {
   const targets = new Set<string>();
   for (const { target } of spec.mounts) {
@@ -33,7 +44,13 @@ export function planMounts(
   }
   const own = [...kernel, ...fileMounts(files)];
   const kept = own.filter(({ destination }) => !targets.has(destination));
-  return [...kept, ...spec.mounts.map(userMount)];
+  const wanted = [
+    ...spec.mounts.map((mount) => userMount(mount, places)),
+    ...[...(places?.files ?? [])].map(([path, source]) => secretMount(path, source)),
+  ];
+  // What lies in another mount comes after that one.
+  const depth = ({ destination }: OciMount) => destination.replace(/\/+$/, "").split("/").length;
+  return [...kept, ...wanted.toSorted((a, b) => depth(a) - depth(b))];
 }
 
 function fileMounts(files: GeneratedFiles): OciMount[] {
@@ -50,28 +67,66 @@ function fileMounts(files: GeneratedFiles): OciMount[] {
   ];
 }
 
-function userMount(mount: Mount): OciMount {
+function secretMount(destination: string, source: string): OciMount {
+  return {
+    destination,
+    type: "bind",
+    source,
+    options: ["bind", "rprivate", "ro", ...guarded],
+  };
+}
+
+function userMount(mount: Mount, places: MountPlaces | undefined): OciMount {
   if (!mount.target.startsWith("/")) {
     throw new Fault("invalid-argument", `mount target "${mount.target}" is not an absolute path`);
   }
-  return mount.type === MountType.TMPFS ? tmpfsMount(mount) : bindMount(mount);
+  if (mount.type === MountType.TMPFS) return tmpfsMount(mount);
+  if (mount.type === MountType.BIND) return bindMount(mount);
+  return {
+    destination: mount.target,
+    type: "bind",
+    source: places?.volumes.get(mount.target) ?? "",
+    options: ["rbind", "rprivate", mount.readOnly ? "ro" : "rw"],
+  };
 }
+
+const propagations: Readonly<Record<MountPropagation, string>> = {
+  [MountPropagation.RPRIVATE]: "rprivate",
+  [MountPropagation.PRIVATE]: "private",
+  [MountPropagation.RSHARED]: "rshared",
+  [MountPropagation.SHARED]: "shared",
+  [MountPropagation.RSLAVE]: "rslave",
+  [MountPropagation.SLAVE]: "slave",
+};
 
 function bindMount(mount: Mount): OciMount {
   if (!mount.source.startsWith("/")) {
     throw new Fault("invalid-argument", `bind source "${mount.source}" is not an absolute path`);
   }
-  const bind = mount.bindOptions?.nonRecursive === true ? "bind" : "rbind";
+  const options = mount.bindOptions;
+  // Enums of the wire are open: a newer manager may know more of them.
+  const propagation = options?.propagation ?? MountPropagation.RPRIVATE;
   return {
     destination: mount.target,
     type: "bind",
     source: mount.source,
-    options: [bind, "rprivate", mount.readOnly ? "ro" : "rw"],
+    options: [
+      options?.nonRecursive === true ? "bind" : "rbind",
+      propagations[propagation] ?? "rprivate",
+      ...accessOf(mount),
+    ],
   };
 }
 
+/** Docker: what is mounted below a read-only bind is read-only, too, unless that is not wanted ("rro": Linux 5.12). */
+function accessOf({ readOnly, bindOptions: options }: Mount): string[] {
+  if (!readOnly) return ["rw"];
+  const alone = options?.nonRecursive === true || options?.readOnlyNonRecursive === true;
+  return alone ? ["ro"] : ["ro", "rro"];
+}
+
 function tmpfsMount(mount: Mount): OciMount {
-  const { sizeBytes = 0n, mode = 0 } = mount.tmpfsOptions ?? {};
+  const { sizeBytes = 0n, mode = 0, options = "" } = mount.tmpfsOptions ?? {};
   return {
     destination: mount.target,
     type: "tmpfs",
@@ -81,6 +136,8 @@ function tmpfsMount(mount: Mount): OciMount {
       ...(mount.readOnly ? ["ro"] : []),
       ...(sizeBytes > 0n ? [`size=${sizeBytes}`] : []),
       `mode=${(mode === 0 ? 0o1777 : mode).toString(8)}`,
+      // Last: they undo what stands before them.
+      ...parseTmpfsOptions(options),
     ],
   };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { MountPropagation, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { MountType } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { OciSpec } from "./oci-spec.ts";
 import { args, type ContainerInit, mountAt, plan, type Row } from "./testing/plan-spec.ts";
 
@@ -261,16 +261,8 @@ const refused: readonly (readonly [string, ContainerInit, RegExp])[] = [
   ["relative target", { mounts: [{ ...mount, target: "a" }] }, /not an absolute path/],
   ["relative source", { mounts: [{ ...mount, source: "a" }] }, /not an absolute path/],
   ["a target twice", { mounts: [mount, mount] }, /two mounts have the target/],
-  ["secrets", { secrets: [{}] }, /a secret is not supported yet/],
-  ["configs", { configs: [{}] }, /a config is not supported yet/],
   ["registry_auth", { pullOptions: { registryAuth: "x" } }, /registry login is not supported/],
-  ["volume", { mounts: [{ ...mount, type: MountType.VOLUME }] }, /a volume is not supported/],
   ["npipe", { mounts: [{ ...mount, type: MountType.NPIPE }] }, /named pipe is not supported/],
-  [
-    "propagation",
-    { mounts: [{ ...mount, bindOptions: { propagation: MountPropagation.RSHARED } }] },
-    /propagation is not/,
-  ],
 ];
 
 describe("planOciSpec, refuses", () => {

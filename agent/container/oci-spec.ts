@@ -11,7 +11,7 @@ import type { HostFacts } from "./container-host.ts";
 import { type OciDevice, planDeviceRules, planDevices } from "./devices.ts";
 import { initMount, withInit } from "./init-process.ts";
 import { kernelMounts } from "./kernel-mounts.ts";
-import { type OciMount, planMounts, type GeneratedFiles } from "./mounts.ts";
+import { type MountPlaces, type OciMount, planMounts, type GeneratedFiles } from "./mounts.ts";
 import { type OciNamespace, planCgroupsPath, planNamespaces } from "./namespaces.ts";
 import { supportedContainer } from "./refusals.ts";
 import { type OciRlimit, planOomScoreAdj, planResources, planRlimit } from "./resources.ts";
@@ -23,6 +23,8 @@ export interface ImageDefaults {
   readonly entrypoint: readonly string[];
   readonly cmd: readonly string[];
   readonly workingDir: string;
+  /** Places that get a volume where the service mounts nothing. */
+  readonly volumes?: readonly string[];
   readonly user: string;
 }
 
@@ -31,6 +33,8 @@ export interface SpecInput {
   readonly image: ImageDefaults;
   readonly accounts: Accounts;
   readonly files: GeneratedFiles;
+  /** Absent where only the wishes are checked. */
+  readonly places?: MountPlaces;
   readonly rootfs: string;
   readonly networkNamespace: string;
   readonly cgroupParent: string;
@@ -90,7 +94,7 @@ export function planOciSpec(input: SpecInput): OciSpec {
     },
     root: { path: input.rootfs, readonly: spec.readOnly },
     mounts: [
-      ...planMounts(spec, input.files, kernel),
+      ...planMounts(spec, input.files, kernel, input.places),
       ...(initProgram === undefined ? [] : [initMount(initProgram)]),
     ],
     annotations: {},

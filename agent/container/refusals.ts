@@ -5,12 +5,7 @@
 import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import {
-  Isolation,
-  type Mount,
-  MountPropagation,
-  MountType,
-} from "#proto/gen/swarm/v1/types_pb.ts";
+import { Isolation, type Mount, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
 
 /** The container that the task asks for; a Fault names the first field that is not supported yet. */
 export function supportedContainer(task: Task): ContainerSpec {
@@ -50,26 +45,15 @@ function refusedOfTask(task: Task): string[] {
 
 function refusedOfContainer(spec: ContainerSpec): string[] {
   return namesOf([
-    ["a secret", spec.secrets.length > 0],
-    ["a config", spec.configs.length > 0],
     ["a registry login", (spec.pullOptions?.registryAuth ?? "") !== ""],
     ["a credential spec (Windows)", spec.privileges?.credentialSpec !== undefined],
     ["an isolation (Windows)", spec.isolation !== Isolation.DEFAULT],
   ]);
 }
 
-function refusedOfMount(mount: Mount): string[] {
-  const bind = mount.bindOptions;
-  const propagation = bind?.propagation ?? MountPropagation.RPRIVATE;
+function refusedOfMount({ type }: Mount): string[] {
   return namesOf([
-    ["a volume", mount.type === MountType.VOLUME],
-    ["a named pipe", mount.type === MountType.NPIPE],
-    ["a cluster volume", mount.type === MountType.CLUSTER],
-    ["a mount's consistency", mount.consistency !== ""],
-    ["a bind mount's propagation", propagation !== MountPropagation.RPRIVATE],
-    ["read_only_non_recursive of a bind mount", bind?.readOnlyNonRecursive === true],
-    ["read_only_force_recursive of a bind mount", bind?.readOnlyForceRecursive === true],
-    ["create_mountpoint of a bind mount", bind?.createMountpoint === true],
-    ["a tmpfs mount's options", (mount.tmpfsOptions?.options ?? "") !== ""],
+    ["a named pipe", type === MountType.NPIPE],
+    ["a cluster volume", type === MountType.CLUSTER],
   ]);
 }

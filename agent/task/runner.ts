@@ -237,7 +237,7 @@ export class TaskRunner {
         onProgress: (progress) =>
           this.post({ kind: "progress", message: progressMessage(progress) }),
       });
-      this.#prepared = await this.#prepareWith(image);
+      this.#prepared = await this.#prepareWith(image, signal);
       const check = planHealthCheck(spec.healthcheck, image.config);
       this.post(check === undefined ? { kind: "prepared" } : { kind: "prepared", check });
     } catch (error) {
@@ -251,7 +251,7 @@ export class TaskRunner {
     try {
       const prepared = (this.#prepared ??= await this.#prepareAgain(signal));
       const pid = await startSlots.run(signal, () =>
-        containers.start(this.#task, attempt, prepared),
+        containers.start(this.#task, attempt, prepared, signal),
       );
       this.post({ kind: "started", pid });
     } catch (error) {
@@ -381,15 +381,15 @@ export class TaskRunner {
     const { image: reference } = supportedContainer(this.#task);
     const { images } = this.#modules;
     const image = images.find(reference) ?? (await images.pull(reference, { signal }));
-    return this.#prepareWith(image);
+    return this.#prepareWith(image, signal);
   }
 
-  async #prepareWith(image: TaskImage): Promise<Prepared> {
+  async #prepareWith(image: TaskImage, signal: AbortSignal): Promise<Prepared> {
     const { networks, containers } = this.#modules;
     checkStopSignal(supportedContainer(this.#task), image);
     const namespace = await networks.attach(this.#task.id, this.#task.networks);
     const prepared = { image, namespace };
-    await containers.prepare(this.#task, prepared);
+    await containers.prepare(this.#task, prepared, signal);
     return prepared;
   }
 
