@@ -17,12 +17,10 @@ test("health flags, none: the service has no check of its own", () => {
 });
 
 test("health flags, all of them", () => {
+  const words =
+    "--health-interval 1m30s --health-timeout 5s --health-retries 4 --health-start-period 10s --health-start-interval 500ms";
   const health = healthFromFlags(
-    parse(
-      ...["--health-cmd", "curl -f localhost || exit 1", "--health-interval", "1m30s"],
-      ...["--health-timeout", "5s", "--health-retries", "4", "--health-start-period", "10s"],
-      ...["--health-start-interval", "500ms"],
-    ),
+    parse("--health-cmd", "curl -f localhost || exit 1", ...words.split(" ")),
   );
   assert.deepEqual(health?.test, ["CMD-SHELL", "curl -f localhost || exit 1"]);
   const { interval, timeout, startPeriod, startInterval } = health ?? {};
