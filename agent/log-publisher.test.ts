@@ -160,7 +160,7 @@ const line = (taskId: string, text: string) =>
 
 /** A log that is followed: one line, then silence until the signal. */
 async function* followed(taskId: string, signal: AbortSignal) {
-  yield line(taskId, "up");
+  yield [line(taskId, "up")];
   if (!signal.aborted) {
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   }
@@ -169,7 +169,7 @@ async function* followed(taskId: string, signal: AbortSignal) {
 test("log publisher, uploads the logs of all tasks and says that it is the end", {
   timeout,
 }, async () => {
-  using ground = new Ground((taskId) => items(line(taskId, "1"), line(taskId, "2")));
+  using ground = new Ground((taskId) => items([line(taskId, "1")], [line(taskId, "2")]));
   await ground.apply(subscription("s", "a", "b"));
   await until(() => ground.uploads.length === 1);
   assert.equal(await ground.uploads[0]?.end, undefined);
@@ -189,7 +189,7 @@ test("log publisher, one log that cannot be read does not end the others", {
   timeout,
 }, async () => {
   using ground = new Ground((taskId) => {
-    if (taskId === "a") return items(line("a", "1"));
+    if (taskId === "a") return items([line("a", "1")]);
     return {
       [Symbol.asyncIterator]: () => ({
         next: () => Promise.reject(new Fault("not-found", `task "${taskId}" is not on this node`)),

@@ -5,12 +5,12 @@ import type { LogBrokerService, LogSubscription } from "#proto/gen/swarm/v1/disp
 import type { Client } from "#proto/grpc.ts";
 import type { Log } from "#proto/ports.ts";
 
-/** Reads one task's log; ends by itself unless it follows. */
+/** Reads one task's log, some lines at a time; ends by itself unless it follows. */
 export type ReadLogs = (
   taskId: string,
   options: LogOptions | undefined,
   signal: AbortSignal,
-) => AsyncIterable<LogMessage>;
+) => AsyncIterable<readonly LogMessage[]>;
 
 export class LogPublisher {
   readonly #running = new Map<string, AbortController>();
@@ -71,7 +71,7 @@ export class LogPublisher {
     const logs = taskIds.map((taskId) =>
       untilFault(this.#readLogs(taskId, options, signal), (fault) => errors.push(fault.message)),
     );
-    for await (const message of merge(logs)) yield { subscriptionId: id, messages: [message] };
+    for await (const some of merge(logs)) yield { subscriptionId: id, messages: [...some] };
     yield { subscriptionId: id, close: true, err: errors.join("; ") };
   }
 }

@@ -38,8 +38,8 @@ const server = { args: ["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sl
 async function linesOf(node: TestNode, taskId: string): Promise<string[]> {
   const lines: string[] = [];
   const { signal } = new AbortController();
-  for await (const message of node.worker.logs(taskId, undefined, signal)) {
-    lines.push(Buffer.from(message.data).toString());
+  for await (const messages of node.worker.logs(taskId, undefined, signal)) {
+    for (const { data } of messages) lines.push(Buffer.from(data).toString());
   }
   return lines;
 }
@@ -185,8 +185,8 @@ test("worker, kills after the grace also what it cannot signal", { timeout }, as
 async function untilLine(node: TestNode, taskId: string, wanted: string): Promise<void> {
   const options = create(LogOptionsSchema, { follow: true });
   const { signal } = new AbortController();
-  for await (const { data } of node.worker.logs(taskId, options, signal)) {
-    if (Buffer.from(data).toString() === wanted) return;
+  for await (const messages of node.worker.logs(taskId, options, signal)) {
+    if (messages.some(({ data }) => Buffer.from(data).toString() === wanted)) return;
   }
   assert.fail(`the container ended without saying "${wanted}"`);
 }

@@ -23,7 +23,7 @@ import { Slots } from "./slots.ts";
 import { type Mounts, openMounts } from "./container/open-mounts.ts";
 import type { FileSet } from "./secret/file-objects.ts";
 import type { VolumeStore } from "./volume/volume-store.ts";
-import { readLog } from "./log/log-reader.ts";
+import { type TaskLog, TaskLogs } from "./log/task-logs.ts";
 import { persist } from "./persist.ts";
 import { desiredOf, type RunnerModules, TaskRunner } from "./task/runner.ts";
 import type { ImageSource, TaskNetworks } from "./task/sources.ts";
@@ -62,6 +62,7 @@ export class Worker {
   readonly #containers: Containers;
   readonly #runnerModules: RunnerModules;
   readonly #runners = new Map<string, TaskRunner>();
+  readonly #logs: TaskLogs;
   /** Tasks that are no longer assigned and are on their way out. */
   readonly #removals = new Map<string, Promise<void>>();
   #wanted: ReadonlyMap<string, Task> = new Map();
@@ -84,6 +85,11 @@ export class Worker {
       },
       { exec, clock, log, mounts: mounts.tasks, onExit: (taskId) => this.#onExit(taskId) },
     );
+    this.#logs = new TaskLogs(() => this.#runners.values().map((runner) => this.#logOf(runner)), {
+      exec,
+      clock,
+      log,
+    });
     this.#runnerModules = {
       images,
       networks: network,
@@ -148,12 +154,12 @@ export class Worker {
     await Promise.all(this.#removals.values());
   }
 
-  /** The task's log lines, of all its attempts. With `follow` until the task has ended. */
+  /** The task's log lines, of all its attempts, some at a time. With `follow` until the task has ended. */
   async *logs(
     taskId: string,
     options: LogOptions | undefined,
     signal: AbortSignal,
-  ): AsyncGenerator<LogMessage, void, undefined> {
+  ): AsyncGenerator<readonly LogMessage[], void, undefined> {
     const runner = this.#runners.get(taskId);
     if (runner === undefined) {
       throw new Fault("not-found", `task "${taskId}" is not on this node`);
@@ -161,10 +167,15 @@ export class Worker {
     const { serviceId, nodeId } = runner.task;
     // A reader watches the folder for a log to come.
     await runner.saved;
-    const path = this.#containers.logOf(taskId);
-    for await (const line of readLog({ path, options, ended: runner.ended }, signal)) {
-      yield create(LogMessageSchema, { ...line, serviceId, nodeId, taskId });
+    for await (const lines of this.#logs.read(this.#logOf(runner), options, signal)) {
+      yield lines.map((line) => create(LogMessageSchema, { ...line, serviceId, nodeId, taskId }));
     }
+  }
+
+  #logOf({ task, ended, hasContainer, attempt }: TaskRunner): TaskLog {
+    const folder = this.#containers.folderOf(task.id);
+    if (!hasContainer) return { task, folder, ended };
+    return { task, folder, ended, controlPipe: this.#containers.controlPipeOf(task.id, attempt) };
   }
 
   /** Lets go: the containers go on running. */
@@ -172,6 +183,7 @@ export class Worker {
     this.#letGo.abort(new Fault("canceled", "the agent is stopping"));
     this.#look?.[Symbol.dispose]();
     this.#containers[Symbol.dispose]();
+    await this.#logs[Symbol.asyncDispose]();
     await Promise.all([...this.#runners.values()].map((runner) => runner[Symbol.asyncDispose]()));
     await this.idle();
   }
@@ -187,6 +199,7 @@ export class Worker {
     runner.stop();
     if (!(await this.#endOf(runner))) return;
     await runner[Symbol.asyncDispose]();
+    await this.#logs.forget(taskId);
     await this.#takeAway(taskId, () => this.#containers.remove(taskId));
   }
 

@@ -80,12 +80,13 @@ export function parseLogDriver(driver: Pick<Driver, "name" | "options"> | undefi
     throw invalid(`log driver "${name}" has no option "${option}" here: there are ${known}`);
   }
   checkDelivery(options);
-  const isLocal = name === "local" || name === "json-file";
-  const prefix = isLocal ? "" : "cache-";
+  const prefix = name === "local" || name === "json-file" ? "" : "cache-";
+  const fileBytesMax = fileBytesOf(`${prefix}max-size`, options);
+  const files = filesOf(`${prefix}max-file`, options);
   return {
     name,
-    fileBytesMax: fileBytesOf(`${prefix}max-size`, options),
-    files: filesOf(`${prefix}max-file`, options),
+    // One file would be empty after each rotation: it is two of half the size.
+    ...(files === 1 ? { fileBytesMax: fileBytesMax / 2, files: 2 } : { fileBytesMax, files }),
     tag: options["tag"] ?? tagDefault,
     labels: listOf(options["labels"]),
     env: listOf(options["env"]),

@@ -33,6 +33,7 @@ class HangingTask implements Disposable {
       runtime,
       runtimeRoot: join(this.folder, "runc"),
       exitsFolder: join(this.folder, "exits"),
+      logFlags: ["--log-path", "none"],
       terminal: false,
       stdin: false,
     };

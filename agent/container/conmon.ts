@@ -19,6 +19,8 @@ export interface ConmonOptions {
   readonly runtime: string;
   readonly runtimeRoot: string;
   readonly exitsFolder: string;
+  /** What conmon does with the container's output. */
+  readonly logFlags: readonly string[];
   /** The container has a terminal of its own. */
   readonly terminal: boolean;
   /** Who attaches can write to the container; until then it waits, and goes on waiting when they leave. */
@@ -27,9 +29,6 @@ export interface ConmonOptions {
 
 /** Creating a container takes a twentieth of a second; this is for a host that is out of breath. */
 const createTimeoutMs = 60_000;
-
-/** conmon begins a new log file at this size and drops the old one. */
-const logBytesMax = 10 * 1024 * 1024;
 
 /** What conmon says through its pipe is one line, with runc's error in it. */
 const reportBytesMax = 64 * 1024;
@@ -78,12 +77,11 @@ function conmonCommand(options: ConmonOptions): string[] {
     "--persist-dir": attempt,
     "--conmon-pidfile": `${attempt}/conmon.pid`,
     "--container-pidfile": `${attempt}/pid`,
-    "--log-path": "k8s-file:log",
-    "--log-size-max": `${logBytesMax}`,
     "--log-level": "error",
   };
   // Without one of --full-attach and --socket-dir-path conmon dies in silence.
   const conmon = ["conmon", "--full-attach", "--no-sync-log", ...Object.entries(flags).flat()];
+  conmon.push(...options.logFlags);
   if (options.terminal) conmon.push("--terminal");
   if (options.stdin) conmon.push("--stdin", "--leave-stdin-open");
   return [...prefix, options.overlay, `${attempt}/rootfs`, ...conmon];

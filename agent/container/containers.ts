@@ -12,6 +12,7 @@ import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
+import { conmonLogFlags } from "../log/conmon-log.ts";
 import type { TaskNamespace } from "../network/network-driver.ts";
 import { ContainerHost } from "./container-host.ts";
 import type { HealthCheck } from "../health/health-check.ts";
@@ -89,8 +90,9 @@ export class Containers {
     return join(this.#options.tasksFolder, taskId);
   }
 
-  logOf(taskId: string): string {
-    return join(this.folderOf(taskId), "log");
+  /** Through which the conmon of an attempt is told things. */
+  controlPipeOf(taskId: string, attempt: number): string {
+    return join(this.#bundleOf(taskId, attempt), "ctl");
   }
 
   /** Refuses what cannot be started, before anything is started. Writes what all attempts share. */
@@ -132,6 +134,7 @@ export class Containers {
         runtime: this.#runtime,
         runtimeRoot: this.#runtimeRoot,
         exitsFolder: this.#exits.folder,
+        logFlags: conmonLogFlags(task),
         terminal: spec.process.terminal,
         stdin: containerOf(task)?.openStdin ?? false,
       },

@@ -6,6 +6,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { Isolation, type Mount, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { logDriverOf } from "../log/conmon-log.ts";
 
 /** The container that the task asks for; a Fault names the first field that is not supported yet. */
 export function supportedContainer(task: Task): ContainerSpec {
@@ -30,16 +31,11 @@ function namesOf(refusals: Refusals): string[] {
 }
 
 function refusedOfTask(task: Task): string[] {
-  const logDriver = task.logDriver ?? task.spec?.logDriver;
+  logDriverOf(task);
   return namesOf([
     ["a published port", (task.endpoint?.ports.length ?? 0) > 0],
     ["a generic resource", task.assignedGenericResources.length > 0],
     ["a cluster volume", (task.spec?.resourceReferences.length ?? 0) > 0],
-    [
-      `log driver "${logDriver?.name}"`,
-      logDriver !== undefined && !["", "json-file"].includes(logDriver.name),
-    ],
-    ["a log driver's option", Object.keys(logDriver?.options ?? {}).length > 0],
   ]);
 }
 

@@ -17,11 +17,8 @@ export interface LogPiece {
   readonly partial: boolean;
 }
 
-export interface LogLine {
-  readonly timestampNs: bigint;
-  readonly stream: LogStream;
-  readonly data: Buffer;
-}
+/** A line of the container's; with `partial` one without an end: too long for one piece, or the last that there is. */
+export type LogLine = LogPiece;
 
 const headPattern =
   /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(Z|[+-]\d{2}:\d{2}) (stdout|stderr) ([FP])(?: |$)/;
@@ -46,22 +43,38 @@ export function parsePiece(line: Buffer): LogPiece | undefined {
 /** A container's line without end is cut into pieces of this size, as other log readers do. */
 export const lineBytesMax = 1024 * 1024;
 
+/** What has come of a stream's line so far. */
+interface OpenLine {
+  readonly pieces: LogPiece[];
+  sizeBytes: number;
+}
+
 /** Turns the bytes of a log, in whatever chunks they come, into the container's lines. */
 export class LogAssembler {
   #rest: Buffer = Buffer.alloc(0);
-  readonly #open = new Map<LogStream, LogPiece[]>();
+  #pendingBytes = 0;
+  readonly #open = new Map<LogStream, OpenLine>();
+
+  /** How many of the bytes pushed last belong to lines that have not come out. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
 
   push(chunk: Buffer): LogLine[] {
+    this.#pendingBytes += chunk.length;
     const lines: LogLine[] = [];
-    let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a)) {
-      const piece = parsePiece(bytes.subarray(0, end));
-      bytes = bytes.subarray(end + 1);
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let begin = 0;
+    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, begin)) {
+      const piece = parsePiece(bytes.subarray(begin, end));
+      begin = end + 1;
       const line = piece === undefined ? undefined : this.#onPiece(piece);
       if (line !== undefined) lines.push(line);
+      if (this.#open.size === 0) this.#pendingBytes = bytes.length - begin;
     }
+    const rest = bytes.subarray(begin);
     // A file that has no line ends is not a log.
-    this.#rest = bytes.length > lineBytesMax ? Buffer.alloc(0) : Buffer.from(bytes);
+    this.#rest = rest.length > lineBytesMax ? Buffer.alloc(0) : Buffer.from(rest);
     return lines;
   }
 
@@ -70,20 +83,30 @@ export class LogAssembler {
     return [...this.#open.keys()].flatMap((stream) => this.#take(stream) ?? []);
   }
 
+  /** What comes next does not go on with what came before: something between them is lost. */
+  cut(): LogLine[] {
+    this.#rest = Buffer.alloc(0);
+    return this.flush();
+  }
+
   #onPiece(piece: LogPiece): LogLine | undefined {
-    const open = this.#open.get(piece.stream) ?? [];
-    open.push(piece);
-    this.#open.set(piece.stream, open);
-    const sizeBytes = open.reduce((sum, { data }) => sum + data.length, 0);
-    return piece.partial && sizeBytes < lineBytesMax ? undefined : this.#take(piece.stream);
+    const open = this.#open.get(piece.stream);
+    if (open === undefined) {
+      if (!piece.partial) return piece;
+      this.#open.set(piece.stream, { pieces: [piece], sizeBytes: piece.data.length });
+      return undefined;
+    }
+    open.pieces.push(piece);
+    open.sizeBytes += piece.data.length;
+    return piece.partial && open.sizeBytes < lineBytesMax ? undefined : this.#take(piece.stream);
   }
 
   #take(stream: LogStream): LogLine | undefined {
-    const pieces = this.#open.get(stream);
+    const { pieces } = this.#open.get(stream) ?? {};
     this.#open.delete(stream);
     const first = pieces?.[0];
     if (pieces === undefined || first === undefined) return undefined;
     const data = Buffer.concat(pieces.map((piece) => piece.data));
-    return { timestampNs: first.timestampNs, stream, data };
+    return { ...first, data, partial: pieces.at(-1)?.partial === true };
   }
 }

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { appendFile, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { appendFile, link, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
+import { logPath } from "./log-files.ts";
 import { readLog } from "./log-reader.ts";
 
 const startMs = Date.UTC(2026, 0, 31, 12);
@@ -23,11 +24,7 @@ class LogOnDisk implements AsyncDisposable {
     return new LogOnDisk(await mkdtemp(join(tmpdir(), "swarm-log-")));
   }
 
-  get path(): string {
-    return join(this.folder, "log");
-  }
-
-  async append(from: number, to: number, path = this.path): Promise<void> {
+  async append(from: number, to: number, path = logPath(this.folder)): Promise<void> {
     const line = (n: number) => `${new Date(startMs + n * 1000).toISOString()} stdout F ${n}\n`;
     const numbers = Array.from({ length: to - from + 1 }, (_, index) => from + index);
     await appendFile(path, numbers.map(line).join(""));
@@ -35,12 +32,12 @@ class LogOnDisk implements AsyncDisposable {
 
   async *read(options: MessageInitShape<typeof LogOptionsSchema>): AsyncGenerator<number> {
     const source = {
-      path: this.path,
+      folder: this.folder,
       options: create(LogOptionsSchema, options),
       ended: this.ended.signal,
     };
-    for await (const { data } of readLog(source, this.reading.signal)) {
-      yield Number(Buffer.from(data).toString());
+    for await (const lines of readLog(source, this.reading.signal)) {
+      for (const { data } of lines) yield Number(Buffer.from(data).toString());
     }
   }
 
@@ -81,7 +78,8 @@ test("readLog, follow: what comes later, over a replaced file, to the task's end
   await log.append(3, 3);
   await writeFile(join(log.folder, "new"), "");
   await log.append(4, 5, join(log.folder, "new"));
-  await rename(join(log.folder, "new"), log.path);
+  await link(logPath(log.folder), `${logPath(log.folder)}.1`);
+  await rename(join(log.folder, "new"), logPath(log.folder));
   assert.deepEqual(await next(3), [3, 4, 5]);
   await log.append(6, 6);
   log.ended.abort();

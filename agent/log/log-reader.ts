@@ -1,18 +1,17 @@
 /**
- * Reads a task's log file: all of it or its tail, then, when wished, what is appended, woken by inotify. conmon replaces
- * the file by a new one when it has grown too large; the reader finishes the old one and goes on with the new one.
+ * Reads a task's log: all of it or its tail, then, when wished, what is appended. Who waits costs nothing: inotify wakes
+ * it, and is asked only when there is nothing left to read, so a busy task's log is not watched but read.
  */
 import { type FSWatcher, watch } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
-import { basename, dirname } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
-import { Fault, errnoOf } from "#proto/fault.ts";
 import type { LogOptions, LogStream } from "#proto/gen/swarm/v1/control_pb.ts";
-import { LogAssembler, type LogLine } from "./k8s-file.ts";
+import type { LogLine } from "./k8s-file.ts";
+import { type LogChunk, LogCursor } from "./log-cursor.ts";
 
 export interface LogSource {
-  readonly path: string;
+  /** The task's folder, which has its log's files. */
+  readonly folder: string;
   /** Unset: everything that is there. */
   readonly options: LogOptions | undefined;
   /** Aborts when nothing will be appended any more: then following ends. */
@@ -23,170 +22,139 @@ export interface ReadLine {
   readonly timestamp: Timestamp;
   readonly stream: LogStream;
   readonly data: Uint8Array;
+  readonly partial: boolean;
+  /** No line of the task's: `data` says what is missing before the next. */
+  readonly dropped?: true;
 }
 
-const chunkBytes = 64 * 1024;
-
+/** Lines as they come, some at a time. Nothing is read that nobody asks for. */
 export async function* readLog(
   source: LogSource,
   signal: AbortSignal,
-): AsyncGenerator<ReadLine, void, undefined> {
+): AsyncGenerator<readonly ReadLine[], void, undefined> {
+  using cursor = new LogCursor(source.folder);
+  const filter = new Filter(source.options);
+  await filter.seek(cursor);
   const follow = source.options?.follow === true;
-  const sinceNs = nsOf(source.options?.since);
-  using alarm = follow ? new Alarm(source, signal) : undefined;
-  await using reader = new LogFile(source.path);
-  for await (const line of lastLines(reader, source.options?.tail)) {
-    if (line.timestampNs >= sinceNs) yield toReadLine(line);
+  for await (const chunk of chunksOf({ ...source, follow }, cursor, signal)) {
+    const lines = filter.pass(chunk);
+    if (lines.length > 0) yield lines;
+    if (filter.isOver || signal.aborted) return;
   }
-  for (;;) {
-    if (alarm === undefined || signal.aborted) break;
-    const over = source.ended.aborted;
-    for await (const line of reader.read()) {
-      if (line.timestampNs >= sinceNs) yield toReadLine(line);
-      if (signal.aborted) return;
+  if (signal.aborted) return;
+  const lines = filter.pass({ lines: cursor.flush(), dropped: false });
+  if (lines.length > 0) yield lines;
+}
+
+/** What the log has from the cursor on; with `follow` until it has ended, else what there is now. */
+export async function* chunksOf(
+  { folder, follow, ended }: Pick<LogSource, "folder" | "ended"> & { readonly follow: boolean },
+  cursor: LogCursor,
+  signal: AbortSignal,
+): AsyncGenerator<LogChunk, void, undefined> {
+  while (!signal.aborted) {
+    // Asked before reading, so that nothing which was written before the end is missed.
+    const isLast = !follow || ended.aborted;
+    let found = false;
+    for await (const chunk of cursor.read()) {
+      found = true;
+      yield chunk;
     }
-    // Asked before the last reading, so that nothing which was written before the end is missed.
-    if (over) break;
-    await alarm.wait();
-  }
-  for (const line of reader.flush()) if (line.timestampNs >= sinceNs) yield toReadLine(line);
-}
-
-/** What is there now; with `tail` only so many lines of its end, kept while reading. */
-async function* lastLines(
-  reader: LogFile,
-  tail: bigint | undefined,
-): AsyncGenerator<LogLine, void, undefined> {
-  if (tail === undefined) {
-    yield* reader.read();
-    return;
-  }
-  const count = Number(tail);
-  let kept: LogLine[] = [];
-  for await (const line of reader.read()) {
-    kept.push(line);
-    // Cut now and then: cutting at each line would move them all each time.
-    if (kept.length >= 2 * count + 256) kept = lastOf(kept, count);
-  }
-  yield* lastOf(kept, count);
-}
-
-function lastOf(lines: readonly LogLine[], count: number): LogLine[] {
-  return count === 0 ? [] : lines.slice(-count);
-}
-
-/** The log file from its beginning; each reading goes on where the one before ended. */
-class LogFile {
-  readonly #path: string;
-  readonly #assembler = new LogAssembler();
-  #file: FileHandle | undefined;
-  #offset = 0;
-
-  constructor(path: string) {
-    this.#path = path;
-  }
-
-  async *read(): AsyncGenerator<LogLine, void, undefined> {
-    this.#file ??= await openIfThere(this.#path);
-    while (this.#file !== undefined) {
-      yield* this.#readRest(this.#file);
-      if (!(await this.#isReplaced(this.#file))) return;
-      // What was written between the last reading and the replacement.
-      yield* this.#readRest(this.#file);
-      await this.#file.close();
-      this.#file = await openIfThere(this.#path);
-      this.#offset = 0;
+    if (isLast) return;
+    if (found) continue;
+    using alarm = new Alarm(folder, [ended, signal]);
+    // What came between reading and watching.
+    for await (const chunk of cursor.read()) {
+      found = true;
+      yield chunk;
     }
-  }
-
-  flush(): LogLine[] {
-    return this.#assembler.flush();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file?.close();
-    this.#file = undefined;
-  }
-
-  async *#readRest(file: FileHandle): AsyncGenerator<LogLine, void, undefined> {
-    for (;;) {
-      const { bytesRead, buffer } = await file.read({
-        buffer: Buffer.allocUnsafe(chunkBytes),
-        position: this.#offset,
-      });
-      if (bytesRead === 0) return;
-      this.#offset += bytesRead;
-      yield* this.#assembler.push(buffer.subarray(0, bytesRead));
-    }
-  }
-
-  async #isReplaced(file: FileHandle): Promise<boolean> {
-    try {
-      const [here, there] = await Promise.all([file.stat(), stat(this.#path)]);
-      return here.ino !== there.ino;
-    } catch (error) {
-      // Removed with its task: there is nothing to go on with.
-      if (errnoOf(error) === "ENOENT") return false;
-      throw error;
-    }
+    if (!found) await alarm.rung;
   }
 }
 
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw Fault.wrap("Cannot read the task's log", error);
+/** What of a log its reader wants: from a time on, to a time, and when something is missing a word about it. */
+class Filter {
+  readonly #options: LogOptions | undefined;
+  readonly #sinceNs: bigint;
+  readonly #untilNs: bigint | undefined;
+  #lastNs: bigint | undefined;
+  isOver = false;
+
+  constructor(options: LogOptions | undefined) {
+    this.#options = options;
+    this.#sinceNs = options?.since === undefined ? 0n : nsOf(options.since);
+    this.#untilNs = options?.until && nsOf(options.until);
+  }
+
+  async seek(cursor: LogCursor): Promise<void> {
+    const tail = this.#options?.tail;
+    if (tail !== undefined) await cursor.seekTail(Number(tail));
+    else if (this.#sinceNs > 0n) await cursor.seekTime(this.#sinceNs);
+  }
+
+  pass({ lines, dropped }: LogChunk): ReadLine[] {
+    const passed: ReadLine[] = [];
+    const [first] = lines;
+    if (dropped && first !== undefined) passed.push(droppedLine(this.#lastNs, first));
+    for (const line of lines) {
+      if (this.#untilNs !== undefined && line.timestampNs > this.#untilNs) {
+        this.isOver = true;
+        return passed;
+      }
+      this.#lastNs = line.timestampNs;
+      if (line.timestampNs >= this.#sinceNs) passed.push(toReadLine(line));
+    }
+    return passed;
   }
 }
 
-/** Rings when the log file was written to, the task has ended or the reader gives up; rings that nobody awaits are kept. */
-class Alarm {
+/** Stands where the lines would have been that nobody can read any more. */
+function droppedLine(lastNs: bigint | undefined, next: LogLine): ReadLine {
+  const from = lastNs === undefined ? "" : ` after ${textOf(lastNs)} and`;
+  const text = `lines were dropped: those${from} before ${textOf(next.timestampNs)}. The log's files were filled faster than they were read`;
+  return { ...toReadLine(next), data: Buffer.from(text), partial: false, dropped: true };
+}
+
+function textOf(timestampNs: bigint): string {
+  return new Date(Number(timestampNs / 1_000_000n)).toISOString();
+}
+
+/** Rings once, when the folder's log was written to or a signal aborted. */
+class Alarm implements Disposable {
+  readonly rung: Promise<void>;
   readonly #watcher: FSWatcher;
   readonly #signals: readonly AbortSignal[];
-  #rung = false;
-  #wake: (() => void) | undefined;
+  readonly #ring = () => this.#resolve();
+  readonly #resolve: () => void;
 
-  constructor(source: LogSource, signal: AbortSignal) {
-    const name = basename(source.path);
+  constructor(folder: string, signals: readonly AbortSignal[]) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.rung = promise;
+    this.#resolve = resolve;
     // The folder, because the file may not be there yet, or be replaced.
-    this.#watcher = watch(dirname(source.path), (_event, changed) => {
-      if (changed === null || changed === name) this.#ring();
+    this.#watcher = watch(folder, (_event, changed) => {
+      if (changed === null || changed === "log") resolve();
     });
-    this.#watcher.on("error", this.#ring);
-    this.#signals = [source.ended, signal];
-    for (const ending of this.#signals) ending.addEventListener("abort", this.#ring);
-  }
-
-  async wait(): Promise<void> {
-    if (!this.#rung && !this.#signals.some(({ aborted }) => aborted)) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+    this.#watcher.on("error", resolve);
+    this.#signals = signals;
+    for (const signal of signals) {
+      signal.addEventListener("abort", this.#ring);
+      if (signal.aborted) resolve();
     }
-    this.#rung = false;
   }
 
   [Symbol.dispose](): void {
     this.#watcher.close();
-    for (const ending of this.#signals) ending.removeEventListener("abort", this.#ring);
+    for (const signal of this.#signals) signal.removeEventListener("abort", this.#ring);
   }
-
-  readonly #ring = (): void => {
-    this.#rung = true;
-    this.#wake?.();
-  };
 }
 
-function nsOf(timestamp: Timestamp | undefined): bigint {
-  return timestamp === undefined
-    ? 0n
-    : timestamp.seconds * 1_000_000_000n + BigInt(timestamp.nanos);
+function nsOf({ seconds, nanos }: Timestamp): bigint {
+  return seconds * 1_000_000_000n + BigInt(nanos);
 }
 
-function toReadLine({ timestampNs, stream, data }: LogLine): ReadLine {
+function toReadLine({ timestampNs, stream, data, partial }: LogLine): ReadLine {
   const seconds = timestampNs / 1_000_000_000n;
   const nanos = Number(timestampNs % 1_000_000_000n);
-  return { timestamp: create(TimestampSchema, { seconds, nanos }), stream, data };
+  return { timestamp: create(TimestampSchema, { seconds, nanos }), stream, data, partial };
 }

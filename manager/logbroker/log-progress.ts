@@ -53,7 +53,9 @@ export class LogProgress {
 
   /** Those messages that were not read before; they are from now on. */
   take(messages: readonly LogMessage[]): readonly LogMessage[] {
-    return messages.filter(({ taskId, timestamp = zero }) => {
+    return messages.filter(({ taskId, timestamp = zero, dropped }) => {
+      // No line, and not said again when the lines are read again.
+      if (dropped) return true;
       if (this.#isBehind(taskId, timestamp)) return false;
       this.#note(taskId, timestamp);
       return true;
@@ -91,7 +93,8 @@ export class LogProgress {
   }
 
   #since(since: Timestamp): LogOptions {
-    return create(LogOptionsSchema, { follow: this.#options?.follow === true, since });
+    const { follow = false, until } = this.#options ?? {};
+    return create(LogOptionsSchema, { follow, since, ...(until !== undefined && { until }) });
   }
 }
 

@@ -1,0 +1,86 @@
+/**
+ * Docker's "json-file" on disk, for the programs that collect such files: ID-json.log, then ID-json.log.1 and so on, one
+ * object per line. A line that the container did not end has no "\n" in "log".
+ */
+import { closeSync, ftruncateSync, openSync, renameSync, write } from "node:fs";
+import { promisify } from "node:util";
+import { errnoOf } from "#proto/fault.ts";
+import { LogStream } from "#proto/gen/swarm/v1/control_pb.ts";
+import type { LogLine } from "./k8s-file.ts";
+import type { RotationLimits } from "./log-files.ts";
+import type { LogSink } from "./log-forwarder.ts";
+
+const writeTo = promisify(write);
+
+export interface JsonFileOptions extends RotationLimits {
+  readonly path: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+export class JsonFile implements LogSink {
+  readonly #options: JsonFileOptions;
+  #fd: number;
+  #sizeBytes: number;
+
+  /** What a run before wrote behind `position` comes again: it is cut off. */
+  constructor(options: JsonFileOptions, position: number) {
+    this.#options = options;
+    this.#fd = openSync(options.path, position === 0 ? "w" : "a", 0o600);
+    this.#sizeBytes = position;
+    if (position > 0) ftruncateSync(this.#fd, position);
+  }
+
+  get position(): number {
+    return this.#sizeBytes;
+  }
+
+  async write(lines: readonly LogLine[]): Promise<void> {
+    const text = lines.map((line) => jsonLine(line, this.#options.attributes)).join("");
+    const bytes = Buffer.from(text);
+    if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > this.#options.fileBytesMax) {
+      this.#rotate();
+    }
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesWritten } = await writeTo(this.#fd, bytes, at, bytes.length - at);
+      at += bytesWritten;
+    }
+    this.#sizeBytes += bytes.length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    closeSync(this.#fd);
+  }
+
+  /** The last of them is overwritten by the one before it. */
+  #rotate(): void {
+    const { path, files } = this.#options;
+    for (let number = files - 2; number >= 0; number--) {
+      const name = number === 0 ? path : `${path}.${number}`;
+      try {
+        renameSync(name, `${path}.${number + 1}`);
+      } catch (error) {
+        if (errnoOf(error) !== "ENOENT") throw error;
+      }
+    }
+    closeSync(this.#fd);
+    this.#fd = openSync(path, "w", 0o600);
+    this.#sizeBytes = 0;
+  }
+}
+
+export function jsonLine(line: LogLine, attributes: Readonly<Record<string, string>>): string {
+  const { data, stream, timestampNs, partial } = line;
+  const object = {
+    log: data.toString() + (partial ? "" : "\n"),
+    stream: stream === LogStream.STDERR ? "stderr" : "stdout",
+    ...(Object.keys(attributes).length > 0 && { attrs: attributes }),
+    time: rfc3339(timestampNs),
+  };
+  return `${JSON.stringify(object)}\n`;
+}
+
+/** With nanoseconds, in UTC. */
+function rfc3339(timestampNs: bigint): string {
+  const [seconds = ""] = new Date(Number(timestampNs / 1_000_000n)).toISOString().split(".");
+  return `${seconds}.${String(timestampNs % 1_000_000_000n).padStart(9, "0")}Z`;
+}

@@ -1,0 +1,117 @@
+/**
+ * The files of one task's log, oldest first: log.4 … log.1, log.0, log. conmon writes `log`; `log.0` is a second name of
+ * the same file, so that it is not lost when conmon begins a new one, which it does when it is told to, or by itself at a
+ * size that it reaches only while nobody tells it. Then what log.0 names becomes log.1, and the oldest goes.
+ *
+ * Renaming and listing are each done at one stroke (synchronous calls), so within this program nobody sees half of it.
+ */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { errnoOf } from "#proto/fault.ts";
+
+/** What conmon's control pipe understands: begin the log file anew. */
+const reopen = "2 0 0\n";
+
+/** So many files of a log are looked for. */
+const filesMax = 1000;
+
+export interface LogFile {
+  readonly inode: number;
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
+export function logPath(folder: string): string {
+  return join(folder, "log");
+}
+
+/** Those that are there, oldest first. */
+export function listLogFiles(folder: string): readonly LogFile[] {
+  const files: LogFile[] = [];
+  const base = logPath(folder);
+  for (let number = 0; number < filesMax; number++) {
+    const file = look(`${base}.${number}`);
+    // log.0 may be missing before the first look at a log that has others.
+    if (file === undefined && number > 0) break;
+    if (file !== undefined) files.unshift(file);
+  }
+  const present = look(base);
+  if (present === undefined) return files;
+  return [...files.filter(({ inode }) => inode !== present.inode), present];
+}
+
+/** Opens a file of the log as it was listed; undefined: it went meanwhile, and the list has to be made anew. */
+export function openLogFile({ path, inode }: LogFile): number | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  if (fstatSync(fd).ino === inode) return fd;
+  closeSync(fd);
+  return undefined;
+}
+
+export interface RotationLimits {
+  readonly fileBytesMax: number;
+  readonly files: number;
+}
+
+/** Brings the files in order after conmon began a new one, and tells it to when the present one is full. */
+export function rotateLog(folder: string, controlPipe: string, limits: RotationLimits): void {
+  const base = logPath(folder);
+  const present = look(base);
+  if (present === undefined) return;
+  const held = look(`${base}.0`);
+  if (held?.inode !== present.inode) {
+    if (held !== undefined) shift(base, limits.files);
+    linkSync(base, `${base}.0`);
+  } else if (present.sizeBytes >= limits.fileBytesMax) tellConmon(controlPipe);
+}
+
+/** log.0 → log.1 and so on; of `files` in all, `log` is one. */
+function shift(base: string, files: number): void {
+  for (let number = files - 1; rmIfThere(`${base}.${number}`); number++);
+  for (let number = files - 2; number >= 0; number--) {
+    if (look(`${base}.${number}`) === undefined) continue;
+    renameSync(`${base}.${number}`, `${base}.${number + 1}`);
+  }
+}
+
+function rmIfThere(path: string): boolean {
+  const isThere = look(path) !== undefined;
+  if (isThere) rmSync(path);
+  return isThere;
+}
+
+/** Nobody at the pipe's other end: the container has ended. */
+function tellConmon(controlPipe: string): void {
+  try {
+    const fd = openSync(controlPipe, constants.O_WRONLY | constants.O_NONBLOCK);
+    try {
+      writeSync(fd, reopen);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    if (!["ENOENT", "ENXIO", "EAGAIN"].includes(errnoOf(error) ?? "")) throw error;
+  }
+}
+
+function look(path: string): LogFile | undefined {
+  const stats: Stats | undefined = statSync(path, { throwIfNoEntry: false });
+  return stats && { inode: stats.ino, path, sizeBytes: stats.size };
+}
