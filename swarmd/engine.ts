@@ -16,6 +16,7 @@ import { ImageStore } from "#agent/image/image-store.ts";
 import { NetworkDriver } from "#agent/network/network-driver.ts";
 import { describeNode, ociArchitecture } from "#agent/node-description.ts";
 import { Reporter } from "#agent/reporter.ts";
+import { volumeHandlers } from "#agent/volume/volume-api.ts";
 import { Worker } from "#agent/worker.ts";
 import { Fault } from "#proto/fault.ts";
 import { PeerSchema, type SessionResponse } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
@@ -99,7 +100,12 @@ export class Engine implements AsyncDisposable {
     const engineAddress = advertisedAddress(config.engineAddress, dataPathAddress);
     opened.use(
       serveEngineApi(
-        { address: config.engineAddress, clusterId, identity: modules.identity, handlers: {} },
+        {
+          address: config.engineAddress,
+          clusterId,
+          identity: modules.identity,
+          handlers: { volumes: volumeHandlers(worker.volumes) },
+        },
         { ...modules, log: log.child({ part: "api" }) },
       ),
     );

@@ -55,7 +55,7 @@ async function copy(wish: CopyUp, folder: string, exec: Exec): Promise<void> {
   const options = { signal, timeoutMs: copyMs };
   const [only = ""] = layers;
   if (layers.length === 1) {
-    await exec.run("cp", ["-a", "--", join(only, folder, "."), data], options);
+    await exec.run("cp", ["-a", "--", `${join(only, folder)}/.`, data], options);
     return;
   }
   await mkdir(scratch, { recursive: true });
