@@ -297,8 +297,15 @@ export const nouns: readonly Noun[] = [
 
 export const topCommands: readonly CommandFile[] = [
   {
+    name: "exec",
+    summary: "Run a command in a task's container",
+    load: () => import("./exec.ts"),
+  },
+  {
     name: "version",
     summary: "Show the versions of swarmctl and of this host's swarmd",
     load: () => import("./version.ts"),
   },
+  { name: "login", summary: "Log in to a registry", load: () => import("./login.ts") },
+  { name: "logout", summary: "Forget the login at a registry", load: () => import("./logout.ts") },
 ];

@@ -41,6 +41,8 @@ export interface ControlOptions {
 
 export class Context implements AsyncDisposable {
   readonly io: Io;
+  /** Of a command that did what it was told: a process elsewhere may have ended with another one. */
+  exitCode = 0;
   readonly #connections = new Set<Connection>();
   #flags: PlaceFlags = {};
   #place: Promise<Place> | undefined;

@@ -14,9 +14,33 @@ if (home !== undefined) enableCompileCache(join(home, ".cache", "swarmctl"));
 const { run } = await import("./run.ts");
 
 const interrupt = new AbortController();
-// A second Ctrl-C finds Node's own handler and ends the process at once.
-process.once("SIGINT", () => interrupt.abort());
-process.once("SIGTERM", () => interrupt.abort());
+const onInterrupt = () => {
+  interrupt.abort();
+  // A second Ctrl-C finds Node's own handler and ends the process at once.
+  ignoreInterrupts();
+};
+const ignoreInterrupts = () => {
+  for (const name of ["SIGINT", "SIGTERM"]) process.off(name, onInterrupt);
+};
+const heedInterrupts = () => {
+  for (const name of ["SIGINT", "SIGTERM"]) process.on(name, onInterrupt);
+};
+heedInterrupts();
+
+/** What a process in a container gets when its user's swarmctl gets it. */
+const passed = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+
+function passSignals(listener: (name: NodeJS.Signals) => void): Disposable {
+  ignoreInterrupts();
+  for (const name of passed) process.on(name, listener);
+  return {
+    [Symbol.dispose]: () => {
+      for (const name of passed) process.off(name, listener);
+      heedInterrupts();
+    },
+  };
+}
+
 // Whoever reads our output may stop early, as `head` does.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
@@ -30,4 +54,5 @@ process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
   clock: systemClock,
   signal: interrupt.signal,
+  passSignals,
 });

@@ -22,7 +22,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const program = buildProgram(context);
   try {
     await program.parseAsync(wordsOf(argv), { from: "user" });
-    return 0;
+    return context.exitCode;
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : exitUsage;
     if (io.signal.aborted) return exitInterrupted;

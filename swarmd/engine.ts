@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Agent, type SessionState } from "#agent/agent.ts";
 import { advertisedAddress } from "#agent/api/advertised-address.ts";
+import { ContainerApi } from "#agent/api/container-api.ts";
 import { serveEngineApi } from "#agent/api/engine-api.ts";
 import { AssignedFile } from "#agent/assigned-file.ts";
 import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
@@ -98,13 +99,17 @@ export class Engine implements AsyncDisposable {
     );
     const { dataPathAddress, clusterId } = identity;
     const engineAddress = advertisedAddress(config.engineAddress, dataPathAddress);
+    const containers = opened.use(new ContainerApi(config, { ...modules, exec: systemExec }));
     opened.use(
       serveEngineApi(
         {
           address: config.engineAddress,
           clusterId,
           identity: modules.identity,
-          handlers: { volumes: volumeHandlers(worker.volumes) },
+          handlers: {
+            volumes: volumeHandlers(worker.volumes),
+            containers: containers.handlers,
+          },
         },
         { ...modules, log: log.child({ part: "api" }) },
       ),

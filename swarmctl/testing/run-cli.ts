@@ -25,7 +25,10 @@ export async function runCli(
 ): Promise<Outcome> {
   const written = { stdout: "", stderr: "" };
   const output = (name: keyof typeof written) => ({
-    write: (text: string) => void (written[name] += text),
+    write: (data: string | Uint8Array, done?: () => void) => {
+      written[name] += typeof data === "string" ? data : Buffer.from(data).toString();
+      done?.();
+    },
     isTTY: options.isTTY,
     columns: 100,
   });

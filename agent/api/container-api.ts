@@ -1,0 +1,31 @@
+/** What callers elsewhere may do with the containers of this node's tasks. */
+import { join } from "node:path";
+import type { ContainerService } from "#proto/gen/swarm/v1/engine_pb.ts";
+import type { Handlers } from "#proto/grpc.ts";
+import { ExecSessions, type ExecSessionsModules } from "../exec-session/exec-sessions.ts";
+
+export interface ContainerApiOptions {
+  readonly dataRoot: string;
+  readonly runRoot: string;
+}
+
+export class ContainerApi implements AsyncDisposable {
+  readonly #sessions: ExecSessions;
+
+  constructor({ dataRoot, runRoot }: ContainerApiOptions, modules: ExecSessionsModules) {
+    const places = {
+      tasksFolder: join(dataRoot, "agent/tasks"),
+      runtimeRoot: join(runRoot, "runc"),
+    };
+    const options = { ...places, folder: join(runRoot, "exec"), runtime: "runc" } as const;
+    this.#sessions = new ExecSessions(options, modules);
+  }
+
+  get handlers(): Partial<Handlers<typeof ContainerService>> {
+    return { exec: this.#sessions.exec };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sessions[Symbol.asyncDispose]();
+  }
+}
