@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { createReadStream, renameSync } from "node:fs";
 import {
   type FileHandle,
+  link,
   mkdir,
   open,
   readdir,
@@ -26,6 +27,11 @@ import type { TemporaryFolder } from "./temporary-folder.ts";
 /** A verified blob in a file of its own, gone when disposed. */
 export interface StagedBlob extends AsyncDisposable {
   readonly path: string;
+}
+
+export interface SpooledBlob extends StagedBlob {
+  readonly digest: string;
+  readonly sizeBytes: number;
 }
 
 /** Hashed in one stretch of work on the event loop. */
@@ -89,9 +95,37 @@ export class Content {
     return file;
   }
 
+  /** Writes bytes of which nobody said what they are, and tells their digest. */
+  async spool(chunks: AsyncIterable<Uint8Array>): Promise<SpooledBlob> {
+    await using cleanup = new AsyncDisposableStack();
+    const file = cleanup.use(this.#temporary.file());
+    await using handle = await open(file.path, "wx", 0o600);
+    const hash = createHash("sha256");
+    let sizeBytes = 0;
+    for await (const chunk of chunks) {
+      sizeBytes += chunk.length;
+      hash.update(chunk);
+      await writeAll(handle, Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
+    }
+    cleanup.move();
+    const digest = `sha256:${hash.digest("hex")}`;
+    return { ...file, digest, sizeBytes };
+  }
+
   /** Where the blob is, or would be. */
   path(digest: string): string {
     return join(this.#folder, hexOf(digest));
+  }
+
+  /** The verified file becomes a blob of its digest, and stays as well: both names are of one file. */
+  async copy(spooled: SpooledBlob): Promise<void> {
+    await mkdir(this.#folder, { recursive: true });
+    await using file = this.#temporary.file();
+    await link(spooled.path, file.path);
+    await using handle = await open(file.path, "r");
+    await handle.sync();
+    await rename(file.path, this.path(spooled.digest));
+    await syncFolder(this.#folder);
   }
 
   /** How large the blob is; undefined where it is not here. */

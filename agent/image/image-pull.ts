@@ -63,6 +63,10 @@ export interface PullWork {
   readonly held: DisposableStack;
   /** Digests of blobs. */
   readonly newBlobs: Set<string>;
+  /** No registry has what is not here or is damaged. */
+  readonly isLocal?: true;
+  /** The caller's login at the registry, as PullOptions of a service has it. */
+  readonly registryAuth?: string | undefined;
 }
 
 export class ImagePull {
@@ -138,12 +142,12 @@ export class ImagePull {
 
   async #manifest(
     reference: Reference,
-    { signal, held, newBlobs }: PullWork,
+    { signal, held, newBlobs, registryAuth }: PullWork,
   ): Promise<{ readonly manifest: Manifest; readonly digest: string }> {
     const { content, registry, leases } = this.#parts;
     if (reference.digest !== undefined) held.use(leases.hold([reference.digest]));
     const local = reference.digest === undefined ? undefined : await content.read(reference.digest);
-    const bytes = local ?? (await registry.manifest(reference, signal));
+    const bytes = local ?? (await registry.manifest(reference, signal, registryAuth));
     const digest = reference.digest ?? digestOf(bytes);
     const manifest = parseManifest(bytes);
     held.use(leases.hold([digest]));
@@ -159,9 +163,9 @@ export class ImagePull {
     work.held.use(leases.hold([blob.digest]));
     const local = await content.read(blob.digest);
     if (local !== undefined) return local;
-    const { signal } = work;
+    const { signal, registryAuth } = work;
     const bytesMax = imageConfigBytesMax;
-    const bytes = await registry.smallBlob(reference, blob, { signal, bytesMax });
+    const bytes = await registry.smallBlob(reference, blob, { signal, registryAuth, bytesMax });
     work.newBlobs.add(blob.digest);
     await content.write(blob, bytes);
     return bytes;
@@ -209,13 +213,15 @@ export class ImagePull {
         unpacked = await layers.unpack(layer, content.path(digest), signal);
       } catch (error) {
         // A power cut may have damaged what is here; a full disk has not.
-        if (signal.aborted || Fault.from(error).code === "resource-exhausted") throw error;
+        const isFull = Fault.from(error).code === "resource-exhausted";
+        if (signal.aborted || isFull || work.isLocal === true) throw error;
         await content.remove(digest);
       }
     }
-    if (unpacked === undefined && (await content.sizeOf(digest)) === undefined) {
+    if (unpacked === undefined && (await content.sizeOf(digest)) !== layer.blob.sizeBytes) {
+      if (work.isLocal === true) throw new Fault("not-found", `its layer ${digest} is missing`);
       work.newBlobs.add(digest);
-      await this.#fetch(reference, layer.blob, { signal, onProgress: emit });
+      await this.#fetch(reference, layer.blob, { ...work, onProgress: emit });
       emit({ phase: "unpacking", completedBytes });
       unpacked = await layers.unpack(layer, content.path(digest), signal);
     }
@@ -229,17 +235,16 @@ export class ImagePull {
     blob: Descriptor,
     waiter: {
       readonly signal: AbortSignal;
+      readonly registryAuth?: string | undefined;
       readonly onProgress: (progress: LayerProgress) => void;
     },
   ): Promise<void> {
     const { content, registry } = this.#parts;
     await this.#fetches.join(blob.digest, waiter, async (signal, emit) => {
-      await using staged = await registry.retry(signal, () =>
-        content.stage(
-          blob,
-          () => registry.blob(reference, blob, signal),
-          (completedBytes) => emit({ phase: "downloading", completedBytes }),
-        ),
+      await using staged = await content.stage(
+        blob,
+        () => registry.blob(reference, blob, signal, waiter.registryAuth),
+        (completedBytes) => emit({ phase: "downloading", completedBytes }),
       );
       await content.keep(staged, blob.digest);
     });

@@ -234,7 +234,8 @@ describe("an image store with a real registry", () => {
     const reopened = await openStore(cleanup, { root });
     assert.deepEqual(await readdir(join(root, "temporary")), []);
     assert.equal(reopened.store.find(name), undefined);
-    assert.deepEqual(await reopened.store.pull(name, { signal: signal() }), pulled);
+    const mended = await reopened.store.pull(name, { signal: signal() });
+    assert.deepEqual(mended.layers, pulled.layers);
     assert.deepEqual(await readdir(pulled.layers[0] ?? ""), ["mended"]);
   });
 

@@ -74,6 +74,8 @@ export interface ImageStoreModules extends Ports {
 export interface PullOptions {
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: PullProgress) => void;
+  /** The caller's login at the registry, as PullOptions of a service has it. */
+  readonly registryAuth?: string | undefined;
 }
 
 /** What must stay although no image has it: folders of layers that containers have mounted. */
@@ -160,9 +162,11 @@ export class ImageStore implements AsyncDisposable {
   async pull(reference: string, options: PullOptions): Promise<Image> {
     try {
       const parsed = parseReference(reference);
-      const key = formatReference(parsed);
+      const { registryAuth = "" } = options;
+      // Whoever has no login does not wait for the answer to somebody else's.
+      const key = `${formatReference(parsed)} ${registryAuth}`;
       return await this.#pulls.join(key, options, (signal, emit) =>
-        this.#pullOrFind(parsed, signal, emit),
+        this.#pullOrFind(parsed, this.#work(signal, registryAuth), emit),
       );
     } catch (error) {
       const fault = nameFullDisk(this.#options.root, error);
@@ -192,6 +196,7 @@ export class ImageStore implements AsyncDisposable {
     const layers = await this.#parts.pull.ensureLayers(noWhere, described.layers, {
       ...work,
       meter,
+      isLocal: true,
     });
     const installed: HeldImage[] = [];
     for (const reference of [first, ...others]) {
@@ -204,6 +209,12 @@ export class ImageStore implements AsyncDisposable {
   /** Nothing of these names is cleared away until the result is disposed. */
   hold(digests: Iterable<string>): Disposable {
     return this.#parts.leases.hold(digests);
+  }
+
+  /** Clears away those of the blobs that nobody needs. */
+  async drop(digests: Iterable<string>): Promise<void> {
+    const { content } = this.#parts;
+    for (const digest of digests) await content.remove(digest, () => this.#isNeeded(digest));
   }
 
   /** Forgets the references, then clears away what no image has any more. Returns how many bytes that were. */
@@ -283,12 +294,13 @@ export class ImageStore implements AsyncDisposable {
 
   async #pullOrFind(
     reference: Reference,
-    signal: AbortSignal,
+    work: PullWork & AsyncDisposable,
     emit: (progress: PullProgress) => void,
   ): Promise<Image> {
     const meter = new ProgressMeter(emit, this.#modules);
+    const { signal } = work;
     try {
-      const image = await this.#perform(reference, signal, meter);
+      const image = await this.#perform(reference, work, meter);
       meter.complete();
       return image;
     } catch (error) {
@@ -302,8 +314,12 @@ export class ImageStore implements AsyncDisposable {
     }
   }
 
-  async #perform(reference: Reference, signal: AbortSignal, meter: ProgressMeter): Promise<Image> {
-    await using work = this.#work(signal);
+  async #perform(
+    reference: Reference,
+    begun: PullWork & AsyncDisposable,
+    meter: ProgressMeter,
+  ): Promise<Image> {
+    await using work = begun;
     const { pull } = this.#parts;
     const described = await pull.describe(reference, work);
     meter.start(described.layers.map(({ blob }) => blob.sizeBytes));
@@ -314,17 +330,17 @@ export class ImageStore implements AsyncDisposable {
   }
 
   /** One pull's belongings. When it is disposed of, what it brought and did not hand over is removed. */
-  #work(signal: AbortSignal): PullWork & AsyncDisposable {
+  #work(signal: AbortSignal, registryAuth = ""): PullWork & AsyncDisposable {
     const held = new DisposableStack();
     const newBlobs = new Set<string>();
-    const { content } = this.#parts;
     return {
       signal,
       held,
       newBlobs,
+      registryAuth: registryAuth === "" ? undefined : registryAuth,
       [Symbol.asyncDispose]: async () => {
         held.dispose();
-        for (const digest of newBlobs) await content.remove(digest, () => this.#isNeeded(digest));
+        await this.drop(newBlobs);
       },
     };
   }

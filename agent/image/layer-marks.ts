@@ -28,36 +28,51 @@ export interface LayerMarks {
 
 /** A folder that gets something new is named too, with what it has now, because the new entry changes its time. */
 export async function planMarks(root: string, notes: LayerNotes): Promise<LayerMarks> {
-  const opaque = new Set(notes.opaque);
-  const touched = new Set(opaque);
+  // A folder before what is in it: nothing can be marked in one that is gone.
+  const gone = new Set<string>();
+  const byDepth = (paths: Iterable<string>) => [...paths].toSorted((a, b) => a.length - b.length);
+  const opaque = new Set<string>();
+  const touched = new Set<string>();
   const entries: TarEntry[] = [];
-  for (const path of notes.removed) {
+  for (const path of byDepth(notes.removed)) {
+    if (isWithin(path, gone)) continue;
     const there = await statInside(root, path);
     if (there === undefined) {
       entries.push({ name: path, type: "character-device", mode: 0, records: new Map() });
+      gone.add(path);
       touched.add(parentOf(path));
     } else if (there.isDirectory()) {
       // Removed below and made anew here: nothing of the old folder shows through.
       opaque.add(path);
-      touched.add(path);
     }
   }
+  for (const path of notes.opaque) if (!gone.has(path) && !isWithin(path, gone)) opaque.add(path);
+  for (const path of opaque) touched.add(path);
   for (const [name, linkName] of notes.foreign) {
     entries.push({ name, linkName, type: "hard-link", mode: 0, records: new Map() });
     touched.add(parentOf(name));
   }
   // Folders last: bsdtar sets the time of a folder that exists at once, and a new device in it would change it again.
   for (const path of touched) entries.push(...(await folderEntry(root, path, opaque.has(path))));
-  const blocks = entries.flatMap(encodeEntry);
+  const repeated = [...notes.repeated.values()].flat();
+  const blocks = [...entries.flatMap(encodeEntry), ...repeated];
   const archive = Buffer.concat([...blocks, Buffer.alloc(2 * blockBytes)]);
   return { archive: blocks.length === 0 ? undefined : archive, opaque: [...opaque] };
 }
 
+/** Whether the path is below one of the others. */
+function isWithin(path: string, others: ReadonlySet<string>): boolean {
+  if (others.size === 0) return false;
+  for (let above = parentOf(path); above !== ""; above = parentOf(above)) {
+    if (others.has(above)) return true;
+  }
+  return false;
+}
+
 async function folderEntry(root: string, path: string, isOpaque: boolean): Promise<TarEntry[]> {
   const stats = await statInside(root, path);
-  if (stats !== undefined && !stats.isDirectory()) {
-    throw malformed(`"${printable(path)}" is no folder`);
-  }
+  // The layer itself put something else in the folder's place, which hides it as well.
+  if (stats !== undefined && !stats.isDirectory()) return [];
   if (stats === undefined && !isOpaque) return [];
   const records = new Map([...ownership(stats), ...(isOpaque ? [opaqueRecord] : [])]);
   const mode = stats === undefined ? 0o755 : Number(stats.mode) & 0o7777;

@@ -32,6 +32,11 @@ export interface LayerNotes {
   readonly foreign: Map<string, string>;
   /** Folders that the layer says all about. */
   readonly folders: Set<string>;
+  /**
+   * The last entry, for bsdtar, of folders that have several. bsdtar gives a folder its time at the end of the archive,
+   * and then that of its first entry.
+   */
+  readonly repeated: Map<string, readonly Buffer[]>;
   /** The contents of the files, added up. */
   contentBytes: number;
 }
@@ -51,6 +56,7 @@ export function emptyNotes(): LayerNotes {
     implicit: new Set(),
     foreign: new Map(),
     folders: new Set([""]),
+    repeated: new Map(),
     contentBytes: 0,
   };
 }
@@ -123,15 +129,17 @@ class Filter {
     const name = this.#links.resolve(entry.name);
     this.#noteParents(name);
     if (this.#takeWhiteout(name)) return undefined;
-    if (entry.type === "5") this.#noteFolder(name);
+    const isAgain = entry.type === "5" && this.#noteFolder(name);
     if (entry.type === "2") {
       this.#remember();
       this.#links.add(name, entry.linkName);
     } else this.#links.remove(name);
     const linkName = entry.type === "1" ? this.#links.resolve(entry.linkName) : entry.linkName;
     if (entry.type === "1" && this.#takeForeign(name, linkName)) return undefined;
-    if (entry.type !== "5") this.#names?.add(name);
-    return encode({ ...entry, name, linkName });
+    const blocks = encode({ ...entry, name, linkName });
+    if (isAgain) this.#notes.repeated.set(name, blocks);
+    if (entry.type !== "5") this.#noteFile(name);
+    return blocks;
   }
 
   #remember(): void {
@@ -139,10 +147,22 @@ class Filter {
     if (this.#remembered > namesMax) throw malformed("it has too many folders and links");
   }
 
-  #noteFolder(name: string): void {
+  /** Whether there was an entry of the folder already. */
+  #noteFolder(name: string): boolean {
+    const { folders, implicit } = this.#notes;
     this.#remember();
-    this.#notes.folders.add(name);
-    this.#notes.implicit.delete(name);
+    implicit.delete(name);
+    const isAgain = folders.has(name);
+    folders.add(name);
+    return isAgain;
+  }
+
+  #noteFile(name: string): void {
+    const { folders, implicit, repeated } = this.#notes;
+    this.#names?.add(name);
+    folders.delete(name);
+    implicit.delete(name);
+    repeated.delete(name);
   }
 
   #noteParents(name: string): void {
@@ -182,9 +202,10 @@ class Filter {
 
 function encode(entry: ReadEntry): readonly Buffer[] {
   const isLink = linkTypes.includes(entry.type);
+  const slash = entry.type === "5" && entry.name !== "" ? "/" : "";
   // "./" keeps a name from being an option or a drive to anybody.
   return [
-    ...encodeLongName("L", entry.type === "5" ? `./${entry.name}/` : `./${entry.name}`),
+    ...encodeLongName("L", `./${entry.name}${slash}`),
     ...(isLink
       ? encodeLongName("K", entry.type === "1" ? `./${entry.linkName}` : entry.linkName)
       : []),

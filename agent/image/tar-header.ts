@@ -142,6 +142,11 @@ export function encodeEntry(entry: TarEntry): Buffer[] {
   ];
 }
 
+/** The header of a plain file whose name has at most 100 characters. */
+export function encodeFileHeader(name: string, sizeBytes: number): Buffer {
+  return encodeHeader({ name, type: "0", sizeBytes }, 0o644);
+}
+
 /** How many bytes fill up the last block of the content. */
 export function paddingOf(sizeBytes: number): number {
   return (blockBytes - (sizeBytes % blockBytes)) % blockBytes;
