@@ -156,6 +156,11 @@ const task: Noun = {
       summary: "Show everything about tasks as JSON",
       load: () => import("./task/inspect.ts"),
     },
+    {
+      name: "logs",
+      summary: "Show what a task's container prints",
+      load: () => import("./task/logs.ts"),
+    },
   ],
 };
 
