@@ -108,10 +108,10 @@ export async function issueCertificate(
   };
 }
 
-/** Managers alone may be servers. */
+/** Nodes serve: managers the cluster, each its engine to managers. Users never do. */
 function leafExtensions(x509: X509, unit: string) {
   const { clientAuth, serverAuth } = x509.ExtendedKeyUsage;
-  const usages = unit === organizationalUnits.manager ? [clientAuth, serverAuth] : [clientAuth];
+  const usages = unit === organizationalUnits.user ? [clientAuth] : [clientAuth, serverAuth];
   return [
     new x509.BasicConstraintsExtension(false, undefined, true),
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
