@@ -1,16 +1,19 @@
 /**
  * A client that makes small writes durable on a group of managers: ours through the control API with a user's
- * certificate, etcd through its KV API. Both with the same gRPC library and nothing around it, so that what the client
- * costs is the same but for TLS; replies are not looked into.
+ * certificate, etcd through its KV API. Both are gRPC calls made on Node's HTTP/2 with nothing around it, so that what the
+ * client costs is little, and the same but for TLS: what is measured is the servers. Replies are not looked into.
  */
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { type ClientHttp2Session, connect, constants } from "node:http2";
+import { connect as connectTls } from "node:tls";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { type ChannelCredentials, Client, credentials, Metadata } from "@grpc/grpc-js";
+import { Fault } from "#proto/fault.ts";
 import { CreateConfigRequestSchema } from "#proto/gen/swarm/v1/control_pb.ts";
+import { messageBytesMax } from "#proto/grpc.ts";
+import { frameOf } from "#proto/grpc-frames.ts";
 import type { TlsIdentity } from "#proto/manager-messages.ts";
-import { TlsChannelCredentials } from "#proto/tls/client-credentials.ts";
-import { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 
 /** What a writer writes to. Travels as JSON. */
 export type Target =
@@ -25,63 +28,86 @@ export type Target =
 
 const valueBytes = 256;
 
-const reconnectMs = 100;
-
 /** How a kind of group takes a write. */
 interface Protocol {
-  readonly credentials: ChannelCredentials;
+  readonly connect: (address: string) => ClientHttp2Session;
   /** Of the unary method. */
   readonly path: string;
   readonly encode: (key: string, value: Uint8Array) => Uint8Array;
 }
 
-/** Writes to the one manager at `address`, on a connection of its own. */
+/** Writes to the one manager at `address`, on a connection of its own, which is made anew when it has ended. */
 export class Writer implements Disposable {
-  readonly #client: Client;
+  readonly #address: string;
   readonly #protocol: Protocol;
+  #session: ClientHttp2Session | undefined;
   /** Unlike every other key of this and all other runs. */
   readonly #prefix = `bench-${randomBytes(8).toString("hex")}`;
   readonly #value = randomBytes(valueBytes);
   #count = 0;
 
   constructor(target: Target, address: string) {
+    this.#address = address;
     this.#protocol = target.kind === "ours" ? ourProtocol(target) : etcdProtocol;
-    this.#client = new Client(address, this.#protocol.credentials, {
-      "grpc.enable_http_proxy": 0,
-      "grpc.use_local_subchannel_pool": 1,
-      "grpc.initial_reconnect_backoff_ms": reconnectMs,
-      "grpc.min_reconnect_backoff_ms": reconnectMs,
-      "grpc.max_reconnect_backoff_ms": reconnectMs,
-    });
   }
 
   /** Resolves when a new key with a value of 256 bytes is durable on a majority. */
-  write(deadlineMs: number): Promise<void> {
+  async write(deadlineMs: number): Promise<void> {
     const { path, encode } = this.#protocol;
     this.#count += 1;
-    return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
-        path,
-        (request: Uint8Array) => Buffer.from(request),
-        (reply) => reply,
-        encode(`${this.#prefix}-${this.#count}`, this.#value),
-        new Metadata(),
-        { deadline: Date.now() + deadlineMs },
-        (error) => (error === null ? resolve() : reject(error)),
-      );
+    const request = encode(`${this.#prefix}-${this.#count}`, this.#value);
+    const call = this.#connected().request({
+      ":method": "POST",
+      ":path": path,
+      "content-type": "application/grpc",
+      "grpc-timeout": `${deadlineMs}m`,
+      te: "trailers",
     });
+    let status: unknown;
+    const look = (headers: Readonly<Record<string, unknown>>) =>
+      (status ??= headers["grpc-status"]);
+    call.on("response", look);
+    call.on("trailers", look);
+    call.setTimeout(deadlineMs, () => call.close(constants.NGHTTP2_CANCEL));
+    call.resume();
+    call.end(frameOf(request, messageBytesMax));
+    await once(call, "close");
+    if (status !== "0") throw new Fault("unavailable", `the write failed with status ${status}`);
   }
 
   [Symbol.dispose](): void {
-    this.#client.close();
+    this.#session?.destroy();
+  }
+
+  #connected(): ClientHttp2Session {
+    if (this.#session === undefined || this.#session.closed || this.#session.destroyed) {
+      this.#session = this.#protocol.connect(this.#address);
+      // Each call on it fails by itself.
+      this.#session.on("error", () => {});
+    }
+    return this.#session;
   }
 }
 
-function ourProtocol(target: Extract<Target, { kind: "ours" }>): Protocol {
-  const identity = new TlsIdentityHolder(target.identity);
-  const { clusterId } = target;
+function ourProtocol({ identity, ...target }: Extract<Target, { kind: "ours" }>): Protocol {
+  const { certificate: cert, key, caCertificates: ca } = identity;
   return {
-    credentials: new TlsChannelCredentials({ kind: "mutual", identity, clusterId }),
+    connect: (address) => {
+      const { hostname, port } = new URL(`https://${address}`);
+      const createConnection = () =>
+        connectTls({
+          host: hostname,
+          port: Number(port),
+          ...{ cert, key, ca },
+          minVersion: "TLSv1.3",
+          ALPNProtocols: ["h2"],
+          servername: "swarm-manager",
+          // A manager is who the cluster's authority says that it is, whatever its address.
+          checkServerIdentity: (_name, { subject }) =>
+            subject.O === target.clusterId ? undefined : new Error("it is another cluster's"),
+        });
+      return connect(`https://${address}`, { createConnection });
+    },
     path: "/swarm.v1.ControlService/CreateConfig",
     encode: (name, data) => {
       const request = create(CreateConfigRequestSchema, { spec: { annotations: { name }, data } });
@@ -92,7 +118,7 @@ function ourProtocol(target: Extract<Target, { kind: "ours" }>): Protocol {
 
 /** etcd.io/docs/v3.5/dev-guide/api_reference_v3: KV.Put, of which the key is field 1 and the value field 2. */
 const etcdProtocol: Protocol = {
-  credentials: credentials.createInsecure(),
+  connect: (address) => connect(`http://${address}`),
   path: "/etcdserverpb.KV/Put",
   encode: (key, value) => {
     const writer = new BinaryWriter();

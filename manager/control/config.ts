@@ -19,7 +19,9 @@ export function configHandlers(
 ): Pick<ControlHandlers, Methods> {
   const { store } = modules;
   return {
-    createConfig: async (request) => ({ config: await createConfig(modules, request) }),
+    createConfig: async (request) => ({
+      config: withoutData(await createConfig(modules, request)),
+    }),
     getConfig: async ({ ref }) => ({ config: resolve(store, "config", ref) }),
     listConfigs: async ({ labels }) => ({
       configs: store.list("config").filter(({ spec }) => hasLabels(spec?.annotations, labels)),
@@ -43,6 +45,11 @@ async function createConfig(
     return [{ action: "create", kind: "config", object: create(ConfigSchema, { id, spec }) }];
   });
   return committed(store, id);
+}
+
+/** For an answer to who has just sent the data. */
+function withoutData(config: Config): Config {
+  return { ...config, spec: config.spec && { ...config.spec, data: new Uint8Array() } };
 }
 
 async function updateConfig(store: Store, request: UpdateConfigRequest): Promise<Config> {

@@ -2,14 +2,18 @@
  * Decides when the state is written as a snapshot, and writes it beside everything else: the state as it is at the call,
  * whose index is exactly what has been applied by then.
  *
- * A snapshot is due after so many entries, or bytes of them, but never before they come to as much as the snapshot before:
- * so that of a large state that changes fast no more is written as snapshots than as entries.
+ * A snapshot is due after so many entries, or bytes of them, but never before they come to twice the snapshot before: so
+ * that of a large state that changes fast at most half as much is written as snapshots as is as entries, and the log that a
+ * start reads is at most twice the state (Raft dissertation, 5.1.2: an expansion factor).
  */
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
 import type { RaftStorage } from "../log/raft-storage.ts";
 import type { SnapshotMeta } from "../raft/contract.ts";
 import type { StateMachine } from "../store/log.ts";
+
+/** How often the last snapshot's size the entries come to before the next. */
+const expansion = 2;
 
 export interface SnapshotterOptions {
   /** Entries, or bytes of them, after which a new snapshot is due. */
@@ -51,7 +55,7 @@ export class Snapshotter implements AsyncDisposable {
     const due = entries >= entriesMax || (gained >= bytesMax && entries > 0);
     if (
       !due ||
-      gained < this.#sizeBytes ||
+      gained < expansion * this.#sizeBytes ||
       this.#running !== undefined ||
       this.#stop.signal.aborted
     )
