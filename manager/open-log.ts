@@ -98,6 +98,6 @@ async function readBackup(path: string): Promise<Backup> {
   try {
     return parseBackup(await readFile(path));
   } catch (thrown) {
-    throw Fault.wrap(`Cannot use the backup "${path}"`, thrown);
+    throw Fault.wrap("Cannot use the backup", thrown);
   }
 }

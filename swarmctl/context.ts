@@ -184,7 +184,7 @@ export class Context implements AsyncDisposable {
       return new Fault("failed-precondition", message);
     }
     if (info.role === NodeRole.MANAGER || info.managers.length === 0) {
-      const reason = info.managerError || `nothing answers at "${path}"`;
+      const reason = info.managerError || info.error || `nothing answers at "${path}"`;
       return new Fault("unavailable", `This host's manager is not running: ${reason}`);
     }
     return new Fault(

@@ -52,15 +52,15 @@ test("identity, what is damaged is refused with its path and why", async (t) => 
   await writeIdentity(path, identity);
   const without = (key: keyof Identity) => ({ ...identity, [key]: undefined });
   const damages: readonly (readonly [unknown, RegExp])[] = [
-    ["", /it is not JSON$/],
-    ['{"nodeId": "to', /it is not JSON$/],
-    ["null", /"nodeId" is missing$/],
-    ["[]", /"nodeId" is missing$/],
-    [without("clusterId"), /"clusterId" is missing$/],
-    [{ ...identity, role: "king" }, /"role" is neither manager nor worker$/],
-    [{ ...identity, number: "3" }, /"number" is not an integer$/],
-    [{ ...identity, managers: "192.0.2.1" }, /"managers" is not a list of addresses$/],
-    [{ ...identity, managers: [1] }, /"managers" is not a list of addresses$/],
+    ["", /it is not JSON; put/],
+    ['{"nodeId": "to', /it is not JSON; put/],
+    ["null", /"nodeId" is missing; put/],
+    ["[]", /"nodeId" is missing; put/],
+    [without("clusterId"), /"clusterId" is missing; put/],
+    [{ ...identity, role: "king" }, /"role" is neither manager nor worker; put/],
+    [{ ...identity, number: "3" }, /"number" is not an integer; put/],
+    [{ ...identity, managers: "192.0.2.1" }, /"managers" is not a list of addresses; put/],
+    [{ ...identity, managers: [1] }, /"managers" is not a list of addresses; put/],
   ];
   for (const [content, message] of damages) {
     await writeFile(path, typeof content === "string" ? content : JSON.stringify(content));

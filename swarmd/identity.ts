@@ -46,8 +46,11 @@ const strings = [
 ] as const;
 
 function parseIdentity(text: string, path: string): Identity {
-  const damaged = (why: string, cause?: unknown) =>
-    new Fault("data-loss", `Cannot use the node's identity in "${path}": ${why}`, { cause });
+  const damaged = (why: string, cause?: unknown) => {
+    const advice = `put the file back, or move it and the folder "manager" beside it away, and join the cluster again`;
+    const message = `Cannot use the node's identity in "${path}": ${why}; ${advice}`;
+    return new Fault("data-loss", message, { cause });
+  };
   let value: Partial<Record<keyof Identity, unknown>>;
   try {
     value = Object(JSON.parse(text));

@@ -15,9 +15,9 @@ export function hasManagerData(config: Config): boolean {
   return existsSync(join(managerRoot(config), "log.db"));
 }
 
-/** Holds nothing that cannot be made anew. */
+/** Where Node keeps what it has compiled of the manager. It goes with the manager's data. */
 export function compileCache(config: Config): string {
-  return join(config.dataRoot, "compiled");
+  return join(managerRoot(config), "compiled");
 }
 
 export function managerArgs(

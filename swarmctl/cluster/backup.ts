@@ -23,6 +23,10 @@ export function define(command: Command, context: Context): void {
 }
 
 async function refuseTaken(file: string, force: boolean): Promise<void> {
+  // It would be a file of that name, with every secret of the cluster, where nobody looks for it.
+  if (file === "-") {
+    throw new Fault("invalid-argument", 'A backup is written to a file: give a name, not "-"');
+  }
   if (force || (await stat(file).catch(() => undefined)) === undefined) return;
   const message = `Cannot write "${file}": it exists already; choose another name, or replace it with --force`;
   throw new Fault("already-exists", message);

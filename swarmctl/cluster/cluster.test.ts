@@ -324,6 +324,7 @@ describe("cluster info", () => {
     const { stdout } = await runCli(cluster, ["cluster", "info"]);
     assert.match(stdout, /^Swarm: active$/m);
     assert.match(stdout, /^Manager: not running \(log "log\.db" is damaged\)$/m);
+    assert.doesNotMatch(stdout, /^Managers:/m);
   });
 
   it("tells of this host also where the managers cannot say anything", async () => {
@@ -360,6 +361,8 @@ describe("cluster backup and restore", () => {
       assert.match(again.stderr, /it exists already; .* --force/);
       await writeFile(file, "old");
       await runCli(cluster, ["cluster", "backup", "--force", file]);
+      const { stderr } = await runCli(cluster, ["cluster", "backup", "-"]);
+      assert.match(stderr, /A backup is written to a file/);
       assert.equal(await readFile(file, "utf8"), "onetwothree");
       assert.deepEqual(await readdir(folder), ["backup"]);
     });

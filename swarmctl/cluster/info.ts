@@ -17,7 +17,8 @@ export function define(command: Command, context: Context): void {
       context.print(JSON.stringify(toJson(GetInfoResponseSchema, info), undefined, 2));
       return;
     }
-    const group = info.role === NodeRole.MANAGER && !info.locked ? await readGroup(context) : {};
+    const serves = info.role === NodeRole.MANAGER && !info.locked && info.managerError === "";
+    const group = serves ? await readGroup(context) : {};
     const nowMs = context.io.clock.now();
     for (const [name, value] of [...describe(info, nowMs), ...describeGroup(group)]) {
       context.print(`${name}: ${value}`);
