@@ -3,7 +3,12 @@ import { Fault } from "#proto/fault.ts";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Client } from "#proto/grpc.ts";
-import { type DeployStep, planDeploy } from "./plan-deploy.ts";
+import {
+  type DeployStep,
+  planDeploy,
+  type ResolveMode,
+  type ServiceUpdate,
+} from "./plan-deploy.ts";
 import type { Stack } from "./stack.ts";
 
 type ControlClient = Client<typeof ControlService>;
@@ -11,6 +16,9 @@ type ControlClient = Client<typeof ControlService>;
 export interface DeployOptions {
   /** Told of each step: before it for changes, in the present tense. */
   readonly onStep: (line: string) => void;
+  /** Told of what was done all the same. */
+  readonly onWarnings: (warnings: readonly string[]) => void;
+  readonly resolveImage: ResolveMode;
   readonly signal?: AbortSignal;
 }
 
@@ -42,8 +50,8 @@ async function deployOnce(
     control.listNetworks({}, options),
   ]);
   const deployed: Service[] = [];
-  for (const step of planDeploy(stack, { services, networks })) {
-    options.onStep(describeStep(step));
+  for (const step of planDeploy(stack, { services, networks }, options.resolveImage)) {
+    if (step.kind !== "refresh-service") options.onStep(describeStep(step));
     const service = await performStep(control, step, options);
     if (service !== undefined) deployed.push(service);
   }
@@ -57,9 +65,10 @@ function describeStep(step: DeployStep): string {
     case "create-service":
       return `Creating service ${step.spec.annotations?.name}`;
     case "update-service":
+    case "refresh-service":
       return `Updating service ${step.spec.annotations?.name}`;
     case "keep-service":
-      return `Service ${step.service.spec?.annotations?.name} is unchanged`;
+      return unchanged(step.service);
   }
 }
 
@@ -72,15 +81,37 @@ async function performStep(
     case "create-network":
       await control.createNetwork({ spec: step.spec }, options);
       return undefined;
-    case "create-service":
-      return (await control.createService({ spec: step.spec }, options)).service;
-    case "update-service": {
-      const { id, meta } = step.service;
-      const version = meta?.version === undefined ? {} : { version: meta.version };
-      const request = { ref: id, spec: step.spec, ...version };
-      return (await control.updateService(request, options)).service;
+    case "create-service": {
+      const request = { spec: step.spec, queryRegistry: step.resolve };
+      const { service, warnings } = await control.createService(request, options);
+      options.onWarnings(warnings);
+      return service;
     }
+    case "update-service":
+    case "refresh-service":
+      return await updateService(control, step, options);
     case "keep-service":
       return step.service;
   }
+}
+
+async function updateService(
+  control: ControlClient,
+  step: ServiceUpdate,
+  options: DeployOptions,
+): Promise<Service | undefined> {
+  const { id, meta } = step.service;
+  const version = meta?.version === undefined ? {} : { version: meta.version };
+  const request = { ref: id, spec: step.spec, queryRegistry: step.resolve, ...version };
+  const { service, warnings } = await control.updateService(request, options);
+  if (step.kind === "refresh-service") {
+    const isSame = service?.meta?.version?.index === meta?.version?.index;
+    options.onStep(isSame ? unchanged(step.service) : describeStep(step));
+  }
+  options.onWarnings(warnings);
+  return service;
+}
+
+function unchanged(service: Service): string {
+  return `Service ${service.spec?.annotations?.name} is unchanged`;
 }

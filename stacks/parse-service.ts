@@ -25,7 +25,7 @@ import { type HealthcheckEntry, parseHealthcheck } from "./parse-healthcheck.ts"
 import { defaultNetwork, networkName } from "./parse-networks.ts";
 import { recordOf } from "./record-of.ts";
 import { parseShellWords } from "./shell-words.ts";
-import { isName, namespaceLabel } from "./stack.ts";
+import { imageLabel, isName, namespaceLabel } from "./stack.ts";
 import type {
   AttachmentEntry,
   RestartPolicyEntry,
@@ -48,7 +48,7 @@ export function parseService(context: StackContext, key: string): ServiceSpec {
   if (!isName(key)) {
     throw context.document.fault(path, "is not a name for a service: use letters, digits, - and _");
   }
-  const labels = { [namespaceLabel]: context.name };
+  const labels = { [namespaceLabel]: context.name, [imageLabel]: entry.image };
   return create(ServiceSpecSchema, {
     annotations: { name, labels },
     mode: { case: "replicated", value: { replicas: BigInt(entry.deploy?.replicas ?? 1) } },

@@ -7,7 +7,7 @@ import type { ContainerSpec, ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts
 import { RestartCondition } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromDuration } from "#proto/time.ts";
 import { parseStack } from "./parse-stack.ts";
-import { namespaceLabel, type Stack } from "./stack.ts";
+import { imageLabel, namespaceLabel, type Stack } from "./stack.ts";
 
 function parse(text: string): Stack {
   return parseStack({ name: "shop", file: "shop.yml", text });
@@ -82,7 +82,10 @@ describe("a stack file", () => {
       ["hello_default"],
     );
     const web = serviceOf(stack, "hello_web");
-    assert.deepEqual(web.annotations?.labels, { [namespaceLabel]: "hello" });
+    assert.deepEqual(web.annotations?.labels, {
+      [namespaceLabel]: "hello",
+      [imageLabel]: "registry:5000/debian:12",
+    });
     assert.deepEqual(containerOf(web).labels, { [namespaceLabel]: "hello" });
     assert.deepEqual(containerOf(web).args, [
       "sh",

@@ -6,6 +6,9 @@ import type { NetworkSpec } from "#proto/gen/swarm/v1/types_pb.ts";
 /** Docker's own label, so that its users' tools find the members of a stack. */
 export const namespaceLabel = "com.docker.stack.namespace";
 
+/** Docker's own, too: the image as the file names it, where the service has it with a digest. */
+export const imageLabel = "com.docker.stack.image";
+
 export interface Stack {
   readonly name: string;
   readonly services: readonly ServiceSpec[];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { systemClock } from "#proto/system-ports.ts";
 import type { Io } from "./io.ts";
-import { readSecret } from "./read-secret.ts";
+import { readAnswer, readSecret } from "./read-secret.ts";
 
 /** stdin with what it is told: "raw" and "cooked" of the terminal between what is read. */
 function openIo(chunks: readonly string[], isTTY: boolean) {
@@ -23,6 +23,12 @@ function openIo(chunks: readonly string[], isTTY: boolean) {
   };
   return { io, told };
 }
+
+it("an answer is shown while it is typed", async () => {
+  const { io, told } = openIo(["user\n", "secret\r"], true);
+  assert.equal(await readAnswer(io, "Name: "), "user");
+  assert.deepEqual(told, ["Name: "]);
+});
 
 describe("a secret", () => {
   it("piped in is its first line", async () => {

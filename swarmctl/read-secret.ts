@@ -1,4 +1,6 @@
-/** A secret from the terminal, where it is not shown, or from whatever is piped in. One line; the rest is not looked at. */
+/**
+ * A line from the terminal, where a secret is not shown, or from whatever is piped in. One line; the rest is not looked at.
+ */
 import { Fault } from "#proto/fault.ts";
 import type { Io } from "./io.ts";
 
@@ -19,6 +21,12 @@ export async function readSecret({ stdin, stderr, signal }: Io, prompt: string):
     stdin.setRawMode?.(false);
     stderr.write("\n");
   }
+}
+
+/** What need not be hidden: the terminal shows it, and lets it be corrected. */
+export async function readAnswer({ stdin, stderr, signal }: Io, prompt: string): Promise<string> {
+  if (stdin.isTTY) stderr.write(prompt);
+  return (await readLine(stdin, signal)).trim();
 }
 
 async function readLine(stdin: Io["stdin"], signal?: AbortSignal): Promise<string> {

@@ -6,21 +6,30 @@ import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_p
 import type { ControlClient } from "../context.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
 
+export interface ChangeOptions {
+  /** Have the image's tag resolved. */
+  readonly queryRegistry?: boolean;
+  readonly onWarnings?: (warnings: readonly string[]) => void;
+}
+
 export function changeService(
   control: ControlClient,
   ref: string,
-  change: (spec: ServiceSpec) => ServiceSpec,
+  change: (spec: ServiceSpec) => ServiceSpec | Promise<ServiceSpec>,
+  { queryRegistry = false, onWarnings }: ChangeOptions = {},
 ): Promise<Service> {
   return retryConflicts(async () => {
     const { service } = await control.getService({ ref });
     if (service === undefined) throw new Fault("internal", "The manager returned no service");
-    const spec = change(service.spec ?? create(ServiceSpecSchema));
+    const spec = await change(service.spec ?? create(ServiceSpecSchema));
     const version = service.meta?.version;
     const reply = await control.updateService({
       ref: service.id,
       spec,
+      queryRegistry,
       ...(version !== undefined && { version }),
     });
+    onWarnings?.(reply.warnings);
     return reply.service ?? service;
   });
 }

@@ -6,9 +6,12 @@ import type { Context } from "../context.ts";
 import { readText } from "../read-file.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
 import { readEnvironment } from "./environment.ts";
+import { printWarnings } from "../warnings.ts";
+import { withRegistryAuth } from "../registry-login.ts";
+import { addRegistryFlags, type RegistryFlags } from "./registry-flags.ts";
 import { addServiceFlags, type ServiceFlags, serviceSpecFromFlags } from "./flags.ts";
 
-interface Options extends ServiceFlags, ConvergeOptions {
+interface Options extends ServiceFlags, RegistryFlags, ConvergeOptions {
   readonly spec?: string;
 }
 
@@ -18,12 +21,16 @@ export function define(command: Command, context: Context): void {
     .argument("[command...]", "replaces the image's command")
     .passThroughOptions()
     .option("--spec <file>", "a whole ServiceSpec as JSON instead of flags and image; - is stdin");
+  addRegistryFlags(command);
   addConvergeFlags(command).action(
     async (image: string | undefined, args: string[], options: Options) => {
       checkUsage(command, image, options);
-      const spec = await readSpec(context, { ...options, image: image ?? "", args });
+      const wanted = await readSpec(context, { ...options, image: image ?? "", args });
+      const spec = options.withRegistryAuth ? await withRegistryAuth(context.io, wanted) : wanted;
       const control = await context.control();
-      const { service } = await control.createService({ spec });
+      const queryRegistry = options.resolveImage;
+      const { service, warnings } = await control.createService({ spec, queryRegistry });
+      printWarnings(context, warnings);
       if (service === undefined) throw new Fault("internal", "The manager returned no service");
       context.print(service.id);
       if (!options.detach) await converge(context, control, service, options);
@@ -37,7 +44,15 @@ function checkUsage(command: Command, image: string | undefined, options: Option
     if (options.name === undefined) command.error("error: required option '--name' not specified");
     return;
   }
-  const allowed: readonly string[] = ["spec", "detach", "quiet", "timeout", "runRoot"];
+  const allowed: readonly string[] = [
+    "spec",
+    "detach",
+    "quiet",
+    "timeout",
+    "runRoot",
+    "resolveImage",
+    "withRegistryAuth",
+  ];
   const given = command.options.filter(
     (option) =>
       command.getOptionValueSource(option.attributeName()) === "cli" &&

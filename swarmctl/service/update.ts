@@ -4,12 +4,16 @@ import type { ContainerSpec, ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/s
 import { parseShellWords } from "#stacks/shell-words.ts";
 import type { Context } from "../context.ts";
 import { flag, wholeNumber } from "../flags/parse-flag.ts";
+import { withRegistryAuth } from "../registry-login.ts";
+import { printWarnings } from "../warnings.ts";
+import { addRegistryFlags, type RegistryFlags } from "./registry-flags.ts";
 import { addLogFlags, logDriverFromFlags, type ServiceFlags } from "./flags.ts";
 import { changeService, withReplicas } from "./change-service.ts";
 import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
 
-interface Options extends ConvergeOptions, HealthFlags, Pick<ServiceFlags, "logDriver" | "logOpt"> {
+interface Options
+  extends ConvergeOptions, RegistryFlags, HealthFlags, Pick<ServiceFlags, "logDriver" | "logOpt"> {
   readonly image?: string;
   readonly args?: string[];
   readonly replicas?: bigint;
@@ -23,11 +27,20 @@ export function define(command: Command, context: Context): void {
     .option("--args <command>", "replaces the command", flag(parseShellWords))
     .option("--replicas <n>", "how many tasks", flag(wholeNumber))
     .option("--force", "replace all tasks even if nothing changes");
+  addRegistryFlags(command);
   addHealthFlags(command);
   addLogFlags(command);
   addConvergeFlags(command).action(async (ref: string, options: Options) => {
     const control = await context.control();
-    const service = await changeService(control, ref, (spec) => changed(spec, options));
+    const change = async (spec: ServiceSpec) => {
+      const wanted = changed(spec, options);
+      return options.withRegistryAuth ? await withRegistryAuth(context.io, wanted) : wanted;
+    };
+    const service = await changeService(control, ref, change, {
+      // An image that stays keeps the digest that it has.
+      queryRegistry: options.image !== undefined && options.resolveImage,
+      onWarnings: (warnings) => printWarnings(context, warnings),
+    });
     context.print(ref);
     if (!options.detach) await converge(context, control, service, options);
   });

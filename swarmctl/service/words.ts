@@ -44,7 +44,14 @@ export function replicasWord(spec: ServiceSpec | undefined, status: ServiceStatu
 /** Of a service's spec or of a task, which both hold a TaskSpec. */
 export function imageOf(holder: { readonly task?: TaskSpec | undefined } | undefined): string {
   const runtime = holder?.task?.runtime;
-  return runtime?.case === "container" ? runtime.value.image : "";
+  return runtime?.case === "container" ? shownImage(runtime.value.image) : "";
+}
+
+/** As Docker shows it: without the digest beside a tag, and short where it is of Docker's own registry. */
+function shownImage(image: string): string {
+  return image
+    .replace(/(:[^:/@]+)@sha256:[0-9a-f]{64}$/, "$1")
+    .replace(/^docker\.io\/(?:library\/)?/, "");
 }
 
 export function serviceName(service: Service): string {

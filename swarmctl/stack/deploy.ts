@@ -1,15 +1,21 @@
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { parseStack } from "#stacks/parse-stack.ts";
 import { deployStack } from "#stacks/deploy-stack.ts";
-import { parseStackName } from "#stacks/stack.ts";
+import { type ResolveMode, resolveModes } from "#stacks/plan-deploy.ts";
+import { parseStackName, type Stack } from "#stacks/stack.ts";
 import type { Context } from "../context.ts";
 import { flag } from "../flags/parse-flag.ts";
 import { readText } from "../read-file.ts";
+import { withRegistryAuth } from "../registry-login.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "../service/converge.ts";
+import { printWarnings } from "../warnings.ts";
 
 interface Options extends Omit<ConvergeOptions, "detach"> {
   readonly composeFile: string;
   readonly detach: boolean;
+  readonly resolveImage: ResolveMode;
+  readonly withRegistryAuth?: true;
 }
 
 export function define(command: Command, context: Context): void {
@@ -17,19 +23,35 @@ export function define(command: Command, context: Context): void {
     .argument("<stack>", "what the stack is called", flag(parseStackName))
     .requiredOption("-c, --compose-file <file>", "the stack file; - is stdin", onlyOne)
     .option("--no-detach", "wait until all its services have converged");
+  command.addOption(
+    new Option("--resolve-image <when>", "have the tags of images resolved to digests")
+      .choices(resolveModes)
+      .default("always"),
+  );
+  command.option("--with-registry-auth", "give the nodes your logins at the images' registries");
   addConvergeFlags(command).action(async (name: string, options: Options) => {
     const file = options.composeFile;
     const text = await readText(context.io, file);
-    const stack = parseStack({ name, file: file === "-" ? "stdin" : file, text });
+    const parsed = parseStack({ name, file: file === "-" ? "stdin" : file, text });
+    const stack = options.withRegistryAuth ? await withLogins(context, parsed) : parsed;
     const control = await context.control();
     const services = await deployStack(control, stack, {
       signal: context.io.signal,
       onStep: (line) => context.print(line),
+      onWarnings: (warnings) => printWarnings(context, warnings),
+      resolveImage: options.resolveImage,
     });
     if (options.detach) return;
     const { detach: _, ...wait } = options;
     for (const service of services) await converge(context, control, service, wait);
   });
+}
+
+async function withLogins({ io }: Context, stack: Stack): Promise<Stack> {
+  const services: ServiceSpec[] = [];
+  // One after the other: a helper may ask the user something.
+  for (const spec of stack.services) services.push(await withRegistryAuth(io, spec));
+  return { ...stack, services };
 }
 
 function onlyOne(file: string, before: string | undefined): string {

@@ -2,10 +2,11 @@
  * A control API over maps in memory: what is created is listed, updated by version, and removed, as a manager does it. No
  * task ever runs by itself; tests say which tasks there are.
  */
-import { create } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
 import { aNode, aService, aServiceSpec, idOf } from "./objects.ts";
@@ -48,6 +49,9 @@ export class FakeControl {
       if (stale || this.conflicts > 0) {
         this.conflicts -= 1;
         throw new Fault("conflict", "update out of sequence");
+      }
+      if (present.spec !== undefined && equals(ServiceSpecSchema, spec, present.spec)) {
+        return { service: present };
       }
       const service = aService(spec, (version?.index ?? 0n) + 1n);
       this.services.set(service.id, service);
