@@ -240,6 +240,61 @@ const config: Noun = {
   ],
 };
 
+const secret: Noun = {
+  name: "secret",
+  summary: "Keep files for services that nobody may read",
+  verbs: [
+    { name: "create", summary: "Create a secret", load: () => import("./secret/create.ts") },
+    {
+      name: "ls",
+      summary: "List secrets",
+      aliases: ["list"],
+      load: () => import("./secret/ls.ts"),
+    },
+    {
+      name: "inspect",
+      summary: "Show everything about secrets but their data as JSON",
+      load: () => import("./secret/inspect.ts"),
+    },
+    {
+      name: "rm",
+      summary: "Remove secrets",
+      aliases: ["remove"],
+      load: () => import("./secret/rm.ts"),
+    },
+  ],
+};
+
+const volume: Noun = {
+  name: "volume",
+  summary: "Look after what containers keep on their nodes",
+  verbs: [
+    { name: "create", summary: "Create a volume", load: () => import("./volume/create.ts") },
+    {
+      name: "ls",
+      summary: "List volumes",
+      aliases: ["list"],
+      load: () => import("./volume/ls.ts"),
+    },
+    {
+      name: "inspect",
+      summary: "Show everything about volumes as JSON",
+      load: () => import("./volume/inspect.ts"),
+    },
+    {
+      name: "rm",
+      summary: "Remove volumes with what they hold",
+      aliases: ["remove"],
+      load: () => import("./volume/rm.ts"),
+    },
+    {
+      name: "prune",
+      summary: "Remove volumes that no task has",
+      load: () => import("./volume/prune.ts"),
+    },
+  ],
+};
+
 const context: Noun = {
   name: "context",
   summary: "Reach clusters from this host",
@@ -296,6 +351,8 @@ export const nouns: readonly Noun[] = [
   task,
   network,
   config,
+  secret,
+  volume,
   stack,
   context,
 ];

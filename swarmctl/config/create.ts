@@ -6,6 +6,7 @@ import { readBytes } from "../read-file.ts";
 
 interface Options {
   readonly label?: Pair[];
+  readonly templateDriver?: string;
 }
 
 export function define(command: Command, context: Context): void {
@@ -13,11 +14,18 @@ export function define(command: Command, context: Context): void {
     .argument("<name>", "what the config is called")
     .argument("<file>", 'what it holds; "-" is stdin')
     .option("-l, --label <key=value>", "label of the config (repeat)", flags(pair))
+    .option("--template-driver <driver>", "fill in placeholders for each task: golang")
     .action(async (name: string, file: string, options: Options) => {
       const data = await readBytes(context.io, file);
       const control = await context.control();
-      const annotations = { name, labels: recordOf(options.label) };
-      const { config } = await control.createConfig({ spec: { annotations, data } });
+      const { templateDriver, label } = options;
+      const { config } = await control.createConfig({
+        spec: {
+          annotations: { name, labels: recordOf(label) },
+          data,
+          ...(templateDriver !== undefined && { templating: { name: templateDriver } }),
+        },
+      });
       if (config === undefined) throw new Fault("internal", "The manager returned no config");
       context.print(config.id);
     });

@@ -8,14 +8,18 @@ import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
+import { VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { NodeService } from "#proto/gen/swarm/v1/node_pb.ts";
 import { type Endpoint, serveEndpoint } from "#proto/endpoint.ts";
 import { addService, type Handlers } from "#proto/grpc.ts";
+import type { GrpcServer } from "#proto/grpc-server.ts";
 import { systemClock } from "#proto/system-ports.ts";
 
 export interface FakeHost {
   readonly control?: Partial<Handlers<typeof ControlService>>;
   readonly node?: Partial<Handlers<typeof NodeService>>;
+  /** Of all nodes' engines, behind the manager. */
+  readonly volumes?: Partial<Handlers<typeof VolumeService>>;
 }
 
 export class FakeCluster implements AsyncDisposable {
@@ -31,10 +35,21 @@ export class FakeCluster implements AsyncDisposable {
     const runRoot = await mkdtemp(join(tmpdir(), "swarmctl-"));
     const servers: Endpoint[] = [];
     if (host.control !== undefined) {
-      servers.push(await serve(ControlService, host.control, join(runRoot, "manager.sock")));
+      const { control, volumes = {} } = host;
+      servers.push(
+        await serve(join(runRoot, "manager.sock"), (server) => {
+          addService(server, ControlService, complete(ControlService, control));
+          addService(server, VolumeService, complete(VolumeService, volumes));
+        }),
+      );
     }
     if (host.node !== undefined) {
-      servers.push(await serve(NodeService, host.node, join(runRoot, "swarmd.sock")));
+      const { node } = host;
+      servers.push(
+        await serve(join(runRoot, "swarmd.sock"), (server) =>
+          addService(server, NodeService, complete(NodeService, node)),
+        ),
+      );
     }
     return new FakeCluster(runRoot, servers);
   }
@@ -45,19 +60,8 @@ export class FakeCluster implements AsyncDisposable {
   }
 }
 
-async function serve<S extends DescService>(
-  service: S,
-  handlers: Partial<Handlers<S>>,
-  path: string,
-): Promise<Endpoint> {
-  return serveEndpoint(
-    `unix:${path}`,
-    {
-      owner: "manager",
-      addServices: (server) => addService(server, service, complete(service, handlers)),
-    },
-    { clock: systemClock },
-  );
+function serve(path: string, addServices: (server: GrpcServer) => void): Promise<Endpoint> {
+  return serveEndpoint(`unix:${path}`, { owner: "manager", addServices }, { clock: systemClock });
 }
 
 /** Handlers of all methods: those that the test does not give refuse. */
