@@ -9,6 +9,7 @@ import { readEnvironment } from "./environment.ts";
 import { printWarnings } from "../warnings.ts";
 import { withRegistryAuth } from "../registry-login.ts";
 import { addRegistryFlags, type RegistryFlags } from "./registry-flags.ts";
+import { readSecurityOpts } from "./security-opt.ts";
 import { addServiceFlags, type ServiceFlags, serviceSpecFromFlags } from "./flags.ts";
 
 interface Options extends ServiceFlags, RegistryFlags, ConvergeOptions {
@@ -72,7 +73,11 @@ async function readSpec(context: Context, wanted: Wanted): Promise<ServiceSpec> 
   if (wanted.spec !== undefined)
     return parseSpec(await readText(context.io, wanted.spec), wanted.spec);
   const env = await readEnvironment(wanted, context.io.env);
-  return serviceSpecFromFlags(wanted, { image: wanted.image, args: wanted.args, env });
+  const securityOpt = await readSecurityOpts(wanted.securityOpt);
+  return serviceSpecFromFlags(
+    { ...wanted, securityOpt },
+    { image: wanted.image, args: wanted.args, env },
+  );
 }
 
 function parseSpec(text: string, file: string): ServiceSpec {

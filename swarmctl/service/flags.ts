@@ -16,53 +16,36 @@ import {
   type EndpointMode,
   type Mount,
   type NetworkAttachmentConfig,
-  ResourceRequirementsSchema,
-  ResourcesSchema,
-  type Resources,
   RestartCondition,
   RestartPolicySchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { parseShellWords } from "#stacks/shell-words.ts";
 import {
-  cpus,
   duration,
   flag,
   flags,
   type Pair,
   pair,
   recordOf,
-  size,
   wholeNumber,
 } from "../flags/parse-flag.ts";
+import { addContainerFlags, changedContainer, type ContainerFlags } from "./container-flags.ts";
 import { type EnvironmentFlags, parseVariable } from "./environment.ts";
 import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
 import { parseMount } from "./mount.ts";
 import { parseNetworkAttachment } from "./network-attachment.ts";
+import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
 import { endpointMode, restartCondition } from "./words.ts";
 
-export interface ServiceFlags extends EnvironmentFlags, HealthFlags {
+export interface ServiceFlags extends EnvironmentFlags, HealthFlags, ContainerFlags, ResourceFlags {
   readonly name?: string;
   readonly replicas?: bigint;
   readonly network?: NetworkAttachmentConfig[];
-  readonly hostname?: string;
-  readonly workdir?: string;
-  readonly user?: string;
-  readonly entrypoint?: string[];
   readonly label?: Pair[];
-  readonly containerLabel?: Pair[];
   readonly restartCondition?: RestartCondition;
   readonly restartDelay?: Duration;
   readonly restartMaxAttempts?: bigint;
   readonly restartWindow?: Duration;
-  readonly stopGracePeriod?: Duration;
-  readonly stopDelay?: Duration;
-  readonly stopSignal?: string;
   readonly mount?: Mount[];
-  readonly readOnly?: true;
-  readonly limitCpu?: bigint;
-  readonly limitMemory?: bigint;
-  readonly reserveCpu?: bigint;
-  readonly reserveMemory?: bigint;
   readonly endpointMode?: EndpointMode;
   readonly logDriver?: string;
   readonly logOpt?: Pair[];
@@ -79,31 +62,16 @@ export function addServiceFlags(command: Command): Command {
       flags(parseNetworkAttachment),
     )
     .option("--endpoint-mode <mode>", "vip (default) or dnsrr", flag(endpointMode));
-  addContainerFlags(command);
-  addHealthFlags(command);
-  addRestartFlags(command);
-  addLogFlags(command);
-  return command
-    .option("--limit-cpu <cpus>", "CPUs at most, such as 0.5", flag(cpus))
-    .option("--limit-memory <size>", "memory at most, such as 64m", flag(size))
-    .option("--reserve-cpu <cpus>", "CPUs that its node must have free", flag(cpus))
-    .option("--reserve-memory <size>", "memory that its node must have free", flag(size));
-}
-
-function addContainerFlags(command: Command): void {
   command
     .option("-e, --env <name=value>", "environment variable (repeat)", flags(parseVariable))
     .option("--env-file <file>", "file of environment variables (repeat)", flags(String))
-    .option("--container-label <key=value>", "label on the containers (repeat)", flags(pair))
-    .option("--hostname <name>", "the containers' hostname")
-    .option("-w, --workdir <dir>", "working directory in the container")
-    .option("-u, --user <user>", "name|uid[:group|gid]")
-    .option("--entrypoint <command>", "replaces the image's entrypoint", flag(parseShellWords))
-    .option("--mount <mount>", "type=bind|tmpfs,source=…,target=… (repeat)", flags(parseMount))
-    .option("--read-only", "make the root file system read-only")
-    .option("--stop-grace-period <duration>", "until it is killed (default 10s)", flag(duration))
-    .option("--stop-delay <duration>", "from DNS to the signal (default 200ms)", flag(duration))
-    .option("--stop-signal <signal>", "signal that asks it to stop");
+    .option("--mount <mount>", "type=bind|tmpfs,source=…,target=… (repeat)", flags(parseMount));
+  addContainerFlags(command, "create");
+  addHealthFlags(command);
+  addRestartFlags(command);
+  addLogFlags(command);
+  addResourceFlags(command);
+  return command;
 }
 
 function addRestartFlags(command: Command): void {
@@ -149,24 +117,15 @@ export function serviceSpecFromFlags(options: ServiceFlags, container: Container
 
 function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskSpec {
   const healthcheck = healthFromFlags(options);
-  const container = create(ContainerSpecSchema, {
+  const plain = create(ContainerSpecSchema, {
     image,
     args: [...args],
     env: [...env],
-    labels: recordOf(options.containerLabel),
-    command: options.entrypoint ?? [],
-    hostname: options.hostname ?? "",
-    dir: options.workdir ?? "",
-    user: options.user ?? "",
-    readOnly: options.readOnly ?? false,
-    stopSignal: options.stopSignal ?? "",
     mounts: options.mount ?? [],
-    ...(options.stopGracePeriod !== undefined && { stopGracePeriod: options.stopGracePeriod }),
-    ...(options.stopDelay !== undefined && { stopDelay: options.stopDelay }),
     ...(healthcheck !== undefined && { healthcheck }),
   });
-  const limits = resources(options.limitCpu, options.limitMemory);
-  const reservations = resources(options.reserveCpu, options.reserveMemory);
+  const container = changedContainer(plain, options);
+  const resources = changedResources(undefined, options);
   const logDriver = logDriverFromFlags(options);
   return create(TaskSpecSchema, {
     ...(logDriver !== undefined && { logDriver }),
@@ -178,16 +137,6 @@ function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskS
       ...(options.restartDelay !== undefined && { delay: options.restartDelay }),
       ...(options.restartWindow !== undefined && { window: options.restartWindow }),
     }),
-    ...((limits ?? reservations) !== undefined && {
-      resources: create(ResourceRequirementsSchema, {
-        ...(limits !== undefined && { limits }),
-        ...(reservations !== undefined && { reservations }),
-      }),
-    }),
+    ...(resources !== undefined && { resources }),
   });
-}
-
-function resources(nanoCpus?: bigint, memoryBytes?: bigint): Resources | undefined {
-  if (nanoCpus === undefined && memoryBytes === undefined) return undefined;
-  return create(ResourcesSchema, { nanoCpus: nanoCpus ?? 0n, memoryBytes: memoryBytes ?? 0n });
 }

@@ -3,19 +3,33 @@ import { Fault } from "#proto/fault.ts";
 import type { ContainerSpec, ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { parseShellWords } from "#stacks/shell-words.ts";
 import type { Context } from "../context.ts";
-import { flag, wholeNumber } from "../flags/parse-flag.ts";
+import { flag, flags, type Pair, pair, text, wholeNumber } from "../flags/parse-flag.ts";
 import { withRegistryAuth } from "../registry-login.ts";
 import { printWarnings } from "../warnings.ts";
 import { addRegistryFlags, type RegistryFlags } from "./registry-flags.ts";
 import { addLogFlags, logDriverFromFlags, type ServiceFlags } from "./flags.ts";
 import { changeService, withReplicas } from "./change-service.ts";
-import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
+import { changedList, changedMap } from "./changed-list.ts";
+import { addContainerFlags, changedContainer, type ContainerFlags } from "./container-flags.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
+import { parseVariable, readEnvironment } from "./environment.ts";
+import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
+import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
+import { readSecurityOpts } from "./security-opt.ts";
+
+type TaskFlags = HealthFlags & ContainerFlags & ResourceFlags;
 
 interface Options
-  extends ConvergeOptions, RegistryFlags, HealthFlags, Pick<ServiceFlags, "logDriver" | "logOpt"> {
+  extends ConvergeOptions,
+    TaskFlags,
+    RegistryFlags,
+    Pick<ServiceFlags, "logDriver" | "logOpt"> {
   readonly image?: string;
   readonly args?: string[];
+  readonly envAdd?: string[];
+  readonly envRm?: string[];
+  readonly labelAdd?: Pair[];
+  readonly labelRm?: string[];
   readonly replicas?: bigint;
   readonly force?: true;
 }
@@ -25,15 +39,22 @@ export function define(command: Command, context: Context): void {
     .argument("<service>", "ID, prefix of an ID, or name")
     .option("--image <image>", "image of the containers")
     .option("--args <command>", "replaces the command", flag(parseShellWords))
+    .option("--env-add <name=value>", "environment variable: add (repeat)", flags(parseVariable))
+    .option("--env-rm <name>", "environment variable: take out (repeat)", flags(text))
+    .option("--label-add <key=value>", "label on the service: add (repeat)", flags(pair))
+    .option("--label-rm <key>", "label on the service: take out (repeat)", flags(text))
     .option("--replicas <n>", "how many tasks", flag(wholeNumber))
     .option("--force", "replace all tasks even if nothing changes");
   addRegistryFlags(command);
+  addContainerFlags(command, "update");
   addHealthFlags(command);
   addLogFlags(command);
+  addResourceFlags(command);
   addConvergeFlags(command).action(async (ref: string, options: Options) => {
+    const given = await withFilesRead(context, options);
     const control = await context.control();
     const change = async (spec: ServiceSpec) => {
-      const wanted = changed(spec, options);
+      const wanted = changed(spec, given);
       return options.withRegistryAuth ? await withRegistryAuth(context.io, wanted) : wanted;
     };
     const service = await changeService(control, ref, change, {
@@ -46,29 +67,56 @@ export function define(command: Command, context: Context): void {
   });
 }
 
+/** The options, with what they take from files and from swarmctl's own environment. */
+async function withFilesRead({ io }: Context, options: Options): Promise<Options> {
+  const { envAdd: env = [], securityOpt } = options;
+  return {
+    ...options,
+    envAdd: await readEnvironment({ env }, io.env),
+    securityOpt: await readSecurityOpts(securityOpt),
+  };
+}
+
 function changed(spec: ServiceSpec, options: Options): ServiceSpec {
   const scaled = options.replicas === undefined ? spec : withReplicas(spec, options.replicas);
-  if (scaled.task === undefined) return scaled;
-  const logDriver = logDriverFromFlags(options, scaled.task.logDriver);
-  const task = { ...scaled.task, ...(logDriver !== undefined && { logDriver }) };
-  return { ...scaled, task: changedTask(task, options) };
+  const { annotations } = scaled;
+  const labels = changedMap(annotations?.labels ?? {}, options.labelAdd, options.labelRm);
+  const labelled = {
+    ...scaled,
+    ...(annotations !== undefined && { annotations: { ...annotations, labels } }),
+  };
+  if (labelled.task === undefined) return labelled;
+  const logDriver = logDriverFromFlags(options, labelled.task.logDriver);
+  const resources = changedResources(labelled.task.resources, options);
+  const task = {
+    ...labelled.task,
+    ...(logDriver !== undefined && { logDriver }),
+    ...(resources !== undefined && { resources }),
+  };
+  return { ...labelled, task: changedTask(task, options) };
 }
 
 function changedTask(task: TaskSpec, options: Options): TaskSpec {
   const forceUpdate = task.forceUpdate + (options.force ? 1n : 0n);
-  const before = task.runtime.case === "container" ? task.runtime.value : undefined;
-  const healthcheck = healthFromFlags(options, before?.healthcheck);
-  const changes: Partial<ContainerSpec> = {
-    ...(options.image !== undefined && { image: options.image }),
-    ...(options.args !== undefined && { args: options.args }),
-    ...(healthcheck !== undefined && { healthcheck }),
-  };
-  if (Object.keys(changes).length === 0) return { ...task, forceUpdate };
-  if (before === undefined) {
+  if (task.runtime.case !== "container") {
+    if (options.image === undefined) return { ...task, forceUpdate };
     throw new Fault(
       "failed-precondition",
       "Cannot change the container: the service runs no containers",
     );
   }
-  return { ...task, forceUpdate, runtime: { case: "container", value: { ...before, ...changes } } };
+  const before = task.runtime.value;
+  const healthcheck = healthFromFlags(options, before.healthcheck);
+  const value: ContainerSpec = {
+    ...changedContainer(before, options),
+    ...(options.image !== undefined && { image: options.image }),
+    ...(options.args !== undefined && { args: options.args }),
+    env: changedList(before.env, { add: options.envAdd, rm: options.envRm }, variableName),
+    ...(healthcheck !== undefined && { healthcheck }),
+  };
+  return { ...task, forceUpdate, runtime: { case: "container", value } };
+}
+
+function variableName(variable: string): string {
+  return variable.split("=", 1)[0] ?? "";
 }
