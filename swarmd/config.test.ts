@@ -10,6 +10,8 @@ const defaults: Config = {
   cgroupParent: "swarm",
   engineAddress: "0.0.0.0:2378",
   insecureRegistries: [],
+  imageLayerBytesMax: 64 * 1024 ** 3,
+  imageCollection: { highPercent: 85, lowPercent: 80, unusedMs: 720 * 3_600_000 },
   mirrors: [],
   credentialsFile: "/etc/swarm/registry-logins.json",
   certificateFolders: ["/etc/swarm/certs.d", "/etc/docker/certs.d"],
@@ -29,6 +31,11 @@ describe("parseCommand", () => {
     [
       "--registry-mirror https://mirror.test",
       { mirrors: [{ registry: "docker.io", url: "https://mirror.test/" }] },
+    ],
+    ["--image-layer-max 1g", { imageLayerBytesMax: 1024 ** 3 }],
+    [
+      "--image-gc-high 70 --image-gc-low 60 --image-unused 0",
+      { imageCollection: { highPercent: 70, lowPercent: 60, unusedMs: 0 } },
     ],
     ["--log-level debug", { logLevel: "debug" }],
   ];

@@ -3,12 +3,13 @@ import { parseArgs } from "node:util";
 import { Fault } from "#proto/fault.ts";
 import type { RegistrySettings } from "#registry/endpoints.ts";
 import { parseRegistryFlags, registryFlags, registryFlagsHelp } from "#registry/flags.ts";
+import { imageFlags, imageFlagsHelp, type ImageSettings, parseImageFlags } from "./image-flags.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 
 export type LogLevel = (typeof logLevels)[number];
 
-export interface Config extends RegistrySettings {
+export interface Config extends RegistrySettings, ImageSettings {
   readonly dataRoot: string;
   readonly runRoot: string;
   /** Containers get folders in it. With a slash before it it is below the root also where systemd delegates cgroups. */
@@ -31,7 +32,7 @@ The daemon of one host of a cluster: runs containers and, on managers, the manag
   --run-root DIR                sockets and what need not survive (default /run/swarm)
   --cgroup-parent NAME          where containers' cgroups go (default swarm); on cgroup v2 it is inside of
                                 swarmd's own cgroup, or below the root with a slash before it
-${registryFlagsHelp}  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
+${registryFlagsHelp}${imageFlagsHelp}  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
   --log-level LEVEL             ${logLevels.join(", ")} (default info)
   --version                     print the version and exit
   --help                        print this and exit
@@ -63,6 +64,7 @@ export function parseCommand(
     runRoot,
     cgroupParent: cgroupName(values["cgroup-parent"]),
     ...parseRegistryFlags(values, env),
+    ...parseImageFlags(values),
     logLevel: level,
     engineAddress: listenAddress("--engine-address", values["engine-address"]),
   };
@@ -78,6 +80,7 @@ function parse(argv: readonly string[]) {
         "run-root": { type: "string", default: "/run/swarm" },
         "cgroup-parent": { type: "string", default: "swarm" },
         ...registryFlags,
+        ...imageFlags,
         "engine-address": { type: "string", default: "0.0.0.0:2378" },
         "log-level": { type: "string", default: "info" },
         help: { type: "boolean" },

@@ -12,11 +12,16 @@ import { serveEngineApi } from "#agent/api/engine-api.ts";
 import { AssignedFile } from "#agent/assigned-file.ts";
 import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
+import { engineHandlers } from "#agent/disk-usage.ts";
 import { systemExec } from "#agent/exec.ts";
+import { imageHandlers } from "#agent/image/image-api.ts";
+import { ImageCollector } from "#agent/image/image-collector.ts";
 import { ImageStore } from "#agent/image/image-store.ts";
+import { readTaskUses } from "#agent/image/task-uses.ts";
 import { NetworkDriver } from "#agent/network/network-driver.ts";
 import { describeNode, ociArchitecture } from "#agent/node-description.ts";
 import { Reporter } from "#agent/reporter.ts";
+import { statsHandlers } from "#agent/stats/stats-api.ts";
 import { volumeHandlers } from "#agent/volume/volume-api.ts";
 import { Worker } from "#agent/worker.ts";
 import { Fault } from "#proto/fault.ts";
@@ -65,6 +70,7 @@ export class Engine implements AsyncDisposable {
         {
           ...config,
           root: join(config.dataRoot, "agent/image"),
+          layerBytesMax: config.imageLayerBytesMax,
           platform: { os: "linux", architecture: ociArchitecture() },
         },
         { ...modules, exec: systemExec, log: log.child({ part: "image" }) },
@@ -97,6 +103,17 @@ export class Engine implements AsyncDisposable {
         },
       ),
     );
+    const tasksFolder = join(config.dataRoot, "agent/tasks");
+    const uses = () => readTaskUses(tasksFolder);
+    const collector = opened.use(
+      new ImageCollector(config.imageCollection, {
+        ...modules,
+        store: images,
+        uses,
+        log: log.child({ part: "image" }),
+      }),
+    );
+    collector.start();
     const { dataPathAddress, clusterId } = identity;
     const engineAddress = advertisedAddress(config.engineAddress, dataPathAddress);
     const containers = opened.use(new ContainerApi(config, { ...modules, exec: systemExec }));
@@ -107,8 +124,18 @@ export class Engine implements AsyncDisposable {
           clusterId,
           identity: modules.identity,
           handlers: {
+            images: imageHandlers({ store: images, uses, clock: modules.clock }),
             volumes: volumeHandlers(worker.volumes),
-            containers: containers.handlers,
+            engine: engineHandlers(tasksFolder, {
+              images,
+              uses,
+              volumes: worker.volumes,
+              exec: systemExec,
+            }),
+            containers: {
+              ...containers.handlers,
+              ...statsHandlers({ list: () => worker.running(), clock: modules.clock }),
+            },
           },
         },
         { ...modules, log: log.child({ part: "api" }) },

@@ -101,7 +101,7 @@ function findNamed(views: readonly ImageView[], ref: string) {
 }
 
 /** REPOSITORY:TAG of a reference that has a tag, whatever digest goes with it. */
-function tagOf(reference: string): string | undefined {
+export function tagOf(reference: string): string | undefined {
   const parsed = tryParse(reference);
   if (parsed?.tag === undefined) return undefined;
   const { registry, repository, tag } = parsed;

@@ -123,6 +123,9 @@ class LayerFitter {
     // Within one layer nothing takes the place of a folder that has something in it.
     const isReplaced = there?.kind === "folder" && wanted.kind !== "folder";
     if (isReplaced && this.#isOurs(name)) return;
+    // Nor does a folder take the place of a file, which took that of a folder below: its things would come back.
+    const isFile = there !== undefined && there.kind !== "folder";
+    if (wanted.kind === "folder" && isFile && there.layer === this.#layer) return;
     if (wanted.kind === "hard-link") return this.#link(wanted, name);
     const kind = wanted.kind as Kind;
     if (kind !== "folder" || there?.kind !== "folder") this.#forgetBelow(name);

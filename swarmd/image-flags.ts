@@ -1,0 +1,62 @@
+/** The flags about images on swarmd's command line: how large a layer may be, and when unused images go. */
+import type { CollectorOptions } from "#agent/image/image-collector.ts";
+import { Fault } from "#proto/fault.ts";
+import { parseSizeBytes } from "#proto/size.ts";
+import { parseDurationMs } from "#proto/time.ts";
+
+export interface ImageSettings {
+  /** Of one layer unpacked. */
+  readonly imageLayerBytesMax: number;
+  readonly imageCollection: CollectorOptions;
+}
+
+export const imageFlags = {
+  "image-layer-max": { type: "string", default: "64g" },
+  "image-gc-high": { type: "string", default: "85" },
+  "image-gc-low": { type: "string", default: "80" },
+  "image-unused": { type: "string", default: "720h" },
+} as const;
+
+export type ImageFlagValues = Readonly<Record<keyof typeof imageFlags, string>>;
+
+export const imageFlagsHelp = `\
+  --image-layer-max SIZE        refuse layers that unpack to more (default 64g)
+  --image-gc-high PERCENT       remove unused images when so much of the disk is in use (default 85) …
+  --image-gc-low PERCENT        … until it is no more than this (default 80)
+  --image-unused DURATION       remove images that were unused for so long; 0: never (default 720h)
+`;
+
+export function parseImageFlags(values: ImageFlagValues): ImageSettings {
+  const highPercent = percent("--image-gc-high", values["image-gc-high"]);
+  const lowPercent = percent("--image-gc-low", values["image-gc-low"]);
+  if (lowPercent > highPercent) {
+    throw usage(`--image-gc-low ${lowPercent} is more than --image-gc-high ${highPercent}`);
+  }
+  return {
+    imageLayerBytesMax: Number(
+      flag("--image-layer-max", values["image-layer-max"], parseSizeBytes),
+    ),
+    imageCollection: {
+      highPercent,
+      lowPercent,
+      unusedMs: flag("--image-unused", values["image-unused"], parseDurationMs),
+    },
+  };
+}
+
+function percent(name: string, text: string): number {
+  if (/^[0-9]{1,3}$/.test(text) && Number(text) <= 100) return Number(text);
+  throw usage(`${name} "${text}" is not a percentage, such as 85`);
+}
+
+function flag<T>(name: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw Fault.wrap(name, error);
+  }
+}
+
+function usage(message: string): Fault {
+  return new Fault("invalid-argument", message);
+}
