@@ -261,7 +261,6 @@ const refused: readonly (readonly [string, ContainerInit, RegExp])[] = [
   ["relative target", { mounts: [{ ...mount, target: "a" }] }, /not an absolute path/],
   ["relative source", { mounts: [{ ...mount, source: "a" }] }, /not an absolute path/],
   ["a target twice", { mounts: [mount, mount] }, /two mounts have the target/],
-  ["registry_auth", { pullOptions: { registryAuth: "x" } }, /registry login is not supported/],
   ["npipe", { mounts: [{ ...mount, type: MountType.NPIPE }] }, /named pipe is not supported/],
 ];
 

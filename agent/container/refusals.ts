@@ -41,7 +41,6 @@ function refusedOfTask(task: Task): string[] {
 
 function refusedOfContainer(spec: ContainerSpec): string[] {
   return namesOf([
-    ["a registry login", (spec.pullOptions?.registryAuth ?? "") !== ""],
     ["a credential spec (Windows)", spec.privileges?.credentialSpec !== undefined],
     ["an isolation (Windows)", spec.isolation !== Isolation.DEFAULT],
   ]);

@@ -234,6 +234,7 @@ export class TaskRunner {
       const spec = supportedContainer(this.#task);
       const image = await this.#modules.images.pull(spec.image, {
         signal,
+        registryAuth: spec.pullOptions?.registryAuth,
         onProgress: (progress) =>
           this.post({ kind: "progress", message: progressMessage(progress) }),
       });
@@ -378,9 +379,10 @@ export class TaskRunner {
    * or find another image under the same tag.
    */
   async #prepareAgain(signal: AbortSignal): Promise<Prepared> {
-    const { image: reference } = supportedContainer(this.#task);
+    const { image: reference, pullOptions } = supportedContainer(this.#task);
     const { images } = this.#modules;
-    const image = images.find(reference) ?? (await images.pull(reference, { signal }));
+    const wish = { signal, registryAuth: pullOptions?.registryAuth };
+    const image = images.find(reference) ?? (await images.pull(reference, wish));
     return this.#prepareWith(image, signal);
   }
 

@@ -18,6 +18,8 @@ export interface Progress {
 
 export interface PullWish {
   readonly signal: AbortSignal;
+  /** The service's login at the image's registry, as PullOptions has it. */
+  readonly registryAuth?: string | undefined;
   readonly onProgress?: (progress: Progress) => void;
 }
 
