@@ -25,6 +25,7 @@ import type { FileSet } from "./secret/file-objects.ts";
 import type { VolumeStore } from "./volume/volume-store.ts";
 import { type TaskLog, TaskLogs } from "./log/task-logs.ts";
 import { persist } from "./persist.ts";
+import type { StatsSource } from "./stats/stats-api.ts";
 import { desiredOf, type RunnerModules, TaskRunner } from "./task/runner.ts";
 import type { ImageSource, TaskNetworks } from "./task/sources.ts";
 import { initialState, isLive, type Recovered } from "./task/state.ts";
@@ -142,6 +143,16 @@ export class Worker {
       if (this.#wanted.has(taskId) || this.#removals.has(taskId)) continue;
       this.#removals.set(taskId, this.#remove(taskId, runner));
     }
+  }
+
+  /** The containers that run now, for who wants to know what they use. */
+  running(): readonly StatsSource[] {
+    return [...this.#runners].flatMap(([taskId, { hasContainer, status, attempt }]) => {
+      const pid = status.container?.pid ?? 0;
+      if (!hasContainer || pid === 0) return [];
+      const readCgroups = () => this.#containers.cgroupsOf(taskId);
+      return [{ taskId, pid, restarts: Math.max(0, attempt - 1), readCgroups }];
+    });
   }
 
   /** The newest status of each task. */

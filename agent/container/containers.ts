@@ -18,7 +18,7 @@ import { ContainerHost } from "./container-host.ts";
 import type { HealthCheck } from "../health/health-check.ts";
 import type { Probe } from "../health/health.ts";
 import { runProbe } from "../health/probe.ts";
-import { readCgroupPaths, readOomKills, thaw } from "./cgroup.ts";
+import { type CgroupPaths, readCgroupPaths, readOomKills, thaw } from "./cgroup.ts";
 import { killConmon, startConmon } from "./conmon.ts";
 import { Exits, type OnExit } from "./exits.ts";
 import { findProgram } from "./find-program.ts";
@@ -88,6 +88,11 @@ export class Containers {
 
   folderOf(taskId: string): string {
     return join(this.#options.tasksFolder, taskId);
+  }
+
+  /** Of the container that runs. */
+  cgroupsOf(taskId: string): CgroupPaths {
+    return readCgroupPaths(this.#runtimeRoot, taskId);
   }
 
   /** Through which the conmon of an attempt is told things. */
