@@ -22,15 +22,17 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import { parseLogDriver } from "#proto/log-driver.ts";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
 import { type HealthcheckEntry, parseHealthcheck } from "./parse-healthcheck.ts";
+import { containerFields, resourceRequirements } from "./parse-container.ts";
 import { defaultNetwork, networkName } from "./parse-networks.ts";
 import { recordOf } from "./record-of.ts";
 import { parseShellWords } from "./shell-words.ts";
 import { imageLabel, isName, namespaceLabel } from "./stack.ts";
-import type {
-  AttachmentEntry,
-  RestartPolicyEntry,
-  ServiceEntry,
-  StackContext,
+import {
+  at,
+  type AttachmentEntry,
+  type RestartPolicyEntry,
+  type ServiceEntry,
+  type StackContext,
 } from "./stack-file.ts";
 import type { Path } from "./yaml-document.ts";
 
@@ -48,6 +50,11 @@ export function parseService(context: StackContext, key: string): ServiceSpec {
   if (!isName(key)) {
     throw context.document.fault(path, "is not a name for a service: use letters, digits, - and _");
   }
+  const resources = resourceRequirements(
+    context,
+    [...path, "deploy", "resources"],
+    entry.deploy?.resources ?? {},
+  );
   const labels = { [namespaceLabel]: context.name, [imageLabel]: entry.image };
   return create(ServiceSpecSchema, {
     annotations: { name, labels },
@@ -60,6 +67,7 @@ export function parseService(context: StackContext, key: string): ServiceSpec {
         entry.deploy?.restart_policy,
       ),
       networks: networkAttachments(context, key, entry),
+      ...(resources !== undefined && { resources }),
       ...(entry.logging !== undefined && { logDriver: logDriver(context, path, entry.logging) }),
     }),
   });
@@ -78,7 +86,7 @@ function logDriver(
 
 function containerSpec(context: StackContext, path: Path, entry: ServiceEntry): ContainerSpec {
   const environment = recordOf(context, [...path, "environment"], entry.environment);
-  return create(ContainerSpecSchema, {
+  const plain = create(ContainerSpecSchema, {
     image: entry.image,
     labels: { [namespaceLabel]: context.name },
     command: wordsOf(context, [...path, "entrypoint"], entry.entrypoint),
@@ -88,10 +96,12 @@ function containerSpec(context: StackContext, path: Path, entry: ServiceEntry): 
       .map(([name, value]) => `${name}=${value}`)
       .toSorted(),
     hostname: entry.hostname ?? "",
+    pidsLimit: BigInt(entry.deploy?.resources?.limits?.pids ?? 0),
     ...(entry.healthcheck !== undefined && {
       healthcheck: healthcheck(context, [...path, "healthcheck"], entry.healthcheck),
     }),
   });
+  return { ...plain, ...containerFields(context, path, entry) };
 }
 
 function healthcheck(context: StackContext, path: Path, entry: HealthcheckEntry): HealthConfig {
@@ -164,13 +174,4 @@ function attachmentEntries({ networks }: ServiceEntry): Attachment[] {
 /** `Array.isArray` does not narrow readonly arrays. */
 function isList(networks: ServiceEntry["networks"]): networks is readonly string[] {
   return Array.isArray(networks);
-}
-
-/** Names the place of what a parser refuses. */
-function at<T>({ document }: StackContext, path: Path, parse: () => T): T {
-  try {
-    return parse();
-  } catch (thrown) {
-    throw document.fault(path, `is refused: ${Fault.from(thrown).message}`);
-  }
 }

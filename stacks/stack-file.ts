@@ -1,6 +1,7 @@
 /** A stack file as text → the same as a checked value: what `stackSchema` describes, without a variable left in it. */
 import { Ajv, type ErrorObject } from "ajv";
-import type { Fault } from "#proto/fault.ts";
+import { Fault } from "#proto/fault.ts";
+import type { ContainerEntry, ResourcesEntry } from "./container-schema.ts";
 import { resolveDollars } from "./dollars.ts";
 import type { HealthcheckEntry } from "./parse-healthcheck.ts";
 import { stackSchema } from "./stack-schema.ts";
@@ -22,7 +23,16 @@ interface LoggingEntry {
   readonly options?: Readonly<Record<string, Scalar>>;
 }
 
-export interface ServiceEntry {
+interface DeployEntry {
+  readonly replicas?: number;
+  readonly resources?: {
+    readonly limits?: ResourcesEntry & { readonly pids?: number };
+    readonly reservations?: ResourcesEntry;
+  };
+  readonly restart_policy?: RestartPolicyEntry;
+}
+
+export interface ServiceEntry extends ContainerEntry {
   readonly image: string;
   readonly command?: Words;
   readonly entrypoint?: Words;
@@ -31,7 +41,7 @@ export interface ServiceEntry {
   readonly hostname?: string;
   readonly logging?: LoggingEntry;
   readonly networks?: readonly string[] | Readonly<Record<string, AttachmentEntry | null>>;
-  readonly deploy?: { readonly replicas?: number; readonly restart_policy?: RestartPolicyEntry };
+  readonly deploy?: DeployEntry;
 }
 
 export interface AttachmentEntry {
@@ -99,6 +109,15 @@ function problemOf({ keyword, instancePath, params, parentSchema }: ErrorObject)
     return { path, complaint: `has no ${String(params["missingProperty"])}` };
   }
   return { path, complaint: `must be ${String(parentSchema?.["description"])}` };
+}
+
+/** Names the place of what a parser refuses. */
+export function at<T>({ document }: StackContext, path: Path, parse: () => T): T {
+  try {
+    return parse();
+  } catch (thrown) {
+    throw document.fault(path, `is refused: ${Fault.from(thrown).message}`);
+  }
 }
 
 /** RFC 6901 */

@@ -2,6 +2,7 @@
  * What a stack file may say today, as a JSON Schema. A key that is not here is refused by name, so a key is added when the
  * engine honours it and not before. Each description ends the sentence "services.web.image must be …".
  */
+import { containerSchema, resourcesSchema } from "./container-schema.ts";
 
 const text = { type: "string", description: "a string" } as const;
 const flag = { type: "boolean", description: "true or false" } as const;
@@ -90,7 +91,15 @@ const service = map(
     hostname: text,
     logging: map({ driver: text, options: named(scalar) }),
     networks: attachments,
-    deploy: map({ replicas: count, restart_policy: restartPolicy }),
+    ...containerSchema,
+    deploy: map({
+      replicas: count,
+      resources: map({
+        limits: map(resourcesSchema.limits),
+        reservations: map(resourcesSchema.reservations),
+      }),
+      restart_policy: restartPolicy,
+    }),
   },
   ["image"],
 );
