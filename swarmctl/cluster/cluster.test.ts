@@ -91,6 +91,13 @@ describe("cluster init", () => {
     assert.equal(requests[0]?.forceNewCluster, false);
   });
 
+  it("says that nobody can join where the address leads to this host alone", async () => {
+    const initCluster = async () => ({ nodeId: "n1", managerAddress: "127.0.0.1:2377" });
+    await using cluster = await FakeCluster.open({ node: { initCluster } });
+    const { stderr } = await runCli(cluster, ["cluster", "init"]);
+    assert.match(stderr, /^No other host reaches this one at 127\.0\.0\.1:2377, so none can join/);
+  });
+
   it("with autolock tells the unlock key", async () => {
     const requests: InitClusterRequest[] = [];
     const initCluster = async (request: InitClusterRequest) => {

@@ -53,6 +53,11 @@ export function define(command: Command, context: Context): void {
     context.print(
       'To add a manager to this swarm, run "swarmctl cluster join-token manager" and follow the instructions.',
     );
+    if (reply.managerAddress.startsWith("127.")) {
+      context.io.stderr.write(
+        `No other host reaches this one at ${reply.managerAddress}, so none can join: for that, leave and choose --advertise-addr anew.\n`,
+      );
+    }
     if (reply.unlockKey !== "") context.print(`\n${unlockInstructions(reply.unlockKey)}`);
   });
 }
