@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
-import { MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { MountPropagation, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseEnvironmentFile } from "../service/environment.ts";
+import { changedFiles, filesFromFlags, parseConfig, parseSecret } from "../service/file-flags.ts";
 import { parseMount } from "../service/mount.ts";
 import { parseNetworkAttachment } from "../service/network-attachment.ts";
 import { durationMs, integer, pair, parseFields, wholeNumber } from "./parse-flag.ts";
@@ -43,7 +44,83 @@ describe("key=value flags", () => {
   });
 });
 
+describe("--secret, --config", () => {
+  it("take a name, or where and for whom the file is", () => {
+    const { secretName, file } = parseSecret("src=db,target=/etc/db,uid=7,gid=8,mode=0400");
+    assert.deepEqual(
+      [secretName, file?.name, file?.uid, file?.gid, file?.mode],
+      ["db", "/etc/db", "7", "8", 0o400],
+    );
+    const plain = parseConfig("app.conf");
+    assert.deepEqual(
+      [plain.configName, plain.file?.name, plain.file?.mode],
+      ["app.conf", "app.conf", 0o444],
+    );
+  });
+
+  for (const [text, message] of [
+    ["target=x", /Say source=NAME/],
+    ["source=a,owner=7", /"owner" is none of source, target/],
+    ["source=a,mode=rw", /"rw" is not an octal mode/],
+    ["source=a,src=b", /"source" is given twice/],
+  ] as const) {
+    it(`refuse ${text}`, () => {
+      assert.throws(() => parseSecret(text), { message });
+    });
+  }
+});
+
+describe("changed mounts, secrets and configs", () => {
+  it("are added by their place, taken out by target or name", () => {
+    const before = filesFromFlags({
+      mount: [parseMount("src=one,dst=/a"), parseMount("src=two,dst=/b")],
+      secret: [parseSecret("db"), parseSecret("source=db,target=again"), parseSecret("key")],
+      config: [parseConfig("app.conf")],
+    });
+    const after = changedFiles(before, {
+      mountAdd: [parseMount("src=three,dst=/a,ro")],
+      mountRm: ["/b"],
+      secretRm: ["db"],
+      secretAdd: [parseSecret("source=key2,target=key")],
+      configRm: ["app.conf"],
+    });
+    assert.deepEqual(
+      after.mounts.map(({ source }) => source),
+      ["three"],
+    );
+    assert.deepEqual(
+      after.secrets.map(({ secretName }) => secretName),
+      ["key2"],
+    );
+    assert.deepEqual(after.configs, []);
+  });
+});
+
 describe("--mount", () => {
+  it("reads volumes, which are the default, with all that Docker says of them", () => {
+    const mount = parseMount(
+      'source=data,target=/d,volume-nocopy,volume-label=a=b,volume-opt=type=nfs,"volume-opt=o=addr=x,rw",volume-opt=device=:/e,volume-subpath=p,consistency=cached',
+    );
+    assert.equal(mount.type, MountType.VOLUME);
+    assert.deepEqual([mount.source, mount.consistency], ["data", "cached"]);
+    const { noCopy, labels, subpath, driverConfig } = mount.volumeOptions ?? {};
+    assert.deepEqual([noCopy, labels, subpath], [true, { a: "b" }, "p"]);
+    assert.equal(driverConfig?.name, "local");
+    assert.deepEqual(driverConfig.options, { type: "nfs", o: "addr=x,rw", device: ":/e" });
+    assert.equal(parseMount("target=/d").volumeOptions, undefined);
+  });
+
+  it("reads how a bind spreads", () => {
+    const mount = parseMount(
+      "type=bind,src=/a,dst=/b,ro,bind-propagation=rslave,bind-recursive=writable,bind-create-src",
+    );
+    const { propagation, readOnlyNonRecursive, createMountpoint } = mount.bindOptions ?? {};
+    assert.deepEqual(
+      [propagation, readOnlyNonRecursive, createMountpoint],
+      [MountPropagation.RSLAVE, true, true],
+    );
+  });
+
   it("binds a folder", () => {
     const mount = parseMount("type=bind,src=/a,dst=/b,ro,bind-nonrecursive");
     assert.equal(mount.type, MountType.BIND);
@@ -58,8 +135,8 @@ describe("--mount", () => {
   });
 
   const refused = [
-    ["target=/b", /type=bind or type=tmpfs/],
-    ["type=volume,target=/b", /Choose one of: bind, tmpfs/],
+    ["type=cluster,target=/b", /Choose one of: bind, volume, tmpfs/],
+    ["source=x,target=b", /target=/],
     ["type=bind,target=/b", /source=/],
     ["type=bind,source=a,target=/b", /source=/],
     ["type=bind,source=/a", /target=/],

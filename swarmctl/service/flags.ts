@@ -14,7 +14,6 @@ import {
   DriverSchema,
   EndpointSpecSchema,
   type EndpointMode,
-  type Mount,
   type NetworkAttachmentConfig,
   RestartCondition,
   RestartPolicySchema,
@@ -31,12 +30,17 @@ import {
 import { addContainerFlags, changedContainer, type ContainerFlags } from "./container-flags.ts";
 import { type EnvironmentFlags, parseVariable } from "./environment.ts";
 import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
-import { parseMount } from "./mount.ts";
+import { addFileFlags, type FileFlags, filesFromFlags } from "./file-flags.ts";
 import { parseNetworkAttachment } from "./network-attachment.ts";
 import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
 import { endpointMode, restartCondition } from "./words.ts";
 
-export interface ServiceFlags extends EnvironmentFlags, HealthFlags, ContainerFlags, ResourceFlags {
+export interface ServiceFlags
+  extends EnvironmentFlags,
+    HealthFlags,
+    ContainerFlags,
+    ResourceFlags,
+    FileFlags {
   readonly name?: string;
   readonly replicas?: bigint;
   readonly network?: NetworkAttachmentConfig[];
@@ -45,7 +49,6 @@ export interface ServiceFlags extends EnvironmentFlags, HealthFlags, ContainerFl
   readonly restartDelay?: Duration;
   readonly restartMaxAttempts?: bigint;
   readonly restartWindow?: Duration;
-  readonly mount?: Mount[];
   readonly endpointMode?: EndpointMode;
   readonly logDriver?: string;
   readonly logOpt?: Pair[];
@@ -64,8 +67,8 @@ export function addServiceFlags(command: Command): Command {
     .option("--endpoint-mode <mode>", "vip (default) or dnsrr", flag(endpointMode));
   command
     .option("-e, --env <name=value>", "environment variable (repeat)", flags(parseVariable))
-    .option("--env-file <file>", "file of environment variables (repeat)", flags(String))
-    .option("--mount <mount>", "type=bind|tmpfs,source=…,target=… (repeat)", flags(parseMount));
+    .option("--env-file <file>", "file of environment variables (repeat)", flags(String));
+  addFileFlags(command, "create");
   addContainerFlags(command, "create");
   addHealthFlags(command);
   addRestartFlags(command);
@@ -121,7 +124,7 @@ function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskS
     image,
     args: [...args],
     env: [...env],
-    mounts: options.mount ?? [],
+    ...filesFromFlags(options),
     ...(healthcheck !== undefined && { healthcheck }),
   });
   const container = changedContainer(plain, options);

@@ -13,11 +13,12 @@ import { changedList, changedMap } from "./changed-list.ts";
 import { addContainerFlags, changedContainer, type ContainerFlags } from "./container-flags.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
 import { parseVariable, readEnvironment } from "./environment.ts";
+import { addFileFlags, changedFiles, type FileFlags } from "./file-flags.ts";
 import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
 import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
 import { readSecurityOpts } from "./security-opt.ts";
 
-type TaskFlags = HealthFlags & ContainerFlags & ResourceFlags;
+type TaskFlags = HealthFlags & ContainerFlags & ResourceFlags & FileFlags;
 
 interface Options
   extends ConvergeOptions,
@@ -47,6 +48,7 @@ export function define(command: Command, context: Context): void {
     .option("--force", "replace all tasks even if nothing changes");
   addRegistryFlags(command);
   addContainerFlags(command, "update");
+  addFileFlags(command, "update");
   addHealthFlags(command);
   addLogFlags(command);
   addResourceFlags(command);
@@ -109,6 +111,7 @@ function changedTask(task: TaskSpec, options: Options): TaskSpec {
   const healthcheck = healthFromFlags(options, before.healthcheck);
   const value: ContainerSpec = {
     ...changedContainer(before, options),
+    ...changedFiles(before, options),
     ...(options.image !== undefined && { image: options.image }),
     ...(options.args !== undefined && { args: options.args }),
     env: changedList(before.env, { add: options.envAdd, rm: options.envRm }, variableName),
