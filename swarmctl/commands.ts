@@ -364,6 +364,12 @@ export const topCommands: readonly CommandFile[] = [
     load: () => import("./exec.ts"),
   },
   {
+    name: "top",
+    summary: "Show what tasks and nodes use",
+    aliases: ["stats"],
+    load: () => import("./top/top.ts"),
+  },
+  {
     name: "version",
     summary: "Show the versions of swarmctl and of this host's swarmd",
     load: () => import("./version.ts"),

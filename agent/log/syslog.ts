@@ -2,7 +2,6 @@
  * Sends log lines to a syslog server. Streams and UDP go through sockets of this program; the datagram socket of the host
  * (/dev/log), which Node cannot speak to, through util-linux' `logger`, which gives each line the time at which it is sent.
  */
-import type { ChildProcess } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createConnection } from "node:net";
@@ -34,6 +33,8 @@ export function openSyslog(options: SyslogOptions, modules: { readonly exec: Exe
       return new StreamSyslog(createConnection(address.path), (line) => framed(line, options));
   }
 }
+
+type Child = ReturnType<Exec["start"]>;
 
 /** Over a stream each message ends with a line feed. */
 function framed(line: LogLine, options: SyslogOptions): readonly Buffer[] {
@@ -71,14 +72,10 @@ class StreamSyslog implements LogSink {
   readonly position = 0;
   readonly #stream: Writable;
   readonly #bytesOf: (line: LogLine) => readonly Buffer[];
-  readonly #child: ChildProcess | undefined;
+  readonly #child: Child | undefined;
   #fault: Fault | undefined;
 
-  constructor(
-    stream: Writable,
-    bytesOf: (line: LogLine) => readonly Buffer[],
-    child?: ChildProcess,
-  ) {
+  constructor(stream: Writable, bytesOf: (line: LogLine) => readonly Buffer[], child?: Child) {
     this.#stream = stream;
     this.#bytesOf = bytesOf;
     this.#child = child;

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
-import { VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
+import { ContainerService, VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { NodeService } from "#proto/gen/swarm/v1/node_pb.ts";
 import { type Endpoint, serveEndpoint } from "#proto/endpoint.ts";
 import { addService, type Handlers } from "#proto/grpc.ts";
@@ -20,6 +20,7 @@ export interface FakeHost {
   readonly node?: Partial<Handlers<typeof NodeService>>;
   /** Of all nodes' engines, behind the manager. */
   readonly volumes?: Partial<Handlers<typeof VolumeService>>;
+  readonly containers?: Partial<Handlers<typeof ContainerService>>;
 }
 
 export class FakeCluster implements AsyncDisposable {
@@ -35,11 +36,12 @@ export class FakeCluster implements AsyncDisposable {
     const runRoot = await mkdtemp(join(tmpdir(), "swarmctl-"));
     const servers: Endpoint[] = [];
     if (host.control !== undefined) {
-      const { control, volumes = {} } = host;
+      const { control, volumes = {}, containers = {} } = host;
       servers.push(
         await serve(join(runRoot, "manager.sock"), (server) => {
           addService(server, ControlService, complete(ControlService, control));
           addService(server, VolumeService, complete(VolumeService, volumes));
+          addService(server, ContainerService, complete(ContainerService, containers));
         }),
       );
     }

@@ -1,0 +1,46 @@
+/** Rows of numbers as people read them, in Docker's columns. Pure. */
+import { formatTable } from "../output/table.ts";
+import type { NodeRow, TaskRow, Usage } from "./sample.ts";
+
+export function topText(nodes: readonly NodeRow[], tasks: readonly TaskRow[]): string {
+  const common = [
+    "CPU %",
+    "MEM USAGE / LIMIT",
+    "MEM %",
+    "NET I/O",
+    "BLOCK I/O",
+    "PIDS",
+    "RESTARTS",
+  ];
+  const ofNodes = nodes.map((row) => [row.name, `${row.tasks}`, ...cellsOf(row)]);
+  const ofTasks = tasks.map((row) => [row.name, row.node, ...cellsOf(row)]);
+  const summary = formatTable(["NODE", "TASKS", ...common], ofNodes);
+  return `${summary}\n${formatTable(["NAME", "NODE", ...common], ofTasks)}`;
+}
+
+function cellsOf(row: Usage): string[] {
+  const share = row.memoryLimitBytes > 0 ? (100 * row.memoryBytes) / row.memoryLimitBytes : 0;
+  return [
+    `${row.cpuPercent.toFixed(2)}%`,
+    `${binarySize(row.memoryBytes)} / ${binarySize(row.memoryLimitBytes)}`,
+    `${share.toFixed(2)}%`,
+    `${decimalSize(row.networkReceivedBytes)} / ${decimalSize(row.networkSentBytes)}`,
+    `${decimalSize(row.blockReadBytes)} / ${decimalSize(row.blockWrittenBytes)}`,
+    `${row.pids}`,
+    `${row.restarts}`,
+  ];
+}
+
+/** Docker's: memory in powers of 1024, traffic in powers of 1000. */
+const binarySize = (bytes: number) => sizeText(bytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]);
+const decimalSize = (bytes: number) => sizeText(bytes, 1000, ["B", "kB", "MB", "GB", "TB"]);
+
+function sizeText(bytes: number, base: number, units: readonly string[]): string {
+  let amount = bytes;
+  let unit = 0;
+  while (amount >= base && unit < units.length - 1) {
+    amount /= base;
+    unit += 1;
+  }
+  return `${Number(amount.toPrecision(4))}${units[unit]}`;
+}
