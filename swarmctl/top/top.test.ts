@@ -119,7 +119,7 @@ describe("top", () => {
     const options = { isTTY: true, signal: stopping.signal } as const;
     const argv = ["top", "--interval", "100ms", "--service", "web"];
     const { stdout } = await top(argv, options, { listTasks });
-    const [first = "", second = ""] = stdout.split("\x1b[8A\r");
+    const [first = "", second = ""] = stdout.split("\x1b[7A\r");
     assert.match(first, /web\.2/);
     assert.match(second, /web\.1/);
     assert.doesNotMatch(second, /web\.2/);
