@@ -344,6 +344,59 @@ const context: Noun = {
   ],
 };
 
+const image: Noun = {
+  name: "image",
+  summary: "Look after the images on nodes",
+  verbs: [
+    { name: "ls", summary: "List images", aliases: ["list"], load: () => import("./image/ls.ts") },
+    { name: "pull", summary: "Bring an image to nodes", load: () => import("./image/pull.ts") },
+    {
+      name: "rm",
+      summary: "Remove images from nodes",
+      aliases: ["remove"],
+      load: () => import("./image/rm.ts"),
+    },
+    { name: "prune", summary: "Remove unused images", load: () => import("./image/prune.ts") },
+    {
+      name: "inspect",
+      summary: "Show everything about images as JSON",
+      load: () => import("./image/inspect.ts"),
+    },
+    {
+      name: "history",
+      summary: "Show how an image was built",
+      load: () => import("./image/history.ts"),
+    },
+    {
+      name: "load",
+      summary: "Bring images from an archive to nodes",
+      load: () => import("./image/load.ts"),
+    },
+    {
+      name: "save",
+      summary: "Write images to an archive",
+      load: () => import("./image/save.ts"),
+    },
+  ],
+};
+
+const system: Noun = {
+  name: "system",
+  summary: "See and free what nodes use of their disks",
+  verbs: [
+    {
+      name: "df",
+      summary: "Show how much images, containers, volumes and logs take",
+      load: () => import("./system/df.ts"),
+    },
+    {
+      name: "prune",
+      summary: "Remove what is not used",
+      load: () => import("./system/prune.ts"),
+    },
+  ],
+};
+
 export const nouns: readonly Noun[] = [
   cluster,
   node,
@@ -355,6 +408,8 @@ export const nouns: readonly Noun[] = [
   volume,
   stack,
   context,
+  image,
+  system,
 ];
 
 export const topCommands: readonly CommandFile[] = [
@@ -362,6 +417,11 @@ export const topCommands: readonly CommandFile[] = [
     name: "exec",
     summary: "Run a command in a task's container",
     load: () => import("./exec.ts"),
+  },
+  {
+    name: "port-forward",
+    summary: "Reach a task's ports from this machine",
+    load: () => import("./port-forward.ts"),
   },
   {
     name: "top",

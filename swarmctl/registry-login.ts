@@ -17,16 +17,21 @@ type Password = Credentials & { readonly kind: "password" };
 export async function withRegistryAuth(io: Io, spec: ServiceSpec): Promise<ServiceSpec> {
   const runtime = spec.task?.runtime;
   if (spec.task === undefined || runtime?.case !== "container") return spec;
+  const { PullOptionsSchema } = await import("#proto/gen/swarm/v1/types_pb.ts");
+  const registryAuth = await registryAuthFor(io, runtime.value.image);
+  if (registryAuth === undefined) return spec;
+  const value = { ...runtime.value, pullOptions: create(PullOptionsSchema, { registryAuth }) };
+  return { ...spec, task: { ...spec.task, runtime: { case: "container", value } } };
+}
+
+/** The user's login for the image's registry, as PullOptions has it; undefined where the user has none. */
+export async function registryAuthFor(io: Io, image: string): Promise<string | undefined> {
   const { parseReference } = await import("#registry/reference.ts");
   const { readLogin } = await import("#registry/login-file.ts");
   const { formatRegistryAuth } = await import("#registry/credentials.ts");
-  const { PullOptionsSchema } = await import("#proto/gen/swarm/v1/types_pb.ts");
-  const { registry } = parseReference(runtime.value.image);
+  const { registry } = parseReference(image);
   const credentials = await readLogin(configPath(io), registry, (login) => askHelper(io, login));
-  if (credentials === undefined) return spec;
-  const registryAuth = formatRegistryAuth(credentials, registry);
-  const value = { ...runtime.value, pullOptions: create(PullOptionsSchema, { registryAuth }) };
-  return { ...spec, task: { ...spec.task, runtime: { case: "container", value } } };
+  return credentials === undefined ? undefined : formatRegistryAuth(credentials, registry);
 }
 
 /** The file's path where the login was written in the clear; undefined where a program keeps it. */

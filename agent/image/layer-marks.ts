@@ -61,7 +61,7 @@ export async function planMarks(root: string, notes: LayerNotes): Promise<LayerM
 }
 
 /** Whether the path is below one of the others. */
-function isWithin(path: string, others: ReadonlySet<string>): boolean {
+export function isWithin(path: string, others: ReadonlySet<string>): boolean {
   if (others.size === 0) return false;
   for (let above = parentOf(path); above !== ""; above = parentOf(above)) {
     if (others.has(above)) return true;

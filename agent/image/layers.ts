@@ -26,7 +26,7 @@ import { type BsdtarModules, packFrom, unpackInto } from "./bsdtar.ts";
 import { syncFolder } from "./content.ts";
 import { decompress } from "./decompress.ts";
 import { type DiskProbe, withinRoom } from "./disk-room.ts";
-import { planMarks } from "./layer-marks.ts";
+import { isWithin, planMarks } from "./layer-marks.ts";
 import { findBelow, type LayerTree, linksBelow } from "./layers-below.ts";
 import {
   emptyNotes,
@@ -120,7 +120,9 @@ export class Layers {
     const scanned = emptyNotes();
     const scan = filterLayer(decompress(packed), { notes: scanned, takesForeign: true });
     for await (const _chunk of scan) signal.throwIfAborted();
-    const places = [...scanned.implicit, ...[...scanned.foreign.values()].map(parentOf)];
+    const places = [...scanned.implicit, ...[...scanned.foreign.values()].map(parentOf)].filter(
+      (path) => !isHidden(path, scanned),
+    );
     await using folder = await this.#folder();
     const notes = emptyNotes();
     await this.#unpackFile(folder.tree, packed, {
@@ -227,7 +229,7 @@ export class Layers {
       for (let path = parentOf(target); !notes.folders.has(path); path = parentOf(path)) {
         folders.add(path);
       }
-      const found = await findBelow(below, target);
+      const found = isHidden(target, notes) ? undefined : await findBelow(below, target);
       if (found === undefined || found.stats.isDirectory()) {
         throw malformed(`a hard link leads to "${printable(target)}", which is no file`);
       }
@@ -236,7 +238,7 @@ export class Layers {
     await this.#copy(tree, files, signal);
     const parents = new Map<string, string[]>();
     for (const path of folders) {
-      const found = await findBelow(below, path);
+      const found = isHidden(path, notes) ? undefined : await findBelow(below, path);
       if (found?.stats.isDirectory() === true) push(parents, found.layer.path, path);
     }
     // After the files in them, which change their times.
@@ -298,6 +300,11 @@ export function chainIds(diffIds: readonly string[]): readonly LayerId[] {
     chainId = chainId === "" ? diffId : digestOf(Buffer.from(`${chainId} ${diffId}`));
     return { diffId, chainId };
   });
+}
+
+/** Whether the layer itself removes what the layers below have at the path. */
+function isHidden(path: string, { removed, opaque }: LayerNotes): boolean {
+  return removed.has(path) || isWithin(path, removed) || isWithin(path, opaque) || opaque.has("");
 }
 
 function isForeignLink(thrown: unknown): boolean {

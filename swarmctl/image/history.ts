@@ -1,0 +1,90 @@
+import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
+import type { GetImageResponse } from "#proto/gen/swarm/v1/engine_pb.ts";
+import type { Context } from "../context.ts";
+import { formatAgo } from "../output/age.ts";
+import { formatOption, type ListingOptions, printListing } from "../output/listing.ts";
+import { formatSize } from "../output/size.ts";
+import { truncate } from "../output/table.ts";
+import { addNodeFlag, type NodeFlag, shortImageId, whereThere } from "./on-nodes.ts";
+
+interface Options extends ListingOptions, NodeFlag {
+  readonly trunc: boolean;
+}
+
+interface Step {
+  readonly id: string;
+  readonly created: string;
+  readonly createdBy: string;
+  readonly comment: string;
+  readonly sizeBytes: bigint;
+}
+
+/** As wide as Docker's. */
+const createdByWidth = 45;
+
+export function define(command: Command, context: Context): void {
+  addNodeFlag(command)
+    .argument("<image>", "name, ID, or beginning of an ID")
+    .addOption(formatOption())
+    .option("-q, --quiet", "print only IDs, one per line")
+    .option("--no-trunc", "print all in full")
+    .action(async (ref: string, options: Options) => {
+      const [first] = await whereThere(context, options, ref, (client) => client.getImage({ ref }));
+      if (first === undefined) throw new Fault("not-found", `There is no image "${ref}"`);
+      const steps = stepsOf(first.answer);
+      const nowMs = context.io.clock.now();
+      const short = (text: string) => (options.trunc ? truncate(text, createdByWidth) : text);
+      printListing(context, options, {
+        items: steps,
+        id: ({ id }) => (options.trunc ? shortImageId(id) : id),
+        json: (step) => ({ ...step, sizeBytes: Number(step.sizeBytes) }),
+        columns: [
+          { title: "IMAGE", of: ({ id }) => (options.trunc ? shortImageId(id) : id) },
+          { title: "CREATED", of: ({ created }) => agoWords(created, nowMs) },
+          { title: "CREATED BY", of: ({ createdBy }) => short(createdBy) },
+          { title: "SIZE", of: ({ sizeBytes }) => formatSize(Number(sizeBytes)) },
+          { title: "COMMENT", of: ({ comment }) => comment },
+        ],
+      });
+    });
+}
+
+/** The newest first. Steps that changed no file have no layer; the image's ID stands at the newest step. */
+function stepsOf({ image, config, layers }: GetImageResponse): readonly Step[] {
+  const left = [...layers];
+  const steps = historyOf(config).map((entry) => ({
+    id: "<missing>",
+    created: textOf(entry["created"]),
+    createdBy: textOf(entry["created_by"]),
+    comment: textOf(entry["comment"]),
+    sizeBytes: entry["empty_layer"] === true ? 0n : (left.shift()?.sizeBytes ?? 0n),
+  }));
+  const untold = left.map(({ sizeBytes }) => ({
+    id: "<missing>",
+    created: "",
+    createdBy: "",
+    comment: "",
+    sizeBytes,
+  }));
+  const [newest, ...others] = [...steps, ...untold].toReversed();
+  return newest === undefined ? [] : [{ ...newest, id: image?.id ?? newest.id }, ...others];
+}
+
+/** Of the image's config, whose author may have written anything. */
+function historyOf(config: string): readonly Readonly<Record<string, unknown>>[] {
+  const document: unknown = JSON.parse(config);
+  if (typeof document !== "object" || document === null || !("history" in document)) return [];
+  const { history } = document;
+  if (!Array.isArray(history)) return [];
+  return history.filter((entry) => typeof entry === "object" && entry !== null);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function agoWords(created: string, nowMs: number): string {
+  const atMs = Date.parse(created);
+  return Number.isFinite(atMs) ? formatAgo(atMs, nowMs) : "N/A";
+}

@@ -1,0 +1,141 @@
+import { toJson } from "@bufbuild/protobuf";
+import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
+import { type Image, ImageSchema } from "#proto/gen/swarm/v1/engine_pb.ts";
+import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { msFromTimestamp } from "#proto/time.ts";
+import type { Context } from "../context.ts";
+import { flags, type Pair, pair } from "../flags/parse-flag.ts";
+import { formatAgo } from "../output/age.ts";
+import { type Column, formatOption, type ListingOptions, printListing } from "../output/listing.ts";
+import { formatSize } from "../output/size.ts";
+import {
+  addNodeFlag,
+  familiarName,
+  type NodeFlag,
+  nodeName,
+  onNodes,
+  shortImageId,
+  splitTag,
+} from "./on-nodes.ts";
+
+interface Options extends ListingOptions, NodeFlag {
+  readonly all?: true;
+  readonly digests?: true;
+  readonly filter?: Pair[];
+  readonly trunc: boolean;
+}
+
+interface Row {
+  readonly node: Node;
+  readonly image: Image;
+  readonly repository: string;
+  readonly tag: string;
+}
+
+export function define(command: Command, context: Context): void {
+  addNodeFlag(command)
+    .argument("[name]", "only images of this name")
+    .addOption(formatOption())
+    .option("-a, --all", "for Docker's users: there are no images in between")
+    .option("-q, --quiet", "print only IDs, one per line")
+    .option("--no-trunc", "print IDs in full")
+    .option("--digests", "show the digests under which they were pulled")
+    .option("-f, --filter <key=value>", "dangling, in-use or reference (repeat)", flags(filter))
+    .action(async (name: string | undefined, options: Options) => {
+      const answers = await onNodes(context, options, (client) => client.listImages({}));
+      const rows = answers.flatMap(({ node, answer }) =>
+        answer.images
+          .filter((image) => passes(image, options.filter ?? []))
+          .flatMap((image) => rowsOf(node, image)),
+      );
+      print(
+        context,
+        options,
+        rows.filter(({ repository, tag }) => isNamed(name, repository, tag)),
+      );
+    });
+}
+
+function print(context: Context, options: Options, rows: readonly Row[]): void {
+  const idOf = ({ image }: Row) => (options.trunc ? shortImageId(image.id) : image.id);
+  const digests: Column<Row> = {
+    title: "DIGEST",
+    of: ({ image }) => image.digests[0]?.split("@")[1] ?? "<none>",
+  };
+  printListing(context, options, {
+    items: rows,
+    id: idOf,
+    json: ({ node, image }) => ({
+      node: nodeName(node),
+      ...(toJson(ImageSchema, image) as object),
+    }),
+    columns: [
+      { title: "NODE", of: ({ node }) => nodeName(node) },
+      { title: "REPOSITORY", of: ({ repository }) => repository },
+      { title: "TAG", of: ({ tag }) => tag },
+      ...(options.digests ? [digests] : []),
+      { title: "IMAGE ID", of: idOf },
+      { title: "CREATED", of: ({ image }) => createdWords(image, context.io.clock.now()) },
+      { title: "SIZE", of: ({ image }) => formatSize(Number(image.sizeBytes)) },
+      { title: "IN USE", of: ({ image }) => (image.inUse ? "yes" : "") },
+    ],
+  });
+}
+
+/** A row for each tag; an image without one has one row. */
+function rowsOf(node: Node, image: Image): readonly Row[] {
+  if (image.references.length === 0) {
+    const repository = familiarName(image.digests[0]?.split("@")[0] ?? "<none>");
+    return [{ node, image, repository, tag: "<none>" }];
+  }
+  return image.references.map((reference) => {
+    const [repository, tag] = splitTag(familiarName(reference));
+    return { node, image, repository, tag };
+  });
+}
+
+export function createdWords({ createdAt }: Pick<Image, "createdAt">, nowMs: number): string {
+  return createdAt === undefined ? "N/A" : formatAgo(msFromTimestamp(createdAt), nowMs);
+}
+
+function isNamed(name: string | undefined, repository: string, tag: string): boolean {
+  if (name === undefined) return true;
+  const wanted = familiarName(name);
+  return wanted === repository || wanted === `${repository}:${tag}`;
+}
+
+const filters: Readonly<Record<string, (image: Image, value: string) => boolean>> = {
+  dangling: (image, value) => (image.references.length === 0) === isTrue(value),
+  "in-use": (image, value) => image.inUse === isTrue(value),
+  reference: ({ references }, value) =>
+    references.some((reference) => {
+      const name = familiarName(reference);
+      return isNamed(value, ...splitTag(name)) || matches(name, value);
+    }),
+};
+
+/** "*" stands for anything but a slash. */
+function matches(name: string, pattern: string): boolean {
+  const parts = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${parts.join("[^/]*")}$`).test(name);
+}
+
+function filter(text: string): Pair {
+  const parsed = pair(text);
+  if (!Object.hasOwn(filters, parsed.key)) {
+    throw new Fault("invalid-argument", `Choose one of: ${Object.keys(filters).join(", ")}`);
+  }
+  if (parsed.key !== "reference") isTrue(parsed.value);
+  return parsed;
+}
+
+function isTrue(value: string): boolean {
+  if (["true", "1"].includes(value)) return true;
+  if (["false", "0"].includes(value)) return false;
+  throw new Fault("invalid-argument", "Write true or false");
+}
+
+function passes(image: Image, wanted: readonly Pair[]): boolean {
+  return wanted.every(({ key, value }) => filters[key]?.(image, value) ?? false);
+}

@@ -1,0 +1,75 @@
+import { toJson } from "@bufbuild/protobuf";
+import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
+import { type DiskUsage, DiskUsageSchema, EngineService } from "#proto/gen/swarm/v1/engine_pb.ts";
+import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Context } from "../context.ts";
+import { addNodeFlag, type NodeFlag, nodeName } from "../image/on-nodes.ts";
+import { askNodes } from "../node-call.ts";
+import { formatOption, type ListingOptions, printListing } from "../output/listing.ts";
+import { formatSize } from "../output/size.ts";
+
+interface Options extends ListingOptions, NodeFlag {}
+
+interface Row {
+  readonly node: Node;
+  readonly usage: DiskUsage;
+}
+
+/** Counting goes through all files of volumes and containers. */
+const deadlineMs = 5 * 60_000;
+
+export function define(command: Command, context: Context): void {
+  addNodeFlag(command)
+    .addOption(formatOption())
+    .action(async (options: Options) => {
+      const rows = (await ask(context, options)).flatMap(({ node, answer }) =>
+        answer.usages.map((usage) => ({ node, usage })),
+      );
+      printListing<Row>(context, options, {
+        items: rows,
+        id: ({ usage }) => usage.kind,
+        json: ({ node, usage }) => ({
+          node: nodeName(node),
+          ...(toJson(DiskUsageSchema, usage) as object),
+        }),
+        columns: [
+          { title: "NODE", of: ({ node }) => nodeName(node) },
+          { title: "TYPE", of: ({ usage }) => titleOf(usage.kind) },
+          { title: "TOTAL", of: ({ usage }) => String(usage.count) },
+          { title: "ACTIVE", of: ({ usage }) => String(usage.active) },
+          { title: "SIZE", of: ({ usage }) => formatSize(Number(usage.sizeBytes)) },
+          { title: "RECLAIMABLE", of: ({ usage }) => reclaimable(usage) },
+        ],
+      });
+    });
+}
+
+async function ask(context: Context, { node: ref }: NodeFlag) {
+  if (ref === undefined) {
+    return await askNodes(context, EngineService, (client) =>
+      client.getDiskUsage({}, { deadlineMs }),
+    );
+  }
+  const { node } = await (await context.control()).getNode({ ref });
+  if (node === undefined) throw new Fault("internal", "The manager returned no node");
+  const client = await context.engine(EngineService, node.id);
+  return [{ node, answer: await client.getDiskUsage({}, { deadlineMs }) }];
+}
+
+const titles: Readonly<Record<string, string>> = {
+  images: "Images",
+  containers: "Containers",
+  volumes: "Local Volumes",
+  logs: "Logs",
+};
+
+function titleOf(kind: string): string {
+  return titles[kind] ?? kind;
+}
+
+function reclaimable({ sizeBytes, reclaimableBytes }: DiskUsage): string {
+  const words = formatSize(Number(reclaimableBytes));
+  if (sizeBytes === 0n) return words;
+  return `${words} (${(reclaimableBytes * 100n) / sizeBytes}%)`;
+}
