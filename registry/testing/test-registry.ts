@@ -31,7 +31,7 @@ export interface TestRegistryOptions {
 
 /** The one account of private registries; docker-registry takes bcrypt alone, which Node does not have. */
 export const account = { username: "user", password: "secret word" } as const;
-const accountLine = "user:$2b$04$abcdefghijklmnopqrstuuP6/q0obcGuk6SuzN66aTZwHeRCLMzKO\n";
+export const accountLine = "user:$2b$04$abcdefghijklmnopqrstuuP6/q0obcGuk6SuzN66aTZwHeRCLMzKO\n";
 export const accountAuth = Buffer.from(`${account.username}:${account.password}`).toString(
   "base64",
 );

@@ -41,6 +41,7 @@ for (const [name, file] of Object.entries(files)) {
   test(`an image that is larger than the disk (${name}), until the disk is larger`, async () => {
     const { reference } = await pushImage(lab, name, file);
     const flags = ["-d", "--name", name, "--restart-delay", "200ms", "--stop-grace-period", "1s"];
+    flags.push("--no-resolve-image");
     await host.run("swarmctl", ["service", "create", ...flags, reference, "sleep", "1000"]);
     const error = () => view.tasks(name).find(({ status }) => status?.err)?.status?.err;
     assert.equal(

@@ -36,6 +36,8 @@ afterEach(async () => {
 
 async function create(name: string, image: string, command = ["sleep", "1000"]): Promise<void> {
   const flags = ["-d", "--name", name, "--restart-delay", "200ms", "--stop-grace-period", "1s"];
+  // The node is the one that meets the fault, and not the manager before it.
+  flags.push("--no-resolve-image");
   await host.run("swarmctl", ["service", "create", ...flags, image, ...command]);
 }
 
@@ -81,6 +83,7 @@ test("a tag that the image does not have", async () => {
 
 test("who waits for the service is told why it does not come up", async () => {
   const flags = ["--name", "waited", "--restart-delay", "200ms", "--quiet", "--timeout", "1s"];
+  flags.push("--no-resolve-image");
   const image = "registry:5000/nosuch:1";
   const { status, stderr } = await host.exec("swarmctl", ["service", "create", ...flags, image]);
   assert.equal(status, 1);
