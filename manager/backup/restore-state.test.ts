@@ -91,7 +91,7 @@ test("restored state, managers that lock themselves need their unlock key", asyn
   const backup = await takeBackup("SWMKEY-1-a");
   await assert.rejects(restore(backup), {
     code: "failed-precondition",
-    message: "the managers of this cluster lock themselves: give their unlock key",
+    message: "the managers of this cluster lock themselves: give their unlock key, with --unlock",
   });
   await assert.rejects(restore(backup, { unlockKey: "SWMKEY-1-b" }), {
     message: "the unlock key is not the one that the cluster had when the backup was made",

@@ -71,7 +71,7 @@ function checkCluster(objects: readonly StoreObject[], backup: Backup, unlockKey
   if (cluster.unlockKey === unlockKey || cluster.unlockKey === "") return;
   const message =
     unlockKey === ""
-      ? "the managers of this cluster lock themselves: give their unlock key"
+      ? "the managers of this cluster lock themselves: give their unlock key, with --unlock"
       : "the unlock key is not the one that the cluster had when the backup was made";
   throw new Fault("failed-precondition", message);
 }
