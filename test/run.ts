@@ -1,6 +1,7 @@
 /**
  * `npm test`: the checks, then every test, one file after another (most of them use the kernel, and there may be few
- * cores), then a look at whether the host is as it was. File names given as arguments select tests.
+ * cores), then a look at whether the host is as it was. Tests in files named `.slow.test.ts` run only with `--all`, which is
+ * `npm run test:all`. File names given as arguments select tests.
  */
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
@@ -11,9 +12,12 @@ const patterns = [
   "lab/**/*.test.ts",
   "test/**/*.test.ts",
 ];
-const chosen = process.argv.slice(2);
-const files =
-  chosen.length > 0 ? chosen : patterns.flatMap((pattern) => globSync(pattern).toSorted());
+const all = process.argv.includes("--all");
+const chosen = process.argv.slice(2).filter((argument) => argument !== "--all");
+const found = patterns.flatMap((pattern) => globSync(pattern).toSorted());
+const wanted = all ? found : found.filter((file) => !file.endsWith(".slow.test.ts"));
+const files = chosen.length > 0 ? chosen : wanted;
+const timeoutMs = all ? 900_000 : 300_000;
 
 function run(args: readonly string[]): boolean {
   return spawnSync(process.execPath, args, { stdio: "inherit" }).status === 0;
@@ -21,7 +25,7 @@ function run(args: readonly string[]): boolean {
 
 const before = takeSnapshot();
 const checked = chosen.length > 0 || run(["test/check.ts"]);
-const passed = run(["--test", "--test-concurrency=1", "--test-timeout=300000", ...files]);
+const passed = run(["--test", "--test-concurrency=1", `--test-timeout=${timeoutMs}`, ...files]);
 unmountNamespaceRoot(before);
 const left = leftBehind(before, takeSnapshot());
 for (const line of left) process.stdout.write(`left behind: ${line}\n`);

@@ -31,7 +31,9 @@ test("file names are kebab-case and say what is inside", () => {
   const vague = /^(utils?|helpers?|common|misc|types)\.ts$/;
   const names = sources.map((file) => basename(file));
   assert.deepEqual(
-    names.filter((name) => vague.test(name) || !/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/.test(name)),
+    names.filter(
+      (name) => vague.test(name) || !/^[a-z0-9]+(-[a-z0-9]+)*((\.slow)?\.test)?\.ts$/.test(name),
+    ),
     [],
   );
 });

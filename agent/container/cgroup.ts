@@ -2,9 +2,18 @@
  * A container's cgroups, on v1, hybrid and v2 alike: where they are, what the kernel counted in them, and what can be done
  * to all of their processes at once. The runtime wrote down the paths; runc keeps them in its state.json.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "#proto/fault.ts";
+import { errnoOf, Fault } from "#proto/fault.ts";
+import type { Clock } from "#proto/ports.ts";
 
 /** Folders by v1 controller; that of v2 is under "". */
 export type CgroupPaths = ReadonlyMap<string, string>;
@@ -90,6 +99,62 @@ export function killSubgroup(folder: string): void {
     for (const pid of readPids(folder)) killIfThere(pid);
     if (frozen) writeIfThere(state, "THAWED");
   }
+}
+
+/** What a bundle's config.json asks for; undefined where there is none, or half of one. */
+export async function readCgroupsPath(bundle: string): Promise<string | undefined> {
+  try {
+    const config: unknown = JSON.parse(await readFile(join(bundle, "config.json"), "utf8"));
+    const linux = isObject(config) ? config["linux"] : undefined;
+    const path = isObject(linux) ? linux["cgroupsPath"] : undefined;
+    return typeof path === "string" ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Removes the cgroups of a container, with whatever still is in them, also where the runtime died before it wrote down that
+ * there are any. `path` is the OCI specification's cgroupsPath: the same below the root of each hierarchy.
+ */
+export async function removeCgroups(path: string, clock: Clock): Promise<void> {
+  for (const top of hierarchies()) {
+    const folder = join(top, path);
+    if (existsSync(folder)) await removeCgroup(folder, clock);
+  }
+}
+
+function hierarchies(): string[] {
+  const root = "/sys/fs/cgroup";
+  if (existsSync(join(root, "cgroup.controllers"))) return [root];
+  return readdirSync(root).map((name) => join(root, name));
+}
+
+/** The kernel tells nobody when the last process of a v1 cgroup is gone. */
+const lookAgainMs = 10;
+const removeLooksMax = 200;
+
+async function removeCgroup(folder: string, clock: Clock): Promise<void> {
+  for (const name of foldersIn(folder)) await removeCgroup(join(folder, name), clock);
+  for (let look = 1; ; look += 1) {
+    killSubgroup(folder);
+    try {
+      rmdirSync(folder);
+      return;
+    } catch (error) {
+      if (gone.has(errnoOf(error) ?? "")) return;
+      if (errnoOf(error) !== "EBUSY" || look === removeLooksMax) {
+        throw Fault.wrap(`Cannot remove the cgroup "${folder}"`, error);
+      }
+    }
+    await clock.sleep(lookAgainMs);
+  }
+}
+
+function foldersIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
 }
 
 function readPids(folder: string): number[] {

@@ -18,7 +18,14 @@ import { ContainerHost } from "./container-host.ts";
 import type { HealthCheck } from "../health/health-check.ts";
 import type { Probe } from "../health/health.ts";
 import { runProbe } from "../health/probe.ts";
-import { type CgroupPaths, readCgroupPaths, readOomKills, thaw } from "./cgroup.ts";
+import {
+  type CgroupPaths,
+  readCgroupPaths,
+  readCgroupsPath,
+  readOomKills,
+  removeCgroups,
+  thaw,
+} from "./cgroup.ts";
 import { killConmon, startConmon } from "./conmon.ts";
 import { Exits, type OnExit } from "./exits.ts";
 import { findProgram } from "./find-program.ts";
@@ -226,6 +233,9 @@ export class Containers {
   async release(taskId: string): Promise<void> {
     if (this.#exits.read(taskId) === undefined) await this.#abandon(taskId);
     else await this.#runc.remove(taskId);
+    for (const path of await this.#cgroupsOf(taskId)) {
+      await removeCgroups(path, this.#modules.clock);
+    }
     await this.#exits.forget(taskId);
     await rm(join(this.folderOf(taskId), "oom"), { force: true });
     await this.#modules.mounts.close(taskId);
@@ -245,6 +255,18 @@ export class Containers {
     const begun = attempts.length > 0 || existsSync(join(this.#runtimeRoot, taskId));
     if (begun) await this.#runc.remove(taskId);
     for (const folder of attempts) killConmon(taskId, folder);
+  }
+
+  /** A runtime that was killed while it created the container has made cgroups and does not know of them. */
+  async #cgroupsOf(taskId: string): Promise<ReadonlySet<string>> {
+    const configs = await Promise.all(
+      (await this.#attemptFolders(taskId)).map((folder) => readCgroupsPath(folder)),
+    );
+    const wanted = configs.filter((path) => path?.endsWith(`/${taskId}`) === true);
+    return new Set([
+      `/${this.#options.cgroupParent}/${taskId}`,
+      ...wanted.flatMap((path) => path ?? []),
+    ]);
   }
 
   /** Removes the files of all attempts but one; where none is kept, the task has no more use for its mounts either. */
