@@ -12,12 +12,8 @@ import { serveEngineApi } from "#agent/api/engine-api.ts";
 import { AssignedFile } from "#agent/assigned-file.ts";
 import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
-import { engineHandlers } from "#agent/disk-usage.ts";
 import { systemExec } from "#agent/exec.ts";
-import { imageHandlers } from "#agent/image/image-api.ts";
-import { ImageCollector } from "#agent/image/image-collector.ts";
 import { ImageStore } from "#agent/image/image-store.ts";
-import { readTaskUses } from "#agent/image/task-uses.ts";
 import { NetworkDriver } from "#agent/network/network-driver.ts";
 import { describeNode, ociArchitecture } from "#agent/node-description.ts";
 import { Reporter } from "#agent/reporter.ts";
@@ -29,6 +25,7 @@ import { PeerSchema, type SessionResponse } from "#proto/gen/swarm/v1/dispatcher
 import type { Clock, Ports } from "#proto/ports.ts";
 import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import type { Config } from "./config.ts";
+import { EngineImages } from "./engine-images.ts";
 import type { Identity } from "./identity.ts";
 
 export interface EngineModules extends Ports {
@@ -103,17 +100,9 @@ export class Engine implements AsyncDisposable {
         },
       ),
     );
-    const tasksFolder = join(config.dataRoot, "agent/tasks");
-    const uses = () => readTaskUses(tasksFolder);
-    const collector = opened.use(
-      new ImageCollector(config.imageCollection, {
-        ...modules,
-        store: images,
-        uses,
-        log: log.child({ part: "image" }),
-      }),
+    const imageApi = opened.use(
+      new EngineImages(config, { ...modules, images, volumes: worker.volumes }),
     );
-    collector.start();
     const { dataPathAddress, clusterId } = identity;
     const engineAddress = advertisedAddress(config.engineAddress, dataPathAddress);
     const containers = opened.use(new ContainerApi(config, { ...modules, exec: systemExec }));
@@ -124,14 +113,8 @@ export class Engine implements AsyncDisposable {
           clusterId,
           identity: modules.identity,
           handlers: {
-            images: imageHandlers({ store: images, uses, clock: modules.clock }),
+            ...imageApi.handlers,
             volumes: volumeHandlers(worker.volumes),
-            engine: engineHandlers(tasksFolder, {
-              images,
-              uses,
-              volumes: worker.volumes,
-              exec: systemExec,
-            }),
             containers: {
               ...containers.handlers,
               ...statsHandlers({ list: () => worker.running(), clock: modules.clock }),

@@ -100,7 +100,7 @@ async function* pullImage(
 ): AsyncGenerator<PullImageResponse> {
   let newest: PullProgress | undefined;
   let wake = Promise.withResolvers<void>();
-  let isDone = false;
+  const done = new AbortController();
   const pulling = store
     .pull(reference, {
       signal,
@@ -111,12 +111,12 @@ async function* pullImage(
       },
     })
     .finally(() => {
-      isDone = true;
+      done.abort();
       wake.resolve();
     });
   // Its fault is thrown below, when all progress was told.
   pulling.catch(() => {});
-  while (!isDone) {
+  while (!done.signal.aborted) {
     await wake.promise;
     wake = Promise.withResolvers<void>();
     if (newest !== undefined) yield progressMessage(newest);

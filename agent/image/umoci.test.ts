@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import { parseReference } from "#registry/reference.ts";
 import { imageOf, type TestImage } from "#registry/testing/test-image.ts";

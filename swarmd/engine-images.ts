@@ -1,0 +1,44 @@
+/** The images of a node as users handle them, and the collector of those that nobody uses. */
+import { join } from "node:path";
+import { engineHandlers } from "#agent/disk-usage.ts";
+import type { EngineHandlers } from "#agent/api/engine-api.ts";
+import { systemExec } from "#agent/exec.ts";
+import { imageHandlers } from "#agent/image/image-api.ts";
+import { ImageCollector } from "#agent/image/image-collector.ts";
+import type { ImageStore } from "#agent/image/image-store.ts";
+import { readTaskUses } from "#agent/image/task-uses.ts";
+import type { VolumeStore } from "#agent/volume/volume-store.ts";
+import type { Ports } from "#proto/ports.ts";
+import type { Config } from "./config.ts";
+
+export interface ImageModules extends Ports {
+  readonly images: ImageStore;
+  readonly volumes: VolumeStore;
+}
+
+/** Begins to collect; ends when it is disposed of. */
+export class EngineImages implements AsyncDisposable {
+  readonly handlers: Required<Pick<EngineHandlers, "images" | "engine">>;
+  readonly #collector: ImageCollector;
+
+  constructor(config: Config, modules: ImageModules) {
+    const { images, volumes, log } = modules;
+    const tasksFolder = join(config.dataRoot, "agent/tasks");
+    const uses = () => readTaskUses(tasksFolder);
+    this.handlers = {
+      images: imageHandlers({ store: images, uses, clock: modules.clock }),
+      engine: engineHandlers(tasksFolder, { images, uses, volumes, exec: systemExec }),
+    };
+    this.#collector = new ImageCollector(config.imageCollection, {
+      ...modules,
+      store: images,
+      uses,
+      log: log.child({ part: "image" }),
+    });
+    this.#collector.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#collector[Symbol.asyncDispose]();
+  }
+}
