@@ -89,14 +89,13 @@ export class ImageCollector implements AsyncDisposable {
   /** Removes images in their order, for as long as the disk is too full. */
   async #relieve(candidates: readonly ImageView[], inUse: ReadonlySet<string>): Promise<void> {
     const { highPercent, lowPercent } = this.#options;
-    let limit = highPercent;
+    if ((await this.#usedPercent()) < highPercent) return;
     for (const view of candidates) {
-      if ((await this.#usedPercent()) < limit) return;
-      limit = lowPercent;
       await this.#remove(view, inUse, "the disk gets full");
+      if ((await this.#usedPercent()) <= lowPercent) return;
     }
     const usedPercent = await this.#usedPercent();
-    if (usedPercent < limit) return;
+    if (usedPercent < highPercent) return;
     this.#modules.log.warn("The disk is full, and no unused image is left to remove", {
       path: this.#modules.store.root,
       usedPercent: Math.round(usedPercent),
