@@ -3,6 +3,7 @@ import { Fault } from "#proto/fault.ts";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Client } from "#proto/grpc.ts";
+import { deployFiles, type FileDeployOptions } from "./deploy-files.ts";
 import {
   type DeployStep,
   planDeploy,
@@ -13,13 +14,10 @@ import type { Stack } from "./stack.ts";
 
 type ControlClient = Client<typeof ControlService>;
 
-export interface DeployOptions {
-  /** Told of each step: before it for changes, in the present tense. */
-  readonly onStep: (line: string) => void;
+export interface DeployOptions extends FileDeployOptions {
   /** Told of what was done all the same. */
   readonly onWarnings: (warnings: readonly string[]) => void;
   readonly resolveImage: ResolveMode;
-  readonly signal?: AbortSignal;
 }
 
 /** The managers write to services too, as when they allocate addresses, so a conflict soon after a change is no surprise. */
@@ -42,9 +40,10 @@ export async function deployStack(
 
 async function deployOnce(
   control: ControlClient,
-  stack: Stack,
+  given: Stack,
   options: DeployOptions,
 ): Promise<Service[]> {
+  const stack = await deployFiles(control, given, options);
   const [{ services }, { networks }] = await Promise.all([
     control.listServices({}, options),
     control.listNetworks({}, options),

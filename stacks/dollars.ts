@@ -5,7 +5,7 @@
 import type { Path, YamlDocument } from "./yaml-document.ts";
 
 /** The parts of a stack file in which Docker replaces variables. */
-const sections = ["services", "networks"];
+const sections = ["services", "networks", "volumes", "secrets", "configs"];
 
 export function resolveDollars(document: YamlDocument): unknown {
   const { value } = document;

@@ -23,6 +23,8 @@ import { parseLogDriver } from "#proto/log-driver.ts";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
 import { type HealthcheckEntry, parseHealthcheck } from "./parse-healthcheck.ts";
 import { containerFields, resourceRequirements } from "./parse-container.ts";
+import { parseReferences } from "./parse-files.ts";
+import { parseMounts } from "./parse-mounts.ts";
 import { defaultNetwork, networkName } from "./parse-networks.ts";
 import { recordOf } from "./record-of.ts";
 import { parseShellWords } from "./shell-words.ts";
@@ -101,7 +103,12 @@ function containerSpec(context: StackContext, path: Path, entry: ServiceEntry): 
       healthcheck: healthcheck(context, [...path, "healthcheck"], entry.healthcheck),
     }),
   });
-  return { ...plain, ...containerFields(context, path, entry) };
+  return {
+    ...plain,
+    ...containerFields(context, path, entry),
+    ...parseReferences(context, path, entry),
+    mounts: parseMounts(context, path, entry),
+  };
 }
 
 function healthcheck(context: StackContext, path: Path, entry: HealthcheckEntry): HealthConfig {

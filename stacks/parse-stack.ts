@@ -1,4 +1,5 @@
 /** A stack file → its Stack. Pure: nothing is read and nobody asked. */
+import { parseFiles } from "./parse-files.ts";
 import { parseNetworks } from "./parse-networks.ts";
 import { parseService } from "./parse-service.ts";
 import { parseStackName, type Stack } from "./stack.ts";
@@ -10,16 +11,29 @@ export interface StackSource {
   /** What refusals call the file. */
   readonly file: string;
   readonly text: string;
+  /** The file's folder. */
+  readonly folder?: string;
 }
 
 export function parseStack(source: StackSource): Stack {
   const context = {
     name: parseStackName(source.name),
+    folder: source.folder ?? "/",
     ...parseStackFile(source.text, source.file),
   };
   const keys = Object.keys(context.content.services);
   const services = keys.map((key) => parseService(context, key));
   const targets = services.flatMap((spec) => spec.task?.networks ?? []);
   const used = new Set(targets.map((attachment) => attachment.target));
-  return { name: context.name, services, ...parseNetworks(context, used) };
+  const secrets = parseFiles(context, "secrets");
+  const configs = parseFiles(context, "configs");
+  return {
+    name: context.name,
+    services,
+    ...parseNetworks(context, used),
+    secrets: secrets.made,
+    externalSecrets: secrets.external,
+    configs: configs.made,
+    externalConfigs: configs.external,
+  };
 }

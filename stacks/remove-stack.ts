@@ -1,4 +1,4 @@
-/** Takes a stack out of a cluster: its services, then its networks. */
+/** Takes a stack out of a cluster: its services, then what they used. Volumes stay: they hold data. */
 import { Fault } from "#proto/fault.ts";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Client } from "#proto/grpc.ts";
@@ -23,16 +23,26 @@ export async function removeStack(
   options: RemoveOptions,
 ): Promise<void> {
   const labels = { [namespaceLabel]: name };
-  const [{ services }, { networks }] = await Promise.all([
+  const [{ services }, { networks }, { secrets }, { configs }] = await Promise.all([
     control.listServices({ labels }, options),
     control.listNetworks({ labels }, options),
+    control.listSecrets({ labels }, options),
+    control.listConfigs({ labels }, options),
   ]);
-  if (services.length + networks.length === 0) {
+  if (services.length + networks.length + secrets.length + configs.length === 0) {
     throw new Fault("not-found", `Nothing found in stack "${name}": see "swarmctl stack ls"`);
   }
   for (const service of services) {
     options.onStep(`Removing service ${service.spec?.annotations?.name}`);
     await ignoreMissing(control.removeService({ ref: service.id }, options));
+  }
+  for (const secret of secrets) {
+    options.onStep(`Removing secret ${secret.spec?.annotations?.name}`);
+    await ignoreMissing(control.removeSecret({ ref: secret.id }, options));
+  }
+  for (const config of configs) {
+    options.onStep(`Removing config ${config.spec?.annotations?.name}`);
+    await ignoreMissing(control.removeConfig({ ref: config.id }, options));
   }
   for (const network of networks) {
     options.onStep(`Removing network ${network.spec?.annotations?.name}`);

@@ -4,6 +4,7 @@ import { Fault } from "#proto/fault.ts";
 import type { ContainerEntry, ResourcesEntry } from "./container-schema.ts";
 import { resolveDollars } from "./dollars.ts";
 import type { HealthcheckEntry } from "./parse-healthcheck.ts";
+import type { ServiceFilesEntry, TopFilesEntry } from "./files-schema.ts";
 import { stackSchema } from "./stack-schema.ts";
 import { type Path, YamlDocument } from "./yaml-document.ts";
 
@@ -32,7 +33,7 @@ interface DeployEntry {
   readonly restart_policy?: RestartPolicyEntry;
 }
 
-export interface ServiceEntry extends ContainerEntry {
+export interface ServiceEntry extends ContainerEntry, ServiceFilesEntry {
   readonly image: string;
   readonly command?: Words;
   readonly entrypoint?: Words;
@@ -58,7 +59,7 @@ export interface NetworkEntry {
   readonly ipam?: { readonly config?: readonly { readonly subnet: string }[] };
 }
 
-export interface StackFile {
+export interface StackFile extends TopFilesEntry {
   readonly services: Readonly<Record<string, ServiceEntry>>;
   readonly networks?: Readonly<Record<string, NetworkEntry | null>>;
 }
@@ -78,6 +79,8 @@ const validate = new Ajv({
 /** What the parts of a stack need to become specs. */
 export interface StackContext extends CheckedStackFile {
   readonly name: string;
+  /** To which relative paths in the file are relative. */
+  readonly folder: string;
 }
 
 export function parseStackFile(source: string, file: string): CheckedStackFile {

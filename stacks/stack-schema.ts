@@ -3,6 +3,7 @@
  * engine honours it and not before. Each description ends the sentence "services.web.image must be …".
  */
 import { containerSchema, resourcesSchema } from "./container-schema.ts";
+import { serviceFilesSchema, topFilesSchema } from "./files-schema.ts";
 
 const text = { type: "string", description: "a string" } as const;
 const flag = { type: "boolean", description: "true or false" } as const;
@@ -92,6 +93,7 @@ const service = map(
     logging: map({ driver: text, options: named(scalar) }),
     networks: attachments,
     ...containerSchema,
+    ...serviceFilesSchema,
     deploy: map({
       replicas: count,
       resources: map({
@@ -135,6 +137,7 @@ export const stackSchema = map(
     },
     services: named(service),
     networks: named(network),
+    ...topFilesSchema,
   },
   ["services"],
 );

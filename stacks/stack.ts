@@ -16,6 +16,21 @@ export interface Stack {
   readonly networks: readonly NetworkSpec[];
   /** Names of networks that others make. */
   readonly externalNetworks: readonly string[];
+  readonly secrets: readonly StackFileSource[];
+  readonly externalSecrets: readonly string[];
+  readonly configs: readonly StackFileSource[];
+  readonly externalConfigs: readonly string[];
+}
+
+/** A secret or config to be made, and where what it holds is. */
+export interface StackFileSource {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly from:
+    | { readonly file: string }
+    | { readonly environment: string }
+    | { readonly content: string };
+  readonly templateDriver?: string;
 }
 
 const namePattern = /^[a-zA-Z0-9](?:[a-zA-Z0-9_-]*[a-zA-Z0-9])?$/;

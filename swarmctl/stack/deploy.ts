@@ -1,3 +1,4 @@
+import { dirname, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { parseStack } from "#stacks/parse-stack.ts";
@@ -7,6 +8,7 @@ import { parseStackName, type Stack } from "#stacks/stack.ts";
 import type { Context } from "../context.ts";
 import { flag } from "../flags/parse-flag.ts";
 import { readText } from "../read-file.ts";
+import { readFileSource } from "./read-file-source.ts";
 import { withRegistryAuth } from "../registry-login.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "../service/converge.ts";
 import { printWarnings } from "../warnings.ts";
@@ -32,12 +34,14 @@ export function define(command: Command, context: Context): void {
   addConvergeFlags(command).action(async (name: string, options: Options) => {
     const file = options.composeFile;
     const text = await readText(context.io, file);
-    const parsed = parseStack({ name, file: file === "-" ? "stdin" : file, text });
+    const folder = file === "-" ? process.cwd() : dirname(resolve(file));
+    const parsed = parseStack({ name, file: file === "-" ? "stdin" : file, text, folder });
     const stack = options.withRegistryAuth ? await withLogins(context, parsed) : parsed;
     const control = await context.control();
     const services = await deployStack(control, stack, {
       signal: context.io.signal,
       onStep: (line) => context.print(line),
+      read: (source) => readFileSource(context.io, folder, source),
       onWarnings: (warnings) => printWarnings(context, warnings),
       resolveImage: options.resolveImage,
     });

@@ -26,6 +26,29 @@ describe("stack deploy", () => {
     });
   });
 
+  it("makes secrets and configs before the services that read them, once, and takes them away", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    const stdin = [
+      "services: {web: {image: a, secrets: [db], configs: [conf]}}",
+      "secrets: {db: {environment: DB}}",
+      "configs: {conf: {content: x}}",
+    ].join("\n");
+    const options = { stdin, env: { DB: "hunter2" } };
+    const { stdout } = await runCli(cluster, ["stack", "deploy", "-c", "-", "shop"], options);
+    const made = "Creating secret shop_db\nCreating config shop_conf\n";
+    assert.equal(stdout, `${made}Creating network shop_default\nCreating service shop_web\n`);
+    const [secret] = control.secrets.values();
+    assert.equal(Buffer.from(secret?.spec?.data ?? []).toString(), "hunter2");
+    const again = await runCli(cluster, ["stack", "deploy", "-c", "-", "shop"], options);
+    assert.equal(again.stdout, "Service shop_web is unchanged\n");
+    const unset = await runCli(cluster, ["stack", "deploy", "-c", "-", "shop"], { stdin });
+    assert.match(unset.stderr, /The variable "DB", from which "shop_db" shall come, is not set/);
+    const removed = await runCli(cluster, ["stack", "rm", "shop"]);
+    assert.match(removed.stdout, /Removing secret shop_db\nRemoving config shop_conf\n/);
+    assert.equal(control.secrets.size + control.configs.size, 0);
+  });
+
   const file = (image: string) => `services: {web: {image: ${image}}}`;
   const deploy = ["stack", "deploy", "-c", "-", "shop"];
 

@@ -5,7 +5,14 @@
 import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
-import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import {
+  type Config,
+  ConfigSchema,
+  type Secret,
+  SecretSchema,
+  type Service,
+  type Task,
+} from "#proto/gen/swarm/v1/objects_pb.ts";
 import { ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
@@ -17,6 +24,8 @@ export class FakeControl {
   readonly services = new Map<string, Service>();
   readonly networks = new Map<string, Network>();
   readonly tasks = new Map<string, Task>();
+  readonly secrets = new Map<string, Secret>();
+  readonly configs = new Map<string, Config>();
   /** How many of the next updates fail because somebody else was faster. */
   conflicts = 0;
 
@@ -81,6 +90,40 @@ export class FakeControl {
       const network = create(NetworkSchema, { id, ...(spec !== undefined && { spec }) });
       this.networks.set(id, network);
       return { network };
+    },
+    listSecrets: async ({ labels }) => ({
+      secrets: [...this.secrets.values()].filter(({ spec }) =>
+        hasLabels(spec?.annotations?.labels, labels),
+      ),
+    }),
+    createSecret: async ({ spec }) => {
+      const id = idOf(spec?.annotations?.name ?? "");
+      const secret = create(SecretSchema, { id, ...(spec !== undefined && { spec }) });
+      this.secrets.set(id, secret);
+      return { secret };
+    },
+    updateSecret: async ({ ref }) => ({ secret: this.#find(this.secrets, "secret", ref) }),
+    removeSecret: async ({ ref }) => {
+      const { id } = this.#find(this.secrets, "secret", ref);
+      this.secrets.delete(id);
+      return { secretId: id };
+    },
+    listConfigs: async ({ labels }) => ({
+      configs: [...this.configs.values()].filter(({ spec }) =>
+        hasLabels(spec?.annotations?.labels, labels),
+      ),
+    }),
+    createConfig: async ({ spec }) => {
+      const id = idOf(spec?.annotations?.name ?? "");
+      const config = create(ConfigSchema, { id, ...(spec !== undefined && { spec }) });
+      this.configs.set(id, config);
+      return { config };
+    },
+    updateConfig: async ({ ref }) => ({ config: this.#find(this.configs, "config", ref) }),
+    removeConfig: async ({ ref }) => {
+      const { id } = this.#find(this.configs, "config", ref);
+      this.configs.delete(id);
+      return { configId: id };
     },
     removeNetwork: async ({ ref }) => {
       const { id } = this.#find(this.networks, "network", ref);

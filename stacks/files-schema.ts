@@ -1,0 +1,163 @@
+/** What a stack file may say of volumes, secrets and configs: at its top, and in its services. */
+
+type Scalar = string | number | boolean;
+type Pairs = Readonly<Record<string, Scalar>> | readonly string[];
+
+export interface MountEntry {
+  readonly type: "bind" | "volume" | "tmpfs" | "npipe" | "cluster";
+  readonly source?: string;
+  readonly target: string;
+  readonly read_only?: boolean;
+  readonly consistency?: string;
+  readonly bind?: {
+    readonly propagation?: string;
+    readonly create_host_path?: boolean;
+    readonly recursive?: "enabled" | "disabled" | "writable" | "readonly";
+  };
+  readonly volume?: { readonly nocopy?: boolean; readonly subpath?: string };
+  readonly tmpfs?: { readonly size?: string | number; readonly mode?: string | number };
+}
+
+export interface FileReferenceEntry {
+  readonly source: string;
+  readonly target?: string;
+  readonly uid?: string;
+  readonly gid?: string;
+  readonly mode?: string | number;
+}
+
+/** A service's part. */
+export interface ServiceFilesEntry {
+  readonly volumes?: readonly (string | MountEntry)[];
+  readonly tmpfs?: string | readonly string[];
+  readonly secrets?: readonly (string | FileReferenceEntry)[];
+  readonly configs?: readonly (string | FileReferenceEntry)[];
+}
+
+export type ExternalEntry = boolean | { readonly name?: string };
+
+export interface VolumeEntry {
+  readonly name?: string;
+  readonly external?: ExternalEntry;
+  readonly driver?: string;
+  readonly driver_opts?: Readonly<Record<string, Scalar>>;
+  readonly labels?: Pairs;
+}
+
+export interface FileEntry {
+  readonly name?: string;
+  readonly external?: ExternalEntry;
+  readonly file?: string;
+  readonly environment?: string;
+  readonly content?: string;
+  readonly labels?: Pairs;
+  readonly template_driver?: string;
+}
+
+/** The file's part. */
+export interface TopFilesEntry {
+  readonly volumes?: Readonly<Record<string, VolumeEntry | null>>;
+  readonly secrets?: Readonly<Record<string, FileEntry | null>>;
+  readonly configs?: Readonly<Record<string, FileEntry | null>>;
+}
+
+const text = { type: "string", description: "a string" } as const;
+const name = { type: "string", minLength: 1, description: "a name" } as const;
+const flag = { type: "boolean", description: "true or false" } as const;
+const scalar = {
+  type: ["string", "number", "boolean"],
+  description: "a string, number or boolean",
+} as const;
+const amount = { type: ["string", "integer"], description: "a string or a whole number" } as const;
+
+function map(properties: Readonly<Record<string, unknown>>, required: readonly string[] = []) {
+  return {
+    type: "object",
+    properties,
+    required,
+    patternProperties: { "^x-": {} },
+    additionalProperties: false,
+    description: "a map",
+  };
+}
+
+function listOf(item: ReturnType<typeof map>, description: string) {
+  return {
+    type: "array",
+    items: { ...item, type: ["string", "object"], description: "a string or a map" },
+    description,
+  };
+}
+
+function choice(...words: string[]) {
+  return { enum: words, description: `one of ${words.join(", ")}` };
+}
+
+const mount = map(
+  {
+    type: choice("bind", "volume", "tmpfs", "npipe", "cluster"),
+    source: text,
+    target: text,
+    read_only: flag,
+    consistency: text,
+    bind: map({
+      propagation: choice("rprivate", "private", "rshared", "shared", "rslave", "slave"),
+      create_host_path: flag,
+      recursive: choice("enabled", "disabled", "writable", "readonly"),
+    }),
+    volume: map({ nocopy: flag, subpath: text }),
+    tmpfs: map({ size: amount, mode: amount }),
+  },
+  ["type", "target"],
+);
+
+const reference = map({ source: name, target: text, uid: text, gid: text, mode: amount }, [
+  "source",
+]);
+
+export const serviceFilesSchema = {
+  volumes: listOf(mount, "a list of volumes"),
+  tmpfs: { type: ["string", "array"], items: text, description: "a string or a list of strings" },
+  secrets: listOf(reference, "a list of secrets"),
+  configs: listOf(reference, "a list of configs"),
+};
+
+const external = { ...map({ name }), type: ["boolean", "object"], description: "true or false" };
+const labels = {
+  type: ["object", "array"],
+  additionalProperties: scalar,
+  items: { type: "string", pattern: "^[^=]+", description: "KEY=value" },
+  description: "a map or a list of KEY=value",
+} as const;
+
+function orNull(item: ReturnType<typeof map>) {
+  return {
+    type: "object",
+    additionalProperties: { ...item, type: ["object", "null"] },
+    description: "a map",
+  };
+}
+
+const file = map({
+  name,
+  external,
+  file: name,
+  environment: name,
+  content: text,
+  labels,
+  template_driver: text,
+});
+
+export const topFilesSchema = {
+  volumes: orNull(
+    map({
+      name,
+      external,
+      driver: text,
+      driver_opts: { type: "object", additionalProperties: scalar, description: "a map" },
+      labels,
+    }),
+  ),
+  secrets: orNull(file),
+  configs: orNull(file),
+};
