@@ -192,7 +192,7 @@ describe("a refused stack file", () => {
       fileOfX("ports: [80:80]"),
       "shop.yml:4: services.x.ports is not supported",
     ],
-    ["a key of the root", "secrets: {}\nservices: {}", "shop.yml:1: secrets is not supported"],
+    ["a key of the root", "include: {}\nservices: {}", "shop.yml:1: include is not supported"],
     [
       "a key of deploy",
       fileOfX("deploy:", "  replicas: 1", "  mode: global"),
