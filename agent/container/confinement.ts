@@ -1,11 +1,10 @@
 /** What a container's process must not do, by Docker's defaults: capabilities, filters, labels, hidden files. Pure. */
-import { Fault } from "#proto/fault.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import type { SelinuxContext } from "#proto/gen/swarm/v1/types_pb.ts";
 import { apparmorOf } from "./apparmor.ts";
 import { planCapabilities } from "./capabilities.ts";
 import type { HostSecurity } from "./host-security.ts";
 import { type OciSeccomp, seccompOf } from "./seccomp.ts";
+import { planSelinux } from "./selinux.ts";
 
 export interface Confinement {
   readonly process: {
@@ -70,26 +69,5 @@ export function planConfinement(spec: ContainerSpec, facts: ConfinementFacts): C
       maskedPaths: spec.privileged ? [] : [...maskedPaths, ...security.thermalPaths],
       readonlyPaths: spec.privileged ? [] : readonlyPaths,
     },
-  };
-}
-
-/** Labels are for those who ask: without a context a container has swarmd's, as Docker's without --selinux-enabled. */
-export function planSelinux(
-  context: SelinuxContext | undefined,
-  selinux: boolean,
-): { readonly process: string; readonly mount: string } | undefined {
-  if (context === undefined || context.disable) return undefined;
-  if (!selinux) {
-    throw new Fault(
-      "failed-precondition",
-      "privileges.selinux_context cannot be applied: this host has no SELinux; leave it out, or choose nodes that have it",
-    );
-  }
-  const { user, role, type, level } = context;
-  const owner = user || "system_u";
-  const range = level || "s0";
-  return {
-    process: [owner, role || "system_r", type || "container_t", range].join(":"),
-    mount: [owner, "object_r", "container_file_t", range].join(":"),
   };
 }

@@ -271,6 +271,11 @@ test("container spec, namespaces of the host where it asks for them", { timeout 
     [shared["pid"], shared["ipc"], shared["user"], shared["first"]],
     [own("pid"), own("ipc"), own("user"), readFileSync("/proc/1/comm", "utf8").trim()],
   );
+  // What it leaves behind among the host's processes is found by its cgroup, which the end of the test expects to be gone.
+  const parent = node.task({ args: ["sh", "-c", "sleep 1000 & exit 0"], pidMode: "host" });
+  node.worker.assign([parent]);
+  await node.untilState(parent.id, TaskState.COMPLETE);
+  await node.removeAll();
   const apart = await look(node, looks, { ipcMode: "shareable", shmSizeBytes: 8n << 20n });
   assert.notEqual(apart["pid"], own("pid"));
   assert.notEqual(apart["ipc"], own("ipc"));

@@ -37,6 +37,7 @@ import type { TaskMounts } from "./task-mounts.ts";
 import { planHosts, planResolvConf } from "./name-files.ts";
 import { linkLayers, overlayOptions, prepareRootfs } from "./rootfs.ts";
 import { Runc } from "./runc.ts";
+import { labelFiles, labelledMount } from "./selinux.ts";
 import { isConmonAlive, isContainerAlive, readPid } from "./supervised-process.ts";
 
 export interface ContainersOptions {
@@ -111,7 +112,7 @@ export class Containers {
   async prepare(given: Task, ingredients: Ingredients, signal: AbortSignal): Promise<void> {
     const task = completeTask(given, ingredients.image.config, this.#modules.mounts.node);
     const folder = this.folderOf(task.id);
-    await this.#plan(task, ingredients, { attempt: 1 });
+    const { linux } = await this.#plan(task, ingredients, { attempt: 1 });
     await this.#modules.mounts.prepare(task, signal);
     await linkLayers(folder, ingredients.image.layers);
     const files = this.#filesOf(task.id);
@@ -120,6 +121,7 @@ export class Containers {
       writeFile(files.hostname, `${hostnameOf(task)}\n`),
       writeFile(files.resolvConf, planResolvConf(task, ingredients.namespace.nameserver)),
     ]);
+    await labelFiles(linux.mountLabel, Object.values(files), this.#modules.exec);
   }
 
   /** Resolves with the process ID of the container's first process, running. */
@@ -142,7 +144,10 @@ export class Containers {
         taskId: task.id,
         taskFolder: this.folderOf(task.id),
         attempt: `${attempt}`,
-        overlay: overlayOptions(ingredients.image.layers.length, `${attempt}`),
+        overlay: labelledMount(
+          overlayOptions(ingredients.image.layers.length, `${attempt}`),
+          spec.linux.mountLabel,
+        ),
         runtime: this.#runtime,
         runtimeRoot: this.#runtimeRoot,
         exitsFolder: this.#exits.folder,

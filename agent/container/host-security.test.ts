@@ -10,6 +10,7 @@ import { type Exec, systemExec } from "../exec.ts";
 import { isLoaded, loadDefaultProfile, profileText } from "./apparmor.ts";
 import { deviceNumbers } from "./devices.ts";
 import { readHostSecurity } from "./host-security.ts";
+import { labelFiles, labelledMount } from "./selinux.ts";
 
 function hostWith(files: Readonly<Record<string, string>>) {
   const root = mkdtempSync(join(tmpdir(), "swarm-host-"));
@@ -76,6 +77,21 @@ test("AppArmor's default profile, is loaded by its parser; without one container
 test("AppArmor's default profile, is found among those that are loaded", () => {
   assert.ok(isLoaded("docker-default (enforce)\nswarm-default (enforce)\n"));
   assert.ok(!isLoaded("swarm-default-2 (enforce)\n"));
+});
+
+test("SELinux, the overlay and the generated files are labelled where a container asks for it", async () => {
+  const runs: (readonly string[])[] = [];
+  const run: Exec["run"] = async (command, args) => {
+    runs.push([command, ...args]);
+    return { stdout: "", stderr: "" };
+  };
+  const exec = { ...systemExec, run };
+  const label = "system_u:object_r:container_file_t:s0:c1,c2";
+  assert.equal(labelledMount("lowerdir=l", label), `lowerdir=l,context="${label}"`);
+  assert.equal(labelledMount("lowerdir=l", undefined), "lowerdir=l");
+  await labelFiles(label, ["/t/hosts"], exec);
+  await labelFiles(undefined, ["/t/hosts"], exec);
+  assert.deepEqual(runs, [["chcon", label, "/t/hosts"]]);
 });
 
 test("deviceNumbers, as glibc's makedev puts a number together", () => {

@@ -11,7 +11,7 @@ import {
   ServiceSpecSchema,
   TaskSpecSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { MountType, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { ClusterView } from "#lab/cluster-view.ts";
 import { Lab } from "#lab/lab.ts";
@@ -43,13 +43,10 @@ async function swarmctl(...args: readonly string[]): Promise<string> {
   return await lab.host("h1").run("swarmctl", args);
 }
 
-type TaskInit = MessageInitShape<typeof TaskSpecSchema>;
-
-/** Creates the service through the API, with what no flag names yet. */
+/** Creates the service through the API. */
 async function createByApi(
   name: string,
   container: MessageInitShape<typeof ContainerSpecSchema>,
-  task: TaskInit = {},
 ): Promise<void> {
   using connection = lab.host("h1").connect("manager");
   const stopGracePeriod = durationFromMs(1000);
@@ -57,7 +54,7 @@ async function createByApi(
   const spec = create(ServiceSpecSchema, {
     annotations: { name },
     mode: { case: "replicated", value: { replicas: 1n } },
-    task: create(TaskSpecSchema, { runtime: { case: "container", value }, ...task }),
+    task: create(TaskSpecSchema, { runtime: { case: "container", value } }),
   });
   await connection.service(ControlService).createService({ spec });
 }
@@ -133,40 +130,50 @@ test("flags of service create, each has its effect in the container", async () =
   assert.deepEqual(inspected.spec.container.labels, { a: "b" });
 });
 
-test("fields without a flag, each has its effect in the container", async () => {
+test("flags of service create for a host, each has its effect in the container", async () => {
   const script = facts(
     "cat /etc/hosts /etc/resolv.conf",
-    "grep -E 'Groups|CapBnd|NoNewPrivs' /proc/self/status",
+    "grep -E 'Groups|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status",
+    "cat /proc/1/comm",
+    "unshare -m true || echo no namespaces",
+    "head -c 3 /dev/mine | wc -c",
     "grep 'open files' /proc/self/limits",
     "cat /proc/sys/net/core/somaxconn /proc/self/oom_score_adj",
     "grep ' /dev/shm ' /proc/mounts",
   );
-  await createByApi(
-    "fields",
-    {
-      command: ["sh", "-c", script],
-      groups: ["2000"],
-      hosts: ["10.1.2.3 db db.local"],
-      dnsConfig: { nameservers: ["10.9.9.9"], search: ["a.b"], options: ["timeout:1"] },
-      privileges: { noNewPrivileges: true },
-      capabilityDrop: ["ALL"],
-      capabilityAdd: ["NET_ADMIN"],
-      ulimits: [{ name: "nofile", soft: 100n, hard: 200n }],
-      sysctls: { "net.core.somaxconn": "77" },
-      pidsLimit: 50n,
-      oomScoreAdj: 500n,
-      shmSizeBytes: 1n << 20n,
-      mounts: [{ type: MountType.BIND, source: "/tmp", target: "/t", bindOptions: {} }],
-    },
-    { logDriver: { name: "json-file" } },
-  );
+  const flags = [
+    "--group=2000",
+    "--add-host=db:10.1.2.3",
+    "--dns=10.9.9.9",
+    "--dns-search=a.b",
+    "--dns-option=timeout:1",
+    "--security-opt=no-new-privileges",
+    "--cap-drop=ALL",
+    "--cap-add=NET_ADMIN",
+    "--ulimit=nofile=100:200",
+    "--sysctl=net.core.somaxconn=77",
+    "--limit-pids=50",
+    "--oom-score-adj=500",
+    "--shm-size=1m",
+    "--init",
+    "--device=/dev/zero:/dev/mine:r",
+    "--log-driver=json-file",
+    "--entrypoint=sh -c",
+    "--stop-grace-period=1s",
+    "--detach",
+  ];
+  await swarmctl("service", "create", "--name", "fields", ...flags, image, script);
   const log = await printed("fields");
   for (const fact of [
-    /^10\.1\.2\.3\tdb db\.local$/m,
+    /^10\.1\.2\.3\tdb$/m,
     /^nameserver 10\.9\.9\.9\nsearch a\.b\noptions timeout:1$/m,
     /^Groups:\t2000 $/m,
     /^CapBnd:\t0000000000001000$/m,
     /^NoNewPrivs:\t1$/m,
+    /^Seccomp:\t2$/m,
+    /^swarm-init$/m,
+    /^no namespaces$/m,
+    /^3$/m,
     /^Max open files +100 +200 /m,
     /^77\n500$/m,
     /^shm \/dev\/shm tmpfs .*size=1024k/m,
