@@ -5,8 +5,9 @@ import type { EngineHandlers } from "#agent/api/engine-api.ts";
 import { systemExec } from "#agent/exec.ts";
 import { imageHandlers } from "#agent/image/image-api.ts";
 import { ImageCollector } from "#agent/image/image-collector.ts";
-import type { ImageStore } from "#agent/image/image-store.ts";
+import { ImageStore } from "#agent/image/image-store.ts";
 import { readTaskUses } from "#agent/image/task-uses.ts";
+import { ociArchitecture } from "#agent/node-description.ts";
 import type { VolumeStore } from "#agent/volume/volume-store.ts";
 import type { Ports } from "#proto/ports.ts";
 import type { Config } from "./config.ts";
@@ -14,6 +15,18 @@ import type { Config } from "./config.ts";
 export interface ImageModules extends Ports {
   readonly images: ImageStore;
   readonly volumes: VolumeStore;
+}
+
+export function openImages(config: Config, ports: Ports): Promise<ImageStore> {
+  return ImageStore.open(
+    {
+      ...config,
+      root: join(config.dataRoot, "agent/image"),
+      layerBytesMax: config.imageLayerBytesMax,
+      platform: { os: "linux", architecture: ociArchitecture() },
+    },
+    { ...ports, exec: systemExec, log: ports.log.child({ part: "image" }) },
+  );
 }
 
 /** Begins to collect; ends when it is disposed of. */

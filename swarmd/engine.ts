@@ -13,9 +13,8 @@ import { AssignedFile } from "#agent/assigned-file.ts";
 import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
-import { ImageStore } from "#agent/image/image-store.ts";
 import { NetworkDriver } from "#agent/network/network-driver.ts";
-import { describeNode, ociArchitecture } from "#agent/node-description.ts";
+import { describeNode } from "#agent/node-description.ts";
 import { Reporter } from "#agent/reporter.ts";
 import { statsHandlers } from "#agent/stats/stats-api.ts";
 import { volumeHandlers } from "#agent/volume/volume-api.ts";
@@ -25,7 +24,7 @@ import { PeerSchema, type SessionResponse } from "#proto/gen/swarm/v1/dispatcher
 import type { Clock, Ports } from "#proto/ports.ts";
 import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import type { Config } from "./config.ts";
-import { EngineImages } from "./engine-images.ts";
+import { EngineImages, openImages } from "./engine-images.ts";
 import type { Identity } from "./identity.ts";
 
 export interface EngineModules extends Ports {
@@ -62,17 +61,7 @@ export class Engine implements AsyncDisposable {
   static async open(config: Config, identity: Identity, modules: EngineModules): Promise<Engine> {
     await using opened = new AsyncDisposableStack();
     const { log } = modules;
-    const images = opened.use(
-      await ImageStore.open(
-        {
-          ...config,
-          root: join(config.dataRoot, "agent/image"),
-          layerBytesMax: config.imageLayerBytesMax,
-          platform: { os: "linux", architecture: ociArchitecture() },
-        },
-        { ...modules, exec: systemExec, log: log.child({ part: "image" }) },
-      ),
-    );
+    const images = opened.use(await openImages(config, modules));
     const network = await NetworkDriver.open(
       { runRoot: config.runRoot },
       { exec: systemExec, log: log.child({ part: "network" }) },

@@ -10,10 +10,10 @@ import { digestOf, shortIdOf } from "#registry/digest.ts";
 import {
   type Descriptor,
   type Manifest,
-  type Platform,
   parseManifest,
   selectPlatform,
 } from "#registry/manifest.ts";
+import type { Platform } from "#registry/platform.ts";
 import { formatReference, type Reference } from "#registry/reference.ts";
 import type { Registry } from "#registry/registry.ts";
 import { Slots } from "../slots.ts";

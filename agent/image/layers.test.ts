@@ -19,9 +19,9 @@ import { Fault } from "#proto/fault.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { digestOf } from "#registry/digest.ts";
 import { systemExec } from "../exec.ts";
-import { systemDiskProbe } from "./disk-room.ts";
-import { Layers } from "./layers.ts";
-import { parseHeader, parsePax } from "./tar-header.ts";
+import { type DiskSpace, systemDiskProbe } from "./disk-room.ts";
+import { chainIds, type Layer, Layers } from "./layers.ts";
+import { encodeFileHeader, parseHeader, parsePax } from "./tar-header.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
 import { type TestEntry, tarOf } from "./testing/test-tar.ts";
 
@@ -340,6 +340,132 @@ describe("a layer", () => {
     assert.deepEqual(await readdir(folders[0]), ["twice"]);
     assert.deepEqual(await readdir(join(root, "temporary")), []);
   });
+});
+
+describe("layers, one on the other", () => {
+  let root: string;
+  let layers: Layers;
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), "test-layers-"));
+    const temporary = await TemporaryFolder.open(join(root, "temporary"), modules);
+    layers = await openLayers(join(root, "layers"), temporary);
+  });
+  after(() => rm(root, { recursive: true, force: true }));
+
+  /** Unpacks them as an image does: what leans on others after them. */
+  async function stack(...entries: readonly (readonly TestEntry[])[]): Promise<readonly Layer[]> {
+    const tars = entries.map(tarOf);
+    const done: Layer[] = [];
+    for (const [index, id] of chainIds(tars.map(digestOf)).entries()) {
+      const packed = join(root, "packed");
+      await writeFile(packed, tars[index] ?? "");
+      const layer =
+        (await layers.unpack(id, packed, signal)) ??
+        (await layers.unpackOnto(done, id, packed, signal));
+      assert.deepEqual(await layers.find(id), layer);
+      done.push(layer);
+    }
+    return done;
+  }
+
+  test("a hard link to a file of a lower layer, makes both names one file in the upper", async () => {
+    const base = [
+      { name: "bin/", type: "5", mode: 0o711 },
+      { name: "bin/tool", content: "tool", mode: 0o4755, uid: 7 },
+    ];
+    const link = { name: "again", type: "1", linkName: "bin/tool" };
+    const [, upper] = await stack(base, [link]);
+    const tool = await lstat(join(upper?.path ?? "", "bin/tool"));
+    const again = await lstat(join(upper?.path ?? "", "again"));
+    assert.deepEqual([tool.ino, tool.mode & 0o7777, tool.uid], [again.ino, 0o4755, 7]);
+    assert.equal((await lstat(join(upper?.path ?? "", "bin"))).mode & 0o7777, 0o711);
+    // On another base it is another file.
+    const other = [
+      { name: "bin/", type: "5", mode: 0o755 },
+      { name: "bin/tool", content: "other" },
+    ];
+    const [, second] = await stack(other, [link]);
+    assert.equal(await readFile(join(second?.path ?? "", "again"), "utf8"), "other");
+    assert.equal(await readFile(join(upper?.path ?? "", "again"), "utf8"), "tool");
+    await assert.rejects(
+      stack([{ name: "x" }], [link]),
+      /a hard link leads to "bin\/tool", which is no/,
+    );
+    await assert.rejects(stack(base, [{ name: ".wh.bin" }, link]), /which is no file/);
+  });
+
+  test("a folder without an entry of its own, stays as it is below, also behind a link", async () => {
+    const [, upper] = await stack(
+      [
+        { name: "usr/", type: "5", mode: 0o755 },
+        { name: "usr/lib/", type: "5", mode: 0o750, uid: 5, pax: { mtime: "1000000.5" } },
+        { name: "lib", type: "2", linkName: "/usr/lib" },
+      ],
+      [{ name: "lib/new", content: "new" }],
+    );
+    const path = upper?.path ?? "";
+    assert.equal(await readFile(join(path, "usr/lib/new"), "utf8"), "new");
+    const folder = await lstat(join(path, "usr/lib"));
+    assert.deepEqual([folder.mode & 0o7777, folder.uid, folder.mtimeMs], [0o750, 5, 1_000_000_500]);
+    assert.deepEqual(await readdir(path), ["usr"]);
+  });
+
+  test("a link below that leads out of the image, leads nobody out", async () => {
+    const outside = await mkdtemp(join(root, "outside-"));
+    const [, upper] = await stack(
+      [{ name: "out", type: "2", linkName: outside }],
+      [{ name: "out/file", content: "in" }],
+    );
+    assert.deepEqual(await readdir(outside), []);
+    assert.equal(await readFile(join(upper?.path ?? "", outside, "file"), "utf8"), "in");
+  });
+});
+
+describe("a bomb", () => {
+  const gigabyte = 1024 ** 3;
+  const zeros = Buffer.alloc(64 * 1024 * 1024);
+
+  /** Ten gigabytes of zeros in ten megabytes, and what the disk is said to have. */
+  async function explode(layerBytesMax: number, disk: DiskSpace, words: RegExp): Promise<void> {
+    await using cleanup = new AsyncDisposableStack();
+    const root = await mkdtemp(join(tmpdir(), "test-bomb-"));
+    cleanup.defer(() => rm(root, { recursive: true, force: true }));
+    const temporary = await TemporaryFolder.open(join(root, "temporary"), modules);
+    const folder = join(root, "layers");
+    const layers = await Layers.open(
+      { folder, layerBytesMax },
+      { ...modules, temporary, disk: async () => disk },
+    );
+    const packed = join(root, "packed");
+    const sizes = Array.from({ length: 160 }, () => zeros);
+    const header = encodeFileHeader("zeros", sizes.length * zeros.length);
+    const member = zstdCompressSync(zeros);
+    await writeFile(packed, Buffer.concat([zstdCompressSync(header), ...sizes.map(() => member)]));
+    const began = performance.now();
+    await assert.rejects(layers.unpack(baseOf(zeros), packed, signal), (error) => {
+      assert.ok(error instanceof Fault && error.code === "resource-exhausted", String(error));
+      assert.match(error.message, words);
+      return true;
+    });
+    assert.ok(performance.now() - began < 20_000);
+    assert.deepEqual(await readdir(folder), []);
+    assert.deepEqual(await readdir(join(root, "temporary")), []);
+  }
+  const room = {
+    totalBytes: 100 * gigabyte,
+    freeBytes: 50 * gigabyte,
+    totalFiles: 0,
+    freeFiles: 0,
+  };
+
+  test("of more than a layer may have, is given up and leaves nothing", () =>
+    explode(50_000_000, room, /unpacks to more than 50000000 bytes.*--image-layer-max/));
+
+  test("that would take the host's last gigabyte, is given up and leaves nothing", () =>
+    explode(100 * gigabyte, { ...room, freeBytes: gigabyte - 1 }, /No space left/));
+
+  test("of so many files that no more could be made, is given up and leaves nothing", () =>
+    explode(100 * gigabyte, { ...room, totalFiles: 1000, freeFiles: 19 }, /No space left/));
 });
 
 test("layers without bsdtar, say what to install", async () => {
