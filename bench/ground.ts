@@ -75,6 +75,12 @@ export class Ground implements AsyncDisposable {
     return this.sides.map((side) => ({ side, lab: this.lab.name, signal }));
   }
 
+  get ours(): Side {
+    const [ours] = this.sides;
+    if (ours === undefined) throw new Fault("internal", "our cluster is not up");
+    return ours;
+  }
+
   /** A service of containers that do nothing until they are killed: SIGTERM does not end a process 1. */
   sleeper(name: string, replicas: number): Workload {
     return { name, image: this.#image, args: ["sleep", "100000"], replicas };

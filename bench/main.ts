@@ -1,9 +1,12 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|raft|recover|soak [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|engine|pull|raft|recover|soak [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { benchDeploy } from "./deploy.ts";
+import { benchEngine } from "./engine/engine.ts";
+import { formatEngineReport } from "./engine/report.ts";
 import { Ground } from "./ground.ts";
+import { benchPull } from "./pull/pull.ts";
 import type { Group } from "./raft/group.ts";
 import { RaftGround } from "./raft/ground.ts";
 import { benchFailover, benchThroughput } from "./raft/raft.ts";
@@ -32,6 +35,10 @@ interface DeployFlags extends PeerOption {
   readonly rounds: number;
 }
 
+interface RoundsFlags extends PeerOption {
+  readonly rounds: number;
+}
+
 interface RaftFlags extends PeerOption {
   readonly rounds: number;
   readonly kills: number;
@@ -56,6 +63,18 @@ function program(signal: AbortSignal): Command {
     .option("--peer", "measure Docker Swarm too, and compare", false)
     .action((flags: DeployFlags) => deploy(flags, signal));
   bench
+    .command("engine")
+    .description("What starting, removing and restarting containers takes, and what daemons use")
+    .option("--rounds <n>", "times each side deploys; the median counts", numberUpTo(roundsMax), 3)
+    .option("--peer", "measure Docker Swarm too, and compare", false)
+    .action((flags: RoundsFlags) => engine(flags, signal));
+  bench
+    .command("pull")
+    .description("How long a host takes to have an image, from a registry on the LAN")
+    .option("--rounds <n>", "times each side pulls; the median counts", numberUpTo(roundsMax), 3)
+    .option("--peer", "measure Docker too, and compare", false)
+    .action((flags: RoundsFlags) => pull(flags, signal));
+  bench
     .command("recover")
     .description("How long the cluster takes to have again what it lost: a container, a host")
     .option("--peer", "measure Docker Swarm too, and compare", false)
@@ -79,8 +98,15 @@ function program(signal: AbortSignal): Command {
   // Last, for the benchmarks must not inherit it.
   bench
     .allowExcessArguments()
-    .action(() => bench.error('error: name a benchmark: "deploy", "raft", "recover" or "soak"'));
+    .action(() => bench.error(`error: name a benchmark: ${names(bench)}`));
   return bench;
+}
+
+function names(bench: Command): string {
+  const [last = "", ...others] = bench.commands
+    .map((command) => `"${command.name()}"`)
+    .toReversed();
+  return `${others.toReversed().join(", ")} or ${last}`;
 }
 
 async function deploy(flags: DeployFlags, signal: AbortSignal): Promise<void> {
@@ -88,6 +114,17 @@ async function deploy(flags: DeployFlags, signal: AbortSignal): Promise<void> {
   const metrics = await benchDeploy(ground, { ...flags, signal, onStep });
   const { replicas, network } = flags;
   process.stdout.write(formatReport({ bench: "deploy", replicas, network }, metrics));
+}
+
+async function engine({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<void> {
+  await using ground = await Ground.up({ peer, signal, onStep });
+  process.stdout.write(formatEngineReport(await benchEngine(ground, { rounds, signal, onStep })));
+}
+
+async function pull({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<void> {
+  await using ground = await Ground.up({ peer, signal, onStep });
+  const metrics = await benchPull(ground, { rounds, signal, onStep });
+  process.stdout.write(formatReport({ bench: "pull" }, metrics));
 }
 
 async function recover(flags: PeerOption, signal: AbortSignal): Promise<void> {

@@ -4,8 +4,10 @@ import { create } from "@bufbuild/protobuf";
 import { formCluster } from "#lab/cluster.ts";
 import type { Host } from "#lab/host.ts";
 import { waitFor } from "#lab/wait.ts";
+import { nodeMetadata } from "#proto/engine-services.ts";
 import { Fault } from "#proto/fault.ts";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
+import { ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
@@ -93,6 +95,17 @@ export class OurCluster implements Side {
     return { started, [Symbol.dispose]: () => watching.abort() };
   }
 
+  async pullImage(host: Host, image: string, signal: AbortSignal): Promise<void> {
+    using connection = this.#engineOf(host);
+    const images = connection.service(ImageService);
+    for await (const _ of images.pullImage({ reference: image }, { signal }));
+  }
+
+  async removeImage(host: Host, image: string, signal: AbortSignal): Promise<void> {
+    using connection = this.#engineOf(host);
+    await connection.service(ImageService).removeImage({ ref: image, force: true }, { signal });
+  }
+
   async expendableHost(): Promise<Host> {
     const spare = this.hosts.slice(1).at(-1);
     if (spare === undefined) throw new Fault("failed-precondition", "there is no host to spare");
@@ -102,6 +115,13 @@ export class OurCluster implements Side {
   async revive(host: Host, signal: AbortSignal): Promise<void> {
     await host.start(signal);
     await this.#allReady(signal);
+  }
+
+  /** To the host's engine, through the manager. */
+  #engineOf(host: Host): Connection {
+    const [manager = host] = this.hosts;
+    const [nodeId = ""] = [...this.#hostNames].find(([, name]) => name === host.name) ?? [];
+    return manager.connect("manager", { metadata: { [nodeMetadata]: nodeId } });
   }
 
   [Symbol.dispose](): void {

@@ -30,28 +30,40 @@ export async function benchRecover(
   options: RecoverOptions,
 ): Promise<readonly Metric[]> {
   const { signal, onStep } = options;
-  const restarts = new Map<string, readonly number[]>();
+  const restarts = await benchRestart(ground, options);
   const losses = new Map<string, readonly number[]>();
   for (const trial of ground.trials(signal)) {
     const { name } = trial.side;
-    await warmUp(trial, ground.sleeper("warm-up", killCount));
-    restarts.set(name, await killContainers(trial, ground.sleeper("restart", killCount)));
-    onStep(`${name}: containers back after ${inWords(restarts.get(name))} ms`);
     losses.set(name, await loseHosts(trial, ground));
     onStep(`${name}: tasks elsewhere after ${inWords(losses.get(name))} ms`);
   }
   return [
-    {
-      title: "container killed → runs again",
-      fields: { ours: "restart_ms", peer: "peer_restart_ms", ratio: "restart_ratio" },
-      samples: samplesOf(restarts),
-    },
+    restarts,
     {
       title: "host lost → its tasks run elsewhere",
       fields: { ours: "host_loss_ms", peer: "peer_host_loss_ms", ratio: "host_loss_ratio" },
       samples: samplesOf(losses),
     },
   ];
+}
+
+/** How long it takes until a container that was killed runs again. */
+export async function benchRestart(
+  ground: Ground,
+  { signal, onStep }: RecoverOptions,
+): Promise<Metric> {
+  const restarts = new Map<string, readonly number[]>();
+  for (const trial of ground.trials(signal)) {
+    const { name } = trial.side;
+    await warmUp(trial, ground.sleeper("warm-up", killCount));
+    restarts.set(name, await killContainers(trial, ground.sleeper("restart", killCount)));
+    onStep(`${name}: containers back after ${inWords(restarts.get(name))} ms`);
+  }
+  return {
+    title: "container killed → runs again",
+    fields: { ours: "restart_ms", peer: "peer_restart_ms", ratio: "restart_ratio" },
+    samples: samplesOf(restarts),
+  };
 }
 
 /** The times from the kill of a container's init process until the orchestrator tells of a container that runs. */

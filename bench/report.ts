@@ -1,6 +1,6 @@
 /** What a benchmark prints: a table for people, and as the last line one JSON object for programs. */
 import { formatTable } from "#swarmctl/output/table.ts";
-import { type Metric, medianMs, ratioOf, type Samples } from "./samples.ts";
+import { type Metric, medianOf, ratioOf, type Samples, type Unit } from "./samples.ts";
 
 /** `settings` are what was measured with; they come first in the JSON object. */
 export function formatReport(
@@ -12,11 +12,11 @@ export function formatReport(
   return `${tableOf(metrics)}\n${line}\n`;
 }
 
-function fieldsOf({ fields, samples }: Metric): readonly (readonly [string, number])[] {
-  const ours = [fields.ours, medianMs(samples.ours)] as const;
+function fieldsOf({ fields, samples, unit }: Metric): readonly (readonly [string, number])[] {
+  const ours = [fields.ours, medianOf(samples.ours, unit)] as const;
   const ratio = ratioOf(samples);
   if (samples.peer === undefined || ratio === undefined) return [ours];
-  return [ours, [fields.peer, medianMs(samples.peer)], [fields.ratio, ratio]];
+  return [ours, [fields.peer, medianOf(samples.peer, unit)], [fields.ratio, ratio]];
 }
 
 function tableOf(metrics: readonly Metric[]): string {
@@ -24,17 +24,15 @@ function tableOf(metrics: readonly Metric[]): string {
   const header = withPeer
     ? ["MEDIAN", "OURS", "PEER", "RATIO", "OURS EACH", "PEER EACH"]
     : ["MEDIAN", "OURS", "OURS EACH"];
-  const rows = metrics.map(({ title, samples }) => [title, ...cellsOf(samples)]);
+  const rows = metrics.map(({ title, samples, unit }) => [title, ...cellsOf(samples, unit)]);
   return formatTable(header, rows);
 }
 
-function cellsOf(samples: Samples): readonly string[] {
+function cellsOf(samples: Samples, unit: Unit = "ms"): readonly string[] {
   const { ours, peer } = samples;
-  if (peer === undefined) return [`${medianMs(ours)} ms`, each(ours)];
+  const cell = (of: readonly number[]) => `${medianOf(of, unit)} ${unit}`;
+  const each = (of: readonly number[]) => of.map((sample) => medianOf([sample], unit)).join(" ");
+  if (peer === undefined) return [cell(ours), each(ours)];
   const ratio = ratioOf(samples)?.toFixed(2) ?? "";
-  return [`${medianMs(ours)} ms`, `${medianMs(peer)} ms`, ratio, each(ours), each(peer)];
-}
-
-function each(samples: readonly number[]): string {
-  return samples.map((sample) => sample.toFixed(0)).join(" ");
+  return [cell(ours), cell(peer), ratio, each(ours), each(peer)];
 }

@@ -6,18 +6,23 @@ export interface Metric {
   readonly title: string;
   /** Its names in the JSON line. */
   readonly fields: { readonly ours: string; readonly peer: string; readonly ratio: string };
-  /** In milliseconds, one per round. */
+  /** One per round. */
   readonly samples: Samples;
+  /** Default: milliseconds. */
+  readonly unit?: Unit;
 }
+
+export type Unit = "ms" | "MB" | "% of a core";
 
 export interface Samples {
   readonly ours: readonly number[];
   readonly peer?: readonly number[];
 }
 
-/** The middle of the samples, in whole milliseconds: the clock says more, but means no more. */
-export function medianMs(samples: readonly number[]): number {
-  return Math.round(median(samples));
+/** The middle of the samples, in whole milliseconds: the clock says more, but means no more. Of the rest, with a decimal. */
+export function medianOf(samples: readonly number[], unit: Unit = "ms"): number {
+  const digits = unit === "ms" ? 1 : 10;
+  return Math.round(median(samples) * digits) / digits;
 }
 
 export function median(samples: readonly number[]): number {
@@ -30,8 +35,8 @@ export function median(samples: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
-/** Ours by the peer's, with three decimals: below 1 ours is faster. Undefined where no peer took part. */
+/** Ours by the peer's, with three decimals: below 1 ours takes less. Undefined where no peer took part. */
 export function ratioOf({ ours, peer }: Samples): number | undefined {
   if (peer === undefined) return undefined;
-  return Math.round((medianMs(ours) / medianMs(peer)) * 1000) / 1000;
+  return Math.round((median(ours) / median(peer)) * 1000) / 1000;
 }

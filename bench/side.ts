@@ -43,6 +43,10 @@ export interface Side extends Disposable {
   isIdle(signal: AbortSignal): Promise<boolean>;
   /** Resolves when the watch is in place. */
   watchStart(signal: AbortSignal): Promise<StartWatch>;
+  /** Brings an image to one host; resolves when containers could start from it. */
+  pullImage(host: Host, image: string, signal: AbortSignal): Promise<void>;
+  /** Takes it away again, with all of its layers. */
+  removeImage(host: Host, image: string, signal: AbortSignal): Promise<void>;
   /** A host without which the cluster still has a leader. */
   expendableHost(signal: AbortSignal): Promise<Host>;
   /** Boots a host that was killed; resolves when the cluster counts on it again. */

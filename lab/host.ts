@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { Fault } from "#proto/fault.ts";
-import { Connection } from "#proto/grpc.ts";
+import { Connection, type ConnectionOptions } from "#proto/grpc.ts";
 import { Box, type BoxOptions } from "./box.ts";
 import { cgroupParent, removeCgroups } from "./cgroups.ts";
 import { Daemon } from "./daemon.ts";
@@ -129,8 +129,8 @@ export class Host {
   }
 
   /** A connection to swarmd, or to the manager, over the host's own socket. */
-  connect(socket: HostSocket): Connection {
-    return new Connection(`unix:${this.#socketPath(socket)}`);
+  connect(socket: HostSocket, options: ConnectionOptions = {}): Connection {
+    return new Connection(`unix:${this.#socketPath(socket)}`, options);
   }
 
   /** The cable and the cgroups go with the host. */

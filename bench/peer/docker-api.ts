@@ -39,6 +39,17 @@ export class DockerApi implements Disposable {
     return text === "" ? undefined : JSON.parse(text);
   }
 
+  /** Resolves when something that tells of its progress, a line of JSON at a time, is done; an "error" in one fails it. */
+  async follow(method: Method, path: string, options: CallOptions = {}): Promise<void> {
+    const text = await textOf(await this.#send(method, path, options));
+    const lines = text.split("\n").filter((line) => line.trim() !== "");
+    const said = lines.map((line) => JSON.parse(line) as { readonly error?: string });
+    const failed = said.find(({ error }) => error !== undefined);
+    if (failed !== undefined) {
+      throw new Fault("internal", `Docker failed ${method} ${path}: ${failed.error}`);
+    }
+  }
+
   /** Events from now on, as the daemon sends them, until the signal aborts. Resolves when it has begun to. */
   async events(
     filters: Readonly<Record<string, readonly string[]>>,

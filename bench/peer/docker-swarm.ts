@@ -98,6 +98,17 @@ export class DockerSwarm implements Side {
     return { started, [Symbol.dispose]: () => watching.abort() };
   }
 
+  async pullImage(host: Host, image: string, signal: AbortSignal): Promise<void> {
+    const [, name, tag] = /^(.*):([^:/]+)$/.exec(image) ?? [];
+    const query = { fromImage: name, tag };
+    await this.#engineOf(host).api.follow("POST", "/images/create", { query, signal });
+  }
+
+  async removeImage(host: Host, image: string, signal: AbortSignal): Promise<void> {
+    const query = { force: "true" };
+    await this.#engineOf(host).api.call("DELETE", `/images/${image}`, { query, signal });
+  }
+
   async expendableHost(signal: AbortSignal): Promise<Host> {
     const nodes = await this.#nodes(signal);
     const leader = nodes.find((node) => node.ManagerStatus?.Leader === true);

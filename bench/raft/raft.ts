@@ -14,6 +14,9 @@ export const clientCounts = [1, 64, 256] as const;
 const warmUpMs = 2_000;
 const measureMs = 5_000;
 
+/** Before the first round, and not counted: a program that has just started is not what anybody runs. */
+const firstLoadMs = 10_000;
+
 /** After a group is well again, so that what its members left to do does not weigh on the next kill. */
 const settleMs = 1_000;
 
@@ -41,6 +44,7 @@ export async function benchThroughput(
 ): Promise<readonly ThroughputSample[]> {
   const { rounds, signal, onStep } = options;
   const samples: ThroughputSample[] = [];
+  for (const group of groups) await loadFirst(group, client, signal);
   for (let round = 1; round <= rounds; round++) {
     for (const clients of clientCounts) {
       for (const group of groups) {
@@ -55,6 +59,20 @@ export async function benchThroughput(
     }
   }
   return samples;
+}
+
+async function loadFirst(group: LoadGroup, client: Host, signal: AbortSignal): Promise<void> {
+  const target = await group.target(signal);
+  for (const clients of clientCounts.slice(1)) {
+    const job = {
+      mode: "throughput",
+      target,
+      clients,
+      warmUpMs: 0,
+      measureMs: firstLoadMs,
+    } as const;
+    await measureThroughput(client, job, signal);
+  }
 }
 
 /** Milliseconds from each kill of a leader until a write that began after it succeeds. */

@@ -1,6 +1,6 @@
 /** What the benchmark of replicated writes prints: a table for people, and as the last line one JSON object. */
 import { formatTable } from "#swarmctl/output/table.ts";
-import { median, medianMs } from "../samples.ts";
+import { median, medianOf } from "../samples.ts";
 import type { Group } from "./group.ts";
 import { clientCounts, type ThroughputSample } from "./raft.ts";
 
@@ -21,7 +21,7 @@ export function formatRaftReport(
   );
   const failoverTable = formatTable(
     ["GROUP", "LEADER KILLED → NEXT WRITE", "EACH"],
-    [...failovers].map(([group, times]) => [group, `${medianMs(times)} ms`, times.join(" ")]),
+    [...failovers].map(([group, times]) => [group, `${medianOf(times)} ms`, times.join(" ")]),
   );
   const line = JSON.stringify({
     bench: "raft",
@@ -80,7 +80,7 @@ function throughputFields(
 function failoverFields(failovers: Failovers): Readonly<Record<string, number>> {
   const fields = [...failovers].map(([group, times]) => {
     const name = group === "ours" ? "failover_ms" : `${group}_failover_ms`;
-    return [name, medianMs(times)] as const;
+    return [name, medianOf(times)] as const;
   });
   return Object.fromEntries(fields);
 }
