@@ -1,4 +1,5 @@
 /** What a node tells the managers of itself: its name, platform, size and addresses. */
+import { readFileSync } from "node:fs";
 import { availableParallelism, arch, hostname, networkInterfaces, totalmem } from "node:os";
 import { create } from "@bufbuild/protobuf";
 import {
@@ -15,6 +16,7 @@ import {
   splitCertificates,
 } from "#proto/tls/certificate.ts";
 import { version } from "#proto/version.ts";
+import { type Platform, variantOf } from "#registry/platform.ts";
 
 /** Node's names of CPU architectures → those of OCI images. */
 const architectures: Readonly<Record<string, string>> = {
@@ -30,6 +32,13 @@ const architectures: Readonly<Record<string, string>> = {
 
 export function ociArchitecture(): string {
   return architectures[arch()] ?? arch();
+}
+
+/** What images must be for. */
+export function hostPlatform(): Platform {
+  const architecture = ociArchitecture();
+  const variant = variantOf(architecture, readFileSync("/proc/cpuinfo", "utf8"));
+  return { os: "linux", architecture, ...(variant !== undefined && { variant }) };
 }
 
 export interface NodeDescriptionOptions {

@@ -92,20 +92,47 @@ describe("the choice of a platform", () => {
     manifest("amd64", "v3"),
     manifest("amd64"),
     manifest("s390x", "z"),
+    manifest("386"),
   ];
   for (const [wanted, found] of [
     [{ architecture: "amd64" }, 4],
+    [{ architecture: "amd64", variant: "v2" }, 4],
     [{ architecture: "amd64", variant: "v3" }, 3],
+    [{ architecture: "amd64", variant: "v4" }, 3],
+    [{ architecture: "x86_64" }, 4],
+    [{ architecture: "386" }, 6],
     [{ architecture: "arm64" }, 2],
     [{ architecture: "arm64", variant: "v8" }, 2],
+    [{ architecture: "arm64", variant: "v9" }, 2],
+    [{ architecture: "arm" }, 1],
+    [{ architecture: "arm", variant: "v8" }, 1],
     [{ architecture: "arm", variant: "v7" }, 1],
     [{ architecture: "arm", variant: "v6" }, 0],
+    [{ architecture: "arm", variant: "v5" }, 0],
     [{ architecture: "s390x" }, 5],
   ] as const) {
     test(`for ${Object.values(wanted).join("/")}, is the best that runs there`, () => {
       assert.equal(selectPlatform(all, { os: "linux", ...wanted }), all[found]);
     });
   }
+
+  test("may be what runs there, too", () => {
+    const old = [manifest("386"), manifest("arm", "v6")];
+    assert.equal(selectPlatform(old, { os: "linux", architecture: "amd64" }), old[0]);
+    assert.equal(selectPlatform(old, { os: "linux", architecture: "arm64" }), old[1]);
+  });
+
+  test("is never what needs a newer processor", () => {
+    const newer = [manifest("amd64", "v3"), manifest("arm", "v7")];
+    for (const wanted of [{ architecture: "amd64" }, { architecture: "arm", variant: "v6" }]) {
+      assert.throws(() => selectPlatform(newer, { os: "linux", ...wanted }), { code: "not-found" });
+    }
+  });
+
+  test("is the only image of an index that names none", () => {
+    const { platform: _, ...only } = manifest("amd64");
+    assert.equal(selectPlatform([only], { os: "linux", architecture: "arm64" }), only);
+  });
 
   test("without a match, says what there is", () => {
     const attestation = {

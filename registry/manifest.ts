@@ -17,12 +17,7 @@ import {
   parseOptional,
   parseText,
 } from "./foreign-json.ts";
-
-export interface Platform {
-  readonly os: string;
-  readonly architecture: string;
-  readonly variant?: string;
-}
+import { type Platform, rankPlatform } from "./platform.ts";
 
 export interface Descriptor {
   readonly mediaType: string;
@@ -70,23 +65,20 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   return kindOf(document) === "index" ? parseIndex(document) : parseImage(document);
 }
 
-/**
- * The manifest of the index that runs on the platform. Of several, the first of the best variant: an ARM v7 machine
- * also runs v6 and v5, and arm64 means v8.
- */
+/** The manifest of the index that suits the platform best; of equals the first. */
 export function selectPlatform(
   manifests: readonly PlatformManifest[],
   wanted: Platform,
 ): PlatformManifest {
-  for (const variant of variantsFor(wanted)) {
-    const found = manifests.find(
-      ({ platform }) =>
-        platform?.os === wanted.os &&
-        platform.architecture === wanted.architecture &&
-        (variant === undefined || normalVariant(platform) === variant),
-    );
-    if (found !== undefined) return found;
-  }
+  const ranked = manifests.flatMap((manifest) => {
+    const rank = manifest.platform && rankPlatform(manifest.platform, wanted);
+    return rank === undefined ? [] : [{ manifest, rank }];
+  });
+  const [best] = ranked.toSorted((a, b) => a.rank - b.rank);
+  if (best !== undefined) return best.manifest;
+  // An index of one image need not say for what it is.
+  const [only, ...others] = manifests;
+  if (only !== undefined && only.platform === undefined && others.length === 0) return only;
   const offered = manifests.flatMap(({ platform }) =>
     platform === undefined || platform.os === "unknown" ? [] : [formatPlatform(platform)],
   );
@@ -100,19 +92,6 @@ function formatPlatform(platform: Platform): string {
   return [platform.os, platform.architecture, platform.variant]
     .filter((part) => part !== undefined)
     .join("/");
-}
-
-function normalVariant(platform: Platform): string {
-  return platform.variant ?? { arm64: "v8", arm: "v7" }[platform.architecture] ?? "";
-}
-
-/** Acceptable variants, best first; undefined accepts any. */
-function variantsFor(wanted: Platform): readonly (string | undefined)[] {
-  if (wanted.architecture === "arm") {
-    const newest = Number(normalVariant(wanted).slice(1));
-    return ["v8", "v7", "v6", "v5"].filter((variant) => Number(variant.slice(1)) <= newest);
-  }
-  return wanted.variant === undefined ? ["", undefined] : [normalVariant(wanted), ""];
 }
 
 function kindOf(document: JsonObject): Manifest["kind"] {

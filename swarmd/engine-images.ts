@@ -7,7 +7,7 @@ import { imageHandlers } from "#agent/image/image-api.ts";
 import { ImageCollector } from "#agent/image/image-collector.ts";
 import { ImageStore } from "#agent/image/image-store.ts";
 import { readTaskUses } from "#agent/image/task-uses.ts";
-import { ociArchitecture } from "#agent/node-description.ts";
+import { hostPlatform } from "#agent/node-description.ts";
 import type { VolumeStore } from "#agent/volume/volume-store.ts";
 import type { Ports } from "#proto/ports.ts";
 import type { Config } from "./config.ts";
@@ -23,7 +23,7 @@ export function openImages(config: Config, ports: Ports): Promise<ImageStore> {
       ...config,
       root: join(config.dataRoot, "agent/image"),
       layerBytesMax: config.imageLayerBytesMax,
-      platform: { os: "linux", architecture: ociArchitecture() },
+      platform: hostPlatform(),
     },
     { ...ports, exec: systemExec, log: ports.log.child({ part: "image" }) },
   );
