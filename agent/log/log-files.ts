@@ -70,16 +70,32 @@ export interface RotationLimits {
   readonly files: number;
 }
 
-/** Brings the files in order after conmon began a new one, and tells it to when the present one is full. */
-export function rotateLog(folder: string, controlPipe: string, limits: RotationLimits): void {
-  const base = logPath(folder);
-  const present = look(base);
-  if (present === undefined) return;
-  const held = look(`${base}.0`);
-  if (held?.inode !== present.inode) {
-    if (held !== undefined) shift(base, limits.files);
-    linkSync(base, `${base}.0`);
-  } else if (present.sizeBytes >= limits.fileBytesMax) tellConmon(controlPipe);
+export class LogRotation {
+  readonly #base: string;
+  readonly #limits: RotationLimits;
+  /** The file that conmon was told to leave, through which pipe. Told twice, it would leave the next one as well. */
+  #told: { readonly inode: number; readonly controlPipe: string } | undefined;
+
+  constructor(folder: string, limits: RotationLimits) {
+    this.#base = logPath(folder);
+    this.#limits = limits;
+  }
+
+  /** Brings the files in order after conmon began a new one, and tells it to when the present one is full. */
+  look(controlPipe: string): void {
+    const present = look(this.#base);
+    if (present === undefined) return;
+    const { inode, sizeBytes } = present;
+    const held = look(`${this.#base}.0`);
+    if (held?.inode !== inode) {
+      if (held !== undefined) shift(this.#base, this.#limits.files);
+      linkSync(this.#base, `${this.#base}.0`);
+      return;
+    }
+    const isTold = this.#told?.inode === inode && this.#told.controlPipe === controlPipe;
+    if (isTold || sizeBytes < this.#limits.fileBytesMax) return;
+    if (tellConmon(controlPipe)) this.#told = { inode, controlPipe };
+  }
 }
 
 /** log.0 → log.1 and so on; of `files` in all, `log` is one. */
@@ -97,17 +113,19 @@ function rmIfThere(path: string): boolean {
   return isThere;
 }
 
-/** Nobody at the pipe's other end: the container has ended. */
-function tellConmon(controlPipe: string): void {
+/** False: nobody is at the pipe's other end, as the container has ended. */
+function tellConmon(controlPipe: string): boolean {
   try {
     const fd = openSync(controlPipe, constants.O_WRONLY | constants.O_NONBLOCK);
     try {
       writeSync(fd, reopen);
+      return true;
     } finally {
       closeSync(fd);
     }
   } catch (error) {
     if (!["ENOENT", "ENXIO", "EAGAIN"].includes(errnoOf(error) ?? "")) throw error;
+    return false;
   }
 }
 

@@ -13,7 +13,7 @@ import { msFromTimestamp } from "#proto/time.ts";
 import type { Exec } from "../exec.ts";
 import { logDriverOf } from "./conmon-log.ts";
 import { JsonFile } from "./json-file.ts";
-import { rotateLog } from "./log-files.ts";
+import { LogRotation } from "./log-files.ts";
 import { LogForwarder, type LogSink } from "./log-forwarder.ts";
 import { type ReadLine, readLog } from "./log-reader.ts";
 import { attributesOf, expandTag } from "./log-tag.ts";
@@ -44,6 +44,7 @@ export class TaskLogs implements AsyncDisposable {
   readonly #modules: TaskLogsModules;
   readonly #list: () => Iterable<TaskLog>;
   readonly #drivers = new WeakMap<Task, LogDriver>();
+  readonly #rotations = new Map<string, LogRotation>();
   readonly #forwarders = new Map<string, LogForwarder>();
   /** Of which it was said already that they cannot be cared for. */
   readonly #failed = new WeakSet<Task>();
@@ -76,6 +77,7 @@ export class TaskLogs implements AsyncDisposable {
 
   /** The task is being removed: what is left of its log gets a moment to be delivered. */
   async forget(taskId: string): Promise<void> {
+    this.#rotations.delete(taskId);
     const forwarder = this.#forwarders.get(taskId);
     if (forwarder === undefined) return;
     const late = Promise.withResolvers<void>();
@@ -103,7 +105,11 @@ export class TaskLogs implements AsyncDisposable {
     const { task, folder, controlPipe } = taskLog;
     try {
       const driver = this.#driverOf(task);
-      if (controlPipe !== undefined) rotateLog(folder, controlPipe, driver);
+      if (controlPipe !== undefined) {
+        const rotation = this.#rotations.get(task.id) ?? new LogRotation(folder, driver);
+        this.#rotations.set(task.id, rotation);
+        rotation.look(controlPipe);
+      }
       if (!this.#forwarders.has(task.id)) this.#forward(taskLog, driver);
     } catch (error) {
       if (this.#failed.has(task)) return;

@@ -1,0 +1,206 @@
+/** The real conmon with a runtime that runs a script in place of a container. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { killConmon, startConmon } from "../container/conmon.ts";
+import { overlayOptions } from "../container/rootfs.ts";
+import { systemExec } from "../exec.ts";
+import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
+import { newId } from "#proto/ids.ts";
+import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { listLogFiles, LogRotation, logPath, type RotationLimits } from "./log-files.ts";
+import { type ReadLine, readLog } from "./log-reader.ts";
+
+const timeout = 30_000;
+
+/** A task whose only process is this shell script, with `$go` a file that it can wait for. */
+class ScriptTask implements Disposable {
+  readonly folder = mkdtempSync(join(tmpdir(), "swarm-log-"));
+  readonly taskId = newId(systemRandom);
+  readonly ended = new AbortController();
+  readonly #script: string;
+
+  constructor(script: string) {
+    this.#script = script;
+  }
+
+  async start(...logFlags: readonly string[]): Promise<void> {
+    for (const name of ["l/0", "1/upper", "1/work", "1/rootfs", "exits"]) {
+      mkdirSync(join(this.folder, name), { recursive: true });
+    }
+    const { folder } = this;
+    const job = join(folder, "job");
+    writeFileSync(job, this.#script.replaceAll("$go", join(folder, "go")));
+    const runtime = join(folder, "runtime");
+    // What conmon calls with "create --bundle … --pid-file FILE ID".
+    const text = `#!/bin/sh
+while [ $# -gt 0 ]; do case $1 in --pid-file) file=$2;; esac; shift; done
+setsid sh ${job} &
+echo $! >"$file"
+`;
+    writeFileSync(runtime, text, { mode: 0o755 });
+    await startConmon(
+      {
+        taskId: this.taskId,
+        taskFolder: folder,
+        attempt: "1",
+        overlay: overlayOptions(1, "1"),
+        runtime,
+        runtimeRoot: join(folder, "runc"),
+        exitsFolder: join(folder, "exits"),
+        logFlags,
+        terminal: false,
+        stdin: false,
+      },
+      { exec: systemExec, clock: systemClock },
+    );
+  }
+
+  go(): void {
+    writeFileSync(join(this.folder, "go"), "");
+  }
+
+  rotation(limits: RotationLimits): () => void {
+    const rotation = new LogRotation(this.folder, limits);
+    return () => rotation.look(join(this.folder, "1", "ctl"));
+  }
+
+  get hasExited(): boolean {
+    return existsSync(join(this.folder, "exits", this.taskId));
+  }
+
+  read(options: { follow?: boolean; tail?: bigint } = {}): AsyncGenerator<readonly ReadLine[]> {
+    const source = {
+      folder: this.folder,
+      options: create(LogOptionsSchema, options),
+      ended: this.ended.signal,
+    };
+    return readLog(source, new AbortController().signal);
+  }
+
+  async texts(options: { tail?: bigint } = {}): Promise<string[]> {
+    const lines = (await Array.fromAsync(this.read(options))).flat();
+    return lines.map(({ data }) => Buffer.from(data).toString());
+  }
+
+  [Symbol.dispose](): void {
+    this.ended.abort();
+    killConmon(this.taskId, join(this.folder, "1"));
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+const numbers = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, index) => `${from + index}`);
+
+test("log files, a task that writes while its log is rotated: a follower reads every line once", {
+  timeout,
+}, async () => {
+  using task = new ScriptTask(
+    "for i in $(seq 0 99); do seq $((i * 1000 + 1)) $((i * 1000 + 1000)); sleep 0.01; done",
+  );
+  await task.start("--log-path", "k8s-file:log", "--log-size-max", "100000000");
+  const rotate = task.rotation({ fileBytesMax: 100_000, files: 400 });
+  const seen: string[] = [];
+  for await (const lines of task.read({ follow: true })) {
+    rotate();
+    seen.push(...lines.map(({ data }) => Buffer.from(data).toString()));
+    if (task.hasExited) task.ended.abort();
+    if (seen.length === 100_000) break;
+  }
+  assert.deepEqual(seen, numbers(1, 100_000));
+  assert.ok(listLogFiles(task.folder).length > 3, "it was rotated");
+});
+
+test("log files, more than they hold: the oldest go, the rest is whole, and tail counts across them", {
+  timeout,
+}, async () => {
+  using task = new ScriptTask(`for i in $(seq 20); do
+  until [ -e $go$i ]; do sleep 0.01; done
+  seq $((i * 1000)) $((i * 1000 + 999))
+done`);
+  await task.start("--log-path", "k8s-file:log", "--log-size-max", "100000000");
+  const rotate = task.rotation({ fileBytesMax: 40_000, files: 3 });
+  for (let part = 1; part <= 20; part++) {
+    writeFileSync(join(task.folder, `go${part}`), "");
+    while ((await task.texts({ tail: 1n }))[0] !== `${part * 1000 + 999}`) {
+      await systemClock.sleep(5);
+    }
+    while (statSync(logPath(task.folder)).size > 0) {
+      rotate();
+      await systemClock.sleep(2);
+    }
+    rotate();
+    assert.ok(listLogFiles(task.folder).length <= 3);
+  }
+  const texts = await task.texts();
+  assert.deepEqual(texts, numbers(20_999 - texts.length + 1, 20_999));
+  assert.ok(texts.length >= 1000 && texts.length <= 3000, `${texts.length}`);
+  assert.deepEqual(await task.texts({ tail: 1500n }), numbers(19_500, 20_999));
+});
+
+test("log files, nobody is there to rotate them: conmon bounds them, and the latest lines are whole", {
+  timeout,
+}, async () => {
+  using task = new ScriptTask("seq 1 200000; until [ -e $go ]; do sleep 0.01; done; seq 1 10");
+  await task.start("--log-path", "k8s-file:log", "--log-size-max", "1000000");
+  const isDone = async () => (await task.texts({ tail: 1n }))[0] === "200000";
+  while (!(await isDone())) await systemClock.sleep(5);
+  const sizes = listLogFiles(task.folder).map(({ sizeBytes }) => sizeBytes);
+  assert.ok(sizes.every((bytes) => bytes <= 1_000_000));
+  const texts = await task.texts();
+  assert.deepEqual(texts, numbers(200_001 - texts.length, 200_000));
+  task.go();
+  while (!task.hasExited) await systemClock.sleep(5);
+  assert.deepEqual(await task.texts({ tail: 10n }), numbers(1, 10));
+});
+
+test("log reader, slower than the task writes: told which lines were dropped", {
+  timeout,
+}, async () => {
+  using task = new ScriptTask("seq 1 1000; until [ -e $go ]; do sleep 0.01; done; seq 1001 200000");
+  await task.start("--log-path", "k8s-file:log", "--log-size-max", "1000000");
+  while ((await task.texts({ tail: 1n }))[0] !== "1000") await systemClock.sleep(5);
+  const reader = task.read({ follow: true });
+  const first = await reader.next();
+  assert.ok(first.done !== true);
+  task.go();
+  while (!task.hasExited) await systemClock.sleep(5);
+  task.ended.abort();
+  const rest = (await Array.fromAsync(reader)).flat();
+  const notices = rest.filter(({ dropped }) => dropped === true);
+  assert.equal(notices.length, 1);
+  assert.match(
+    Buffer.from(notices[0]?.data ?? "").toString(),
+    /^lines were dropped: those after \S+Z and before \S+Z\./,
+  );
+  const texts = rest
+    .filter(({ dropped }) => dropped !== true)
+    .map(({ data }) => Buffer.from(data).toString());
+  assert.equal(texts.at(-1), "200000");
+  assert.ok(texts.length < 199_000);
+});
+
+test("log reader, bytes, long lines, both streams and no last end of line: as they were written", {
+  timeout,
+}, async () => {
+  using task = new ScriptTask(
+    String.raw`printf 'a\377\000b\n'; echo oops >&2; head -c 3000000 /dev/zero | tr '\0' x; printf '\nend'`,
+  );
+  await task.start("--log-path", "k8s-file:log", "--log-size-max", "100000000");
+  while (!task.hasExited) await systemClock.sleep(5);
+  const lines = (await Array.fromAsync(task.read())).flat();
+  const of = (stream: number) => lines.filter((line) => line.stream === stream);
+  const stdout = of(1).map(({ data, partial }) =>
+    Buffer.concat([data, Buffer.from(partial ? "" : "\n")]),
+  );
+  const written = [Buffer.from([0x61, 0xff, 0, 0x62, 0x0a]), Buffer.alloc(3_000_000, "x")];
+  assert.ok(Buffer.concat(stdout).equals(Buffer.concat([...written, Buffer.from("\nend")])));
+  assert.deepEqual(
+    of(2).map(({ data }) => Buffer.from(data).toString()),
+    ["oops"],
+  );
+});
