@@ -1,10 +1,14 @@
 /** The task that a user means by TASK where its container is looked into. */
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { Fault } from "#proto/fault.ts";
+import { StoreActionKind } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Context } from "./context.ts";
 import { taskName } from "./service/words.ts";
 import { taskStateWord } from "./task/print-tasks.ts";
+
+/** Between two attempts to watch a task. */
+const rewatchMs = 1_000;
 
 /** By ID, a prefix of it that only one task has, or name such as web.1. One that does not run is a Fault that says why. */
 export async function runningTask(context: Context, ref: string): Promise<Task> {
@@ -24,4 +28,28 @@ export async function runningTask(context: Context, ref: string): Promise<Task> 
     "failed-precondition",
     `Task ${name} (${task.id}) does not run: it is ${words}${why ? `, ${why}` : ""}`,
   );
+}
+
+/** Rejects when the task has ended, or is removed. Its container may be started anew meanwhile. */
+export async function taskEnd(context: Context, task: Task): Promise<never> {
+  const { clock, signal } = context.io;
+  for (;;) {
+    try {
+      const control = await context.control();
+      for await (const { events } of control.watch({ kinds: ["task"] }, { signal })) {
+        const ended = events.some(({ action }) => {
+          const object = action?.object?.object;
+          if (object?.case !== "task" || object.value.id !== task.id) return false;
+          const state = object.value.status?.state ?? TaskState.NEW;
+          return action?.kind === StoreActionKind.REMOVE || state >= TaskState.COMPLETE;
+        });
+        if (ended) throw new Fault("failed-precondition", `Task ${taskName(task)} has ended`);
+      }
+    } catch (thrown) {
+      const fault = Fault.from(thrown);
+      if (signal.aborted || !fault.retryable) throw fault;
+    }
+    // The manager went away. The next watch tells everything anew.
+    await clock.sleep(rewatchMs, signal);
+  }
 }

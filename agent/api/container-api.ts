@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { ContainerService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
+import { forwardPortHandler } from "../exec-session/forward-port.ts";
 import { ExecSessions, type ExecSessionsModules } from "../exec-session/exec-sessions.ts";
 
 export interface ContainerApiOptions {
@@ -11,6 +12,7 @@ export interface ContainerApiOptions {
 
 export class ContainerApi implements AsyncDisposable {
   readonly #sessions: ExecSessions;
+  readonly handlers: Partial<Handlers<typeof ContainerService>>;
 
   constructor({ dataRoot, runRoot }: ContainerApiOptions, modules: ExecSessionsModules) {
     const places = {
@@ -19,10 +21,10 @@ export class ContainerApi implements AsyncDisposable {
     };
     const options = { ...places, folder: join(runRoot, "exec"), runtime: "runc" } as const;
     this.#sessions = new ExecSessions(options, modules);
-  }
-
-  get handlers(): Partial<Handlers<typeof ContainerService>> {
-    return { exec: this.#sessions.exec };
+    this.handlers = {
+      exec: this.#sessions.exec,
+      forwardPort: forwardPortHandler(places, modules.exec),
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
