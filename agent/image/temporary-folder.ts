@@ -16,6 +16,8 @@ const removeTimeoutMs = 10 * 60_000;
 
 const nameBytes = 12;
 
+const leftoverAttemptsMax = 10;
+
 export class TemporaryFolder {
   readonly #path: string;
   readonly #modules: { readonly exec: Exec; readonly random: Random };
@@ -25,7 +27,7 @@ export class TemporaryFolder {
     modules: { readonly exec: Exec; readonly random: Random },
   ): Promise<TemporaryFolder> {
     const folder = new TemporaryFolder(path, modules);
-    await folder.#remove(path);
+    await folder.#removeLeftovers();
     await mkdir(path, { recursive: true, mode: 0o700 });
     return folder;
   }
@@ -50,6 +52,17 @@ export class TemporaryFolder {
 
   #name(): string {
     return join(this.#path, Buffer.from(this.#modules.random.bytes(nameBytes)).toString("hex"));
+  }
+
+  /** A program that a killed process has left may write one thing more before it sees that its input has ended. */
+  async #removeLeftovers(): Promise<void> {
+    for (let attempts = 1; ; attempts += 1) {
+      try {
+        return await this.#remove(this.#path);
+      } catch (error) {
+        if (attempts === leftoverAttemptsMax) throw error;
+      }
+    }
   }
 
   /** By a child process: a big tree is a lot of work for an event loop. */
