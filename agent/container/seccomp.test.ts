@@ -37,6 +37,15 @@ test("default seccomp profile, what every program does is allowed", () => {
   }
 });
 
+test("default seccomp profile, no call is named twice in a rule", () => {
+  for (const { names } of defaultSeccompProfile.rules) {
+    assert.deepEqual(
+      names.filter((name, index) => names.indexOf(name) !== index),
+      [],
+    );
+  }
+});
+
 test("default seccomp profile, what reaches the host is allowed to nobody", () => {
   const all = capabilityNames;
   for (const name of ["keyctl", "add_key", "request_key", "kexec_load", "userfaultfd", "swapon"]) {
