@@ -81,6 +81,28 @@ test("service, whose registry does not answer, is created with a warning in Dock
   ]);
 });
 
+test("service, whose registry is away when it is updated, keeps the digest of the same tag", async () => {
+  const { server } = await startRegistry();
+  const { client } = openControl();
+  const image = `${server.host}/team/app:1`;
+  const created = await client.createService({ spec: specOf(image), queryRegistry: true });
+  await server[Symbol.asyncDispose]();
+  const ref = created.service?.id ?? "";
+  for (const [wanted, kept, warning] of [
+    [image, `${image}@${digests[0]}`, /: the service keeps the digest that it has\.$/],
+    [`${server.host}/team/app:2`, `${server.host}/team/app:2`, /to record its digest\. Each node/],
+  ] as const) {
+    const version = (await client.getService({ ref })).service?.meta?.version;
+    const request = { ref, spec: specOf(wanted), queryRegistry: true };
+    const { service, warnings } = await client.updateService({
+      ...request,
+      ...(version && { version }),
+    });
+    assert.equal(containerOf(service).image, kept);
+    assert.match(warnings[0] ?? "", warning);
+  }
+});
+
 test("service, its registry login resolves the image and reaches nodes, but is never shown", async () => {
   const { server, state } = await startRegistry();
   await using _ = server;
@@ -122,7 +144,10 @@ test("service, a registry login that cannot be read is refused without showing i
   const { client } = openControl();
   await assert.rejects(client.createService({ spec: specOf("a.test/app", "sesame!") }), (error) => {
     assert.ok(error instanceof Error);
-    assert.match(error.message, /^task\.container\.pull_options\.registry_auth: the registry login/);
+    assert.match(
+      error.message,
+      /^task\.container\.pull_options\.registry_auth: the registry login/,
+    );
     return !error.message.includes("sesame");
   });
 });

@@ -11,6 +11,7 @@ import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { TaskState, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
+import { formatReference, parseReference } from "#registry/reference.ts";
 import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
 import type { Store, View } from "../store/store.ts";
 import { hasLabels } from "./labels.ts";
@@ -51,7 +52,7 @@ async function createService(
   const { store, random } = modules;
   const id = newId(random);
   const wanted = validateServiceSpec(request.spec, store);
-  const image = request.queryRegistry ? await pinImage(modules, wanted, signal) : undefined;
+  const image = request.queryRegistry ? await pinImage(modules, wanted, { signal }) : undefined;
   await store.write((view) => {
     const spec = validateServiceSpec(image?.spec ?? request.spec, view);
     const name = spec.annotations?.name ?? "";
@@ -74,7 +75,8 @@ async function updateService(
   const { ref, version } = request;
   const before = resolve(store, "service", ref);
   const wanted = keepLogin(validateServiceSpec(request.spec, store), before.spec);
-  const image = request.queryRegistry ? await pinImage(modules, wanted, signal) : undefined;
+  const question = { signal, before: containerOf(before.spec)?.image };
+  const image = request.queryRegistry ? await pinImage(modules, wanted, question) : undefined;
   await store.write((view) => {
     const service = resolve(view, "service", ref);
     const given = validateServiceSpec(image?.spec ?? request.spec, view);
@@ -91,12 +93,12 @@ async function updateService(
 
 /**
  * The spec with its image's tag resolved to a digest, before the transaction: a registry may be slow. Where it does not
- * tell, the image stays as it is, and the user is warned.
+ * tell, the user is warned, and the image stays as it is: with the digest that the tag had `before`, if it is the same.
  */
 async function pinImage(
   { images, log }: Modules,
   spec: ServiceSpec,
-  signal: AbortSignal,
+  { signal, before = "" }: { readonly signal: AbortSignal; readonly before?: string | undefined },
 ): Promise<{ readonly spec: ServiceSpec; readonly warnings: string[] }> {
   const container = containerOf(spec);
   if (container === undefined) return { spec, warnings: [] };
@@ -108,8 +110,18 @@ async function pinImage(
     signal.throwIfAborted();
     const reason = Fault.from(thrown).message;
     log.warn("Cannot resolve an image to its digest", { image, error: reason });
-    return { spec, warnings: [unpinned(image), `The reason: ${reason}`] };
+    const why = `The reason: ${reason}`;
+    if (!isPinned(before, image)) return { spec, warnings: [unpinned(image), why] };
+    const kept = `image ${image} could not be accessed on a registry: the service keeps the digest that it has.`;
+    return { spec: withImage(spec, before), warnings: [kept, why] };
   }
+}
+
+/** Whether `pinned` is the image with a digest. */
+function isPinned(pinned: string, image: string): boolean {
+  if (!pinned.includes("@")) return false;
+  const { digest: _, ...tagged } = parseReference(pinned);
+  return formatReference(tagged) === formatReference(parseReference(image));
 }
 
 /** Docker's own words. */
