@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { parseCgroupPaths, readCgroupPaths, readCgroupsPath, readOomKills } from "./cgroup.ts";
+
+test("parseCgroupPaths, runc's state: the folders by controller", () => {
+  const paths = { "": "/sys/fs/cgroup/unified/a", memory: "/sys/fs/cgroup/memory/a" };
+  const text = JSON.stringify({ id: "a", cgroup_paths: paths });
+  assert.deepEqual(Object.fromEntries(parseCgroupPaths(text)), paths);
+});
+
+test("parseCgroupPaths, any text: absolute folders or nothing", () => {
+  const state = fc.record({ cgroup_paths: fc.dictionary(fc.string(), fc.anything()) });
+  const texts = fc.oneof(
+    fc.string(),
+    fc.json(),
+    state.map((value) => JSON.stringify(value)),
+  );
+  fc.assert(
+    fc.property(texts, (text) => {
+      for (const path of parseCgroupPaths(text).values()) assert.ok(path.startsWith("/"));
+    }),
+  );
+});
+
+test("readOomKills, what the kernel counted on v1 and on v2", () => {
+  using cleanup = new DisposableStack();
+  const root = mkdtempSync(join(tmpdir(), "swarm-cgroup-"));
+  cleanup.defer(() => rmSync(root, { recursive: true }));
+  writeFileSync(
+    join(root, "memory.events"),
+    "low 0\nhigh 0\nmax 6\noom 2\noom_kill 2\noom_group_kill 0\n",
+  );
+  assert.equal(readOomKills(new Map([["", root]])), 2);
+  writeFileSync(join(root, "memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+  const hybrid = new Map([
+    ["", "/nowhere"],
+    ["memory", root],
+  ]);
+  assert.equal(readOomKills(hybrid), 1);
+  assert.equal(readOomKills(new Map([["", "/nowhere"]])), undefined);
+  assert.equal(readOomKills(new Map()), undefined);
+});
+
+test("readCgroupPaths and readCgroupsPath, nothing there or half of it: nothing", async () => {
+  using cleanup = new DisposableStack();
+  const root = mkdtempSync(join(tmpdir(), "swarm-cgroup-"));
+  cleanup.defer(() => rmSync(root, { recursive: true }));
+  assert.equal(readCgroupPaths(root, "a").size, 0);
+  assert.equal(await readCgroupsPath(root), undefined);
+  mkdirSync(join(root, "a"));
+  writeFileSync(join(root, "a", "state.json"), '{"cgroup_pa');
+  writeFileSync(join(root, "config.json"), '{"linux":{"cgroupsPath":"/swarm/a"}');
+  assert.equal(readCgroupPaths(root, "a").size, 0);
+  assert.equal(await readCgroupsPath(root), undefined);
+  writeFileSync(join(root, "config.json"), '{"linux":{"cgroupsPath":"/swarm/a"}}');
+  assert.equal(await readCgroupsPath(root), "/swarm/a");
+});
