@@ -2,7 +2,7 @@
  * Docker's "json-file" on disk, for the programs that collect such files: ID-json.log, then ID-json.log.1 and so on, one
  * object per line. A line that the container did not end has no "\n" in "log".
  */
-import { closeSync, ftruncateSync, openSync, renameSync, write } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, write } from "node:fs";
 import { promisify } from "node:util";
 import { errnoOf } from "#proto/fault.ts";
 import { LogStream } from "#proto/gen/swarm/v1/control_pb.ts";
@@ -25,9 +25,10 @@ export class JsonFile implements LogSink {
   /** What a run before wrote behind `position` comes again: it is cut off. */
   constructor(options: JsonFileOptions, position: number) {
     this.#options = options;
-    this.#fd = openSync(options.path, position === 0 ? "w" : "a", 0o600);
-    this.#sizeBytes = position;
-    if (position > 0) ftruncateSync(this.#fd, position);
+    this.#fd = openSync(options.path, "a", 0o600);
+    // A file that is shorter was begun after the position was noted: all of it comes again.
+    this.#sizeBytes = position <= fstatSync(this.#fd).size ? position : 0;
+    ftruncateSync(this.#fd, this.#sizeBytes);
   }
 
   get position(): number {

@@ -54,6 +54,7 @@ echo $! >"$file"
         logFlags,
         terminal: false,
         stdin: false,
+        sharesMounts: false,
       },
       { exec: systemExec, clock: systemClock },
     );
