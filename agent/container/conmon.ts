@@ -16,6 +16,8 @@ export interface ConmonOptions {
   readonly taskFolder: string;
   readonly attempt: string;
   readonly overlay: string;
+  /** What is mounted in the container shall appear on the host where its binds say so. */
+  readonly sharesMounts?: boolean;
   readonly runtime: string;
   readonly runtimeRoot: string;
   readonly exitsFolder: string;
@@ -63,8 +65,9 @@ export async function startConmon(
 
 function conmonCommand(options: ConmonOptions): string[] {
   const { attempt, taskId } = options;
-  // "slave": what the host unmounts must not live on in here.
-  const prefix = ["--mount", "--propagation", "slave", "sh", "-c", script, "sh"];
+  // "slave": what the host unmounts must not live on in here. Else the task's folder is set apart already.
+  const propagation = options.sharesMounts === true ? "unchanged" : "slave";
+  const prefix = ["--mount", "--propagation", propagation, "sh", "-c", script, "sh"];
   const flags: Readonly<Record<string, string>> = {
     "--api-version": "1",
     "--cid": taskId,

@@ -144,6 +144,7 @@ export class Containers {
         taskId: task.id,
         taskFolder: this.folderOf(task.id),
         attempt: `${attempt}`,
+        sharesMounts: spec.linux.rootfsPropagation === "shared",
         overlay: labelledMount(
           overlayOptions(ingredients.image.layers.length, `${attempt}`),
           spec.linux.mountLabel,

@@ -118,6 +118,15 @@ function bindMount(mount: Mount): OciMount {
   };
 }
 
+/** Whether what the container mounts shall appear on the host. */
+export function sharesMounts({ mounts }: Pick<ContainerSpec, "mounts">): boolean {
+  return mounts.some(({ bindOptions }) => isShared(bindOptions?.propagation));
+}
+
+export function isShared(propagation: MountPropagation | undefined): boolean {
+  return propagation === MountPropagation.SHARED || propagation === MountPropagation.RSHARED;
+}
+
 /** Docker: what is mounted below a read-only bind is read-only, too, unless that is not wanted ("rro": Linux 5.12). */
 function accessOf({ readOnly, bindOptions: options }: Mount): string[] {
   if (!readOnly) return ["rw"];

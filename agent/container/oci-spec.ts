@@ -11,7 +11,13 @@ import type { HostFacts } from "./container-host.ts";
 import { type OciDevice, planDeviceRules, planDevices } from "./devices.ts";
 import { initMount, withInit } from "./init-process.ts";
 import { kernelMounts } from "./kernel-mounts.ts";
-import { type MountPlaces, type OciMount, planMounts, type GeneratedFiles } from "./mounts.ts";
+import {
+  type GeneratedFiles,
+  type MountPlaces,
+  type OciMount,
+  planMounts,
+  sharesMounts,
+} from "./mounts.ts";
 import { type OciNamespace, planCgroupsPath, planNamespaces } from "./namespaces.ts";
 import { supportedContainer } from "./refusals.ts";
 import { type OciRlimit, planOomScoreAdj, planResources, planRlimit } from "./resources.ts";
@@ -62,6 +68,7 @@ type OciProcess = Confinement["process"] & {
 };
 
 type OciLinux = Confinement["linux"] & {
+  readonly rootfsPropagation?: "shared";
   readonly cgroupsPath: string;
   readonly namespaces: readonly OciNamespace[];
   readonly devices: readonly OciDevice[];
@@ -99,6 +106,7 @@ export function planOciSpec(input: SpecInput): OciSpec {
     ],
     annotations: {},
     linux: {
+      ...(sharesMounts(spec) && { rootfsPropagation: "shared" as const }),
       cgroupsPath: planCgroupsPath(spec, input.cgroupParent, task.id),
       namespaces: planNamespaces(spec, { ...input, ...host }),
       devices: planDevices(devices),

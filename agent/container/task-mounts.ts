@@ -6,23 +6,23 @@
  * attempts; what was made for one container goes with that.
  */
 import { constants, existsSync } from "node:fs";
-import { access, mkdir, readdir, rm } from "node:fs/promises";
+import { access, mkdir, readdir, realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import { configFile, secretFile } from "#proto/file-target.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { type Mount, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type Mount, MountPropagation, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Log } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
 import { planFiles } from "../secret/file-content.ts";
 import type { FileObjects } from "../secret/file-objects.ts";
 import type { SecretFiles } from "../secret/secret-files.ts";
-import { readMountPoints } from "../volume/mount-table.ts";
+import { mountOf, readMountPoints, readMounts } from "../volume/mount-table.ts";
 import { mountSubpath } from "../volume/subpath.ts";
 import type { VolumeStore, VolumeWish } from "../volume/volume-store.ts";
 import { type NodeFacts, templateValues } from "./complete-task.ts";
-import type { MountPlaces } from "./mounts.ts";
+import { isShared, type MountPlaces, sharesMounts } from "./mounts.ts";
 
 export interface TaskMountsModules {
   readonly volumes: VolumeStore;
@@ -62,7 +62,10 @@ export class TaskMounts {
   async prepare(task: Task, signal: AbortSignal): Promise<void> {
     const container = containerOf(task);
     for (const mount of container.mounts) {
-      if (mount.type === MountType.BIND) await findSource(mount);
+      if (mount.type === MountType.BIND) {
+        await findSource(mount);
+        await checkPropagation(mount);
+      }
       if (mount.type === MountType.VOLUME && mount.source !== "") {
         await this.#modules.volumes.claim(task.id, wishOf(mount));
       }
@@ -78,19 +81,20 @@ export class TaskMounts {
       if (mount.type !== MountType.VOLUME) continue;
       volumes.set(mount.target, await this.#openVolume(task.id, mount, { ...site, index }));
     }
+    if (sharesMounts(container)) await this.#setApart(task.id, site.taskFolder);
     const placed = this.#modules.secretFiles.placed(task.id, pathsOf(container));
     return { volumes, files: new Map(placed.map(({ path, source }) => [path, source])) };
   }
 
   /** A container of the task is gone. */
   async close(taskId: string): Promise<void> {
-    await this.#unmountSubpaths(taskId);
+    await this.#unmountOwn(taskId);
     await this.#modules.volumes.release(taskId, "own");
   }
 
   /** The task is gone. */
   async release(taskId: string): Promise<void> {
-    await this.#unmountSubpaths(taskId);
+    await this.#unmountOwn(taskId);
     await this.#modules.volumes.release(taskId, "all");
     await this.#modules.secretFiles.release(taskId);
   }
@@ -134,11 +138,21 @@ export class TaskMounts {
     return target;
   }
 
-  async #unmountSubpaths(taskId: string): Promise<void> {
+  /** Where mounts are shared with the host, the container's root file system must not be. */
+  async #setApart(taskId: string, taskFolder: string): Promise<void> {
+    // By it `close` knows that there is something to unmount.
+    await mkdir(join(this.#options.subpathsFolder, taskId), { recursive: true });
+    const folder = await realpath(taskFolder);
+    if ((await readMountPoints()).includes(folder)) return;
+    await this.#modules.exec.run("mount", ["--bind", folder, folder]);
+    await this.#modules.exec.run("mount", ["--make-private", folder]);
+  }
+
+  async #unmountOwn(taskId: string): Promise<void> {
     const folder = join(this.#options.subpathsFolder, taskId);
     if (!existsSync(folder)) return;
     for (const point of (await readMountPoints()).toReversed()) {
-      if (!point.startsWith(`${folder}/`)) continue;
+      if (!point.startsWith(`${folder}/`) && !point.endsWith(`/tasks/${taskId}`)) continue;
       await this.#modules.exec.run("umount", ["--", point]);
     }
     await rm(folder, { recursive: true, force: true });
@@ -178,4 +192,16 @@ async function findSource({ source, bindOptions }: Mount): Promise<void> {
     const message = `the bind source "${source}" does not exist on this node: create it, or let the mount create it (bind-create-src)`;
     throw new Fault("failed-precondition", message);
   }
+}
+
+/** A bind takes part in what its source's mount takes part in, and in nothing where that keeps to itself (Docker). */
+async function checkPropagation({ source, bindOptions }: Mount): Promise<void> {
+  const wanted = bindOptions?.propagation ?? MountPropagation.RPRIVATE;
+  if (wanted === MountPropagation.RPRIVATE || wanted === MountPropagation.PRIVATE) return;
+  const mount = mountOf(await realpath(source), await readMounts());
+  const does = mount?.shared === true || (!isShared(wanted) && mount?.slave === true);
+  if (does) return;
+  const kind = isShared(wanted) ? "a shared" : "a shared or slave";
+  const message = `the bind source "${source}" is on "${mount?.point ?? "/"}", which is not ${kind} mount: make it one (mount --make-shared), or leave the propagation out`;
+  throw new Fault("failed-precondition", message);
 }
