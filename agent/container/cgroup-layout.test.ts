@@ -1,8 +1,18 @@
 /** Layouts of cgroups, on hosts made of files: a test cannot change which one its own host has. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, posix } from "node:path";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import {
@@ -104,6 +114,37 @@ test("cgroups, on v2 all processes of the service are moved, one in each write",
   // In a file nobody leaves the list: they are told to go until it is given up.
   assert.match(host.read(`${own}/supervisor/cgroup.procs`), /^10\n11\n(?:10\n11\n)*$/);
   assert.equal(host.read(`${own}/cgroup.subtree_control`), "pids\n");
+});
+
+test("cgroups, on a real hierarchy of v2 the kernel takes the moves", async () => {
+  using host = new FileHost();
+  const top = join(host.root, "sys/fs/cgroup");
+  mkdirSync(top, { recursive: true });
+  // It can be mounted on hosts with v1, too; the controllers are v1's there.
+  execFileSync("mount", ["-t", "cgroup2", "none", top]);
+  const name = `swarm-test-${process.pid}.service`;
+  const service = join(top, name);
+  const leaf = join(service, "supervisor");
+  mkdirSync(service);
+  const child = spawn("sleep", ["60"], { stdio: "ignore" });
+  try {
+    writeFileSync(join(service, "cgroup.procs"), `${child.pid}`);
+    const placeOf = () => ownCgroup(readFileSync(`/proc/${child.pid}/cgroup`, "utf8"));
+    assert.equal(posix.basename(placeOf()), name);
+    host.write({ "proc/self/mounts": v2Mounts, "proc/self/cgroup": `0::/${name}\n` });
+    assert.equal(await prepareCgroups("swarm", host.root), `${name}/swarm`);
+    assert.equal(posix.basename(placeOf()), "supervisor");
+    // Started again inside the leaf: all is done already.
+    host.write({ "proc/self/cgroup": `0::/${name}/supervisor\n` });
+    assert.equal(await prepareCgroups("swarm", host.root), `${name}/swarm`);
+    assert.equal(readFileSync(join(service, "cgroup.procs"), "utf8"), "");
+  } finally {
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    if (existsSync(leaf)) rmdirSync(leaf);
+    rmdirSync(service);
+    execFileSync("umount", [top]);
+  }
 });
 
 test("cgroups, on v1 nothing is done; a v2 that is not delegated is named", async () => {
