@@ -1,10 +1,20 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { parseCgroupPaths, readCgroupPaths, readCgroupsPath, readOomKills } from "./cgroup.ts";
+import { newId } from "#proto/ids.ts";
+import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import {
+  parseCgroupPaths,
+  readCgroupPaths,
+  readCgroupsPath,
+  readOomKills,
+  removeCgroups,
+} from "./cgroup.ts";
 
 test("parseCgroupPaths, runc's state: the folders by controller", () => {
   const paths = { "": "/sys/fs/cgroup/unified/a", memory: "/sys/fs/cgroup/memory/a" };
@@ -44,6 +54,30 @@ test("readOomKills, what the kernel counted on v1 and on v2", () => {
   assert.equal(readOomKills(new Map([["", "/nowhere"]])), undefined);
   assert.equal(readOomKills(new Map()), undefined);
 });
+
+/** v2's own killing, and v1's freezer, where this host has them. */
+const hierarchies = ["/sys/fs/cgroup/freezer", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"].filter(
+  (root) => existsSync(join(root, "cgroup.controllers")) || existsSync(join(root, "release_agent")),
+);
+
+for (const root of hierarchies) {
+  test(`removeCgroups, processes that fork as fast as they can (${root})`, async () => {
+    const path = `/swarm-cgroup-${newId(systemRandom)}`;
+    const folder = join(root, path, "probe");
+    mkdirSync(folder, { recursive: true });
+    const script = 'f() { sleep 9 & if [ "$n" -lt 40 ]; then n=$((n+1)); f; fi; }; n=0; f; wait';
+    const child = spawn("sh", ["-c", `read x; ${script}`], { stdio: ["pipe", "ignore", "ignore"] });
+    const ended = once(child, "exit");
+    writeFileSync(join(folder, "cgroup.procs"), `${child.pid}`);
+    child.stdin.end("go\n");
+    const pids = () => readFileSync(join(folder, "cgroup.procs"), "utf8").split("\n").length;
+    while (pids() < 10) await systemClock.sleep(1);
+    await removeCgroups(path, systemClock);
+    assert.equal(existsSync(join(root, path)), false);
+    const [, signal] = await ended;
+    assert.equal(signal, "SIGKILL");
+  });
+}
 
 test("readCgroupPaths and readCgroupsPath, nothing there or half of it: nothing", async () => {
   using cleanup = new DisposableStack();

@@ -3,12 +3,15 @@
  * to all of their processes at once. The runtime wrote down the paths; runc keeps them in its state.json.
  */
 import {
+  closeSync,
+  constants,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmdirSync,
-  writeFileSync,
+  writeSync,
 } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -192,7 +195,12 @@ function readIfThere(path: string): string | undefined {
 /** False where there is no such file; cgroup file systems make none. */
 function writeIfThere(path: string, text: string): boolean {
   try {
-    writeFileSync(path, text, { flag: "r+" });
+    const file = openSync(path, constants.O_WRONLY);
+    try {
+      writeSync(file, text);
+    } finally {
+      closeSync(file);
+    }
     return true;
   } catch (error) {
     if (gone.has(errnoOf(error) ?? "")) return false;
