@@ -46,7 +46,7 @@ async function run(config: Config, parent: Parent, ports: Ports): Promise<void> 
 
   await using parts = new AsyncDisposableStack();
   const store = new Store(ports);
-  const connect = (address: string) => identity.connect(address);
+  const connect = (address: string, id?: string) => identity.connect(address, id);
   const address = config.advertiseAddress;
   const replication = parts.use(
     await RaftLog.open({ address }, { ...ports, storage, machine: store, connect }),

@@ -22,9 +22,10 @@ export class ManagerIdentity {
     return { identity: this.#required, clusterId: this.#subject.clusterId };
   }
 
-  /** To another manager. */
-  connect(address: string): Connection {
-    return new Connection(address, { tls: { kind: "mutual", ...this.tls } });
+  /** To another manager; to no other than this node, where one is named. */
+  connect(address: string, nodeId?: string): Connection {
+    const named = nodeId === undefined ? {} : { nodeId };
+    return new Connection(address, { tls: { kind: "mutual", ...this.tls, ...named } });
   }
 
   get #required(): TlsIdentityHolder {

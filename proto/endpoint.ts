@@ -52,7 +52,7 @@ export async function serveEndpoint(
   options.addServices(forStrangers);
   const listener = new TlsListener(tls, { grpc: server, forStrangers, clock });
   const bound = await listener.listen(host, port).catch((thrown: unknown) => {
-    throw listenFault(address, Fault.from(thrown));
+    throw listenFault(address, thrown);
   });
   return {
     address: withPort(host, bound),
@@ -129,12 +129,12 @@ function withPort(host: string, port: number): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function listenFault(address: string, error: Error): Fault {
-  const inUse = /EADDRINUSE/.test(error.message);
-  const problem = inUse
-    ? "the address is in use; stop the program that has it, or choose another"
-    : error.message;
-  const options = { cause: error };
+function listenFault(address: string, thrown: unknown): Fault {
+  const problem =
+    errnoOf(thrown) === "EADDRINUSE"
+      ? "the address is in use; stop the program that has it, or choose another"
+      : Fault.from(thrown).message;
+  const options = { cause: thrown };
   return new Fault("failed-precondition", `Cannot listen on ${address}: ${problem}`, options);
 }
 

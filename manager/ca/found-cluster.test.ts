@@ -83,7 +83,10 @@ test("founding, a wrong request, spec or root leaves nothing", { timeout }, asyn
     );
   await assert.rejects(found({ csr: "x" }), { message: /certificate request is not valid/ });
   await assert.rejects(found({ ca: { nodeCertExpiry: { seconds: 3599n } } }), {
-    message: /node_cert_expiry is under an hour/,
+    message: /node_cert_expiry \(--cert-expiry\) is under an hour/,
+  });
+  await assert.rejects(found({ ca: { nodeCertExpiry: { seconds: 876_000n * 3_600n } } }), {
+    message: /is over ten years/,
   });
   const junk = { signingCaCert: Buffer.from("x"), signingCaKey: Buffer.from("y") };
   await assert.rejects(found({ ca: junk }), { message: /Cannot use the root certificate/ });

@@ -99,7 +99,7 @@ test("log, damage is named with its file and record", async (t) => {
         assert.equal(fault.code, "data-loss");
         assert.ok(fault.message.startsWith(`the log "${path}" is damaged: `), fault.message);
         assert.match(fault.message, message);
-        assert.match(fault.message, /remove this manager and join it anew/);
+        assert.match(fault.message, /demote this one and promote it again/);
         return true;
       },
       statement,

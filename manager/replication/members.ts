@@ -27,7 +27,8 @@ const hearingMs = 1_000;
 export interface MembersModules {
   readonly self: ServerId;
   readonly node: RaftNode;
-  readonly connect: (address: string) => Connection;
+  /** To no other than the node, where one is named. */
+  readonly connect: (address: string, nodeId?: string) => Connection;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -74,7 +75,7 @@ export class Members implements AsyncDisposable {
     return this.#inTurn(async () => {
       const known = this.#admit(place);
       if (known !== undefined && this.#isUntouched(known, place)) return this.#joined(known.id);
-      await this.#dial(place.address);
+      await this.#dial(place);
       if (known !== undefined) await this.#change({ kind: "remove", id: known.id });
       const id = this.#newId();
       await this.#change({ kind: "add-learner", id, context: contextOf(place) });
@@ -155,7 +156,9 @@ export class Members implements AsyncDisposable {
     for (const member of membership.members) {
       const place = placeOf(member);
       if (place.address !== address || place.nodeId === nodeId) continue;
-      const message = `the address ${address} is that of manager ${place.nodeId}: advertise another (--advertise-addr)`;
+      const message =
+        `the address ${address} is that of manager ${place.nodeId}: advertise another (--advertise-addr), or, if this ` +
+        `host was that manager, take its node away first: "swarmctl node rm --force ${place.nodeId}"`;
       throw new Fault("already-exists", message);
     }
     return memberOfNode(membership, nodeId);
@@ -180,8 +183,8 @@ export class Members implements AsyncDisposable {
   }
 
   /** Finds out now, not when the new manager is counted on. */
-  async #dial(address: string): Promise<void> {
-    using connection = this.#modules.connect(address);
+  async #dial({ address, nodeId }: MemberPlace): Promise<void> {
+    using connection = this.#modules.connect(address, nodeId);
     try {
       await connection.service(RaftService).listMembers({}, { deadlineMs: dialMs });
     } catch (thrown) {

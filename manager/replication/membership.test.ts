@@ -33,8 +33,8 @@ test("membership, whoever asks a follower to join is sent on to the leader", asy
 });
 
 test("membership, an address that is not reached or another's is refused with the reason", async () => {
-  await using group = await TestGroup.start({ managers: 2 }, 1);
-  const joiner = group.member(1);
+  await using group = await TestGroup.start({ managers: 3 }, 1);
+  const [joiner, stranger] = [group.member(1), group.member(2)];
   const [first] = group.members;
   assert.ok(first !== undefined);
   await joiner.serve();
@@ -46,6 +46,12 @@ test("membership, an address that is not reached or another's is refused with th
   await assert.rejects(ask(joiner, [first.address], first.address), {
     code: "already-exists",
     message: /is that of manager node0/,
+  });
+  // Somebody answers, but not who asks: as where every host has the address.
+  await stranger.serve();
+  await assert.rejects(ask(joiner, [first.address], stranger.address), {
+    code: "failed-precondition",
+    message: /another node answers there, node2/,
   });
   assert.equal((await first.log.members()).length, 1);
 });

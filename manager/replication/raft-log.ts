@@ -72,7 +72,8 @@ export interface RaftLogModules extends Ports {
   readonly storage: RaftStorage;
   readonly machine: StateMachine;
   /** Shows this manager's certificate, and takes only a manager's. */
-  readonly connect: (address: string) => Connection;
+  /** To another manager; to no other than the node, where one is named. */
+  readonly connect: (address: string, nodeId?: string) => Connection;
 }
 
 export class RaftLog implements Replication, ServedLog, AsyncDisposable {

@@ -20,7 +20,8 @@ export function troubleWords({ full, leaderAddress, voters, reachable }: Situati
   const state = `The swarm does not have a leader: ${reachable} of ${voters} managers can be reached`;
   if (reachable >= majority) return `${state}, and they are electing one: try again`;
   return (
-    `${state}, and a majority is ${majority}. Check that the other managers run and that this host reaches them; ` +
+    `${state}, and a majority is ${majority}. Check that the other managers run, are unlocked, and that this host reaches ` +
+    'them ("swarmctl cluster info" on each says what it lacks, and whether this one was removed); ' +
     'if they are lost for good, run "swarmctl cluster init --force-new-cluster" here'
   );
 }

@@ -16,9 +16,13 @@ import { checkLabels, checkName, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
 
 const heartbeatPeriodMsMin = 100;
+/** A dead node is found after some of these: nobody wants to wait longer. */
+const heartbeatPeriodMsMax = 60_000;
 
 /** Swarm's. */
 const nodeCertExpiryMsMin = 3_600_000;
+/** Ten years: half of what a root lives, whose end is that of all certificates. */
+const nodeCertExpiryMsMax = 10 * 365 * 24 * 3_600_000;
 
 /** The smallest subnets that still have room for tasks. */
 const subnetSizeMax = 29;
@@ -64,9 +68,9 @@ export function refuseFixedChange(before: ClusterSpec | undefined, after: Cluste
 function heartbeatPeriodOf({ dispatcher }: ClusterSpec) {
   const period = dispatcher?.heartbeatPeriod ?? durationFromMs(clusterDefaults.heartbeatPeriodMs);
   const ms = msFromDuration(period, 0);
-  if (ms >= heartbeatPeriodMsMin) return period;
-  const problem = `is ${ms} ms: use ${heartbeatPeriodMsMin} ms or more`;
-  throw invalid("dispatcher.heartbeat_period", problem);
+  if (ms >= heartbeatPeriodMsMin && ms <= heartbeatPeriodMsMax) return period;
+  const problem = `is ${ms} ms: use ${heartbeatPeriodMsMin} ms to ${heartbeatPeriodMsMax / 1000} s`;
+  throw invalid("dispatcher.heartbeat_period (--dispatcher-heartbeat)", problem);
 }
 
 /** Of tasks that are made from now on: what runs keeps its driver. */
@@ -77,8 +81,10 @@ function taskDefaultsOf(defaults: TaskDefaults): TaskDefaults {
 
 function nodeCertExpiryOf({ ca }: ClusterSpec) {
   const expiry = ca?.nodeCertExpiry ?? durationFromMs(clusterDefaults.nodeCertExpiryMs);
-  if (msFromDuration(expiry, 0) >= nodeCertExpiryMsMin) return expiry;
-  throw invalid("ca.node_cert_expiry", "is under an hour: use 1h or more");
+  const ms = msFromDuration(expiry, 0);
+  if (ms >= nodeCertExpiryMsMin && ms <= nodeCertExpiryMsMax) return expiry;
+  const problem = ms < nodeCertExpiryMsMin ? "is under an hour" : "is over ten years";
+  throw invalid("ca.node_cert_expiry (--cert-expiry)", `${problem}: use 1h to 87600h`);
 }
 
 function networkOf({ network }: ClusterSpec) {

@@ -77,8 +77,10 @@ test("init on an address in use", async () => {
 test("init with settings that no cluster can have", async () => {
   await refusesInit(
     ["--cert-expiry", "1s"],
-    /^Cannot make a cluster: ca\.node_cert_expiry is under an hour: use 1h or more$/,
+    /^Cannot make a cluster: ca\.node_cert_expiry \(--cert-expiry\) is under an hour: use 1h to 87600h$/,
   );
+  await refusesInit(["--cert-expiry", "876000h"], /is over ten years: use 1h to 87600h$/);
+  await refusesInit(["--dispatcher-heartbeat", "24h"], /is 86400000 ms: use 100 ms to 60 s$/);
   await refusesInit(["--default-addr-pool", "nonsense"], /nonsense/);
   await refusesInit(["--default-addr-pool-mask-length", "4"], /subnet|mask|prefix/i);
 });

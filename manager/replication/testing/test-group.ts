@@ -151,7 +151,7 @@ export class TestMember {
 
   async open(storage: RaftStorage): Promise<void> {
     this.machine = new ListMachine();
-    const connect = (address: string) => this.connect(address);
+    const connect = (address: string, nodeId?: string) => this.connect(address, nodeId);
     const options = { ...this.#group.options.log, address: this.address };
     const log = await RaftLog.open(options, {
       ...ports,
@@ -163,7 +163,7 @@ export class TestMember {
     this.#log = log;
   }
 
-  connect(address: string): Connection {
+  connect(address: string, nodeId?: string): Connection {
     const { authority, network, members } = this.#group;
     const to = members.find((member) => member.address === address);
     const reached = to === undefined ? address : network.address(this.number, to.number);
@@ -171,6 +171,7 @@ export class TestMember {
       kind: "mutual",
       identity: this.identity,
       clusterId: authority.clusterId,
+      ...(nodeId === undefined ? {} : { nodeId }),
     } as const;
     return new Connection(reached, { tls });
   }
