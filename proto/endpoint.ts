@@ -14,6 +14,9 @@ import { type ServerTls, TlsListener } from "./tls/tls-listener.ts";
 /** What calls in progress get to end by themselves. */
 const drainMs = 500;
 
+/** In MB, for each connection of those who are known: some of the largest messages. */
+const memoryMax = 256;
+
 /** A stranger's largest message is a request for a certificate. Whatever more could come would wait in memory. */
 const strangerOptions = { messageBytesMax: 128 * 1024, callsMax: 4 };
 
@@ -37,7 +40,7 @@ export async function serveEndpoint(
   options: EndpointOptions,
   { clock }: { readonly clock: Clock },
 ): Promise<Endpoint> {
-  const server = new GrpcServer({ messageBytesMax }, { clock });
+  const server = new GrpcServer({ messageBytesMax, memoryMax }, { clock });
   options.addServices(server);
   if (address.startsWith("unix:")) {
     return serveSocket(address.slice("unix:".length), server, options.owner);

@@ -32,9 +32,6 @@ import { pour } from "./pour.ts";
 const pingMs = 5_000;
 const pingTimeoutMs = 5_000;
 
-/** In MB, of one connection: what large messages need until they are sent. */
-const sessionMemoryMax = 1024;
-
 /** Throws the Fault that refuses a call. Asked before the handler is. */
 export type Authorize = (method: DescMethod, context: CallContext) => void;
 
@@ -62,6 +59,8 @@ export interface GrpcServerOptions {
   readonly messageBytesMax: number;
   /** Calls at a time on one connection; default: no limit. */
   readonly callsMax?: number;
+  /** In MB: what HTTP/2 may hold for one connection, such as large messages until they are sent; default: Node's 10. */
+  readonly memoryMax?: number;
 }
 
 /** Takes a call; what it throws or rejects with fails the call. */
@@ -89,11 +88,11 @@ export class GrpcServer {
 
   /** Serves a connection, all of which is this caller's. */
   serve(socket: Socket, caller: Caller): void {
-    const { callsMax, messageBytesMax } = this.#options;
+    const { callsMax, memoryMax, messageBytesMax } = this.#options;
     const settings = callsMax === undefined ? {} : { maxConcurrentStreams: callsMax };
     const session = performServerHandshake(socket, {
       settings,
-      maxSessionMemory: sessionMemoryMax,
+      ...(memoryMax === undefined ? {} : { maxSessionMemory: memoryMax }),
     });
     this.#sessions.add(session);
     const connection = { caller, peer: peerOf(socket), messageBytesMax, clock: this.#clock };
