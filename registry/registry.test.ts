@@ -406,6 +406,18 @@ describe("the way to a registry", () => {
   });
 });
 
+test("a digest, of a registry that knows no HEAD, is counted", async () => {
+  await using cleanup = new AsyncDisposableStack();
+  const handler = serveImage(image, ({ method }, response) => {
+    if (method === "HEAD") response.writeHead(405).end();
+    return method === "HEAD";
+  });
+  const server = cleanup.use(await startServer(handler));
+  using registry = open();
+  const reference = parseReference(`${server.host}/x:1`);
+  assert.equal(await registry.resolve(reference, { signal: signal() }), image.manifest.digest);
+});
+
 test("a digest, where the registry does not say it, is counted", async () => {
   await using cleanup = new AsyncDisposableStack();
   const server = cleanup.use(await startServer(serveImage(image, () => false)));

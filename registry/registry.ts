@@ -49,7 +49,7 @@ export class Registry implements Disposable {
   /** The manifest under the digest, or under the tag where the reference has none. */
   manifest(reference: Reference, signal: AbortSignal, registryAuth?: string): Promise<Buffer> {
     const access = { signal, registryAuth };
-    return this.retry(signal, async () => {
+    return this.#retry(signal, async () => {
       const response = await this.#get(reference, manifestRequest(reference), access);
       const bytes = await readAll(response.body, manifestBytesMax, "its manifest");
       const promised = reference.digest ?? promisedDigest(response);
@@ -61,11 +61,7 @@ export class Registry implements Disposable {
   /** The digest that the tag stands for now; of a reference that has one, that. */
   async resolve(reference: Reference, access: Access): Promise<string> {
     if (reference.digest !== undefined) return reference.digest;
-    // Asking for the headers alone is not counted by registries that count pulls.
-    const digest = await this.retry(access.signal, async () => {
-      const request = { ...manifestRequest(reference), method: "HEAD" } as const;
-      return promisedDigest(await this.#get(reference, request, access));
-    });
+    const digest = await this.#retry(access.signal, () => this.#headDigest(reference, access));
     if (digest !== undefined) return digest;
     return digestOf(await this.manifest(reference, access.signal, access.registryAuth));
   }
@@ -80,7 +76,7 @@ export class Registry implements Disposable {
     const from = (offset: number) =>
       this.#get(reference, blobRequest(reference, blob, offset), { signal, registryAuth });
     const backoffMs = this.#backoffMs;
-    const first = await this.retry(signal, () => from(0));
+    const first = await this.#retry(signal, () => from(0));
     const options = { sizeBytes: blob.sizeBytes, attempts: attemptsMax, backoffMs, signal };
     return blobStream(first, from, options, this.#modules);
   }
@@ -98,7 +94,7 @@ export class Registry implements Disposable {
 
   /** Whether the registry (HOST[:PORT]) takes the login; a Fault where it does not. */
   async checkLogin(registry: string, access: Access): Promise<void> {
-    await this.retry(access.signal, async () => {
+    await this.#retry(access.signal, async () => {
       const endpoint = ownEndpoint(registry);
       const request = { path: "", repository: "", headers: {} };
       const response = await this.#client.send(endpoint, request, access);
@@ -107,17 +103,26 @@ export class Registry implements Disposable {
     });
   }
 
-  /**
-   * Makes the attempt again when the registry was not available. A deadline that passed is not tried again: whoever
-   * waits has waited long enough.
-   */
-  retry<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+  /** Makes the attempt again when the registry was not available. */
+  #retry<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
     const backoffMs = this.#backoffMs;
     return retried({ attempts: attemptsMax, backoffMs, signal }, this.#modules, attempt);
   }
 
   get #backoffMs(): number {
     return this.#options.backoffMs ?? backoffMsDefault;
+  }
+
+  /** Of the headers alone, which registries that count pulls do not count; undefined where they do not tell it. */
+  async #headDigest(reference: Reference, access: Access): Promise<string | undefined> {
+    const request = { ...manifestRequest(reference), method: "HEAD" } as const;
+    try {
+      return promisedDigest(await this.#get(reference, request, access));
+    } catch (error) {
+      // Some know no HEAD; whatever else it is, the whole manifest will tell.
+      if (Fault.from(error).code === "failed-precondition") return undefined;
+      throw error;
+    }
   }
 
   /** A good answer, of the first endpoint that gives one. */

@@ -18,7 +18,7 @@ export interface RetryModules {
 }
 
 /** A server that wants more patience than this gets an error instead. */
-export const retryAfterMsMax = 60_000;
+const retryAfterMsMax = 60_000;
 
 /** Why an answer with this pause is an error; travels as the cause of its Fault. */
 interface Pause {
@@ -45,9 +45,7 @@ export function passingFault(message: string, pauseMs: number | undefined): Faul
   return new Fault("unavailable", message, { cause });
 }
 
-/**
- * A deadline that passed is not tried again: whoever waits has waited long enough.
- */
+/** A deadline that passed is not tried again: whoever waits has waited long enough. */
 export async function retried<T>(
   options: RetryOptions & { readonly signal: AbortSignal },
   modules: RetryModules,
