@@ -180,13 +180,14 @@ async function pruneImages(
   { store, uses, clock }: ImageApiModules,
   { all, unusedFor }: PruneImagesRequest,
 ) {
-  const inUse = await uses();
   const beforeMs = clock.now() - msFromDuration(unusedFor, 0);
   const deleted: string[] = [];
-  let reclaimed = await store.sweep(layersInUse(inUse));
+  let reclaimed = await store.sweep(layersInUse(await uses()));
   for (const view of viewImages(store.list())) {
     if (!all && view.tags.length > 0) continue;
     if (view.usedAtMs > beforeMs) continue;
+    // Anew for each: tasks come while large images go.
+    const inUse = await uses();
     if (
       usesOf(
         view,

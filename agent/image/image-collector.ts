@@ -110,7 +110,10 @@ export class ImageCollector implements AsyncDisposable {
 
   async #remove(view: ImageView, inUse: ReadonlySet<string>, why: string): Promise<void> {
     const { store, log } = this.#modules;
-    const references = view.held.map(({ reference }) => reference);
+    // A task may have come for it since it was looked at.
+    const present = viewImages(store.list()).find(({ id }) => id === view.id);
+    if (present === undefined || present.usedAtMs > view.usedAtMs) return;
+    const references = present.held.map(({ reference }) => reference);
     const reclaimedBytes = await store.remove(references, inUse);
     log.info("Removed an unused image", { image: references[0], id: view.id, reclaimedBytes, why });
   }

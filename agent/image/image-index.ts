@@ -46,6 +46,10 @@ export class ImageIndex {
     return [...this.#entries.values()];
   }
 
+  get(reference: string): IndexEntry | undefined {
+    return this.#entries.get(reference);
+  }
+
   /** Puts the entry in place of the one with its reference; `also` in the same write. */
   async set(entry: IndexEntry, also: readonly IndexEntry[] = []): Promise<void> {
     const before = new Map(this.#entries);

@@ -82,7 +82,7 @@ export interface PullOptions {
 /** What must stay although no image has it: folders of layers that containers have mounted. */
 export type LayersInUse = ReadonlySet<string>;
 
-/** When an image was last used is known no more exactly than this: it would be written too often. */
+/** When an image was last used is written no more exactly than this. */
 const usedGraceMs = 60 * 60_000;
 
 interface Parts {
@@ -247,10 +247,11 @@ export class ImageStore implements AsyncDisposable {
     const entries: IndexEntry[] = [];
     for (const reference of references) {
       const image = this.#images.get(reference);
-      if (image === undefined || usedAtMs - image.usedAtMs < usedGraceMs) continue;
+      if (image === undefined) continue;
       this.#images.set(reference, { ...image, usedAtMs });
       const { digest, manifestDigest } = image;
-      entries.push({ reference, digest, manifestDigest, usedAtMs });
+      const entry = { reference, digest, manifestDigest, usedAtMs };
+      if (!isFresh(this.#parts.index.get(reference), entry)) entries.push(entry);
     }
     const [first, ...others] = entries;
     if (first !== undefined) await this.#parts.index.set(first, others);
@@ -348,17 +349,15 @@ export class ImageStore implements AsyncDisposable {
 
   async #keep(described: Description, layers: readonly Layer[]): Promise<HeldImage> {
     const { reference, digest, manifestDigest } = described;
-    const nowMs = this.#modules.clock.now();
-    const old = this.#images.get(reference);
-    const isSame = old?.digest === digest && old.manifestDigest === manifestDigest;
-    // A task that starts costs no write.
-    const usedAtMs = isSame && nowMs - old.usedAtMs < usedGraceMs ? old.usedAtMs : nowMs;
+    const { index } = this.#parts;
+    const usedAtMs = this.#modules.clock.now();
     const entry = { reference, digest, manifestDigest, usedAtMs };
     const displaced = this.#displacedBy(described);
+    const old = this.#images.get(reference);
     if (displaced !== undefined && old !== undefined) {
-      await this.#parts.index.set(entry, [displaced]);
+      await index.set(entry, [displaced]);
       this.#images.set(displaced.reference, { ...old, reference: displaced.reference });
-    } else if (old?.usedAtMs !== usedAtMs || !isSame) await this.#parts.index.set(entry);
+    } else if (!isFresh(index.get(reference), entry)) await index.set(entry);
     return this.#remember(described, layers, usedAtMs);
   }
 
@@ -418,4 +417,13 @@ export class ImageStore implements AsyncDisposable {
     }
     return names;
   }
+}
+
+/** Whether what is written is good enough: a task that starts costs no write. */
+function isFresh(written: IndexEntry | undefined, entry: IndexEntry): boolean {
+  return (
+    written?.digest === entry.digest &&
+    written.manifestDigest === entry.manifestDigest &&
+    entry.usedAtMs - written.usedAtMs < usedGraceMs
+  );
 }

@@ -5,7 +5,7 @@
  */
 import { readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "#proto/fault.ts";
+import { errnoOf, Fault } from "#proto/fault.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import { formatReference, parseReference } from "#registry/reference.ts";
 import { TaskFiles } from "../task/task-files.ts";
@@ -32,16 +32,28 @@ export async function readTaskUses(tasksFolder: string): Promise<readonly TaskUs
     const stored = await files.load(taskId);
     const runtime = stored?.task.spec?.runtime;
     if (stored === undefined || runtime?.case !== "container") continue;
+    const reference = fullName(runtime.value.image);
+    if (reference === undefined) continue;
     uses.push({
       taskId,
       serviceId: stored.task.serviceId,
-      reference: formatReference(parseReference(runtime.value.image)),
+      reference,
       isLive: stored.state.phase.kind !== "ended",
       createdAtMs: msFromTimestamp(stored.task.meta?.createdAt),
       layers: await linkedLayers(join(tasksFolder, taskId, "l")),
     });
   }
   return uses;
+}
+
+/** Undefined where it is no name: such a task has no image. */
+function fullName(image: string): string | undefined {
+  try {
+    return formatReference(parseReference(image));
+  } catch (error) {
+    if (error instanceof Fault && error.code === "invalid-argument") return undefined;
+    throw error;
+  }
 }
 
 /** See container/rootfs.ts: a link for each layer, named by its place. */

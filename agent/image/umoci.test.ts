@@ -19,7 +19,7 @@ const modules = { clock: systemClock, random: systemRandom, log: silentLog, exec
 const signal = () => AbortSignal.timeout(60_000);
 
 /** On a machine that is busy with other tests, too. */
-const timeLimitMs = 40_000;
+const timeLimitMs = 20_000;
 
 describe("an unpacked image, beside umoci's", () => {
   let root: string;
