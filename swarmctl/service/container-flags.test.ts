@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { create, type MessageInitShape, toJson } from "@bufbuild/protobuf";
 import { ContainerSpecSchema, type ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { ResourceRequirementsSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { ResourceRequirementsSchema, RestartCondition } from "#proto/gen/swarm/v1/types_pb.ts";
 import { FakeCluster } from "../testing/fake-cluster.ts";
 import { aService, aServiceSpec } from "../testing/objects.ts";
 import { runCli } from "../testing/run-cli.ts";
@@ -176,6 +176,21 @@ describe("service update", () => {
     });
   });
 
+  it("changes nothing of a task for flags that are not of it", async () => {
+    const full = {
+      image: "a",
+      capabilityAdd: ["cap_kill"],
+      dnsConfig: { search: ["a"] },
+      labels: { a: "b" },
+      privileges: { noNewPrivileges: true },
+    };
+    const { task, mode } = await updated(full, "--replicas=5", "--label-add=a=b");
+    assert.equal(mode.case === "replicated" && mode.value.replicas, 5n);
+    const value = create(ContainerSpecSchema, full);
+    const plain = aServiceSpec("web").task;
+    assert.deepEqual(task, plain && { ...plain, runtime: { case: "container", value } });
+  });
+
   it("adds to lists and takes from them", async () => {
     const before = {
       image: "a",
@@ -226,10 +241,14 @@ describe("service update", () => {
     assert.deepEqual(privileges, { noNewPrivileges: true, seccomp: {} });
   });
 
-  it("changes limits and labels", async () => {
-    const flags = ["--limit-cpu=0.5", "--label-add=a=b", "--workdir=/x"];
+  it("changes limits, labels and when to start again", async () => {
+    const flags = ["--limit-cpu=0.5", "--label-add=a=b", "--restart-max-attempts=3"];
     const { task, annotations } = await updated({ image: "a" }, ...flags);
     assert.equal(task?.resources?.limits?.nanoCpus, 500_000_000n);
     assert.deepEqual(annotations?.labels, { a: "b" });
+    assert.deepEqual(
+      [task?.restart?.condition, task?.restart?.maxAttempts],
+      [RestartCondition.ANY, 3n],
+    );
   });
 });

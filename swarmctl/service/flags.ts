@@ -1,6 +1,5 @@
 /** The flags that describe a service, and the ServiceSpec that they make. */
 import { create } from "@bufbuild/protobuf";
-import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import {
   ContainerSpecSchema,
@@ -15,40 +14,28 @@ import {
   EndpointSpecSchema,
   type EndpointMode,
   type NetworkAttachmentConfig,
-  RestartCondition,
-  RestartPolicySchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import {
-  duration,
-  flag,
-  flags,
-  type Pair,
-  pair,
-  recordOf,
-  wholeNumber,
-} from "../flags/parse-flag.ts";
+import { flag, flags, type Pair, pair, recordOf, wholeNumber } from "../flags/parse-flag.ts";
 import { addContainerFlags, changedContainer, type ContainerFlags } from "./container-flags.ts";
 import { type EnvironmentFlags, parseVariable } from "./environment.ts";
 import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
 import { addFileFlags, type FileFlags, filesFromFlags } from "./file-flags.ts";
 import { parseNetworkAttachment } from "./network-attachment.ts";
 import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
-import { endpointMode, restartCondition } from "./words.ts";
+import { addRestartFlags, newRestart, type RestartFlags } from "./restart-flags.ts";
+import { endpointMode } from "./words.ts";
 
 export interface ServiceFlags
   extends EnvironmentFlags,
     HealthFlags,
     ContainerFlags,
     ResourceFlags,
+    RestartFlags,
     FileFlags {
   readonly name?: string;
   readonly replicas?: bigint;
   readonly network?: NetworkAttachmentConfig[];
   readonly label?: Pair[];
-  readonly restartCondition?: RestartCondition;
-  readonly restartDelay?: Duration;
-  readonly restartMaxAttempts?: bigint;
-  readonly restartWindow?: Duration;
   readonly endpointMode?: EndpointMode;
   readonly logDriver?: string;
   readonly logOpt?: Pair[];
@@ -75,14 +62,6 @@ export function addServiceFlags(command: Command): Command {
   addLogFlags(command);
   addResourceFlags(command);
   return command;
-}
-
-function addRestartFlags(command: Command): void {
-  command
-    .option("--restart-condition <word>", "none, on-failure or any", flag(restartCondition))
-    .option("--restart-delay <duration>", "between attempts (default 5s)", flag(duration))
-    .option("--restart-max-attempts <n>", "0 (default): no limit", flag(wholeNumber))
-    .option("--restart-window <duration>", "in which attempts count", flag(duration));
 }
 
 export function addLogFlags(command: Command): Command {
@@ -134,12 +113,7 @@ function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskS
     ...(logDriver !== undefined && { logDriver }),
     runtime: { case: "container", value: container },
     networks: options.network ?? [],
-    restart: create(RestartPolicySchema, {
-      condition: options.restartCondition ?? RestartCondition.ANY,
-      maxAttempts: options.restartMaxAttempts ?? 0n,
-      ...(options.restartDelay !== undefined && { delay: options.restartDelay }),
-      ...(options.restartWindow !== undefined && { window: options.restartWindow }),
-    }),
+    restart: newRestart(options),
     ...(resources !== undefined && { resources }),
   });
 }

@@ -16,9 +16,10 @@ import { parseVariable, readEnvironment } from "./environment.ts";
 import { addFileFlags, changedFiles, type FileFlags } from "./file-flags.ts";
 import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
 import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
+import { addRestartFlags, changedRestart, type RestartFlags } from "./restart-flags.ts";
 import { readSecurityOpts } from "./security-opt.ts";
 
-type TaskFlags = HealthFlags & ContainerFlags & ResourceFlags & FileFlags;
+type TaskFlags = HealthFlags & ContainerFlags & ResourceFlags & FileFlags & RestartFlags;
 
 interface Options
   extends ConvergeOptions,
@@ -52,6 +53,7 @@ export function define(command: Command, context: Context): void {
   addHealthFlags(command);
   addLogFlags(command);
   addResourceFlags(command);
+  addRestartFlags(command);
   addConvergeFlags(command).action(async (ref: string, options: Options) => {
     const given = await withFilesRead(context, options);
     const control = await context.control();
@@ -90,8 +92,10 @@ function changed(spec: ServiceSpec, options: Options): ServiceSpec {
   if (labelled.task === undefined) return labelled;
   const logDriver = logDriverFromFlags(options, labelled.task.logDriver);
   const resources = changedResources(labelled.task.resources, options);
+  const restart = changedRestart(labelled.task.restart, options);
   const task = {
     ...labelled.task,
+    ...(restart !== undefined && { restart }),
     ...(logDriver !== undefined && { logDriver }),
     ...(resources !== undefined && { resources }),
   };

@@ -1,0 +1,48 @@
+/** The flags of when a task's container is started again. */
+import { create } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { Command } from "commander";
+import {
+  RestartCondition,
+  type RestartPolicy,
+  RestartPolicySchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { duration, flag, wholeNumber } from "../flags/parse-flag.ts";
+import { restartCondition } from "./words.ts";
+
+export interface RestartFlags {
+  readonly restartCondition?: RestartCondition;
+  readonly restartDelay?: Duration;
+  readonly restartMaxAttempts?: bigint;
+  readonly restartWindow?: Duration;
+}
+
+export function addRestartFlags(command: Command): void {
+  command
+    .option("--restart-condition <word>", "none, on-failure or any", flag(restartCondition))
+    .option("--restart-delay <duration>", "between attempts (default 5s)", flag(duration))
+    .option("--restart-max-attempts <n>", "0 (default): no limit", flag(wholeNumber))
+    .option("--restart-window <duration>", "in which attempts count", flag(duration));
+}
+
+/** A new service's: always, as Docker's. */
+export function newRestart(given: RestartFlags): RestartPolicy {
+  const always = create(RestartPolicySchema, { condition: RestartCondition.ANY });
+  return changedRestart(always, given) ?? always;
+}
+
+/** As before where no flag speaks of it: another spec would replace the tasks. */
+export function changedRestart(
+  before: RestartPolicy | undefined,
+  given: RestartFlags,
+): RestartPolicy | undefined {
+  const { restartCondition: condition, restartDelay, restartMaxAttempts, restartWindow } = given;
+  const changes = {
+    ...(condition !== undefined && { condition }),
+    ...(restartMaxAttempts !== undefined && { maxAttempts: restartMaxAttempts }),
+    ...(restartDelay !== undefined && { delay: restartDelay }),
+    ...(restartWindow !== undefined && { window: restartWindow }),
+  };
+  if (Object.keys(changes).length === 0) return before;
+  return { ...(before ?? newRestart({})), ...changes };
+}
