@@ -8,7 +8,7 @@ import { create } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { NetworkEndpointSchema, PeerSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import { TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { ConfigSchema, SecretSchema, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
@@ -139,4 +139,16 @@ test("parseAssigned, throws nothing but Faults, and takes nothing but what is wh
     );
   });
   fc.assert(property, { numRuns: 500 });
+});
+
+test("assigned file, holds nothing of secrets and configs", () => {
+  const spec = { data: Buffer.from("hunter2") };
+  const assigned: Assigned = {
+    ...assignedWith("10.0.0.2"),
+    secrets: new Map([["s", create(SecretSchema, { id: "s", spec })]]),
+    configs: new Map([["c", create(ConfigSchema, { id: "c", spec })]]),
+  };
+  const bytes = serializeAssigned(assigned);
+  assert.ok(!bytes.includes("hunter2"));
+  assert.deepEqual(bytes, serializeAssigned(assignedWith("10.0.0.2")));
 });

@@ -12,7 +12,15 @@ import {
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { type Assigned, applyAssignments, nothingAssigned } from "./assigned.ts";
 
-const kinds = ["task", "network", "endpoint", "peer", "logSubscription", "secret"] as const;
+const kinds = [
+  "task",
+  "network",
+  "endpoint",
+  "peer",
+  "logSubscription",
+  "secret",
+  "config",
+] as const;
 
 interface Change {
   readonly kind: (typeof kinds)[number];
@@ -42,7 +50,8 @@ function assignmentOf({ kind, id, mark }: Change): Assignment["item"] {
       endpoint: { case: "endpoint" as const, value: { id, taskName: mark } },
       peer: { case: "peer" as const, value: { nodeId: id, dataPathAddress: mark } },
       logSubscription: { case: "logSubscription" as const, value: { id, taskIds: [mark] } },
-      secret: { case: "secret" as const, value: { id } },
+      secret: { case: "secret" as const, value: { id, spec: { annotations: { name: mark } } } },
+      config: { case: "config" as const, value: { id, spec: { annotations: { name: mark } } } },
     }[kind],
   });
   return item;
@@ -62,13 +71,15 @@ function messageOf(complete: boolean, list: readonly Change[], index: number): A
 
 /** What is in a state, as text to compare: "kind/id" → the item. */
 function contents(assigned: Assigned): Record<string, string> {
-  const { tasks, networks, endpoints, peers, logSubscriptions } = assigned;
+  const { tasks, networks, endpoints, peers, logSubscriptions, secrets, configs } = assigned;
   const all = {
     task: tasks,
     network: networks,
     endpoint: endpoints,
     peer: peers,
     logSubscription: logSubscriptions,
+    secret: secrets,
+    config: configs,
   };
   const entries = Object.entries(all).flatMap(([kind, items]) =>
     [...items].map(([id, item]) => {
@@ -88,7 +99,6 @@ test("assigned, is what folding the messages by hand gives", () => {
       if (complete) byHand = {};
       for (const change of changes) {
         const key = `${change.kind}/${change.id}`;
-        if (change.kind === "secret") continue;
         const message = create(AssignmentSchema, { item: assignmentOf(change) });
         if (change.remove) delete byHand[key];
         else byHand[key] = toJsonString(AssignmentSchema, message);
@@ -155,7 +165,7 @@ test("assigned, between the parts of a set nothing else is taken, but a set may 
 test("assigned, changes of what this version does not know are passed over", () => {
   const message = create(AssignmentsResponseSchema, {
     type: Type.COMPLETE,
-    changes: [{}, { assignment: {} }, { assignment: { item: { case: "config", value: {} } } }],
+    changes: [{}, { assignment: {} }],
   });
   assert.deepEqual(contents(applyAssignments(nothingAssigned, message)), {});
 });

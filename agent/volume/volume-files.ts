@@ -57,6 +57,7 @@ export class VolumeFiles {
       names.filter((name) => !name.startsWith(".")).map((name) => this.#loadVolume(name)),
     );
     const tasks = await readdir(join(this.#root, ".uses"));
+    for (const name of tasks.filter((one) => !isId(one))) await rm(join(this.#root, ".uses", name));
     const uses = await Promise.all(
       tasks.filter(isId).map(async (task) => [task, await this.#loadUses(task)] as const),
     );
