@@ -88,8 +88,10 @@ export class LogRotation {
     const { inode, sizeBytes } = present;
     const held = look(`${this.#base}.0`);
     if (held?.inode !== inode) {
-      if (held !== undefined) shift(this.#base, this.#limits.files);
+      if (held !== undefined) shift(this.#base, this.#limits);
       linkSync(this.#base, `${this.#base}.0`);
+      // It did; and numbers of inodes are used again.
+      this.#told = undefined;
       return;
     }
     const isTold = this.#told?.inode === inode && this.#told.controlPipe === controlPipe;
@@ -98,12 +100,20 @@ export class LogRotation {
   }
 }
 
-/** log.0 → log.1 and so on; of `files` in all, `log` is one. */
-function shift(base: string, files: number): void {
+/**
+ * log.0 → log.1 and so on; of `files` in all, `log` is one. Files that conmon has ended by itself are larger than they
+ * should be: then fewer are kept, but always the last one, for who is reading it.
+ */
+function shift(base: string, { files, fileBytesMax }: RotationLimits): void {
   for (let number = files - 1; rmIfThere(`${base}.${number}`); number++);
   for (let number = files - 2; number >= 0; number--) {
     if (look(`${base}.${number}`) === undefined) continue;
     renameSync(`${base}.${number}`, `${base}.${number + 1}`);
+  }
+  let sizeBytes = 0;
+  for (let number = 1; number < files; number++) {
+    sizeBytes += look(`${base}.${number}`)?.sizeBytes ?? 0;
+    if (number > 1 && sizeBytes > files * fileBytesMax) rmIfThere(`${base}.${number}`);
   }
 }
 
