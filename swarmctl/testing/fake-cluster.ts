@@ -8,7 +8,12 @@ import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
-import { ContainerService, VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
+import {
+  ContainerService,
+  EngineService,
+  ImageService,
+  VolumeService,
+} from "#proto/gen/swarm/v1/engine_pb.ts";
 import { NodeService } from "#proto/gen/swarm/v1/node_pb.ts";
 import { type Endpoint, serveEndpoint } from "#proto/endpoint.ts";
 import { addService, type Handlers } from "#proto/grpc.ts";
@@ -21,6 +26,8 @@ export interface FakeHost {
   /** Of all nodes' engines, behind the manager. */
   readonly volumes?: Partial<Handlers<typeof VolumeService>>;
   readonly containers?: Partial<Handlers<typeof ContainerService>>;
+  readonly images?: Partial<Handlers<typeof ImageService>>;
+  readonly engine?: Partial<Handlers<typeof EngineService>>;
 }
 
 export class FakeCluster implements AsyncDisposable {
@@ -36,12 +43,14 @@ export class FakeCluster implements AsyncDisposable {
     const runRoot = await mkdtemp(join(tmpdir(), "swarmctl-"));
     const servers: Endpoint[] = [];
     if (host.control !== undefined) {
-      const { control, volumes = {}, containers = {} } = host;
+      const { control, volumes = {}, containers = {}, images = {}, engine = {} } = host;
       servers.push(
         await serve(join(runRoot, "manager.sock"), (server) => {
           addService(server, ControlService, complete(ControlService, control));
           addService(server, VolumeService, complete(VolumeService, volumes));
           addService(server, ContainerService, complete(ContainerService, containers));
+          addService(server, ImageService, complete(ImageService, images));
+          addService(server, EngineService, complete(EngineService, engine));
         }),
       );
     }
