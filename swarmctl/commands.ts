@@ -419,6 +419,11 @@ export const topCommands: readonly CommandFile[] = [
     load: () => import("./exec.ts"),
   },
   {
+    name: "cp",
+    summary: "Copy files between a task's container and this machine",
+    load: () => import("./cp.ts"),
+  },
+  {
     name: "port-forward",
     summary: "Reach a task's ports from this machine",
     load: () => import("./port-forward.ts"),

@@ -2,6 +2,8 @@
 import { join } from "node:path";
 import type { ContainerService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
+import { findProgram } from "../container/find-program.ts";
+import { archiveHandlers } from "../exec-session/archives.ts";
 import { forwardPortHandler } from "../exec-session/forward-port.ts";
 import { ExecSessions, type ExecSessionsModules } from "../exec-session/exec-sessions.ts";
 
@@ -19,11 +21,17 @@ export class ContainerApi implements AsyncDisposable {
       tasksFolder: join(dataRoot, "agent/tasks"),
       runtimeRoot: join(runRoot, "runc"),
     };
+    // Not below the run root: nothing may be executed there on many hosts.
+    const tools = {
+      runtime: findProgram("runc", "the container runtime", "runc"),
+      toolFolder: join(dataRoot, "agent"),
+    };
     const options = { ...places, folder: join(runRoot, "exec"), runtime: "runc" } as const;
     this.#sessions = new ExecSessions(options, modules);
     this.handlers = {
       exec: this.#sessions.exec,
       forwardPort: forwardPortHandler(places, modules.exec),
+      ...archiveHandlers({ places: { ...places, ...tools }, exec: modules.exec }),
     };
   }
 
