@@ -142,10 +142,8 @@ test("seccomp profile, any that keeps to the format is read as it is", () => {
   fc.assert(
     fc.property(rules, (syscalls) => {
       const profile = parse({ defaultAction: "SCMP_ACT_TRAP", syscalls });
-      assert.deepEqual(
-        profile.rules,
-        syscalls.map((rule) => ({ ...rule })),
-      );
+      // fast-check makes some objects without a prototype.
+      assert.deepEqual(profile.rules, JSON.parse(JSON.stringify(syscalls)));
     }),
   );
 });
