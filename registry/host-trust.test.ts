@@ -84,6 +84,12 @@ describe("a registry with a certificate of its own authority", () => {
     await writeFile(join(folder, host, "client.key"), key);
     assert.equal(await send(client), 200);
     assert.deepEqual(peers, [undefined, "a client"]);
+    await writeFile(join(folder, host, "client.key"), "none");
+    await assert.rejects(send(client), {
+      code: "failed-precondition",
+      message: /^Cannot use the certificates for "localhost:/,
+    });
+    await writeFile(join(folder, host, "client.key"), key);
   });
 
   test("is reached through a proxy's tunnel, which sees nothing of what is said", async () => {

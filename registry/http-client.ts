@@ -73,6 +73,8 @@ export class HttpClient implements Disposable {
   readonly #plain = new Map<string, http.Agent>();
   readonly #secure = new Map<string, https.Agent>();
   readonly #ofHosts = new Map<string, HostAgent>();
+  /** Made once: reading some hundred certificates keeps the event loop busy for tens of milliseconds. */
+  #known: tls.SecureContext | undefined;
 
   constructor(options: HttpOptions, modules: { readonly clock: Clock }) {
     this.#options = options;
@@ -157,11 +159,9 @@ export class HttpClient implements Disposable {
     const trust = await trustOf?.(url.host);
     const insecure = isInsecure?.(url.host) === true;
     if (trust !== undefined || insecure) return this.#agentOf(url, through, { trust, insecure });
-    return ensure(
-      this.#secure,
-      through ?? "",
-      () => new https.Agent({ ...agentOptions(url, through), ca: knownAuthorities() }),
-    );
+    this.#known ??= tls.createSecureContext({ ca: knownAuthorities() });
+    const options = { ...agentOptions(url, through), secureContext: this.#known };
+    return ensure(this.#secure, through ?? "", () => new https.Agent(options));
   }
 
   #agentOf(
@@ -173,13 +173,13 @@ export class HttpClient implements Disposable {
     const found = this.#ofHosts.get(url.host);
     if (found?.print === print) return found.agent;
     const { authorities = [], clients = [] } = trust ?? {};
-    const agent = new https.Agent({
-      ...agentOptions(url, through),
-      ca: [...knownAuthorities(), ...authorities],
+    const secureContext = secureContextFor(url.host, {
+      ca: insecure ? [] : [...knownAuthorities(), ...authorities],
       cert: clients.map(({ certificate }) => certificate),
       key: clients.map(({ key }) => key),
-      rejectUnauthorized: !insecure,
     });
+    const options = { ...agentOptions(url, through), rejectUnauthorized: !insecure };
+    const agent = new https.Agent({ ...options, secureContext });
     this.#ofHosts.set(url.host, { print, agent });
     return agent;
   }
@@ -235,9 +235,20 @@ function agentOptions(url: URL, proxy: string | undefined): http.AgentOptions {
   };
 }
 
-/** What Node brings and what the host's administrator added. Reading them takes a moment: only who needs them asks. */
+/** What Node brings and what the host's administrator added, which is mostly the same. */
 function knownAuthorities(): string[] {
-  return [...tls.getCACertificates("default"), ...tls.getCACertificates("system")];
+  const all = [...tls.getCACertificates("default"), ...tls.getCACertificates("system")];
+  return [...new Map(all.map((pem) => [pem.replace(/\s/g, ""), pem])).values()];
+}
+
+function secureContextFor(host: string, options: tls.SecureContextOptions): tls.SecureContext {
+  try {
+    return tls.createSecureContext(options);
+  } catch (thrown) {
+    // OpenSSL's words name no content.
+    const reason = Fault.from(thrown).message;
+    throw new Fault("failed-precondition", `Cannot use the certificates for "${host}": ${reason}`);
+  }
 }
 
 function ensure<K, V>(map: Map<K, V>, key: K, make: () => V): V {
