@@ -122,7 +122,8 @@ test("log files, more than they hold: the oldest go, the rest is whole, and tail
   using task = new ScriptTask(`for i in $(seq 20); do
   until [ -e $go$i ]; do sleep 0.01; done
   seq $((i * 1000)) $((i * 1000 + 999))
-done`);
+done
+until [ -e $go ]; do sleep 0.01; done`);
   await task.start("--log-path", "k8s-file:log", "--log-size-max", "100000000");
   const rotate = task.rotation({ fileBytesMax: 40_000, files: 3 });
   for (let part = 1; part <= 20; part++) {
