@@ -95,6 +95,7 @@ class TestManager implements Disposable {
         await parked(ended);
       },
       heartbeat: async () => ({}),
+      findImagePeers: async () => ({}),
       updateTaskStatus: async ({ updates }) => {
         for (const { taskId, status } of updates) {
           this.statuses.push({ taskId, state: status?.state ?? TaskState.NEW });

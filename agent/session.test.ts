@@ -104,6 +104,7 @@ class Ground implements Disposable {
         return { period: { seconds: 3n, nanos: 0 } };
       },
       updateTaskStatus: async () => ({}),
+      findImagePeers: async () => ({}),
       async *assignments(_request, context) {
         yield { resultsIn: "1" };
         await held(context);

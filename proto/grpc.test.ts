@@ -31,6 +31,7 @@ const nothingServed: Handlers<typeof DispatcherService> = {
   },
   heartbeat: unserved,
   updateTaskStatus: unserved,
+  findImagePeers: unserved,
   // oxlint-disable-next-line require-yield -- a stream that only fails
   async *assignments() {
     await unserved();

@@ -70,6 +70,7 @@ const dispatcher: Rules<typeof DispatcherService> = {
   heartbeat: "node",
   updateTaskStatus: "node",
   assignments: "node",
+  findImagePeers: "node",
 };
 
 const logBroker: Rules<typeof LogBrokerService> = { publishLogs: "node" };

@@ -18,6 +18,8 @@ import type {
   AssignmentsRequest,
   AssignmentsResponse,
   DispatcherService,
+  FindImagePeersRequest,
+  FindImagePeersResponse,
   HeartbeatRequest,
   HeartbeatResponse,
   SessionRequest,
@@ -26,6 +28,7 @@ import type {
   UpdateTaskStatusResponse,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import {
+  FindImagePeersResponseSchema,
   HeartbeatResponseSchema,
   SessionResponseSchema,
   UpdateTaskStatusResponseSchema,
@@ -50,6 +53,7 @@ import { AssignmentIndex } from "./assignment-index.ts";
 import { type LogSubscriptions, streamAssignments } from "./assignment-stream.ts";
 import { BeatReporter, type BeatReporterModules } from "./beat-reporter.ts";
 import { Bell } from "./bell.ts";
+import { findImagePeers } from "./image-peers.ts";
 import { ManagerAddresses } from "./manager-addresses.ts";
 import { planRegistrations, type Registration } from "./registrations.ts";
 import { Session, Sessions } from "./sessions.ts";
@@ -190,6 +194,16 @@ export class Dispatcher implements AsyncDisposable {
     yield* streamAssignments(node.id, { ...this.#modules, index: this.#index }, ended);
   }
 
+  async findImagePeers(
+    { sessionId, digest }: FindImagePeersRequest,
+    context: CallContext,
+  ): Promise<FindImagePeersResponse> {
+    const node = this.#modules.authenticate(context);
+    this.#sessions.require(node.id, sessionId);
+    const peers = findImagePeers(this.#modules.store, { digest, nodeId: node.id });
+    return create(FindImagePeersResponseSchema, { peers });
+  }
+
   /** The calling node, also one that joined through another manager just now. */
   async #identify(context: CallContext): Promise<Node> {
     const { authenticate, replication } = this.#modules;
@@ -294,6 +308,7 @@ export function dispatcherHandlers(dispatcher: Dispatcher): Handlers<typeof Disp
     heartbeat: (request, context) => dispatcher.heartbeat(request, context),
     updateTaskStatus: (request, context) => dispatcher.updateTaskStatus(request, context),
     assignments: (request, context) => dispatcher.assignments(request, context),
+    findImagePeers: (request, context) => dispatcher.findImagePeers(request, context),
   };
 }
 
