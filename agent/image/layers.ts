@@ -207,8 +207,7 @@ export class Layers {
         yield chunk;
       }
     };
-    const room = { ...this.#options, path: tree, probe: this.#modules.disk };
-    const archive = withinRoom(filterLayer(hashed(), work), room);
+    const archive = this.#withinRoom(tree, filterLayer(hashed(), work));
     await unpackInto(tree, archive, { signal }, this.#modules);
     const actual = `sha256:${hash.digest("hex")}`;
     if (actual !== id.diffId) {
@@ -235,7 +234,7 @@ export class Layers {
       }
       push(files, found.layer.path, target);
     }
-    await this.#copy(tree, files, signal);
+    notes.contentBytes += await this.#copy(tree, files, signal);
     const parents = new Map<string, string[]>();
     for (const path of folders) {
       const found = isHidden(path, notes) ? undefined : await findBelow(below, path);
@@ -245,16 +244,26 @@ export class Layers {
     await this.#copy(tree, parents, signal);
   }
 
+  #withinRoom(path: string, archive: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+    const { layerBytesMax } = this.#options;
+    return withinRoom(archive, { path, layerBytesMax, probe: this.#modules.disk });
+  }
+
+  /** Returns how many bytes the copied files have. */
   async #copy(
     tree: string,
     wanted: ReadonlyMap<string, readonly string[]>,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<number> {
+    let copiedBytes = 0;
     for (const [layer, paths] of wanted) {
       const packed = packFrom(layer, [...new Set(paths)], signal, this.#modules);
-      const archive = filterLayer(packed, { notes: emptyNotes() });
+      const copied = emptyNotes();
+      const archive = this.#withinRoom(tree, filterLayer(packed, { notes: copied }));
       await unpackInto(tree, archive, { signal }, this.#modules);
+      copiedBytes += copied.contentBytes;
     }
+    return copiedBytes;
   }
 
   /** Returns which folders are opaque now. */
