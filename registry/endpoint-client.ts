@@ -79,9 +79,9 @@ export class EndpointClient implements Disposable {
     const demand = await this.#demand(endpoint, request, access);
     const { registry, credentials } = demand;
     const answer = { ...demand, key, url: first.url };
-    const header =
-      newer === known ? await this.#authenticator.answer(first.response, answer) : newer;
-    if (newer !== known) await discard(first.response);
+    const isNew = newer !== undefined && newer !== known;
+    if (isNew) await discard(first.response);
+    const header = isNew ? newer : await this.#authenticator.answer(first.response, answer);
     const { response } = await this.#attempt(endpoint, request, access, header);
     if (response.status !== 401) return response;
     await discard(response);
