@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { MountPropagation, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -145,4 +146,28 @@ describe("secrets and configs of a stack file", () => {
       assert.match(refusal([lines], rest), message);
     });
   }
+});
+
+describe("whatever stands where volumes, secrets and configs are expected", () => {
+  it("is taken, or refused by a Fault", () => {
+    const keys = fc.constantFrom("volumes", "tmpfs", "secrets", "configs");
+    const words = fc.constantFrom(":", "/a", "data", "ro", ",", "{{", "..", "~");
+    const texts = fc.array(words).map((parts) => JSON.stringify([parts.join("")]));
+    fc.assert(
+      fc.property(keys, fc.oneof(fc.json(), texts), (key, value) => {
+        const top = `"volumes":{"data":${value}},"secrets":{"data":${value}}`;
+        for (const text of [
+          `{"services":{"x":{"image":"a","${key}":${value}}},"volumes":{"data":null}}`,
+          `{"services":{"x":{"image":"a","volumes":["data:/a"],"secrets":["data"]}},${top}}`,
+        ]) {
+          try {
+            parse(text);
+          } catch (thrown) {
+            assert(thrown instanceof Fault, String(thrown));
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
 });

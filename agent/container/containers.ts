@@ -121,7 +121,8 @@ export class Containers {
       writeFile(files.hostname, `${hostnameOf(task)}\n`),
       writeFile(files.resolvConf, planResolvConf(task, ingredients.namespace.nameserver)),
     ]);
-    await labelFiles(linux.mountLabel, Object.values(files), this.#modules.exec);
+    const labelled = [...Object.values(files), ...this.#modules.mounts.filesOf(task)];
+    await labelFiles(linux.mountLabel, labelled, this.#modules.exec);
   }
 
   /** Resolves with the process ID of the container's first process, running. */

@@ -86,6 +86,12 @@ export class TaskMounts {
     return { volumes, files: new Map(placed.map(({ path, source }) => [path, source])) };
   }
 
+  /** The files on the host that the task's containers read: of its secrets and configs. */
+  filesOf(task: Task): readonly string[] {
+    const paths = pathsOf(containerOf(task));
+    return this.#modules.secretFiles.placed(task.id, paths).map(({ source }) => source);
+  }
+
   /** A container of the task is gone. */
   async close(taskId: string): Promise<void> {
     await this.#unmountOwn(taskId);

@@ -181,11 +181,22 @@ describe("--env-file", () => {
 });
 
 it("parsers of flags throw nothing but Faults", () => {
-  const parsers = [parseMount, parseNetworkAttachment, parseFields, pair, wholeNumber, durationMs];
+  const parsers = [
+    parseMount,
+    parseSecret,
+    parseConfig,
+    parseNetworkAttachment,
+    parseFields,
+    pair,
+    wholeNumber,
+    durationMs,
+  ];
   const words = fc.constantFrom(
     "type=",
     "bind",
     "tmpfs",
+    "volume-opt=",
+    "mode=",
     ",",
     "target=/",
     '"',
