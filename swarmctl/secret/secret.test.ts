@@ -34,6 +34,14 @@ describe("secret", () => {
     assert.deepEqual(data, ["hunter2"]);
     const { stdout } = await runCli(cluster, ["secret", "ls"]);
     assert.match(stdout, /^ID +NAME +DRIVER +CREATED +UPDATED\ndb0+ +db /);
+    const quiet = async (filter: string) =>
+      (await runCli(cluster, ["secret", "ls", "-q", "--filter", filter])).stdout.length > 0;
+    assert.deepEqual(
+      await Promise.all(["label=a", "label=a=b", "label=a=c", "name=d", "name=x"].map(quiet)),
+      [true, true, false, true, false],
+    );
+    const wrong = await runCli(cluster, ["secret", "ls", "--filter", "size=1"]);
+    assert.match(wrong.stderr, /Write one of: id=, name=, label=/);
     const [inspected] = JSON.parse((await runCli(cluster, ["secret", "inspect", "db"])).stdout);
     assert.deepEqual(inspected.spec.annotations.labels, { a: "b" });
     assert.equal(inspected.spec.templating.name, "golang");
