@@ -28,6 +28,10 @@ export class FakeControl {
   readonly configs = new Map<string, Config>();
   /** How many of the next updates fail because somebody else was faster. */
   conflicts = 0;
+  /** Of each creation and update of a service: whether the image's tag was to be resolved. */
+  readonly queries: boolean[] = [];
+  /** What creations and updates of services warn of. */
+  warnings: string[] = [];
 
   readonly handlers: Partial<Handlers<typeof ControlService>> = {
     listNodes: async () => ({ nodes: [aNode("h1", true), aNode("h2")] }),
@@ -44,15 +48,17 @@ export class FakeControl {
       return { services, statuses };
     },
     getService: async ({ ref }) => ({ service: this.#find(this.services, "service", ref) }),
-    createService: async ({ spec = aServiceSpec("") }) => {
+    createService: async ({ spec = aServiceSpec(""), queryRegistry }) => {
+      this.queries.push(queryRegistry);
       const service = aService(spec);
       if (this.services.has(service.id)) {
         throw new Fault("already-exists", `Service "${spec.annotations?.name}" exists already`);
       }
       this.services.set(service.id, service);
-      return { service };
+      return { service, warnings: this.warnings };
     },
-    updateService: async ({ ref, version, spec = aServiceSpec("") }) => {
+    updateService: async ({ ref, version, spec = aServiceSpec(""), queryRegistry }) => {
+      this.queries.push(queryRegistry);
       const present = this.#find(this.services, "service", ref);
       const stale = version?.index !== present.meta?.version?.index;
       if (stale || this.conflicts > 0) {
@@ -64,7 +70,7 @@ export class FakeControl {
       }
       const service = aService(spec, (version?.index ?? 0n) + 1n);
       this.services.set(service.id, service);
-      return { service };
+      return { service, warnings: this.warnings };
     },
     removeService: async ({ ref }) => {
       const { id } = this.#find(this.services, "service", ref);
