@@ -110,6 +110,8 @@ async function unpack(
 ): Promise<void> {
   const child = startTar(["-x", "-f", "-", ...owners, "-C", folder]);
   const ended = endOf(child, `Cannot unpack into "${folder}"`);
+  // It is waited for when all is sent.
+  ended.catch(() => undefined);
   const names = new TarNames();
   try {
     for await (const { data } of pieces) {

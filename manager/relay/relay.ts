@@ -112,7 +112,9 @@ function seenFrom(target: Target, thrown: unknown): Fault {
   const fault = faultFromGrpc(thrown);
   const details = thrown instanceof Error && "details" in thrown ? String(thrown.details) : "";
   if (details.startsWith("No connection established")) {
-    return Fault.wrap(`Cannot reach ${target.name} at ${target.address}`, fault);
+    const errno = /^connect (E[A-Z]+)/.exec(fault.message)?.[1];
+    const problem = errno === undefined ? fault : Object.assign(new Error(), { code: errno });
+    return Fault.wrap(`Cannot reach ${target.name} at ${target.address}`, problem);
   }
   if (fault.code !== "unavailable" || !lostWords.some((words) => details.startsWith(words))) {
     return fault;
