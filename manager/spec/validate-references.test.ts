@@ -35,7 +35,7 @@ test("references, by name or ID, get both and where their files stand", () => {
 test("references, completing what is complete changes nothing", () => {
   const once = complete({ secrets: [{ secretName: "db" }], configs: [{ configId: "config1" }] });
   assert.deepEqual(completeReferences("container", once, store), once);
-  assert.equal(once.configs[0]?.file?.name, "/app.conf");
+  assert.equal(once.configs[0]?.file?.name, "app.conf");
 });
 
 const refused: readonly (readonly [string, Init, RegExp])[] = [
@@ -48,7 +48,7 @@ const refused: readonly (readonly [string, Init, RegExp])[] = [
   ],
   [
     "a place of a mount",
-    { mounts: [{ target: "/app.conf" }], configs: [{ configName: "app.conf" }] },
+    { mounts: [{ target: "/app.conf/" }], configs: [{ configName: "app.conf" }] },
     /has the target "\/app.conf", where a mount is already/,
   ],
   [

@@ -19,7 +19,9 @@ export function completeReferences(
   container: ContainerSpec,
   view: View,
 ): ContainerSpec {
-  const taken = new Map(container.mounts.map(({ target }) => [target, "a mount"]));
+  const taken = new Map(
+    container.mounts.map(({ target }) => [target.replace(/\/+$/, ""), "a mount"]),
+  );
   const secrets = container.secrets.map((reference, index) =>
     completeSecret(`${path}.secrets[${index}]`, reference, view),
   );
@@ -61,7 +63,7 @@ function completeConfig(path: string, reference: ConfigReference, view: View): C
   return create(ConfigReferenceSchema, {
     configId: config.id,
     configName,
-    file: fileTarget(reference.file?.name || `/${configName}`, file),
+    file: fileTarget(reference.file?.name || configName, file),
   });
 }
 
