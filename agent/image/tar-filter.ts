@@ -33,8 +33,8 @@ export interface LayerNotes {
   /** Folders that the layer says all about. */
   readonly folders: Set<string>;
   /**
-   * The last entry, for bsdtar, of folders that have several. bsdtar gives a folder its time at the end of the archive,
-   * and then that of its first entry.
+   * The last entry, for bsdtar, of folders that were there before it. bsdtar gives a folder its time at the end of the
+   * archive, and then that of its first entry; or at once, where it made the folder for what is in it.
    */
   readonly repeated: Map<string, readonly Buffer[]>;
   /** The contents of the files, added up. */
@@ -147,12 +147,11 @@ class Filter {
     if (this.#remembered > namesMax) throw malformed("it has too many folders and links");
   }
 
-  /** Whether there was an entry of the folder already. */
+  /** Whether the folder is there already, by an entry of its own or because of what is in it. */
   #noteFolder(name: string): boolean {
     const { folders, implicit } = this.#notes;
     this.#remember();
-    implicit.delete(name);
-    const isAgain = folders.has(name);
+    const isAgain = implicit.delete(name) || folders.has(name);
     folders.add(name);
     return isAgain;
   }
