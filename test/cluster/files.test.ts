@@ -102,3 +102,31 @@ test("a mount that cannot be is refused by its node, in words", async () => {
   );
   await swarmctl("service", "rm", "bad");
 });
+
+test("a stack brings its volumes, secrets and configs, and is unchanged the second time", async () => {
+  const file = (password: string) => `
+services:
+  app:
+    image: ${image}
+    command: sh -c "cat /run/secrets/password /conf; echo; exec sleep 1000"
+    stop_grace_period: 1s
+    volumes: ["data:/data", "/tmp:/host:ro"]
+    secrets: [password]
+    configs: [conf]
+volumes: { data: { labels: { kind: test } } }
+secrets: { password: { content: ${password} } }
+configs: { conf: { content: "slot {{.Task.Slot}}", template_driver: golang } }
+`;
+  const deploy = (password: string) =>
+    lab.host("h1").exec("swarmctl", ["stack", "deploy", "-c", "-", "shop"], {
+      input: file(password),
+    });
+  const first = await deploy("hunter2");
+  assert.match(first.stdout, /Creating secret shop_password\nCreating config shop_conf\n/);
+  await printed("shop_app", "hunter2slot 1\n");
+  assert.equal((await deploy("hunter2")).stdout, "Service shop_app is unchanged\n");
+  assert.match((await deploy("other")).stderr, /Cannot change secret "shop_password"/);
+  assert.match(await swarmctl("volume", "ls", "--filter", "label=kind"), /shop_data/);
+  await swarmctl("stack", "rm", "shop");
+  assert.equal(await swarmctl("secret", "ls", "-q"), "");
+});
