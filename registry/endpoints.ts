@@ -49,7 +49,8 @@ export function isInsecure(host: string, insecure: readonly string[]): boolean {
   const { hostname } = URL.parse(`http://${host}`) ?? { hostname: host };
   if (isLoopback(hostname)) return true;
   const bare = hostname.replace(/^\[(.*)\]$/, "$1");
-  return insecure.some((entry) => entry === host || isInNetwork(bare, entry));
+  const name = host.toLowerCase();
+  return insecure.some((entry) => entry.toLowerCase() === name || isInNetwork(bare, entry));
 }
 
 function mirrorEndpoint({ url: text }: RegistryMirror): Endpoint {
