@@ -104,6 +104,7 @@ async function* pullImage(
   const pulling = store
     .pull(reference, {
       signal,
+      isStrict: true,
       ...(registryAuth === "" ? {} : { registryAuth }),
       onProgress: (progress) => {
         newest = progress;

@@ -178,6 +178,9 @@ describe("an image store with a real registry", () => {
     assert.equal(own.requests(""), before);
     await own[Symbol.asyncDispose]();
     assert.deepEqual(await store.pull(byTag, { signal: signal() }), first);
+    await assert.rejects(store.pull(byTag, { signal: signal(), isStrict: true }), {
+      code: "unavailable",
+    });
     await store[Symbol.asyncDispose]();
     const reopened = await openStore(cleanup, { root });
     assert.deepEqual(reopened.store.find(byTag), first);

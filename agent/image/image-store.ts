@@ -77,6 +77,8 @@ export interface PullOptions {
   readonly onProgress?: (progress: PullProgress) => void;
   /** The caller's login at the registry, as PullOptions of a service has it. */
   readonly registryAuth?: string | undefined;
+  /** A user wants to hear that the registry does not answer; a task runs what is here. */
+  readonly isStrict?: true;
 }
 
 /** What must stay although no image has it: folders of layers that containers have mounted. */
@@ -163,12 +165,13 @@ export class ImageStore implements AsyncDisposable {
   async pull(reference: string, options: PullOptions): Promise<Image> {
     try {
       const parsed = parseReference(reference);
-      const { registryAuth = "" } = options;
+      const { registryAuth = "", isStrict = false } = options;
       // Whoever has no login does not wait for the answer to somebody else's.
-      const key = `${formatReference(parsed)} ${registryAuth}`;
-      return await this.#pulls.join(key, options, (signal, emit) =>
-        this.#pullOrFind(parsed, this.#work(signal, registryAuth), emit),
-      );
+      const key = `${formatReference(parsed)} ${isStrict} ${registryAuth}`;
+      return await this.#pulls.join(key, options, (signal, emit) => {
+        const work = this.#work(signal, registryAuth);
+        return isStrict ? this.#pullNow(parsed, work, emit) : this.#pullOrFind(parsed, work, emit);
+      });
     } catch (error) {
       const fault = nameFullDisk(this.#options.root, error);
       throw Fault.wrap(`Cannot pull image "${reference}"`, fault);
@@ -299,12 +302,9 @@ export class ImageStore implements AsyncDisposable {
     work: PullWork & AsyncDisposable,
     emit: (progress: PullProgress) => void,
   ): Promise<Image> {
-    const meter = new ProgressMeter(emit, this.#modules);
     const { signal } = work;
     try {
-      const image = await this.#perform(reference, work, meter);
-      meter.complete();
-      return image;
+      return await this.#pullNow(reference, work, emit);
     } catch (error) {
       const local = this.#images.get(formatReference(reference));
       if (signal.aborted || local === undefined) throw error;
@@ -316,18 +316,20 @@ export class ImageStore implements AsyncDisposable {
     }
   }
 
-  async #perform(
+  async #pullNow(
     reference: Reference,
     begun: PullWork & AsyncDisposable,
-    meter: ProgressMeter,
+    emit: (progress: PullProgress) => void,
   ): Promise<Image> {
     await using work = begun;
+    const meter = new ProgressMeter(emit, this.#modules);
     const { pull } = this.#parts;
     const described = await pull.describe(reference, work);
     meter.start(described.layers.map(({ blob }) => blob.sizeBytes));
     const layers = await pull.ensureLayers(reference, described.layers, { ...work, meter });
     const image = await this.#keep(described, layers);
     work.newBlobs.clear();
+    meter.complete();
     return image;
   }
 
