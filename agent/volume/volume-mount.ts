@@ -2,6 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { stat } from "node:fs/promises";
 import { errnoOf, Fault } from "#proto/fault.ts";
+import type { Log } from "#proto/ports.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import type { Exec } from "../exec.ts";
 import type { Volume } from "./volume-files.ts";
@@ -9,6 +10,7 @@ import type { Volume } from "./volume-files.ts";
 /** A server that does not answer; the kernel itself waits for minutes. */
 const mountMs = 60_000;
 const lookupMs = 10_000;
+const unmountMs = 10_000;
 
 export function hasMount({ options }: Pick<Volume, "options">): boolean {
   return Object.keys(options).length > 0;
@@ -28,6 +30,21 @@ export async function mountVolume(volume: Volume, target: string, exec: Exec): P
     });
   } catch (thrown) {
     throw Fault.wrap(`Cannot mount the volume "${volume.name}" (${type} "${device}")`, thrown);
+  }
+}
+
+/** A server that is away, or a stranger's open file, must not keep a task from its end: then it goes when they let go. */
+export async function unmountVolume(
+  name: string,
+  target: string,
+  { exec, log }: { readonly exec: Exec; readonly log: Log },
+): Promise<void> {
+  try {
+    await exec.run("umount", ["-i", "--no-canonicalize", "--", target], { timeoutMs: unmountMs });
+  } catch (thrown) {
+    const { message: error } = Fault.from(thrown);
+    log.warn("A volume is still in use by something else: it is detached", { volume: name, error });
+    await exec.run("umount", ["-i", "--no-canonicalize", "--lazy", "--", target]);
   }
 }
 

@@ -11,7 +11,7 @@ import type { Exec } from "../exec.ts";
 import { copyUp } from "./copy-up.ts";
 import { readMountPoints } from "./mount-table.ts";
 import { type Use, type Volume, VolumeFiles } from "./volume-files.ts";
-import { hasMount, mountVolume } from "./volume-mount.ts";
+import { hasMount, mountVolume, unmountVolume } from "./volume-mount.ts";
 
 /** Docker's mark on volumes that nobody named. */
 const anonymousLabel = "com.docker.volume.anonymous";
@@ -193,7 +193,7 @@ export class VolumeStore {
   async #unmount(name: string): Promise<void> {
     const data = this.#files.dataOf(name);
     for (const point of await readMountPoints()) {
-      if (point === data) await this.#modules.exec.run("umount", ["--", data]);
+      if (point === data) await unmountVolume(name, data, this.#modules);
     }
   }
 

@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -225,6 +227,25 @@ test("volume, what its options name is mounted from the first use to the last", 
     volume("small", { volumeOptions: { driverConfig: { name: "local", options: other } } }),
   ]);
   assert.match(message, /volume "small" is on this node already, with other options/);
+});
+
+test("volume, one that a stranger has open does not keep its task from its end", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  const { volumes } = await node.open();
+  const options = { type: "tmpfs", device: "tmpfs" };
+  const task = running(node, "echo x >/data/x", [
+    volume("open", { volumeOptions: { driverConfig: { options } } }),
+  ]);
+  node.worker.assign([task]);
+  await node.untilState(task.id, TaskState.RUNNING);
+  const data = volumes.mountpointOf("open");
+  const stranger = openSync(data, "r");
+  await node.removeAll();
+  assert.deepEqual(await mountsBelow(data), []);
+  closeSync(stranger);
+  await volumes.remove("open");
 });
 
 test("volume, a bound folder that is not there is named, and one that is is shown", {
