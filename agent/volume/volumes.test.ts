@@ -248,6 +248,21 @@ test("volume, one that a stranger has open does not keep its task from its end",
   await volumes.remove("open");
 });
 
+test("volume, tasks that ended have none, though they are kept for their logs", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  const { volumes } = await node.open();
+  const bad = { type: MountType.BIND, source: "/nowhere", target: "/bound" };
+  const rejectedTask = running(node, "true", [volume("held"), bad]);
+  const ended = node.task({ args: ["true"], mounts: [volume("held")] });
+  node.worker.assign([rejectedTask, ended]);
+  await node.untilState(rejectedTask.id, TaskState.REJECTED);
+  await node.untilState(ended.id, TaskState.COMPLETE);
+  assert.deepEqual(volumes.usersOf("held"), []);
+  await volumes.remove("held");
+});
+
 test("volume, a bound folder that is not there is named, and one that is is shown", {
   timeout,
 }, async () => {
