@@ -142,6 +142,45 @@ test("logs, a node that goes down while it sends is a warning", async () => {
   assert.deepEqual(reader.warnings, ['incomplete log stream: node "h1" is down']);
 });
 
+test("logs, followed they wait for a node that is down, and go on behind the last line when it is back", async () => {
+  await using ground = await open();
+  const reader = read(ground, { taskRef: "t1", options: { follow: true } });
+  const { id } = onlySubscription(ground, "node1");
+  const at = (seconds: number, text: string) => ({
+    ...line("t1", text),
+    timestamp: { seconds: BigInt(seconds), nanos: 0 },
+  });
+  const silent = new AbortController();
+  const older = ground.connect("node1").publishLogs(
+    (async function* () {
+      yield { subscriptionId: id, messages: [at(1, "a"), at(2, "b")] };
+      await new Promise(() => {});
+    })(),
+    silent,
+  );
+  await reader.until(() => reader.lines.length === 2);
+  await ground.put("node", testNode(1, { status: { state: NodeState.DOWN } }));
+  assert.deepEqual(ground.broker.subscriptionsFor("node1"), []);
+  ground.clock.advance(60_000);
+  await reader.until(() => reader.warnings.length === 1);
+  await ground.put("node", testNode(1, { sessionId: "newer" }));
+  const again = onlySubscription(ground, "node1");
+  const messages = [at(2, "b"), at(3, "c")];
+  await ground
+    .connect("node1")
+    .publishLogs(of({ subscriptionId: again.id, messages, close: true }));
+  await reader.end;
+  assert.deepEqual(
+    reader.lines,
+    ["a", "b", "c"].map((text) => `node1 t1 ${text}`),
+  );
+  assert.deepEqual(reader.warnings, [
+    'incomplete log stream: node "h1" is down: its lines follow when it is back',
+  ]);
+  silent.abort();
+  await assert.rejects(older);
+});
+
 test("logs, a call that breaks off is a warning", async () => {
   await using ground = await open();
   const reader = read(ground, { taskRef: "t1" });

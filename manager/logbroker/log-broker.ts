@@ -141,7 +141,8 @@ export class LogBroker implements Disposable {
 
   #onNode(before: Node | undefined, after: Node | undefined): void {
     for (const upload of this.#uploadsOf(before?.id ?? "")) {
-      if (isDown(after)) upload.end("is down");
+      if (after === undefined) upload.end("is not in the cluster any more");
+      else if (isDown(after)) upload.onDown();
       else upload.onNode();
     }
   }
@@ -154,11 +155,10 @@ export class LogBroker implements Disposable {
     for (const [nodeId, ofNode] of Map.groupBy(wanted, (task) => task.nodeId)) {
       const taskIds = ofNode.map(({ id }) => id);
       for (const id of taskIds) reader.taskIds.add(id);
-      if (isDown(this.#modules.store.get("node", nodeId))) {
-        reader.queue.put(this.#warning(nodeId, "is down"));
-      } else {
-        this.#begin(reader, nodeId, taskIds);
-      }
+      const node = this.#modules.store.get("node", nodeId);
+      const mayComeBack = node !== undefined && reader.request.options?.follow === true;
+      if (isDown(node) && !mayComeBack) reader.queue.put(this.#warning(nodeId, "is down"));
+      else this.#begin(reader, nodeId, taskIds);
     }
   }
 
@@ -182,6 +182,7 @@ export class LogBroker implements Disposable {
           const sizeBytes = messages.reduce((sum, { data }) => sum + data.length, 0);
           await reader.queue.add(messages, sizeBytes);
         },
+        onPause: (problem) => reader.queue.put(this.#warning(nodeId, problem)),
         onEnd: (problem) => {
           if (problem !== "") reader.queue.put(this.#warning(nodeId, problem));
           reader.uploads.delete(upload);
@@ -190,7 +191,8 @@ export class LogBroker implements Disposable {
       },
     );
     reader.uploads.add(upload);
-    upload.begin();
+    if (isDown(this.#modules.store.get("node", nodeId))) upload.onDown();
+    else upload.begin();
   }
 
   #endIfDone({ request, uploads, queue }: Reader): void {

@@ -152,8 +152,12 @@ test("logs, a node that dies with its manager is named in a warning", async () =
   const lost = one.store.get("node", "node1");
   assert.ok(lost?.status);
   await one.put("node", { ...lost, status: { ...lost.status, state: NodeState.DOWN } });
+  await until(() => reader.warnings.length === 1);
+  reader.stop();
   await reader.end;
-  assert.deepEqual(reader.warnings, ['incomplete log stream: node "node1" is down']);
+  assert.deepEqual(reader.warnings, [
+    'incomplete log stream: node "node1" is down: its lines follow when it is back',
+  ]);
 });
 
 test("logs, a wish is withdrawn everywhere when its reader goes away", async () => {

@@ -42,6 +42,8 @@ export interface UploadModules {
   ) => Disposable;
   /** Resolves when there is room for more. */
   readonly onMessages: (messages: readonly LogMessage[]) => Promise<void>;
+  /** What the reader should know while nothing comes. */
+  readonly onPause: (problem: string) => void;
   /** `problem`: what is wrong with the node; empty: nothing. */
   readonly onEnd: (problem: string) => void;
 }
@@ -54,6 +56,8 @@ export class Upload implements Disposable {
   /** Tasks whose node has not said its last word. */
   readonly #open: Set<string>;
   readonly #errors: string[] = [];
+  readonly #follow: boolean;
+  #isDown = false;
   #asked: (SessionPlace & { readonly wishes: DisposableStack }) | undefined;
   #deadline: Disposable | undefined;
   #retry: Disposable | undefined;
@@ -62,6 +66,7 @@ export class Upload implements Disposable {
   constructor(options: UploadOptions, modules: UploadModules) {
     this.nodeId = options.nodeId;
     this.#answerMs = options.answerMs;
+    this.#follow = options.options?.follow === true;
     this.#modules = modules;
     this.#open = new Set(options.taskIds);
     const askedAt = timestampFromMs(modules.clock.now());
@@ -77,9 +82,22 @@ export class Upload implements Disposable {
   onNode(): void {
     if (this.#over) return;
     const { sessionId, managerId } = this.#modules.placeOf(this.nodeId);
-    if (sessionId === this.#asked?.sessionId && managerId === this.#asked.managerId) return;
+    const isSame = sessionId === this.#asked?.sessionId && managerId === this.#asked.managerId;
+    if (isSame && !this.#isDown) return;
+    this.#isDown = false;
     this.#expectAnswer("stopped sending");
     this.#ask();
+  }
+
+  /** The node is down. Who follows waits for it to come back, and gets then what was written meanwhile. */
+  onDown(): void {
+    if (!this.#follow) return this.end("is down");
+    if (this.#over || this.#isDown) return;
+    this.#isDown = true;
+    this.#stopWaiting();
+    this.#retry?.[Symbol.dispose]();
+    this.#asked?.wishes[Symbol.dispose]();
+    this.#modules.onPause("is down: its lines follow when it is back");
   }
 
   /** Ends it, if it has not ended. */
@@ -133,7 +151,7 @@ export class Upload implements Disposable {
         if (!isOver()) this.#onClose(taskIds, err);
       },
       onBroken: () => {
-        if (!isOver()) this.#onBroken();
+        if (!isOver() && !this.#isDown) this.#onBroken();
       },
     };
   }

@@ -17,6 +17,7 @@ import { hostnamesOf } from "../task/print-tasks.ts";
 import { taskName } from "./words.ts";
 
 export interface LogPrinterOptions {
+  readonly follow?: true;
   readonly timestamps?: true;
   readonly raw?: true;
   readonly details?: true;
@@ -68,7 +69,13 @@ export class LogPrinter {
       bytes.push(...(await this.#bytesOf(message)));
     }
     write();
-    for (const warning of reply.warnings) this.#warnings.add(warning);
+    for (const warning of reply.warnings) this.#onWarning(warning);
+  }
+
+  /** Who follows may never come to an end: it is said at once. */
+  #onWarning(warning: string): void {
+    if (this.#options.follow) this.#io.stderr.write(`swarmctl: ${warning}\n`);
+    else this.#warnings.add(warning);
   }
 
   finish(): void {

@@ -10,7 +10,6 @@ import { flag, wholeNumber } from "../flags/parse-flag.ts";
 import { LogPrinter, type LogPrinterOptions } from "./log-printer.ts";
 
 export interface LogFlags extends LogPrinterOptions {
-  readonly follow?: true;
   readonly tail?: bigint | "all";
   readonly since?: Timestamp;
   readonly until?: Timestamp;
