@@ -14,5 +14,9 @@ export async function checkLeaks(t: TestContext, cycles: number): Promise<void> 
   const story = new Cycles(host, new SeededRandom(leaksSeed));
   await story.run(cycles);
   t.diagnostic([...story.counts].map(([event, count]) => `${event}: ${count}`).join(", "));
+  const ran = Map.groupBy(host.ran, (taskId) => story.kinds.get(taskId) ?? "");
+  t.diagnostic([...ran].map(([kind, tasks]) => `${kind} ran: ${tasks.length}`).join(", "));
+  // A host on which nothing runs has nothing to lose.
+  assert.ok(host.ran.size > cycles / 60, `only ${host.ran.size} tasks ran`);
   assert.deepEqual(await host.remains(), [], `LEAKS_SEED=${leaksSeed}`);
 }

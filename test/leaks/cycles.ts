@@ -9,7 +9,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { isConmonAlive, isContainerAlive } from "#agent/container/supervised-process.ts";
 import { type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { RestartCondition, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { MountType, RestartCondition, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
@@ -18,6 +18,8 @@ import { type LeakHost, overlay } from "./leak-host.ts";
 
 const tasksMax = 12;
 const pauseMsMax = 60;
+/** Half of the events come when the one before had time to make something run. */
+const runMsMax = 300;
 
 const soon = durationFromMs(40);
 const forever = "while :; do sleep 0.05; done";
@@ -28,6 +30,13 @@ const containers: Readonly<Record<string, MessageInitShape<typeof ContainerSpecS
   polite: { args: ["sh", "-c", `trap 'exit 0' TERM; ${forever}`] },
   deaf: { args: ["sh", "-c", `trap '' TERM; ${forever}`] },
   forking: { args: ["sh", "-c", `setsid sleep 500 & (sleep 501 &); ${forever}`] },
+  mounts: {
+    mounts: [
+      { type: MountType.VOLUME, target: "/data" },
+      { type: MountType.TMPFS, target: "/scratch" },
+    ],
+    secrets: [{ secretId: "secret", secretName: "secret" }],
+  },
   short: { args: ["sh", "-c", "exit 0"] },
   failing: { args: ["sh", "-c", "exit 1"] },
   starved: { args: ["tail", "/dev/zero"] },
@@ -64,6 +73,8 @@ export class Cycles {
   #addresses = 2;
   /** How often each happened. */
   readonly counts = new Map<Event, number>();
+  /** Which container each task was given. */
+  readonly kinds = new Map<string, string>();
 
   constructor(host: LeakHost, random: SeededRandom) {
     this.#host = host;
@@ -76,6 +87,7 @@ export class Cycles {
       const event = this.#draw();
       this.counts.set(event, (this.counts.get(event) ?? 0) + 1);
       await this.#perform(event);
+      if (this.#random.int(2) === 0) await this.#host.untilRunning(runMsMax);
       await systemClock.sleep(this.#random.int(pauseMsMax));
     }
     this.#tasks.clear();
@@ -117,7 +129,8 @@ export class Cycles {
 
   #create(): void {
     const names = Object.keys(containers);
-    const container = containers[names[this.#random.int(names.length)] ?? ""] ?? {};
+    const kind = names[this.#random.int(names.length)] ?? "";
+    const container = containers[kind] ?? {};
     const condition = this.#random.int(3) === 0 ? RestartCondition.NONE : RestartCondition.ANY;
     const attached = this.#random.int(2) === 0;
     const task = create(TaskSchema, {
@@ -139,6 +152,7 @@ export class Cycles {
       networks: attached ? [{ network: overlay, addresses: [this.#address()] }] : [],
     });
     this.#tasks.set(task.id, task);
+    this.kinds.set(task.id, kind);
     this.#assign();
   }
 

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import {
   cpSync,
   existsSync,
@@ -24,6 +24,7 @@ import { network } from "#agent/network/testing/ground.ts";
 import { Namespace } from "#agent/network/testing/namespace.ts";
 import { NetworkEndpointSchema, PeerSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import type { Assignment, Report } from "./node-process.ts";
@@ -39,10 +40,15 @@ export const overlay = network("leaknet", "10.77.0.0/16");
 export class LeakHost implements AsyncDisposable {
   readonly root: string;
   readonly cgroupParent: string;
+  /** Tasks that were seen RUNNING. */
+  readonly ran = new Set<string>();
+  readonly #runs = new EventEmitter();
   readonly #namespace: Namespace;
   #engine: ChildProcess | undefined;
   #idle = Promise.withResolvers<void>();
   #tasks: readonly Task[] = [];
+  /** Of the last assignment. */
+  #number = 0;
   /** What the host looks like without a task. */
   #clean: ReadonlySet<string> = new Set();
 
@@ -89,7 +95,11 @@ export class LeakHost implements AsyncDisposable {
     const ready = Promise.withResolvers<void>();
     engine.on("message", (report: Report) => {
       if (report.kind === "ready") ready.resolve();
-      if (report.kind === "idle") this.#idle.resolve();
+      if (report.kind === "status" && report.state === TaskState.RUNNING) {
+        this.ran.add(report.taskId);
+        this.#runs.emit("running");
+      }
+      if (report.kind === "idle" && report.number === this.#number) this.#idle.resolve();
       if (report.kind === "failed") this.#idle.reject(new Error(report.message));
     });
     engine.on("close", () => ready.reject(new Error("the engine ended")));
@@ -112,9 +122,11 @@ export class LeakHost implements AsyncDisposable {
 
   assign(tasks: readonly Task[]): void {
     this.#tasks = tasks;
+    this.#number += 1;
     this.#idle = Promise.withResolvers();
     this.#idle.promise.catch(() => undefined);
     const assignment: Assignment = {
+      number: this.#number,
       network: {
         self: create(PeerSchema, {
           nodeId: "node1",
@@ -139,6 +151,13 @@ export class LeakHost implements AsyncDisposable {
       ),
     );
     await Promise.race([this.#idle.promise, late.promise]);
+  }
+
+  /** Until a task runs, for so long at most. */
+  async untilRunning(ms: number): Promise<void> {
+    const late = new AbortController();
+    using _timer = systemClock.timer(ms, () => late.abort());
+    await once(this.#runs, "running", { signal: late.signal }).catch(() => undefined);
   }
 
   /** Numbers that an attempt of the task wrote into its files of this name. */
@@ -177,6 +196,8 @@ export class LeakHost implements AsyncDisposable {
   async #look(): Promise<string[]> {
     const run = async (program: string, args: readonly string[]) =>
       (await this.#namespace.run(program, args)).stdout.split("\n").filter((line) => line !== "");
+    // What goes while we look is no failure.
+    const find = `find /run/swarm ${this.root} -mindepth 2`;
     return [
       ...this.#processes(),
       ...this.#mounts(),
@@ -187,9 +208,7 @@ export class LeakHost implements AsyncDisposable {
       ...(await run("ip", ["-brief", "link"])).map((line) => `link: ${line}`),
       ...(await run("ip", ["-4", "route", "show", "table", "all"])).map((line) => `route: ${line}`),
       ...(await run("nft", ["list", "ruleset"])).map((line) => `packet filter: ${line}`),
-      ...(await run("find", ["/run/swarm", this.root, "-mindepth", "2"])).map(
-        (line) => `file: ${line}`,
-      ),
+      ...(await run("sh", ["-c", `${find} || true`])).map((line) => `file: ${line}`),
     ];
   }
 
@@ -206,13 +225,16 @@ export class LeakHost implements AsyncDisposable {
   /** Of each mount namespace of the machine, by one of its processes. */
   #mounts(): string[] {
     const seen = new Set<string>();
+    const own = linkIfThere(`/proc/${this.#namespace.pid}/ns/mnt`);
     return processIds().flatMap((pid) => {
       const namespace = linkIfThere(`/proc/${pid}/ns/mnt`);
       if (seen.has(namespace)) return [];
       seen.add(namespace);
       return readIfThere(`/proc/${pid}/mountinfo`)
         .split("\n")
-        .filter((line) => line.includes(this.root) && !line.includes("/run/netns"))
+        .filter(
+          (line) => line.includes(this.root) || (namespace === own && / \/run\/swarm/.test(line)),
+        )
         .map((line) => `mount: ${line}`);
     });
   }
