@@ -41,8 +41,8 @@ export class EndpointClient implements Disposable {
   readonly #settings: RegistrySettings;
   readonly #http: HttpClient;
   readonly #authenticator: Authenticator;
-  /** Insecure hosts that turned out to know no TLS. */
-  readonly #plain = new Set<string>();
+  /** What insecure hosts turned out to speak. */
+  readonly #protocols = new Map<string, "http:" | "https:">();
 
   constructor(settings: RegistrySettings, deadlines: HttpDeadlines, modules: RetryModules) {
     this.#settings = settings;
@@ -109,7 +109,7 @@ export class EndpointClient implements Disposable {
     request: EndpointRequest,
     { signal }: Access,
     authorization: string | undefined,
-  ): Promise<{ readonly url: URL; readonly response: HttpResponse }> {
+  ): Promise<Answered> {
     const { host } = endpoint;
     const headers = {
       ...request.headers,
@@ -122,17 +122,47 @@ export class EndpointClient implements Disposable {
       const wanted: HttpRequest = { method, url, headers, signal };
       return { url, response: await this.#http.send(wanted) };
     };
-    const protocol = endpoint.protocol ?? (this.#plain.has(host) ? "http:" : "https:");
+    if (endpoint.protocol !== undefined) return await send(endpoint.protocol);
+    if (!isInsecure(host, this.#settings.insecureRegistries)) return await send("https:");
+    return await this.#sendInsecurely(host, send);
+  }
+
+  /** What a host spoke last time is spoken again, until that fails; else HTTPS is tried before HTTP. */
+  async #sendInsecurely(
+    host: string,
+    send: (protocol: "http:" | "https:") => Promise<Answered>,
+  ): Promise<Answered> {
+    const known = this.#protocols.get(host);
     try {
-      return await send(protocol);
+      const found =
+        known === undefined
+          ? await tryBoth(send)
+          : { protocol: known, answered: await send(known) };
+      this.#protocols.set(host, found.protocol);
+      // The answer of a server that knows TLS alone to a request without it.
+      if (found.answered.response.status === 400) this.#protocols.delete(host);
+      return found.answered;
     } catch (error) {
-      const fault = Fault.from(error);
-      const insecure = isInsecure(host, this.#settings.insecureRegistries);
-      const mayTry = protocol === "https:" && endpoint.protocol === undefined && insecure;
-      if (!mayTry || !mayBePlain(fault)) throw fault;
-      const answered = await send("http:");
-      this.#plain.add(host);
-      return answered;
+      this.#protocols.delete(host);
+      throw error;
     }
+  }
+}
+
+interface Answered {
+  readonly url: URL;
+  readonly response: HttpResponse;
+}
+
+async function tryBoth(send: (protocol: "http:" | "https:") => Promise<Answered>) {
+  try {
+    return { protocol: "https:", answered: await send("https:") } as const;
+  } catch (error) {
+    const fault = Fault.from(error);
+    if (!mayBePlain(fault)) throw fault;
+    const answered = await send("http:");
+    if (answered.response.status !== 400) return { protocol: "http:", answered } as const;
+    await discard(answered.response);
+    throw fault;
   }
 }

@@ -318,6 +318,29 @@ describe("a registry that is busy", () => {
 });
 
 describe("the way to a registry", () => {
+  test("that breaks off while HTTPS is tried, is not HTTP for good", async () => {
+    await using cleanup = new AsyncDisposableStack();
+    let greetings = 0;
+    // As a server of HTTPS does it that is just being started.
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", (bytes) => {
+        const isTls = bytes[0] === 0x16;
+        greetings += isTls ? 1 : 0;
+        if (isTls) socket.resetAndDestroy();
+        else socket.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+      });
+    }).listen(0, "127.0.0.1");
+    cleanup.defer(() => void server.close());
+    await once(server, "listening");
+    const address = server.address();
+    assert.ok(typeof address === "object" && address !== null);
+    using registry = open();
+    const reference = parseReference(`127.0.0.1:${address.port}/x`);
+    await assert.rejects(registry.manifest(reference, signal()), { code: "unavailable" });
+    assert.equal(greetings, 3);
+  });
+
   test("by a redirect to another host, is gone without the login", async () => {
     await using cleanup = new AsyncDisposableStack();
     const seen: (string | undefined)[] = [];
