@@ -55,6 +55,8 @@ export interface PullParts {
   readonly layers: Layers;
   readonly registry: Registry;
   readonly leases: Leases;
+  /** Passes a download on for as long as there is room for it on the disk. */
+  readonly inRoom: (chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
 }
 
 /** One pull: what it holds on to, and what was not here before it. */
@@ -239,11 +241,11 @@ export class ImagePull {
       readonly onProgress: (progress: LayerProgress) => void;
     },
   ): Promise<void> {
-    const { content, registry } = this.#parts;
+    const { content, registry, inRoom } = this.#parts;
     await this.#fetches.join(blob.digest, waiter, async (signal, emit) => {
       await using staged = await content.stage(
         blob,
-        () => registry.blob(reference, blob, signal, waiter.registryAuth),
+        async () => inRoom(await registry.blob(reference, blob, signal, waiter.registryAuth)),
         (completedBytes) => emit({ phase: "downloading", completedBytes }),
       );
       await content.keep(staged, blob.digest);

@@ -20,7 +20,7 @@ import { Registry, type RegistryOptions } from "#registry/registry.ts";
 import type { Exec } from "../exec.ts";
 import { Content } from "./content.ts";
 import { nameFullDisk } from "./disk-full.ts";
-import { type DiskProbe, systemDiskProbe } from "./disk-room.ts";
+import { type DiskProbe, systemDiskProbe, withinRoom } from "./disk-room.ts";
 import type { ImageConfig } from "./image-config.ts";
 import { ImageIndex, type IndexEntry } from "./image-index.ts";
 import {
@@ -106,15 +106,18 @@ export class ImageStore implements AsyncDisposable {
 
   static async open(options: ImageStoreOptions, modules: ImageStoreModules): Promise<ImageStore> {
     const { root, layerBytesMax = Number.POSITIVE_INFINITY } = options;
+    const { disk = systemDiskProbe } = modules;
     await mkdir(root, { recursive: true, mode: 0o711 });
     const temporary = await TemporaryFolder.open(join(root, "temporary"), modules);
     const content = new Content({ folder: join(root, "content") }, { temporary });
     const layers = await Layers.open(
       { folder: join(root, "layers"), layerBytesMax },
-      { ...modules, temporary, disk: modules.disk ?? systemDiskProbe },
+      { ...modules, temporary, disk },
     );
     const registry = new Registry(options, modules);
     const leases = new Leases();
+    const inRoom = (chunks: AsyncIterable<Buffer>) =>
+      withinRoom(chunks, { path: root, probe: disk, layerBytesMax: Number.POSITIVE_INFINITY });
     const store = new ImageStore(options, modules, {
       temporary,
       content,
@@ -122,7 +125,7 @@ export class ImageStore implements AsyncDisposable {
       registry,
       leases,
       index: await ImageIndex.open(join(root, "index.json")),
-      pull: new ImagePull(options, { content, layers, registry, leases }),
+      pull: new ImagePull(options, { content, layers, registry, leases, inRoom }),
     });
     await store.#load();
     return store;
