@@ -48,7 +48,10 @@ after(async () => {
 test("exec, a terminal through a manager that is not the task's node", { timeout }, async () => {
   const inside = "busybox stty size; test -t 0 && echo on a terminal; exit 3";
   const line = `stty rows 33 cols 77; swarmctl exec -it ${taskId} sh -c '${inside}'`;
-  const { status, stdout } = await manager.exec("script", ["-qec", line, "/dev/null"]);
+  const { status, stdout } = await manager.exec("sh", [
+    // It waits for its own input to end.
+    ...["-c", 'exec script -qec "$1" /dev/null < /dev/null', "sh", line],
+  ]);
   assert.match(stdout, /33 77\r\non a terminal\r\n/);
   assert.equal(status, 3);
   const missing = await lab.host("h2").exec("swarmctl", ["exec", taskId, "nosuch"]);
