@@ -1,5 +1,6 @@
 /** What of a node's disk images, containers, volumes and logs take, and what of it could be had back. */
 import type { EngineService } from "#proto/gen/swarm/v1/engine_pb.ts";
+import { Fault } from "#proto/fault.ts";
 import type { Handlers } from "#proto/grpc.ts";
 import type { Exec } from "./exec.ts";
 import type { HeldLayer, ImageStore } from "./image/image-store.ts";
@@ -24,6 +25,8 @@ interface Usage {
 
 /** Counting goes through all files. */
 const countTimeoutMs = 5 * 60_000;
+
+const attemptsMax = 5;
 
 /** In a task's folder: what its attempts wrote, and its log. */
 const writtenPattern = "*/[0-9]*/upper";
@@ -75,22 +78,12 @@ async function taskUsage(
 ): Promise<Usage> {
   const tasks = await uses();
   const ended = new Set(tasks.filter(({ isLive }) => !isLive).map(({ taskId }) => taskId));
-  const args = [tasksFolder, "-mindepth", "2", "-path", `${tasksFolder}/${pattern}`, "-prune"];
-  const { stdout: found } = await exec.run("find", [...args, "-print0"]);
   let sizeBytes = 0n;
   let reclaimableBytes = 0n;
-  if (found !== "") {
-    const { stdout } = await exec.run("du", ["-s", "-k", "-0", "--files0-from=-"], {
-      input: found,
-      timeoutMs: countTimeoutMs,
-    });
-    for (const line of stdout.split("\0").filter((text) => text !== "")) {
-      const [kilobytes = "0", path = ""] = line.split("\t");
-      const bytes = BigInt(kilobytes) * 1024n;
-      sizeBytes += bytes;
-      const taskId = path.slice(tasksFolder.length + 1).split("/")[0] ?? "";
-      if (ended.has(taskId)) reclaimableBytes += bytes;
-    }
+  for (const [path, bytes] of await sizesOf(tasksFolder, pattern, exec)) {
+    const taskId = path.slice(tasksFolder.length + 1).split("/")[0] ?? "";
+    sizeBytes += bytes;
+    if (ended.has(taskId)) reclaimableBytes += bytes;
   }
   return {
     kind,
@@ -99,6 +92,34 @@ async function taskUsage(
     sizeBytes,
     reclaimableBytes,
   };
+}
+
+/** Of the files and folders that match; what goes meanwhile makes du fail, and then it is asked again. */
+async function sizesOf(
+  folder: string,
+  pattern: string,
+  exec: Exec,
+): Promise<ReadonlyMap<string, bigint>> {
+  for (let attempts = 1; ; attempts += 1) {
+    try {
+      const { stdout: input } = await exec.run("find", [
+        ...[folder, "-ignore_readdir_race", "-mindepth", "2"],
+        ...["-path", `${folder}/${pattern}`, "-prune", "-print0"],
+      ]);
+      if (input === "") return new Map();
+      const args = ["-s", "-k", "-0", "--files0-from=-"];
+      const { stdout } = await exec.run("du", args, { input, timeoutMs: countTimeoutMs });
+      const lines = stdout.split("\0").filter((line) => line !== "");
+      return new Map(
+        lines.map((line) => {
+          const [kilobytes = "0", path = ""] = line.split("\t");
+          return [path, BigInt(kilobytes) * 1024n];
+        }),
+      );
+    } catch (error) {
+      if (attempts === attemptsMax) throw Fault.wrap(`Cannot count what is in "${folder}"`, error);
+    }
+  }
 }
 
 async function volumeUsage({ volumes }: DiskUsageModules): Promise<Usage> {
