@@ -28,6 +28,13 @@ function pidIn(node: TestNode, task: Task, file: string): number {
   return Number(readFileSync(join(folderOf(node, task), file), "utf8"));
 }
 
+/** Of all attempts, in whatever files. */
+function logOf(node: TestNode, task: Task): string {
+  const folder = folderOf(node, task);
+  const names = readdirSync(folder).filter((name) => name.startsWith("log"));
+  return names.map((name) => readFileSync(join(folder, name), "utf8")).join("");
+}
+
 /** All that a reboot takes: the processes, what is in /run, the cgroups. The disk stays. */
 async function reboot(node: TestNode, tasks: readonly Task[]): Promise<void> {
   await node.close();
@@ -73,9 +80,8 @@ test("reboot, the tasks come back without their managers, on a fresh file system
   for (const task of tasks) {
     const back = await node.untilState(task.id, TaskState.RUNNING, 2);
     assert.match(back.attempts[0]?.reason ?? "", /its host was restarted/);
-    const log = join(folderOf(node, task), "log");
-    while (readFileSync(log, "utf8").match(/ up$/gm)?.length !== 2) await systemClock.sleep(5);
-    assert.doesNotMatch(readFileSync(log, "utf8"), /left-over/);
+    while (logOf(node, task).match(/ up$/gm)?.length !== 2) await systemClock.sleep(5);
+    assert.doesNotMatch(logOf(node, task), /left-over/);
     while (readdirSync(folderOf(node, task)).includes("1")) await systemClock.sleep(5);
   }
 });
