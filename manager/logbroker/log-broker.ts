@@ -26,7 +26,7 @@ import type { Client } from "#proto/grpc.ts";
 import type { Ports } from "#proto/ports.ts";
 import { resolve } from "../store/resolve.ts";
 import type { Commit, Store, View } from "../store/store.ts";
-import { LogQueue } from "./log-queue.ts";
+import { LogQueue, sizeOfLines } from "./log-queue.ts";
 import { askRelay, serveRelay } from "./relay.ts";
 import { Upload } from "./upload.ts";
 import { Wishes } from "./wishes.ts";
@@ -179,8 +179,7 @@ export class LogBroker implements Disposable {
             ? this.#wishes.open(nodeId, subscription, answer)
             : askRelay(() => this.#modules.manager(managerId), { nodeId, subscription }, answer),
         onMessages: async (messages) => {
-          const sizeBytes = messages.reduce((sum, { data }) => sum + data.length, 0);
-          await reader.queue.add(messages, sizeBytes);
+          await reader.queue.add(messages, sizeOfLines(messages));
         },
         onPause: (problem) => reader.queue.put(this.#warning(nodeId, problem)),
         onEnd: (problem) => {

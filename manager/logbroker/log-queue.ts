@@ -1,5 +1,14 @@
 /** What is on its way from nodes to one reader. Bounded: who adds waits while the reader is behind. */
 import { Fault } from "#proto/fault.ts";
+import type { LogMessage } from "#proto/gen/swarm/v1/control_pb.ts";
+
+/** IDs and time, which each line carries along. */
+const lineOverheadBytes = 128;
+
+/** What lines take in memory and on the wire, about: many have less text than the rest of them. */
+export function sizeOfLines(lines: readonly Pick<LogMessage, "data">[]): number {
+  return lines.reduce((sum, { data }) => sum + data.length + lineOverheadBytes, 0);
+}
 
 /** What may wait for the reader; a single addition may exceed it. */
 const queueBytesMax = 1024 * 1024;

@@ -8,7 +8,7 @@ import {
   RelayLogsResponseSchema,
 } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Client } from "#proto/grpc.ts";
-import { LogQueue } from "./log-queue.ts";
+import { LogQueue, sizeOfLines } from "./log-queue.ts";
 import type { Answer, Wishes } from "./wishes.ts";
 
 type Response = Partial<Pick<RelayLogsResponse, "answered" | "close" | "err">> & {
@@ -27,8 +27,7 @@ export async function* serveRelay(
     onAnswer: () => queue.put(responseOf({ answered: true })),
     onNoAnswer: () => queue.put(responseOf({})),
     onMessages: async (messages) => {
-      const sizeBytes = messages.reduce((sum, { data }) => sum + data.length, 0);
-      await queue.add([responseOf({ answered: true, messages })], sizeBytes);
+      await queue.add([responseOf({ answered: true, messages })], sizeOfLines(messages));
     },
     onClose: (err) => {
       queue.put(responseOf({ answered: true, close: true, err }));
