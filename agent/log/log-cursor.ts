@@ -57,13 +57,15 @@ export class LogCursor implements Disposable {
 
   /** Goes to the last `count` lines of what is there now. */
   async seekTail(count: number): Promise<void> {
-    let left = count;
-    const files = listLogFiles(this.#folder).toReversed();
-    for (const file of files) {
-      if (!this.#open(file, 0)) return;
-      const found = await this.#seekBackward(file.sizeBytes, left);
-      if (found.lines >= left) return;
-      left -= found.lines;
+    const tail = new TailCount(count);
+    for (const file of listLogFiles(this.#folder).toReversed()) {
+      if (!this.#open(file, 0) || this.#file === undefined) return;
+      if (count === 0) {
+        this.#file.offset = file.sizeBytes;
+        return;
+      }
+      this.#file.offset = await findTail(this.#file.fd, file.sizeBytes, tail);
+      if (tail.isFull) return;
     }
   }
 
@@ -145,42 +147,52 @@ export class LogCursor implements Disposable {
     if (this.#file !== undefined) closeSync(this.#file.fd);
     this.#file = undefined;
   }
+}
 
-  /** Moves the present file's offset so that `count` lines follow it, or all, and tells how many do. */
-  async #seekBackward(end: number, count: number): Promise<{ readonly lines: number }> {
-    const file = this.#file;
-    if (file === undefined) return { lines: 0 };
-    file.offset = end;
-    if (count === 0) return { lines: 0 };
-    let lines = 0;
-    let isLast = true;
-    let rest: Buffer = Buffer.alloc(0);
-    for (let begin = end; begin > 0; ) {
-      const sizeBytes = Math.min(chunkBytes, begin);
-      begin -= sizeBytes;
-      const bytes = Buffer.concat([await readChunk(file.fd, begin, sizeBytes), rest]);
-      let lineEnd = bytes.lastIndexOf(0x0a);
-      for (;;) {
-        const before = lineEnd > 0 ? bytes.lastIndexOf(0x0a, lineEnd - 1) : -1;
-        // The first line of these bytes begins in the ones before them.
-        if (lineEnd < 0 || (before < 0 && begin > 0)) break;
-        const piece = parsePiece(bytes.subarray(before + 1, lineEnd));
-        const isLine = piece !== undefined && (!piece.partial || isLast);
-        if (isLine && lines === count) {
-          file.offset = begin + lineEnd + 1;
-          return { lines };
-        }
-        if (isLine) lines += 1;
-        if (piece !== undefined) isLast = false;
-        lineEnd = before;
-        if (before < 0) break;
-      }
-      rest = bytes.subarray(0, lineEnd + 1);
-      if (rest.length > lineBytesMax) break;
-    }
-    file.offset = 0;
-    return { lines };
+/** Counts a log's lines from its end. A line ends with its last piece, and begins behind the end of the one before. */
+class TailCount {
+  readonly #wanted: number;
+  #lines = 0;
+  #isLast = true;
+  isFull = false;
+
+  constructor(wanted: number) {
+    this.#wanted = wanted;
   }
+
+  /** The piece before those that it was told of. True: the tail begins behind it. */
+  isBefore(bytes: Buffer): boolean {
+    const piece = parsePiece(bytes);
+    if (piece === undefined) return false;
+    // What the log ends with counts also where the container has not ended it.
+    const endsLine = !piece.partial || this.#isLast;
+    this.#isLast = false;
+    if (endsLine && this.#lines === this.#wanted) this.isFull = true;
+    if (endsLine) this.#lines += 1;
+    return this.isFull;
+  }
+}
+
+/** Where in a file the tail begins; 0 where it takes all of the file. Read from its end, in chunks. */
+async function findTail(fd: number, end: number, tail: TailCount): Promise<number> {
+  let rest: Buffer = Buffer.alloc(0);
+  for (let begin = end; begin > 0; ) {
+    const sizeBytes = Math.min(chunkBytes, begin);
+    begin -= sizeBytes;
+    const bytes = Buffer.concat([await readChunk(fd, begin, sizeBytes), rest]);
+    const hasEnd = bytes.includes(0x0a);
+    let lineEnd = bytes.lastIndexOf(0x0a);
+    while (lineEnd >= 0) {
+      const before = lineEnd > 0 ? bytes.lastIndexOf(0x0a, lineEnd - 1) : -1;
+      // The first line of these bytes begins in the ones before them.
+      if (before < 0 && begin > 0) break;
+      if (tail.isBefore(bytes.subarray(before + 1, lineEnd))) return begin + lineEnd + 1;
+      lineEnd = before;
+    }
+    rest = hasEnd ? bytes.subarray(0, lineEnd + 1) : bytes;
+    if (rest.length > lineBytesMax) break;
+  }
+  return 0;
 }
 
 async function readChunk(fd: number, position: number, sizeBytes: number): Promise<Buffer> {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import * as fc from "fast-check";
 import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import { logPath } from "./log-files.ts";
@@ -39,6 +40,16 @@ class LogOnDisk implements AsyncDisposable {
     for await (const lines of readLog(source, this.reading.signal)) {
       for (const { data } of lines) yield Number(Buffer.from(data).toString());
     }
+  }
+
+  async texts(options: MessageInitShape<typeof LogOptionsSchema>): Promise<string[]> {
+    const source = {
+      folder: this.folder,
+      options: create(LogOptionsSchema, options),
+      ended: this.ended.signal,
+    };
+    const lines = (await Array.fromAsync(readLog(source, this.reading.signal))).flat();
+    return lines.map(({ data }) => Buffer.from(data).toString());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -91,4 +102,40 @@ test("readLog, follow: ends when the reader gives up", { timeout: 10_000 }, asyn
   const rest = Array.fromAsync(log.read({ follow: true }));
   log.reading.abort();
   assert.deepEqual(await rest, []);
+});
+
+test("readLog, any pieces in any files, any tail: the last lines of the whole", async () => {
+  const piece = fc.record({ text: fc.string({ maxLength: 30 }), partial: fc.boolean() });
+  const files = fc.array(fc.array(piece, { maxLength: 40 }), { minLength: 1, maxLength: 4 });
+  await fc.assert(
+    fc.asyncProperty(files, fc.nat(50), async (contents, tail) => {
+      await using log = await LogOnDisk.open();
+      for (const [index, pieces] of contents.entries()) {
+        const number = contents.length - 1 - index;
+        const path = number === 0 ? logPath(log.folder) : `${logPath(log.folder)}.${number}`;
+        const time = new Date(startMs).toISOString();
+        const lines = pieces.map(
+          ({ text, partial }) =>
+            `${time} stdout ${partial ? "P" : "F"} ${text.replaceAll("\n", " ")}\n`,
+        );
+        await writeFile(path, lines.join(""));
+      }
+      const all = await log.texts({});
+      const wanted = tail === 0 ? [] : all.slice(-tail);
+      assert.deepEqual(await log.texts({ tail: BigInt(tail) }), wanted);
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test("readLog, until: up to that time, and followed no longer than that", {
+  timeout: 10_000,
+}, async () => {
+  await using log = await LogOnDisk.open();
+  await log.append(1, 10);
+  const until = timestampFromMs(startMs + 3000);
+  assert.deepEqual(await Array.fromAsync(log.read({ until })), [1, 2, 3]);
+  assert.deepEqual(await Array.fromAsync(log.read({ until, follow: true })), [1, 2, 3]);
+  const since = timestampFromMs(startMs + 2000);
+  assert.deepEqual(await Array.fromAsync(log.read({ since, until })), [2, 3]);
 });
