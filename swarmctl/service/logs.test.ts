@@ -122,3 +122,31 @@ describe("task logs", () => {
     assert.deepEqual([asked[0]?.taskRef, asked[0]?.serviceRef], [task.id, ""]);
   });
 });
+
+describe("log drivers", () => {
+  it("are named by service create and update, options with their driver", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    const driverOf = () => {
+      const [service] = control.services.values();
+      const { name, options } = service?.spec?.task?.logDriver ?? {};
+      return { name, options };
+    };
+    const flags = ["--log-driver", "json-file", "--log-opt", "max-size=1m", "--log-opt", "tag=a=b"];
+    const created = await runCli(cluster, [
+      "service",
+      "create",
+      "-d",
+      "--name",
+      "web",
+      ...flags,
+      "a",
+    ]);
+    assert.equal(created.code, 0, created.stderr);
+    assert.deepEqual(driverOf(), { name: "json-file", options: { "max-size": "1m", tag: "a=b" } });
+    await runCli(cluster, ["service", "update", "-d", "--log-opt", "max-file=2", "web"]);
+    assert.deepEqual(driverOf(), { name: "json-file", options: { "max-file": "2" } });
+    await runCli(cluster, ["service", "update", "-d", "--log-driver", "none", "web"]);
+    assert.deepEqual(driverOf(), { name: "none", options: {} });
+  });
+});
