@@ -20,8 +20,6 @@ export interface Demand {
   readonly registry: string;
   /** Under which the answer is kept: one for each login, registry and repository. */
   readonly key: string;
-  /** The request that was refused. */
-  readonly url: URL;
   /** Where the registry does not say: "repository:library/nginx:pull". */
   readonly scope: string | undefined;
   readonly credentials: Credentials | undefined;
@@ -74,10 +72,9 @@ export class Authenticator {
     return undefined;
   }
 
-  /** A new Authorization for what was refused with this answer. */
-  async answer(response: HttpResponse, demand: Demand): Promise<string> {
-    await discard(response);
-    const challenges = parseChallenges(response.headers["www-authenticate"] ?? "");
+  /** A new Authorization for what was refused with these headers. */
+  async answer(headers: HttpResponse["headers"], demand: Demand): Promise<string> {
+    const challenges = parseChallenges(headers["www-authenticate"] ?? "");
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     if (bearer !== undefined) {
       const { token, lifeMs } = await this.#token(bearer, demand);
@@ -119,7 +116,7 @@ export class Authenticator {
     throw new Fault("failed-precondition", says);
   }
 
-  #realm({ parameters }: Challenge, { registry, url, credentials }: Demand): URL {
+  #realm({ parameters }: Challenge, { registry, credentials }: Demand): URL {
     const realm = URL.parse(parameters.get("realm") ?? "");
     if (realm?.protocol !== "https:" && realm?.protocol !== "http:") {
       throw new Fault(
@@ -128,7 +125,7 @@ export class Authenticator {
       );
     }
     const inTheClear = realm.protocol === "http:" && !this.#options.isInsecure(realm.host);
-    if (inTheClear && credentials !== undefined && url.protocol === "https:") {
+    if (inTheClear && credentials !== undefined) {
       throw new Fault(
         "failed-precondition",
         `the registry "${registry}" wants the login sent to "${realm.host}" over plain HTTP: if you trust the way there, make it one of the insecure registries`,

@@ -9,6 +9,8 @@ import { pause, type RetryModules, type RetryOptions } from "./retry.ts";
 
 export interface BlobStreamOptions extends RetryOptions {
   readonly sizeBytes: number;
+  /** What is here already; default 0. */
+  readonly startBytes?: number;
   readonly signal: AbortSignal;
 }
 
@@ -19,7 +21,7 @@ export async function* blobStream(
   modules: RetryModules,
 ): AsyncGenerator<Buffer, void, undefined> {
   let response: HttpResponse | undefined = first;
-  let doneBytes = 0;
+  let doneBytes = options.startBytes ?? 0;
   let failures = 0;
   for (;;) {
     let brought = false;

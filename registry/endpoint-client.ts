@@ -73,16 +73,15 @@ export class EndpointClient implements Disposable {
     const key = [endpoint.host, request.repository, digestOf(Buffer.from(login))].join(" ");
     const known = this.#authenticator.header(key);
     const first = await this.#attempt(endpoint, request, access, known);
-    if (first.response.status !== 401) return first.response;
+    if (first.status !== 401) return first;
+    await discard(first);
     // Another request may have a new token meanwhile; else the one that was used, if any, has been worth nothing.
     const newer = this.#authenticator.header(key);
-    const demand = await this.#demand(endpoint, request, access);
+    const demand = { key, ...(await this.#demand(endpoint, request, access)) };
     const { registry, credentials } = demand;
-    const answer = { ...demand, key, url: first.url };
     const isNew = newer !== undefined && newer !== known;
-    if (isNew) await discard(first.response);
-    const header = isNew ? newer : await this.#authenticator.answer(first.response, answer);
-    const { response } = await this.#attempt(endpoint, request, access, header);
+    const header = isNew ? newer : await this.#authenticator.answer(first.headers, demand);
+    const response = await this.#attempt(endpoint, request, access, header);
     if (response.status !== 401) return response;
     await discard(response);
     throw credentials === undefined ? noCredentials(registry) : refused(registry, credentials);
@@ -92,7 +91,7 @@ export class EndpointClient implements Disposable {
     { registry, isMirror }: Endpoint,
     { repository }: EndpointRequest,
     { signal, registryAuth }: Access,
-  ): Promise<Omit<Demand, "key" | "url">> {
+  ): Promise<Omit<Demand, "key">> {
     const given = isMirror || !registryAuth ? undefined : parseRegistryAuth(registryAuth);
     const credentials = given ?? (await this.#storedLogin(registry));
     const scope = repository === "" ? undefined : `repository:${repository}:pull`;
@@ -109,7 +108,7 @@ export class EndpointClient implements Disposable {
     request: EndpointRequest,
     { signal }: Access,
     authorization: string | undefined,
-  ): Promise<Answered> {
+  ): Promise<HttpResponse> {
     const { host } = endpoint;
     const headers = {
       ...request.headers,
@@ -120,7 +119,7 @@ export class EndpointClient implements Disposable {
       const url = new URL(`${protocol}//${host}${endpoint.path}/v2/${request.path}`);
       const { method = "GET" } = request;
       const wanted: HttpRequest = { method, url, headers, signal };
-      return { url, response: await this.#http.send(wanted) };
+      return await this.#http.send(wanted);
     };
     if (endpoint.protocol !== undefined) return await send(endpoint.protocol);
     if (!isInsecure(host, this.#settings.insecureRegistries)) return await send("https:");
@@ -130,8 +129,8 @@ export class EndpointClient implements Disposable {
   /** What a host spoke last time is spoken again, until that fails; else HTTPS is tried before HTTP. */
   async #sendInsecurely(
     host: string,
-    send: (protocol: "http:" | "https:") => Promise<Answered>,
-  ): Promise<Answered> {
+    send: (protocol: "http:" | "https:") => Promise<HttpResponse>,
+  ): Promise<HttpResponse> {
     const known = this.#protocols.get(host);
     try {
       const found =
@@ -140,7 +139,7 @@ export class EndpointClient implements Disposable {
           : { protocol: known, answered: await send(known) };
       this.#protocols.set(host, found.protocol);
       // The answer of a server that knows TLS alone to a request without it.
-      if (found.answered.response.status === 400) this.#protocols.delete(host);
+      if (found.answered.status === 400) this.#protocols.delete(host);
       return found.answered;
     } catch (error) {
       this.#protocols.delete(host);
@@ -149,20 +148,15 @@ export class EndpointClient implements Disposable {
   }
 }
 
-interface Answered {
-  readonly url: URL;
-  readonly response: HttpResponse;
-}
-
-async function tryBoth(send: (protocol: "http:" | "https:") => Promise<Answered>) {
+async function tryBoth(send: (protocol: "http:" | "https:") => Promise<HttpResponse>) {
   try {
     return { protocol: "https:", answered: await send("https:") } as const;
   } catch (error) {
     const fault = Fault.from(error);
     if (!mayBePlain(fault)) throw fault;
     const answered = await send("http:");
-    if (answered.response.status !== 400) return { protocol: "http:", answered } as const;
-    await discard(answered.response);
+    if (answered.status !== 400) return { protocol: "http:", answered } as const;
+    await discard(answered);
     throw fault;
   }
 }

@@ -200,6 +200,21 @@ describe("a registry client and tokens", () => {
     });
   });
 
+  test("from a server over plain HTTP, are not asked for with a login", async () => {
+    await using cleanup = new AsyncDisposableStack();
+    const server = cleanup.use(
+      await startServer((_, response) => {
+        const challenge = 'Bearer realm="http://tokens.test/token"';
+        response.writeHead(401, { "www-authenticate": challenge }).end();
+      }),
+    );
+    using registry = open();
+    await assert.rejects(readBlob(registry, `${server.host}/x`, login), {
+      code: "failed-precondition",
+      message: /wants the login sent to "tokens.test" over plain HTTP/,
+    });
+  });
+
   for (const [what, answer, code, message] of [
     ["refuses the login", 401, "unauthenticated", /refuses the login of "user"$/],
     ["fails every time", 503, "unavailable", /the token server of the registry .* status 503$/],
