@@ -217,6 +217,17 @@ describe("cluster update", () => {
     assert.equal(control.cluster.spec?.encryption?.autoLockManagers, false);
   });
 
+  it("sets where logs go of services that do not say", async () => {
+    const control = new ClusterControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers ?? {} });
+    const flags = "--log-driver json-file --log-opt max-size=1m --log-opt max-file=3".split(" ");
+    await runCli(cluster, ["cluster", "update", ...flags]);
+    const { name, options } = control.cluster.spec?.taskDefaults?.logDriver ?? {};
+    assert.equal(name, "json-file");
+    assert.deepEqual(options, { "max-size": "1m", "max-file": "3" });
+    assert.equal(control.cluster.spec?.orchestration?.taskHistoryRetentionLimit, 7n);
+  });
+
   it("needs something to change, in words that it knows", async () => {
     const nowhere = { runRoot: "/nowhere" };
     const nothing = await runCli(nowhere, ["cluster", "update"]);
