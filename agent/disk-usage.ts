@@ -103,8 +103,14 @@ async function sizesOf(
   for (let attempts = 1; ; attempts += 1) {
     try {
       const { stdout: input } = await exec.run("find", [
-        ...[folder, "-ignore_readdir_race", "-mindepth", "2"],
-        ...["-path", `${folder}/${pattern}`, "-prune", "-print0"],
+        folder,
+        "-ignore_readdir_race",
+        "-mindepth",
+        "2",
+        "-path",
+        `${folder}/${pattern}`,
+        "-prune",
+        "-print0",
       ]);
       if (input === "") return new Map();
       const args = ["-s", "-k", "-0", "--files0-from=-"];

@@ -37,6 +37,7 @@ export async function planMarks(root: string, notes: LayerNotes): Promise<LayerM
   for (const path of byDepth(notes.removed)) {
     if (isWithin(path, gone)) continue;
     const there = await statInside(root, path);
+    if (there === "covered") continue;
     if (there === undefined) {
       entries.push({ name: path, type: "character-device", mode: 0, records: new Map() });
       gone.add(path);
@@ -71,6 +72,7 @@ export function isWithin(path: string, others: ReadonlySet<string>): boolean {
 
 async function folderEntry(root: string, path: string, isOpaque: boolean): Promise<TarEntry[]> {
   const stats = await statInside(root, path);
+  if (stats === "covered") return [];
   // The layer itself put something else in the folder's place, which hides it as well.
   if (stats !== undefined && !stats.isDirectory()) return [];
   if (stats === undefined && !isOpaque) return [];
@@ -95,15 +97,22 @@ function formatTime(ns: bigint): string {
   return `${sign}${digits.slice(0, -9)}.${digits.slice(-9)}`;
 }
 
-/** What stands at the path, links not followed; a layer's link must not lead the look-up out of its folder. */
-async function statInside(root: string, path: string): Promise<BigIntStats | undefined> {
+/**
+ * What stands at the path, links not followed; a layer's link must not lead the look-up out of its folder. "covered" where
+ * the layer has a file in the place of one of the path's folders, which hides all that is below it anyway.
+ */
+async function statInside(
+  root: string,
+  path: string,
+): Promise<BigIntStats | "covered" | undefined> {
   try {
     const folder = await realpath(pathInside(root, parentOf(path)), { encoding: "latin1" });
     const wanted = pathInside(root, parentOf(path)).toString("latin1").replace(/\/$/, "");
     if (folder !== wanted) throw malformed(`"${printable(path)}" leads through a link`);
     return await lstat(pathInside(root, path), { bigint: true });
   } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    if (errnoOf(error) === "ENOENT") return undefined;
+    if (errnoOf(error) === "ENOTDIR") return "covered";
     throw error;
   }
 }
