@@ -67,17 +67,28 @@ export class Registry implements Disposable {
   }
 
   /** The blob's bytes, unverified. A broken connection is taken up where it broke. */
-  async blob(
+  blob(
     reference: Reference,
     blob: Descriptor,
     signal: AbortSignal,
     registryAuth?: string,
   ): Promise<AsyncIterable<Buffer>> {
+    return this.blobFrom(reference, blob, { startBytes: 0, signal, registryAuth });
+  }
+
+  /** As `blob`, without its first bytes. */
+  async blobFrom(
+    reference: Reference,
+    blob: Descriptor,
+    { startBytes, ...access }: Access & { readonly startBytes: number },
+  ): Promise<AsyncIterable<Buffer>> {
+    const { signal } = access;
     const from = (offset: number) =>
-      this.#get(reference, blobRequest(reference, blob, offset), { signal, registryAuth });
+      this.#get(reference, blobRequest(reference, blob, offset), access);
     const backoffMs = this.#backoffMs;
-    const first = await this.#retry(signal, () => from(0));
-    const options = { sizeBytes: blob.sizeBytes, attempts: attemptsMax, backoffMs, signal };
+    const first = await this.#retry(signal, () => from(startBytes));
+    const { sizeBytes } = blob;
+    const options = { sizeBytes, startBytes, attempts: attemptsMax, backoffMs, signal };
     return blobStream(first, from, options, this.#modules);
   }
 
