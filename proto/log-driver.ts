@@ -8,11 +8,11 @@ import { parseSizeBytes } from "./size.ts";
 
 export const logDriverNames = ["local", "json-file", "syslog", "journald", "none"] as const;
 
-export type LogDriverName = (typeof logDriverNames)[number];
+type LogDriverName = (typeof logDriverNames)[number];
 
 const syslogFormats = ["rfc3164", "rfc5424", "rfc5424micro"] as const;
 
-export type SyslogFormat = (typeof syslogFormats)[number];
+type SyslogFormat = (typeof syslogFormats)[number];
 
 export interface SyslogTarget {
   readonly address: SyslogAddress;

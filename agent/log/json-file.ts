@@ -69,7 +69,7 @@ export class JsonFile implements LogSink {
   }
 }
 
-export function jsonLine(line: LogLine, attributes: Readonly<Record<string, string>>): string {
+function jsonLine(line: LogLine, attributes: Readonly<Record<string, string>>): string {
   const { data, stream, timestampNs, partial } = line;
   const object = {
     log: data.toString() + (partial ? "" : "\n"),

@@ -41,7 +41,7 @@ export function parseIoStat(text: string): BlockIo {
   return { readBytes: sumOf("rbytes"), writtenBytes: sumOf("wbytes") };
 }
 
-export interface NetworkBytes {
+interface NetworkBytes {
   readonly receivedBytes: bigint;
   readonly sentBytes: bigint;
 }

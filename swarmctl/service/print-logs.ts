@@ -63,7 +63,7 @@ function parseTail(text: string): bigint | "all" {
   return text === "all" ? text : wholeNumber(text);
 }
 
-export function parseLogTime(text: string, clock: Clock): Timestamp {
+function parseLogTime(text: string, clock: Clock): Timestamp {
   const rfc3339 = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
   if (rfc3339.test(text)) {
     const ms = Date.parse(text);
