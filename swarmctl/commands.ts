@@ -419,6 +419,11 @@ export const topCommands: readonly CommandFile[] = [
     load: () => import("./exec.ts"),
   },
   {
+    name: "attach",
+    summary: "Show what a task's container prints, and type to it",
+    load: () => import("./attach.ts"),
+  },
+  {
     name: "cp",
     summary: "Copy files between a task's container and this machine",
     load: () => import("./cp.ts"),

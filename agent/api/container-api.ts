@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ContainerService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
 import { findProgram } from "../container/find-program.ts";
+import { attachHandler } from "../exec-session/attach.ts";
 import { archiveHandlers } from "../exec-session/archives.ts";
 import { forwardPortHandler } from "../exec-session/forward-port.ts";
 import { ExecSessions, type ExecSessionsModules } from "../exec-session/exec-sessions.ts";
@@ -30,6 +31,10 @@ export class ContainerApi implements AsyncDisposable {
     this.#sessions = new ExecSessions(options, modules);
     this.handlers = {
       exec: this.#sessions.exec,
+      attach: attachHandler({
+        places: { ...places, exitsFolder: join(runRoot, "exits") },
+        ...modules,
+      }),
       forwardPort: forwardPortHandler(places, modules.exec),
       ...archiveHandlers({ places: { ...places, ...tools }, exec: modules.exec }),
     };
