@@ -49,7 +49,7 @@ export function planRestart(
   );
   const maxAttempts = Math.min(Number(policy?.maxAttempts ?? 0n), maxAttemptsMax);
   if (maxAttempts > 0 && counted.length >= maxAttempts) return { restart: false };
-  const policyDelayMs = Math.max(0, msFromDuration(policy?.delay, restartDelayMsDefault));
+  const policyDelayMs = policyDelayMsOf(policy);
   const quick = run.upMs < healthyRunMs;
   const delayMs =
     quick && history.lastDelayMs !== undefined
@@ -61,6 +61,15 @@ export function planRestart(
     delayMs,
     history: quick ? { restartsAtMs, lastDelayMs: delayMs } : { restartsAtMs },
   };
+}
+
+/** No restart is ever further away. */
+export function restartDelayMsMax(policy: RestartPolicy | undefined): number {
+  return Math.max(backoffMsMax, policyDelayMsOf(policy));
+}
+
+function policyDelayMsOf(policy: RestartPolicy | undefined): number {
+  return Math.max(0, msFromDuration(policy?.delay, restartDelayMsDefault));
 }
 
 function conditionHolds(condition: RestartCondition, failed: boolean): boolean {

@@ -208,6 +208,13 @@ test("step, the restart's time has come: the next attempt starts", () => {
   assert.deepEqual(result.effects, [{ kind: "start", attempt: 2 }]);
 });
 
+test("step, a clock that was put back by a day: the restart is a minute away at most", () => {
+  const phase = { kind: "waiting", untilMs: nowMs + 86_400_000, released: false } as const;
+  const state = { ...stateIn("waiting", "running"), phase, attempt: 2 };
+  const { effects } = step(state, { kind: "released" }, named);
+  assert.deepEqual(effects, [{ kind: "wait", untilMs: nowMs + 60_000 }]);
+});
+
 test("step, a release that failed: in the message until it succeeds, beside the attempt's error", () => {
   const failed: Event = { kind: "exited", exit };
   const ending = step(stateIn("running", "running"), failed, { ...named, policy: once }).state;

@@ -23,7 +23,7 @@ import {
   unhealthyReason,
 } from "../health/health.ts";
 import { exitReason } from "./exit-reason.ts";
-import { noRestarts, planRestart, type RestartHistory } from "./restart.ts";
+import { noRestarts, planRestart, type RestartHistory, restartDelayMsMax } from "./restart.ts";
 
 /** What the managers want of the task here. */
 export type Desired = "ready" | "running" | "stopped";
@@ -344,7 +344,9 @@ function onReleased(state: State, context: StepContext): Step {
   if (phase.kind !== "waiting" || phase.released) return stay(state);
   const next: State = { ...state, phase: { ...phase, released: true } };
   if (phase.untilMs <= context.nowMs) return start(next, context);
-  return { state: next, effects: [{ kind: "wait", untilMs: phase.untilMs }] };
+  // Where the clock was put back while this program was away.
+  const untilMs = Math.min(phase.untilMs, context.nowMs + restartDelayMsMax(context.policy));
+  return { state: next, effects: [{ kind: "wait", untilMs }] };
 }
 
 /** In the message: the error of a task is why its container ended, which is still so when the release succeeds. */
