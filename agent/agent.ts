@@ -16,6 +16,7 @@ import type { Ports } from "#proto/ports.ts";
 import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import { type Assigned, applyAssignments, nothingAssigned } from "./assigned.ts";
 import { Converger, type ConvergerModules } from "./converger.ts";
+import type { ManagerSession } from "./layer-peers/layer-peers.ts";
 import { LogPublisher } from "./log-publisher.ts";
 import { ManagerChoice } from "./manager-choice.ts";
 import type { Reporter } from "./reporter.ts";
@@ -54,6 +55,8 @@ export interface AgentModules extends Ports, ConvergerModules {
   readonly reporter: Reporter;
   /** Told what a manager says of this node and of the managers, each time that it does. */
   readonly onNews: (news: SessionResponse) => void;
+  /** Told of the session that stands; undefined where none does. */
+  readonly onSession?: (session: ManagerSession | undefined) => void;
 }
 
 export type SessionState =
@@ -155,9 +158,10 @@ export class Agent {
         {
           clock,
           events: {
-            onSession: (response, broker) => {
+            onSession: (response, { logBroker, dispatcher }) => {
               stoodAtMs ??= clock.monotonic();
-              this.#onSession(manager, response, broker);
+              this.#modules.onSession?.({ dispatcher, sessionId: response.sessionId });
+              this.#onSession(manager, response, logBroker);
             },
             onAssignments: (message) => this.#onAssignments(message),
             deliver: (send, ended) => this.#modules.reporter.run(send, ended),
@@ -169,6 +173,7 @@ export class Agent {
       return end(thrown);
     } finally {
       this.#broker = undefined;
+      this.#modules.onSession?.(undefined);
       this.#logPublisher.stop();
     }
   }

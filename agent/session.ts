@@ -28,10 +28,16 @@ const heartbeatPeriodMs = 1_000;
 /** Whatever a manager says: a node that beats without a pause helps nobody. */
 const heartbeatPeriodMsMin = 100;
 
+/** What the session's manager serves. */
+export interface ManagerClients {
+  readonly logBroker: Client<typeof LogBrokerService>;
+  readonly dispatcher: Client<typeof DispatcherService>;
+}
+
 /** What happens in a session, told to the agent. */
 export interface SessionEvents {
   /** The session stands, or the manager has news of the node, the managers or the heartbeat. */
-  onSession(response: SessionResponse, logBroker: Client<typeof LogBrokerService>): void;
+  onSession(response: SessionResponse, manager: ManagerClients): void;
   onAssignments(message: AssignmentsResponse): void;
   /** Delivers statuses through `send` until the signal is aborted. */
   deliver(send: SendStatuses, signal: AbortSignal): Promise<never>;
@@ -67,7 +73,7 @@ export async function runSession(
 
 class Session {
   readonly #dispatcher: Client<typeof DispatcherService>;
-  readonly #logBroker: Client<typeof LogBrokerService>;
+  readonly #manager: ManagerClients;
   readonly #clock: Clock;
   readonly #events: SessionEvents;
   readonly #signal: AbortSignal;
@@ -78,7 +84,8 @@ class Session {
     signal: AbortSignal,
   ) {
     this.#dispatcher = connection.service(DispatcherService);
-    this.#logBroker = connection.service(LogBrokerService);
+    const logBroker = connection.service(LogBrokerService);
+    this.#manager = { dispatcher: this.#dispatcher, logBroker };
     this.#clock = modules.clock;
     this.#events = modules.events;
     this.#signal = signal;
@@ -90,7 +97,7 @@ class Session {
     const first = await this.#within(openMs, messages.next(), "the manager to open a session");
     if (first.done === true) throw new Fault("unavailable", "the manager closed the session");
     const { sessionId, heartbeatPeriod } = first.value;
-    this.#events.onSession(first.value, this.#logBroker);
+    this.#events.onSession(first.value, this.#manager);
     return await Promise.race([
       this.#watch(messages),
       this.#beat(sessionId, msFromDuration(heartbeatPeriod, heartbeatPeriodMs)),
@@ -103,7 +110,7 @@ class Session {
     for (;;) {
       const next = await messages.next();
       if (next.done === true) throw new Fault("unavailable", "the manager closed the session");
-      this.#events.onSession(next.value, this.#logBroker);
+      this.#events.onSession(next.value, this.#manager);
     }
   }
 

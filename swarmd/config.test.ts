@@ -12,6 +12,7 @@ const defaults: Config = {
   insecureRegistries: [],
   imageLayerBytesMax: 64 * 1024 ** 3,
   imageCollection: { highPercent: 85, lowPercent: 80, unusedMs: 720 * 3_600_000 },
+  imagePeers: true,
   mirrors: [],
   credentialsFile: "/etc/swarm/registry-logins.json",
   certificateFolders: ["/etc/swarm/certs.d", "/etc/docker/certs.d"],
@@ -37,6 +38,7 @@ describe("parseCommand", () => {
       "--image-gc-high 70 --image-gc-low 60 --image-unused 0",
       { imageCollection: { highPercent: 70, lowPercent: 60, unusedMs: 0 } },
     ],
+    ["--image-peers off", { imagePeers: false }],
     ["--log-level debug", { logLevel: "debug" }],
   ];
   for (const [line, config] of good) {
@@ -56,6 +58,7 @@ describe("parseCommand", () => {
     [["--run-root", ""], /^--run-root "" is not an absolute path$/],
     [["--run-root", `/${"x".repeat(50)}`], /is longer than 50 bytes/],
     [["--run-root", `/${"ü".repeat(25)}`], /is longer than 50 bytes/],
+    [["--image-peers", "yes"], /^--image-peers "yes" is neither on nor off$/],
     [["--cgroup-parent", ""], /is not a cgroup's path/],
     [["--cgroup-parent", "../other"], /is not a cgroup's path/],
     [["--cgroup-parent", "a b"], /is not a cgroup's path/],

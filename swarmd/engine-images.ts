@@ -8,16 +8,33 @@ import { ImageCollector } from "#agent/image/image-collector.ts";
 import { ImageStore } from "#agent/image/image-store.ts";
 import { readTaskUses } from "#agent/image/task-uses.ts";
 import { hostPlatform } from "#agent/node-description.ts";
+import { LayerPeers } from "#agent/layer-peers/layer-peers.ts";
 import type { VolumeStore } from "#agent/volume/volume-store.ts";
 import type { Ports } from "#proto/ports.ts";
+import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import type { Config } from "./config.ts";
+import type { Identity } from "./identity.ts";
 
 export interface ImageModules extends Ports {
   readonly images: ImageStore;
   readonly volumes: VolumeStore;
 }
 
-export function openImages(config: Config, ports: Ports): Promise<ImageStore> {
+/** Undefined where they are switched off. */
+export function openPeers(
+  config: Config,
+  { nodeId, clusterId }: Identity,
+  { identity, ...ports }: Ports & { readonly identity: Promise<TlsIdentityHolder> },
+): LayerPeers | undefined {
+  if (!config.imagePeers) return undefined;
+  const log = ports.log.child({ part: "layer-peers" });
+  return new LayerPeers({ nodeId, clusterId, identity }, { ...ports, log });
+}
+
+export function openImages(
+  config: Config,
+  { peers, ...ports }: Ports & { readonly peers: LayerPeers | undefined },
+): Promise<ImageStore> {
   return ImageStore.open(
     {
       ...config,
@@ -25,7 +42,7 @@ export function openImages(config: Config, ports: Ports): Promise<ImageStore> {
       layerBytesMax: config.imageLayerBytesMax,
       platform: hostPlatform(),
     },
-    { ...ports, exec: systemExec, log: ports.log.child({ part: "image" }) },
+    { ...ports, peers, exec: systemExec, log: ports.log.child({ part: "image" }) },
   );
 }
 

@@ -24,7 +24,7 @@ import { PeerSchema, type SessionResponse } from "#proto/gen/swarm/v1/dispatcher
 import type { Clock, Ports } from "#proto/ports.ts";
 import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import type { Config } from "./config.ts";
-import { EngineImages, openImages } from "./engine-images.ts";
+import { EngineImages, openImages, openPeers } from "./engine-images.ts";
 import type { Identity } from "./identity.ts";
 
 export interface EngineModules extends Ports {
@@ -61,7 +61,8 @@ export class Engine implements AsyncDisposable {
   static async open(config: Config, identity: Identity, modules: EngineModules): Promise<Engine> {
     await using opened = new AsyncDisposableStack();
     const { log } = modules;
-    const images = opened.use(await openImages(config, modules));
+    const peers = opened.use(openPeers(config, identity, modules));
+    const images = opened.use(await openImages(config, { ...modules, peers }));
     const network = await NetworkDriver.open(
       { runRoot: config.runRoot },
       { exec: systemExec, log: log.child({ part: "network" }) },
@@ -103,6 +104,7 @@ export class Engine implements AsyncDisposable {
           identity: modules.identity,
           handlers: {
             ...imageApi.handlers,
+            ...(peers && { layers: peers.handlers(images.content) }),
             volumes: volumeHandlers(worker.volumes),
             containers: {
               ...containers.handlers,
@@ -121,6 +123,7 @@ export class Engine implements AsyncDisposable {
       memory,
       worker,
       reporter,
+      onSession: (session) => peers?.useSession(session),
       log: log.child({ part: "agent" }),
     });
     const parts = { agent, worker, network, opened: opened.move() };

@@ -33,6 +33,7 @@ async function prepare(t: TestContext) {
       insecureRegistries: [],
       imageLayerBytesMax: 64 * 1024 ** 3,
       imageCollection: { highPercent: 85, lowPercent: 80, unusedMs: 720 * 3_600_000 },
+      imagePeers: true,
       logLevel: "error",
     },
     advertised: listen,

@@ -1,4 +1,4 @@
-/** The flags about images on swarmd's command line: how large a layer may be, and when unused images go. */
+/** The flags about images on swarmd's command line: how large a layer may be, who gives it, and when unused images go. */
 import type { CollectorOptions } from "#agent/image/image-collector.ts";
 import { Fault } from "#proto/fault.ts";
 import { parseSizeBytes } from "#proto/size.ts";
@@ -8,6 +8,8 @@ export interface ImageSettings {
   /** Of one layer unpacked. */
   readonly imageLayerBytesMax: number;
   readonly imageCollection: CollectorOptions;
+  /** Whether layers come from other nodes too, and go to them. */
+  readonly imagePeers: boolean;
 }
 
 export const imageFlags = {
@@ -15,6 +17,7 @@ export const imageFlags = {
   "image-gc-high": { type: "string", default: "85" },
   "image-gc-low": { type: "string", default: "80" },
   "image-unused": { type: "string", default: "720h" },
+  "image-peers": { type: "string", default: "on" },
 } as const;
 
 export type ImageFlagValues = Readonly<Record<keyof typeof imageFlags, string>>;
@@ -24,6 +27,7 @@ export const imageFlagsHelp = `\
   --image-gc-high PERCENT       remove unused images when so much of the disk is in use (default 85) …
   --image-gc-low PERCENT        … until it is no more than this (default 80)
   --image-unused DURATION       remove images that were unused for so long; 0: never (default 720h)
+  --image-peers on|off          take layers from other nodes that have them, and serve them (default on)
 `;
 
 export function parseImageFlags(values: ImageFlagValues): ImageSettings {
@@ -41,12 +45,18 @@ export function parseImageFlags(values: ImageFlagValues): ImageSettings {
       lowPercent,
       unusedMs: flag("--image-unused", values["image-unused"], parseDurationMs),
     },
+    imagePeers: onOrOff("--image-peers", values["image-peers"]),
   };
 }
 
 function percent(name: string, text: string): number {
   if (/^[0-9]{1,3}$/.test(text) && Number(text) <= 100) return Number(text);
   throw usage(`${name} "${text}" is not a percentage, such as 85`);
+}
+
+function onOrOff(name: string, text: string): boolean {
+  if (text === "on" || text === "off") return text === "on";
+  throw usage(`${name} "${text}" is neither on nor off`);
 }
 
 function flag<T>(name: string, text: string, parse: (text: string) => T): T {

@@ -71,11 +71,11 @@ export class Content {
 
   /**
    * Writes and verifies the stream piece by piece; the disk sets the pace. The stream is started when there is a place
-   * for it, so that none is left behind unread.
+   * for it, so that none is left behind unread, and told its path.
    */
   async stage(
     blob: Descriptor,
-    start: () => Promise<AsyncIterable<Buffer>>,
+    start: (path: string) => Promise<AsyncIterable<Buffer>>,
     onBytes: (completedBytes: number) => void,
   ): Promise<StagedBlob> {
     await using cleanup = new AsyncDisposableStack();
@@ -83,7 +83,7 @@ export class Content {
     await using handle = await open(file.path, "wx", 0o600);
     const hash = createHash("sha256");
     let sizeBytes = 0;
-    for await (const chunk of await start()) {
+    for await (const chunk of await start(file.path)) {
       sizeBytes += chunk.length;
       if (sizeBytes > blob.sizeBytes) throw sizeFault(blob, `at least ${sizeBytes}`);
       hash.update(chunk);

@@ -1,6 +1,6 @@
 /**
- * From a reference to all that an image consists of: manifest, config, packed layers, unpacked layers. Takes from the
- * registry what is not here yet.
+ * From a reference to all that an image consists of: manifest, config, packed layers, unpacked layers. Takes from other
+ * nodes or the registry what is not here yet.
  *
  * Invariants: several images that have a layer in common share the work for it; what is about to be needed is held in
  * `leases` until the caller has noted it.
@@ -10,12 +10,14 @@ import { digestOf, shortIdOf } from "#registry/digest.ts";
 import {
   type Descriptor,
   type Manifest,
+  manifestBytesMax,
   parseManifest,
   selectPlatform,
 } from "#registry/manifest.ts";
 import type { Platform } from "#registry/platform.ts";
 import { formatReference, type Reference } from "#registry/reference.ts";
 import type { Registry } from "#registry/registry.ts";
+import type { ImagePeers } from "../layer-peers/image-peers.ts";
 import { Slots } from "../slots.ts";
 import type { Content } from "./content.ts";
 import { type ImageConfig, imageConfigBytesMax, parseImageConfig } from "./image-config.ts";
@@ -69,6 +71,8 @@ export interface PullWork {
   readonly isLocal?: true;
   /** The caller's login at the registry, as PullOptions of a service has it. */
   readonly registryAuth?: string | undefined;
+  /** Other nodes that may have what is not here. */
+  readonly peers?: ImagePeers | undefined;
 }
 
 export class ImagePull {
@@ -144,12 +148,14 @@ export class ImagePull {
 
   async #manifest(
     reference: Reference,
-    { signal, held, newBlobs, registryAuth }: PullWork,
+    { signal, held, newBlobs, registryAuth, peers }: PullWork,
   ): Promise<{ readonly manifest: Manifest; readonly digest: string }> {
     const { content, registry, leases } = this.#parts;
     if (reference.digest !== undefined) held.use(leases.hold([reference.digest]));
     const local = reference.digest === undefined ? undefined : await content.read(reference.digest);
-    const bytes = local ?? (await registry.manifest(reference, signal, registryAuth));
+    const fromRegistry = () => registry.manifest(reference, signal, registryAuth);
+    const wanted = { digest: reference.digest, bytesMax: manifestBytesMax };
+    const bytes = local ?? (await fetchSmall(wanted, { signal, peers }, fromRegistry));
     const digest = reference.digest ?? digestOf(bytes);
     const manifest = parseManifest(bytes);
     held.use(leases.hold([digest]));
@@ -167,7 +173,9 @@ export class ImagePull {
     if (local !== undefined) return local;
     const { signal, registryAuth } = work;
     const bytesMax = imageConfigBytesMax;
-    const bytes = await registry.smallBlob(reference, blob, { signal, registryAuth, bytesMax });
+    const fromRegistry = () =>
+      registry.smallBlob(reference, blob, { signal, registryAuth, bytesMax });
+    const bytes = await fetchSmall({ digest: blob.digest, bytesMax }, work, fromRegistry);
     work.newBlobs.add(blob.digest);
     await content.write(blob, bytes);
     return bytes;
@@ -238,16 +246,20 @@ export class ImagePull {
     waiter: {
       readonly signal: AbortSignal;
       readonly registryAuth?: string | undefined;
+      readonly peers?: ImagePeers | undefined;
       readonly onProgress: (progress: LayerProgress) => void;
     },
   ): Promise<void> {
     const { content, registry, inRoom } = this.#parts;
+    const { registryAuth, peers } = waiter;
     await this.#fetches.join(blob.digest, waiter, async (signal, emit) => {
-      await using staged = await content.stage(
-        blob,
-        async () => inRoom(await registry.blob(reference, blob, signal, waiter.registryAuth)),
-        (completedBytes) => emit({ phase: "downloading", completedBytes }),
-      );
+      const onBytes = (completedBytes: number) => emit({ phase: "downloading", completedBytes });
+      const fromRegistry = (startBytes: number) =>
+        registry.blobFrom(reference, blob, { startBytes, signal, registryAuth });
+      const options = { signal, onBytes, inRoom, fromRegistry };
+      if (peers !== undefined) return await peers.fetch(blob, options);
+      const start = async () => inRoom(await fromRegistry(0));
+      await using staged = await content.stage(blob, start, onBytes);
       await content.keep(staged, blob.digest);
     });
   }
@@ -264,6 +276,16 @@ export class ImagePull {
     if (unpacked === undefined) throw new Fault("internal", "a layer was unpacked to nothing");
     return unpacked;
   }
+}
+
+/** What has no digest is a tag, which the registry alone can explain. */
+function fetchSmall(
+  { digest, bytesMax }: { readonly digest: string | undefined; readonly bytesMax: number },
+  { signal, peers }: Pick<PullWork, "signal" | "peers">,
+  fromRegistry: () => Promise<Buffer>,
+): Promise<Buffer> {
+  if (digest === undefined || peers === undefined) return fromRegistry();
+  return peers.fetchSmall({ digest, bytesMax }, signal, fromRegistry);
 }
 
 /** Under which names a layer's parts may be on the disk. */

@@ -18,6 +18,7 @@ import type { Platform } from "#registry/platform.ts";
 import { formatReference, parseReference, type Reference } from "#registry/reference.ts";
 import { Registry, type RegistryOptions } from "#registry/registry.ts";
 import type { Exec } from "../exec.ts";
+import type { LayerPeers } from "../layer-peers/layer-peers.ts";
 import { Content } from "./content.ts";
 import { nameFullDisk } from "./disk-full.ts";
 import { type DiskProbe, systemDiskProbe, withinRoom } from "./disk-room.ts";
@@ -70,6 +71,8 @@ export interface ImageStoreOptions extends RegistryOptions {
 export interface ImageStoreModules extends Ports {
   readonly exec: Exec;
   readonly disk?: DiskProbe;
+  /** Other nodes; without them everything comes from registries. */
+  readonly peers?: LayerPeers | undefined;
 }
 
 export interface PullOptions {
@@ -172,7 +175,7 @@ export class ImageStore implements AsyncDisposable {
       // Whoever has no login does not wait for the answer to somebody else's.
       const key = `${formatReference(parsed)} ${isStrict} ${registryAuth}`;
       return await this.#pulls.join(key, options, (signal, emit) => {
-        const work = this.#work(signal, registryAuth);
+        const work = this.#work(signal, { registryAuth, reference: parsed });
         return isStrict ? this.#pullNow(parsed, work, emit) : this.#pullOrFind(parsed, work, emit);
       });
     } catch (error) {
@@ -337,7 +340,10 @@ export class ImageStore implements AsyncDisposable {
   }
 
   /** One pull's belongings. When it is disposed of, what it brought and did not hand over is removed. */
-  #work(signal: AbortSignal, registryAuth = ""): PullWork & AsyncDisposable {
+  #work(
+    signal: AbortSignal,
+    { registryAuth = "", reference }: { registryAuth?: string; reference?: Reference } = {},
+  ): PullWork & AsyncDisposable {
     const held = new DisposableStack();
     const newBlobs = new Set<string>();
     return {
@@ -345,6 +351,7 @@ export class ImageStore implements AsyncDisposable {
       held,
       newBlobs,
       registryAuth: registryAuth === "" ? undefined : registryAuth,
+      peers: reference && this.#modules.peers?.of(reference, this.content),
       [Symbol.asyncDispose]: async () => {
         held.dispose();
         await this.drop(newBlobs);

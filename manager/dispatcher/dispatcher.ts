@@ -201,7 +201,7 @@ export class Dispatcher implements AsyncDisposable {
     const node = this.#modules.authenticate(context);
     this.#sessions.require(node.id, sessionId);
     const peers = findImagePeers(this.#modules.store, { digest, nodeId: node.id });
-    return create(FindImagePeersResponseSchema, { peers });
+    return create(FindImagePeersResponseSchema, { peers: [...peers] });
   }
 
   /** The calling node, also one that joined through another manager just now. */

@@ -18,7 +18,7 @@ function viewOf(nodes: readonly Node[], tasks: readonly Task[]): View {
   return view as View;
 }
 
-function node(number: number, state = NodeState.READY): Node {
+function node(number: number, state: NodeState = NodeState.READY): Node {
   const engineAddress = `192.0.2.${number % 250}:2378`;
   return testNode(number, { status: { state }, description: { engineAddress } });
 }
@@ -51,7 +51,7 @@ test("image peers, those who prepare and those who hold, by the states of their 
   ] as const;
   for (const [state, holds] of states) {
     const one = node(1);
-    assert.equal(found([one], [task("t", one, state)]).get(one.id), holds, TaskState[state]);
+    assert.equal(found([one], [task("t", one, state)]).get(one.id), holds, `state ${state}`);
   }
 });
 

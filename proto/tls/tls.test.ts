@@ -55,6 +55,7 @@ async function serve(
         addService(server, DispatcherService, {
           heartbeat: refuse,
           updateTaskStatus: refuse,
+          findImagePeers: refuse,
           // oxlint-disable-next-line require-yield -- not called
           async *session() {
             await refuse();
