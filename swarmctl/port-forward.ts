@@ -32,7 +32,7 @@ export function define(command: Command, context: Context): void {
     .argument(
       "<[local:]remote...>",
       "ports: here, and in the task",
-      (text, before: Ports[] = []) => [...before, ports(text)],
+      (text: string, before?: Ports[]) => [...(before ?? []), ports(text)],
     )
     .action(async (ref: string, pairs: Ports[]) => {
       const task = await runningTask(context, ref);

@@ -94,16 +94,16 @@ export function addEngineServices(server: GrpcServer, handlers: EngineHandlers):
   for (const service of engineServices) addWhole(server, service, given[service.name] ?? {});
 }
 
-function addWhole<S extends DescService>(
+function addWhole(
   server: GrpcServer,
-  service: S,
+  service: DescService,
   given: Partial<Record<string, unknown>>,
 ): void {
   const whole = service.methods.map((method) => [
     method.localName,
     given[method.localName] ?? refusing(method),
   ]);
-  addService(server, service, Object.fromEntries(whole) as Handlers<S>, authorize);
+  addService(server, service, Object.fromEntries(whole) as Handlers<DescService>, authorize);
 }
 
 function refusing({ methodKind, name }: DescMethod): unknown {

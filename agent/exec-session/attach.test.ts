@@ -92,9 +92,7 @@ class Call {
   async *#requests(): AsyncIterable<AttachRequest> {
     for (;;) {
       for (let input = this.#waiting.shift(); input; input = this.#waiting.shift()) {
-        yield create(AttachRequestSchema, { input } as MessageInitShape<
-          typeof AttachRequestSchema
-        >);
+        yield create(AttachRequestSchema, { input });
       }
       await this.#wake.promise;
       this.#wake = Promise.withResolvers();

@@ -69,9 +69,12 @@ export async function runTool(
     said = (said + piece.toString()).slice(0, saidMax);
   });
   child.stdin?.on("error", () => {});
-  const ended = exitCodeOf(child)
-    .finally(() => scope.disposeAsync())
-    .then((exitCode) => ({ exitCode, said: said.trim() }));
+  const end = async () => {
+    await using _scope = scope;
+    const exitCode = await exitCodeOf(child);
+    return { exitCode, said: said.trim() };
+  };
+  const ended = end();
   ended.catch(() => undefined);
   return { child, ended };
 }

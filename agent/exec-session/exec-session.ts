@@ -4,7 +4,6 @@
  *
  * The folder of a session holds what runc is told, the process's ID once it runs, and of a terminal the exit status.
  */
-import type { ChildProcess } from "node:child_process";
 import { existsSync, readFileSync, watch } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,7 +14,7 @@ import { runtimeMessage } from "../container/conmon.ts";
 import { readPid } from "../container/supervised-process.ts";
 import type { Exec } from "../exec.ts";
 import { type Output, readOutputs } from "./child-output.ts";
-import { exitCodeOf, killGroup } from "./process-group.ts";
+import { type Child, exitCodeOf, killGroup } from "./process-group.ts";
 import type { ContainerProcess } from "./running-container.ts";
 
 export interface SessionOptions {
@@ -49,7 +48,7 @@ const exitNotRunnable = 126;
 export class ExecSession {
   readonly #options: SessionOptions;
   readonly #modules: SessionModules;
-  readonly #child: ChildProcess;
+  readonly #child: Child;
   readonly #exit: Promise<number>;
   /** With whether it runs or was refused. */
   readonly #started: Promise<boolean>;
@@ -145,7 +144,7 @@ export class ExecSession {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  #spawn(): ChildProcess {
+  #spawn(): Child {
     const { folder, openStdin } = this.#options;
     if (!this.#terminal) {
       const [program = "", ...args] = runcCommand(this.#options);

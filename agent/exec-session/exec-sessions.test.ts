@@ -9,6 +9,7 @@ import {
   ExecRequestSchema,
   type ExecResponse,
   type ExecStartSchema,
+  TerminalSizeSchema,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { ContainerService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -61,7 +62,7 @@ type Start = MessageInitShape<typeof ExecStartSchema>;
 type Input = NonNullable<MessageInitShape<typeof ExecRequestSchema>["input"]>;
 
 function request(input: Input): ExecRequest {
-  return create(ExecRequestSchema, { input } as MessageInitShape<typeof ExecRequestSchema>);
+  return create(ExecRequestSchema, { input });
 }
 
 /** A call whose inputs the test gives one after the other, and whose outputs it collects. */
@@ -192,7 +193,12 @@ test("exec, signals reach the process, and say so in the exit code", { timeout }
 
 test("exec, a terminal has its size, can be resized, and answers keys", { timeout }, async () => {
   const size = { rows: 30, columns: 100 };
-  const call = new Call({ command: ["sh"], tty: true, openStdin: true, size } as Start);
+  const call = new Call({
+    command: ["sh"],
+    tty: true,
+    openStdin: true,
+    size: create(TerminalSizeSchema, size),
+  });
   call.send(stdin("busybox stty size; echo $TERM; test -t 0 && echo term''inal\n"));
   await call.says("30 100");
   await call.says("xterm");

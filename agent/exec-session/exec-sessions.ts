@@ -100,7 +100,7 @@ export class ExecSessions implements AsyncDisposable {
       }
     } finally {
       signal.removeEventListener("abort", vanish);
-      if (wasLeft) drain(outputs).finally(ended);
+      if (wasLeft) void drain(outputs).finally(ended);
       else {
         session.kill();
         ended();
@@ -156,6 +156,9 @@ async function feed(
       case "detach":
         leave();
         return;
+      case "start":
+      case undefined:
+        break;
     }
   }
 }

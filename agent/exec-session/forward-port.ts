@@ -11,11 +11,10 @@ import type {
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
 import type { Exec } from "../exec.ts";
-import { exitCodeOf } from "./process-group.ts";
+import { type Child, exitCodeOf } from "./process-group.ts";
 import { type ContainerPlaces, runningContainer } from "./running-container.ts";
 
 type Response = MessageInitShape<typeof ForwardPortResponseSchema>;
-type Child = ReturnType<Exec["start"]>;
 
 /** One side may be silent for so long after the other is done: a day. */
 const halfOpenSeconds = 86_400;

@@ -1,7 +1,9 @@
 /** Processes that this program has started in containers, by their number on the host. */
-import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { isContainerAlive } from "../container/supervised-process.ts";
+import type { Exec } from "../exec.ts";
+
+export type Child = ReturnType<Exec["start"]>;
 
 /** What shells add to the number of the signal that ended a program. */
 const exitSignaled = 128;
@@ -19,7 +21,7 @@ export function killGroup(pid: number, taskId: string): void {
 }
 
 /** Rejects when there is no such program. */
-export function exitCodeOf(child: ChildProcess): Promise<number> {
+export function exitCodeOf(child: Child): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code, signal) => {

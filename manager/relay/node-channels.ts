@@ -60,7 +60,7 @@ export class NodeChannels implements Disposable {
     channel.idle = undefined;
     const release = () => this.#release(key, channel);
     try {
-      await settled(channel.client);
+      await settled(channel.client, this.#modules.clock);
     } catch (thrown) {
       release();
       throw Fault.wrap(`Cannot reach ${target.name} at ${target.address}`, thrown);
@@ -93,17 +93,18 @@ export class NodeChannels implements Disposable {
 }
 
 /** Resolves when the connection stands or has failed. */
-async function settled(client: Client): Promise<void> {
+async function settled(client: Client, clock: Clock): Promise<void> {
   const channel = client.getChannel();
-  const deadline = new Date(Date.now() + connectMs);
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  late.catch(() => undefined);
+  const fault = new Fault("unavailable", `no answer within ${connectMs / 1000} s`);
+  using _deadline = clock.timer(connectMs, () => reject(fault));
   for (;;) {
     const state = channel.getConnectivityState(true);
     if (state !== connectivityState.IDLE && state !== connectivityState.CONNECTING) return;
-    await new Promise<void>((resolve, reject) => {
-      channel.watchConnectivityState(state, deadline, (late) => {
-        if (late === undefined) resolve();
-        else reject(new Fault("unavailable", `no answer within ${connectMs / 1000} s`));
-      });
+    const changed = new Promise<void>((resolve) => {
+      channel.watchConnectivityState(state, Infinity, () => resolve());
     });
+    await Promise.race([changed, late]);
   }
 }

@@ -169,10 +169,8 @@ test("relay, the node hears when the user goes away", { timeout }, async (t) => 
     },
   });
   const leave = new AbortController();
-  const reading = to
-    .service(ContainerService)
-    .forwardPort(silent(), { signal: leave.signal })
-    [Symbol.asyncIterator]();
+  const responses = to.service(ContainerService).forwardPort(silent(), { signal: leave.signal });
+  const reading = responses[Symbol.asyncIterator]();
   await reading.next();
   leave.abort();
   await assert.rejects(reading.next(), { code: "canceled" });

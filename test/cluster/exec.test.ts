@@ -29,10 +29,10 @@ before(async () => {
   });
   manager = lab.host("h1");
   view = await ClusterView.open(manager);
-  await manager.run("swarmctl", [
-    ...["service", "create", "-d", "--name", "web", "--replicas", "3", "--stop-grace-period", "1s"],
-    ...["registry:5000/busybox:1", "sh", "-c", "busybox nc -ll -p 7000 -e cat & sleep 100000"],
-  ]);
+  const flags = ["-d", "--name", "web", "--replicas", "3", "--stop-grace-period", "1s"];
+  const command = ["sh", "-c", "busybox nc -ll -p 7000 -e cat & sleep 100000"];
+  const words = ["service", "create", ...flags, "registry:5000/busybox:1", ...command];
+  await manager.run("swarmctl", words);
   await view.until("web to run", () => view.running("web").length === 3, waitMs);
   const rows = await manager.run("swarmctl", ["service", "ps", "--no-trunc", "web"]);
   const row = rows.split("\n").find((line) => / h3 /.test(line));
@@ -48,10 +48,9 @@ after(async () => {
 test("exec, a terminal through a manager that is not the task's node", { timeout }, async () => {
   const inside = "busybox stty size; test -t 0 && echo on a terminal; exit 3";
   const line = `stty rows 33 cols 77; swarmctl exec -it ${taskId} sh -c '${inside}'`;
-  const { status, stdout } = await manager.exec("sh", [
-    // It waits for its own input to end.
-    ...["-c", 'exec script -qec "$1" /dev/null < /dev/null', "sh", line],
-  ]);
+  // It waits for its own input to end.
+  const script = 'exec script -qec "$1" /dev/null < /dev/null';
+  const { status, stdout } = await manager.exec("sh", ["-c", script, "sh", line]);
   assert.match(stdout, /33 77\r\non a terminal\r\n/);
   assert.equal(status, 3);
   const missing = await lab.host("h2").exec("swarmctl", ["exec", taskId, "nosuch"]);
