@@ -13,6 +13,7 @@ import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
 import { conmonLogFlags } from "../log/conmon-log.ts";
+import { endOpenLines } from "../log/end-lines.ts";
 import type { TaskNamespace } from "../network/network-driver.ts";
 import { ContainerHost } from "./container-host.ts";
 import type { HealthCheck } from "../health/health-check.ts";
@@ -140,6 +141,7 @@ export class Containers {
     const bundle = this.#bundleOf(task.id, attempt);
     await prepareRootfs(bundle);
     await writeFile(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
+    if (attempt > 1) await endOpenLines(this.folderOf(task.id));
     const pid = await startConmon(
       {
         taskId: task.id,
