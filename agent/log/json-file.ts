@@ -21,6 +21,7 @@ export class JsonFile implements LogSink {
   readonly #options: JsonFileOptions;
   #fd: number;
   #sizeBytes: number;
+  #written: Promise<void> = Promise.resolve();
 
   /** What a run before wrote behind `position` comes again: it is cut off. */
   constructor(options: JsonFileOptions, position: number) {
@@ -36,6 +37,17 @@ export class JsonFile implements LogSink {
   }
 
   async write(lines: readonly LogLine[]): Promise<void> {
+    this.#written = this.#append(lines);
+    await this.#written;
+  }
+
+  /** Not while something is being written: the file's number may be another's at once. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#written.catch(() => undefined);
+    closeSync(this.#fd);
+  }
+
+  async #append(lines: readonly LogLine[]): Promise<void> {
     const text = lines.map((line) => jsonLine(line, this.#options.attributes)).join("");
     const bytes = Buffer.from(text);
     if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > this.#options.fileBytesMax) {
@@ -46,10 +58,6 @@ export class JsonFile implements LogSink {
       at += bytesWritten;
     }
     this.#sizeBytes += bytes.length;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    closeSync(this.#fd);
   }
 
   /** The last of them is overwritten by the one before it. */

@@ -161,6 +161,29 @@ test("syslog over TCP, a server that goes away and comes back: nothing is lost",
   again.close();
 });
 
+test("syslog over TCP, a server that does not read: this program lets go all the same", {
+  timeout,
+}, async () => {
+  using ground = new Ground();
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.pause();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  assert.ok(typeof address === "object" && address !== null);
+  const options = syslogOf({ "syslog-address": `tcp://127.0.0.1:${address.port}` });
+  const connected = once(server, "connection");
+  const text = "x".repeat(8000);
+  for (let i = 0; i < 2000; i++) ground.write(`stdout F ${text}`);
+  const forwarder = ground.forward(() => openSyslog(options, { exec: systemExec }));
+  const [socket] = await connected;
+  await forwarder[Symbol.asyncDispose]();
+  socket.destroy();
+  server.close();
+});
+
 test("syslog over UDP, one datagram for each line", { timeout }, async () => {
   using ground = new Ground();
   const socket = createSocket("udp4");

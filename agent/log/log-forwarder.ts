@@ -64,6 +64,7 @@ export class LogForwarder implements AsyncDisposable {
         await this.#forward(() => (backoffMs = backoffMsMin));
         return;
       } catch (thrown) {
+        if (signal.aborted) return;
         const { message: error } = Fault.from(thrown);
         log.warn("Cannot forward a task's log", { error, againInMs: backoffMs });
       }
@@ -81,7 +82,8 @@ export class LogForwarder implements AsyncDisposable {
     const isLost = before !== undefined && !cursor.seek(before);
     await using sink = openSink(before?.position ?? 0);
     const take = async (chunk: LogChunk, complete = false) => {
-      await sink.write(withNotice(chunk));
+      // Who takes nothing must not keep this program from ending.
+      await unlessAborted(sink.write(withNotice(chunk)), this.#stop.signal);
       const { position } = sink;
       const { inode = 0, offset = 0 } = cursor.place ?? {};
       await writeProgress(folder, { inode, offset, position, complete });
@@ -95,6 +97,19 @@ export class LogForwarder implements AsyncDisposable {
       if (signal.aborted) return;
     }
     if (!signal.aborted) await take({ lines: cursor.flush(), dropped: false }, true);
+  }
+}
+
+/** Rejects with the signal's reason when that comes first. */
+async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -3,7 +3,6 @@
  * (/dev/log), which Node cannot speak to, through util-linux' `logger`, which gives each line the time at which it is sent.
  */
 import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { createConnection } from "node:net";
 import type { Writable } from "node:stream";
 import { Fault } from "#proto/fault.ts";
@@ -74,6 +73,7 @@ class StreamSyslog implements LogSink {
   readonly #bytesOf: (line: LogLine) => readonly Buffer[];
   readonly #child: Child | undefined;
   #fault: Fault | undefined;
+  #isWriting = false;
 
   constructor(stream: Writable, bytesOf: (line: LogLine) => readonly Buffer[], child?: Child) {
     this.#stream = stream;
@@ -101,14 +101,19 @@ class StreamSyslog implements LogSink {
       if (error === null || error === undefined) resolve();
       else reject(this.#fault ?? Fault.wrap("Cannot send to the syslog server", error));
     });
+    this.#isWriting = true;
     await written;
+    this.#isWriting = false;
   }
 
+  /** What was taken is on its way; where something was not, nobody reads. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const exited = this.#child?.exitCode === null ? once(this.#child, "exit") : undefined;
-    if (this.#fault === undefined) this.#stream.end();
-    else this.#stream.destroy();
-    await exited?.catch(() => undefined);
+    if (this.#fault === undefined && !this.#isWriting) {
+      this.#stream.end();
+    } else {
+      this.#stream.destroy();
+      this.#child?.kill();
+    }
   }
 }
 
