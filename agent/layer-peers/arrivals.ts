@@ -78,7 +78,8 @@ class Bell {
   readonly #waiting = new Set<() => void>();
 
   ring(): void {
-    for (const wake of [...this.#waiting]) wake();
+    const woken = [...this.#waiting];
+    for (const wake of woken) wake();
   }
 
   next(signal: AbortSignal): Promise<void> {

@@ -33,7 +33,7 @@ export class PeerConnections implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const key of [...this.#open.keys()]) this.#close(key);
+    for (const key of this.#open.keys()) this.#close(key);
   }
 
   /** Whoever answers at the address must be that node. */

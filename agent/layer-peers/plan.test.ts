@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { allSources, fanOut, mayWait, type Peer, planSources } from "./plan.ts";
 
 const digest = `sha256:${"a".repeat(64)}`;
