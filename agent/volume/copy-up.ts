@@ -46,24 +46,28 @@ async function isWanted({ data, marker }: CopyUp): Promise<boolean> {
   return existsSync(marker);
 }
 
-/** Positional parameters only: $1 overlay options, $2 where to mount it, $3 the folder in it, $4 the volume. */
-const script = 'mount -t overlay overlay -o "$1" "$2" && exec cp -a -- "$2/$3/." "$4"';
+/**
+ * Positional parameters only: $1 overlay options, empty where there is one layer, $2 where the image is, $3 the folder in
+ * it, $4 the volume. What writes has the volume for its root: other containers write there meanwhile, and a link of theirs
+ * must not lead into the host.
+ */
+const script = `set -o pipefail
+[ -z "$1" ] || mount -t overlay overlay -o "$1" "$2" || exit
+bsdtar -c --format=pax --options=hdrcharset=BINARY --numeric-owner --no-fflags -f - -C "$2/$3" . |
+  bsdtar -x -p --chroot --numeric-owner --no-fflags -f - -C "$4"`;
 
-/** The overlay is mounted for the copier alone: it goes when that goes. One layer needs none. */
+/** The overlay is mounted for the copiers alone, and they end with the program that is waited for: nothing is left. */
 async function copy(wish: CopyUp, folder: string, exec: Exec): Promise<void> {
   const { layers, data, scratch, signal } = wish;
-  const options = { signal, timeoutMs: copyMs };
   const [only = ""] = layers;
-  if (layers.length === 1) {
-    await exec.run("cp", ["-a", "--", `${join(only, folder)}/.`, data], options);
-    return;
-  }
+  const alone = layers.length === 1;
   await mkdir(scratch, { recursive: true });
   const names = layers.map((_, index) => `l/${index}`);
-  const lower = `lowerdir=${names.toReversed().join(":")}`;
-  const words = [script, "sh", lower, scratch, folder, data];
-  const command = ["--mount", "--propagation", "private", "sh", "-c", ...words];
+  const lower = alone ? "" : `lowerdir=${names.toReversed().join(":")}`;
+  const namespaces = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"];
+  const words = [script, "bash", lower, alone ? only : scratch, folder, data];
   // The layers' short names stand in the task's folder: the options must fit into one page.
-  await exec.run("unshare", command, { ...options, cwd: join(scratch, "..") });
+  const options = { signal, timeoutMs: copyMs, cwd: join(scratch, "..") };
+  await exec.run("unshare", [...namespaces, "bash", "-c", ...words], options);
   await rmdir(scratch);
 }

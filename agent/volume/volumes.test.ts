@@ -148,6 +148,23 @@ test("volume, a copy that was cut short is done again", { timeout }, async () =>
   assert.equal(readFileSync(join(data, "one"), "utf8"), "mine");
 });
 
+test("volume, a link that another container put there leads no copy into the host", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  mkdirSync(join(layerOf(node), "data"));
+  writeFileSync(join(layerOf(node), "data/one"), "the image's");
+  const { volumes } = await node.open();
+  await volumes.create({ name: "shared" });
+  const data = volumes.mountpointOf("shared");
+  const file = join(node.root, "of-the-host");
+  writeFileSync(file, "the host's");
+  symlinkSync(file, join(data, "one"));
+  writeFileSync(join(data, "..", "copying"), "");
+  await outputOf(node, "true", [volume("shared")]);
+  assert.equal(readFileSync(file, "utf8"), "the host's");
+});
+
 test("volume, one without a name and one that the image declares go with their container", {
   timeout,
 }, async () => {
