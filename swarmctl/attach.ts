@@ -40,7 +40,8 @@ export function define(command: Command, context: Context): void {
         terminal,
         stdin: openStdin,
         detachKeys: options.detachKeys ?? parseDetachKeys(detachKeysDefault),
-        signals: options.sigProxy,
+        // A terminal makes signals of keys itself.
+        signals: options.sigProxy && !terminal,
       });
       const size = terminal && interaction.size !== undefined ? { size: interaction.size } : {};
       const leave = new AbortController();
