@@ -59,13 +59,13 @@ describe("an unpacked image, beside umoci's", () => {
 function undatedFolders(layers: readonly (readonly TestEntry[])[]): ReadonlySet<string> {
   const undated = new Set<string>();
   for (const entries of layers) {
-    const paths = entries.map(({ name, pax }) => (pax?.["path"] ?? name).replace(/\/$/, ""));
-    const declared = new Set(paths.filter((_, index) => entries[index]?.type === "5"));
-    for (let path of paths) {
-      while (path !== "") {
-        path = parentOf(path);
-        if (!declared.has(path)) undated.add(path).add(parentOf(path));
+    const declared = new Set<string>();
+    for (const { name, pax, type } of entries) {
+      const path = (pax?.["path"] ?? name).replace(/\/$/, "");
+      for (let above = parentOf(path); above !== ""; above = parentOf(above)) {
+        if (!declared.has(above)) undated.add(above).add(parentOf(above));
       }
+      if (type === "5") declared.add(path);
     }
   }
   return undated;
