@@ -34,6 +34,12 @@ test("resolveUser, any wish: valid IDs or a Fault", () => {
   );
 });
 
+test("resolveUser, a number: the ID, even where the image has a user or group of that name", () => {
+  const accounts = { passwd: "1000:x:0:0::/root:/bin/sh\n", group: "50:x:0:\n" };
+  const wanted = { uid: 1000, gid: 50, additionalGids: [50] };
+  assert.deepEqual(resolveUser("1000:50", ["50"], accounts), wanted);
+});
+
 test("parseReport, conmon's line: the container's process ID", () => {
   assert.equal(parseReport('{"data": 42}'), 42);
 });

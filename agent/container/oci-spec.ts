@@ -93,7 +93,7 @@ export function planOciSpec(input: SpecInput): OciSpec {
       terminal: spec.tty,
       user: resolveUser(spec.user || image.user, spec.groups, input.accounts),
       args: initProgram === undefined ? args : withInit(args, spec.pidMode),
-      env: planEnv(hostname, image.env, [...(spec.tty ? ["TERM=xterm"] : []), ...spec.env]),
+      env: planEnv(hostname, [...(spec.tty ? ["TERM=xterm"] : []), ...image.env], spec.env),
       cwd: planCwd(spec, image),
       rlimits: spec.ulimits.map((ulimit) => planRlimit(ulimit, limits)),
       ...planOomScoreAdj(spec, limits),

@@ -37,9 +37,11 @@ export function resolveUser(wanted: string, groups: readonly string[], accounts:
   const known = parseGroup(accounts.group);
   const name = userPart === "" ? "0" : userPart;
   const number = parseNumber(name);
-  const entry =
-    users.find((user) => user.name === name) ?? users.find((user) => user.uid === number);
-  const uid = entry?.uid ?? number;
+  // A number is an ID, even where the image calls somebody else by it: CVE-2016-3697.
+  const entry = users.find((user) =>
+    number === undefined ? user.name === name : user.uid === number,
+  );
+  const uid = number ?? entry?.uid;
   if (uid === undefined) {
     throw new Fault(
       "failed-precondition",
@@ -53,11 +55,12 @@ export function resolveUser(wanted: string, groups: readonly string[], accounts:
       ? known.filter((group) => group.members.includes(entry.name)).map((group) => group.gid)
       : [];
   const added = groups.map((group) => resolveGroup(group, known));
-  return { uid, gid, additionalGids: [...new Set([...own, ...added])] };
+  // The own group, too: a process that changes its group must not lose what the group may not do (CVE-2022-36109).
+  return { uid, gid, additionalGids: [...new Set([gid, ...own, ...added])] };
 }
 
 function resolveGroup(wanted: string, known: readonly GroupEntry[]): number {
-  const gid = known.find((group) => group.name === wanted)?.gid ?? parseNumber(wanted);
+  const gid = parseNumber(wanted) ?? known.find((group) => group.name === wanted)?.gid;
   if (gid !== undefined) return gid;
   throw new Fault(
     "failed-precondition",
