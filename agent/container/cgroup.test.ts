@@ -79,6 +79,25 @@ for (const root of hierarchies) {
   });
 }
 
+test("removeCgroups, a process that is frozen in one hierarchy and stands in others", async () => {
+  const path = `/swarm-cgroup-${newId(systemRandom)}`;
+  const roots = ["/sys/fs/cgroup/blkio", ...hierarchies].filter((root) => existsSync(root));
+  const child = spawn("sleep", ["100"], { stdio: "ignore" });
+  const ended = once(child, "exit");
+  for (const root of roots) {
+    mkdirSync(join(root, path));
+    writeFileSync(join(root, path, "cgroup.procs"), `${child.pid}`);
+  }
+  for (const root of hierarchies) {
+    const legacy = join(root, path, "freezer.state");
+    if (existsSync(legacy)) writeFileSync(legacy, "FROZEN");
+    else writeFileSync(join(root, path, "cgroup.freeze"), "1");
+  }
+  await removeCgroups(path, systemClock);
+  for (const root of roots) assert.equal(existsSync(join(root, path)), false);
+  assert.equal((await ended)[1], "SIGKILL");
+});
+
 test("readCgroupPaths and readCgroupsPath, nothing there or half of it: nothing", async () => {
   using cleanup = new DisposableStack();
   const root = mkdtempSync(join(tmpdir(), "swarm-cgroup-"));

@@ -60,10 +60,15 @@ export function readOomKills(paths: CgroupPaths): number | undefined {
 
 /** Lets a frozen container go on: on v1 not even SIGKILL ends a process that is frozen. */
 export function thaw(paths: CgroupPaths): void {
-  const legacy = paths.get("freezer");
-  const unified = paths.get("");
-  if (legacy !== undefined) writeIfThere(join(legacy, "freezer.state"), "THAWED");
-  else if (unified !== undefined) writeIfThere(join(unified, "cgroup.freeze"), "0");
+  for (const folder of [paths.get("freezer"), paths.get("")]) {
+    if (folder !== undefined) thawFolder(folder);
+  }
+}
+
+function thawFolder(folder: string): void {
+  if (!writeIfThere(join(folder, "freezer.state"), "THAWED")) {
+    writeIfThere(join(folder, "cgroup.freeze"), "0");
+  }
 }
 
 /**
@@ -121,10 +126,12 @@ export async function readCgroupsPath(bundle: string): Promise<string | undefine
  * there are any. `path` is the OCI specification's cgroupsPath: the same below the root of each hierarchy.
  */
 export async function removeCgroups(path: string, clock: Clock): Promise<void> {
-  for (const top of hierarchies()) {
-    const folder = join(top, path);
-    if (existsSync(folder)) await removeCgroup(folder, clock);
-  }
+  const folders = hierarchies()
+    .map((top) => join(top, path))
+    .filter((folder) => existsSync(folder));
+  // What is frozen in one hierarchy does not die in any.
+  for (const folder of folders) thawFolder(folder);
+  for (const folder of folders) await removeCgroup(folder, clock);
 }
 
 function hierarchies(): string[] {

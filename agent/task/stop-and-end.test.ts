@@ -121,6 +121,13 @@ test("stop, one with a name on a network gets its signal only after the delay", 
   assert.equal(attempts[0]?.exitCode, 0);
 });
 
+function freeze(node: TestNode, { id }: Task): void {
+  const paths = readCgroupPaths(join(node.root, "run", "runc"), id);
+  const legacy = paths.get("freezer");
+  if (legacy === undefined) writeFileSync(join(paths.get("") ?? "", "cgroup.freeze"), "1");
+  else writeFileSync(join(legacy, "freezer.state"), "FROZEN");
+}
+
 test("stop, a container that somebody froze ends as any other", { timeout }, async () => {
   await using node = new TestNode();
   await node.open();
@@ -131,12 +138,8 @@ test("stop, a container that somebody froze ends as any other", { timeout }, asy
   for (const { id } of [polite, deaf]) await node.untilState(id, TaskState.RUNNING);
   const log = join(node.root, "agent", "tasks", polite.id, "log");
   while (!existsSync(log) || !readFileSync(log, "utf8").includes("up")) await systemClock.sleep(5);
-  for (const { id } of [polite, deaf]) {
-    const paths = readCgroupPaths(join(node.root, "run", "runc"), id);
-    const legacy = paths.get("freezer");
-    if (legacy === undefined) writeFileSync(join(paths.get("") ?? "", "cgroup.freeze"), "1");
-    else writeFileSync(join(legacy, "freezer.state"), "FROZEN");
-  }
+  freeze(node, polite);
+  freeze(node, deaf);
   node.worker.assign([shutDown(polite), shutDown(deaf)]);
   const { attempts } = await node.untilState(polite.id, TaskState.SHUTDOWN);
   assert.equal(attempts[0]?.exitCode, 7);
@@ -170,6 +173,8 @@ test("end, a supervisor that is killed is missed without a restart of the agent"
   node.worker.assign([task]);
   const first = await node.untilState(task.id, TaskState.RUNNING, 1);
   const file = join(node.root, "agent", "tasks", task.id, "1", "conmon.pid");
+  // Also where nothing of it moves.
+  freeze(node, task);
   process.kill(Number(readFileSync(file, "utf8")), "SIGKILL");
   const back = await node.untilState(task.id, TaskState.RUNNING, 2);
   assert.match(back.attempts[0]?.reason ?? "", /conmon, was killed/);

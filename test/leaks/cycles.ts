@@ -61,6 +61,7 @@ const events = {
   update: 10,
   "kill the container": 12,
   "kill its supervisor": 8,
+  "freeze the container": 5,
   "kill the engine": 6,
   "tear a state file": 2,
 } as const;
@@ -120,6 +121,8 @@ export class Cycles {
         return this.#kill(taskId, "pid");
       case "kill its supervisor":
         return this.#kill(taskId, "conmon.pid");
+      case "freeze the container":
+        return this.#host.freeze(taskId);
       case "kill the engine":
         return this.#restart(() => {});
       case "tear a state file":

@@ -14,6 +14,7 @@ import {
   readFileSync,
   readlinkSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -170,6 +171,14 @@ export class LeakHost implements AsyncDisposable {
       .filter((pid) => pid > 1);
   }
 
+  /** As somebody may do behind the engine's back. */
+  freeze(taskId: string): void {
+    for (const top of cgroupTops(this.cgroupParent)) {
+      writeIfThere(join(top, taskId, "freezer.state"), "FROZEN");
+      writeIfThere(join(top, taskId, "cgroup.freeze"), "1");
+    }
+  }
+
   /** What is there now and was not there before the first task, a line each; waits a while for it to go. */
   async remains(): Promise<string[]> {
     const deadline = systemClock.monotonic() + 10_000;
@@ -279,6 +288,14 @@ function readIfThere(path: string): string {
     return readFileSync(path, "utf8");
   } catch {
     return "";
+  }
+}
+
+function writeIfThere(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { flag: "r+" });
+  } catch {
+    // The task has no container now.
   }
 }
 
