@@ -66,7 +66,7 @@ test("task, the slot of a global service's is its node", () => {
 
 test("task, gets a volume where its image declares one and it mounts nothing itself", () => {
   const task = taskOf({ mounts: [{ type: MountType.BIND, source: "/srv", target: "/a" }] });
-  const { mounts } = completed(task, ["/a/", "/b", "/b/", "relative"]);
+  const { mounts } = completed(task, ["/a/", "/b", "/x/../b/", "relative", "/."]);
   assert.deepEqual(
     mounts.map(({ type, source, target }) => [type, source, target]),
     [

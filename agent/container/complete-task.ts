@@ -2,6 +2,7 @@
  * A task as its node runs it: placeholders filled in, and a volume for each place that the image declares as one and the
  * service mounts nothing at. Pure.
  */
+import { posix } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
@@ -120,13 +121,9 @@ function fillMount(mount: Mount, fill: Fill): Mount {
 }
 
 function imageVolumes({ mounts }: ContainerSpec, paths: readonly string[]): Mount[] {
-  const taken = new Set(mounts.map(({ target }) => withoutSlash(target)));
-  const free = new Set(paths.map(withoutSlash).filter((path) => path.startsWith("/")));
-  return [...free]
+  const taken = new Set(["/", ...mounts.map(({ target }) => posix.resolve(target))]);
+  const declared = paths.filter((path) => path.startsWith("/"));
+  return [...new Set(declared.map((path) => posix.resolve(path)))]
     .filter((path) => !taken.has(path))
     .map((target) => create(MountSchema, { type: MountType.VOLUME, target }));
-}
-
-function withoutSlash(path: string): string {
-  return path.replace(/\/+$/, "");
 }

@@ -1,4 +1,5 @@
 /** The mounts of a container: the kernel's, the task's generated files, what the user asked for. In this order. Pure. */
+import { posix } from "node:path";
 import { Fault } from "#proto/fault.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { type Mount, MountPropagation, MountType } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -36,29 +37,30 @@ export function planMounts(
   places?: MountPlaces,
 ): OciMount[] {
   const targets = new Set<string>();
-  for (const { target } of spec.mounts) {
+  for (const mount of spec.mounts) {
+    const target = posix.resolve(mount.target);
     if (targets.has(target)) {
       throw new Fault("invalid-argument", `two mounts have the target "${target}"`);
     }
     targets.add(target);
   }
-  const own = [...kernel, ...fileMounts(files)];
-  const kept = own.filter(({ destination }) => !targets.has(destination));
+  const isFree = ({ destination }: OciMount) => !targets.has(destination);
   const wanted = [
+    ...fileMounts(files, spec.readOnly).filter(isFree),
     ...spec.mounts.map((mount) => userMount(mount, places)),
     ...[...(places?.files ?? [])].map(([path, source]) => secretMount(path, source)),
   ];
   // What lies in another mount comes after that one.
   const depth = ({ destination }: OciMount) => destination.replace(/\/+$/, "").split("/").length;
-  return [...kept, ...wanted.toSorted((a, b) => depth(a) - depth(b))];
+  return [...kernel.filter(isFree), ...wanted.toSorted((a, b) => depth(a) - depth(b))];
 }
 
-function fileMounts(files: GeneratedFiles): OciMount[] {
+function fileMounts(files: GeneratedFiles, readOnly: boolean): OciMount[] {
   const bind = (destination: string, source: string) => ({
     destination,
     type: "bind",
     source,
-    options: ["bind", "rprivate"],
+    options: ["bind", "rprivate", ...(readOnly ? ["ro"] : [])],
   });
   return [
     bind("/etc/hosts", files.hosts),
@@ -79,6 +81,9 @@ function secretMount(destination: string, source: string): OciMount {
 function userMount(mount: Mount, places: MountPlaces | undefined): OciMount {
   if (!mount.target.startsWith("/")) {
     throw new Fault("invalid-argument", `mount target "${mount.target}" is not an absolute path`);
+  }
+  if (posix.resolve(mount.target) === "/") {
+    throw new Fault("invalid-argument", `mount target "${mount.target}" is the container's root`);
   }
   if (mount.type === MountType.TMPFS) return tmpfsMount(mount);
   if (mount.type === MountType.BIND) return bindMount(mount);
@@ -144,7 +149,8 @@ function tmpfsMount(mount: Mount): OciMount {
       ...guarded,
       ...(mount.readOnly ? ["ro"] : []),
       ...(sizeBytes > 0n ? [`size=${sizeBytes}`] : []),
-      `mode=${(mode === 0 ? 0o1777 : mode).toString(8)}`,
+      // Without one the runtime gives it that of the folder which it covers (Docker).
+      ...(mode === 0 ? [] : [`mode=${mode.toString(8)}`]),
       // Last: they undo what stands before them.
       ...parseTmpfsOptions(options),
     ],

@@ -55,7 +55,12 @@ const table: readonly Row[] = [
     wanted: "/b",
   },
   { name: "user: root", given: {}, seen: user, wanted: [0, 0, [0]] },
-  { name: "user: name", given: { container: { user: "web" } }, seen: user, wanted: [33, 34, [34, 40]] },
+  {
+    name: "user: name",
+    given: { container: { user: "web" } },
+    seen: user,
+    wanted: [33, 34, [34, 40]],
+  },
   {
     name: "user: name and group",
     given: { container: { user: "web:logs" } },
@@ -88,9 +93,17 @@ const table: readonly Row[] = [
   },
   {
     name: "sysctls",
-    given: { container: { sysctls: { "net.core.somaxconn": "9" } } },
+    given: {
+      container: {
+        sysctls: { "net.core.somaxconn": "9", "net.ipv4.ip_unprivileged_port_start": "80" },
+      },
+    },
     seen: (s) => s.linux.sysctl,
-    wanted: { "net.core.somaxconn": "9" },
+    wanted: {
+      "net.core.somaxconn": "9",
+      "net.ipv4.ip_unprivileged_port_start": "80",
+      "net.ipv4.ping_group_range": "0 2147483647",
+    },
   },
   {
     name: "pids_limit",
@@ -230,6 +243,24 @@ const table: readonly Row[] = [
     wanted: ["nosuid", "noexec", "nodev", "size=4096", "mode=700"],
   },
   {
+    name: "mount: tmpfs, has by default the mode of the image's folder",
+    given: { container: { mounts: [{ type: MountType.TMPFS, target: "/dst" }] } },
+    seen: (s) => mountAt("/dst")(s)?.options,
+    wanted: ["nosuid", "noexec", "nodev"],
+  },
+  {
+    name: "mount: over /etc, the task's own files stand in it",
+    given: { container: { mounts: [{ ...mount, target: "/etc" }] } },
+    seen: (s) => s.mounts.slice(-4).map(({ destination }) => destination),
+    wanted: ["/etc", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"],
+  },
+  {
+    name: "read_only: the task's own files, too",
+    given: { container: { readOnly: true } },
+    seen: (s) => mountAt("/etc/hosts")(s)?.options,
+    wanted: ["bind", "rprivate", "ro"],
+  },
+  {
     name: "mount: over a default",
     given: { container: { mounts: [{ ...mount, target: "/etc/hosts" }] } },
     seen: (s) => mountAt("/etc/hosts")(s)?.source,
@@ -266,7 +297,17 @@ const refused: readonly (readonly [string, ContainerInit, RegExp])[] = [
   ["oom_score_adj", { oomScoreAdj: -1n }, /below this host's own/],
   ["relative target", { mounts: [{ ...mount, target: "a" }] }, /not an absolute path/],
   ["relative source", { mounts: [{ ...mount, source: "a" }] }, /not an absolute path/],
+  [
+    "the root as a target",
+    { mounts: [{ ...mount, target: "/a/../." }] },
+    /is the container's root/,
+  ],
   ["a target twice", { mounts: [mount, mount] }, /two mounts have the target/],
+  [
+    "a target by two names",
+    { mounts: [mount, { ...mount, target: "/x/../dst/" }] },
+    /two mounts have the target/,
+  ],
   ["npipe", { mounts: [{ ...mount, type: MountType.NPIPE }] }, /named pipe is not supported/],
 ];
 

@@ -78,6 +78,12 @@ type OciLinux = Confinement["linux"] & {
 
 const pathDefault = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** Docker's, of the container's own network namespace: any of its users may listen at any port, and send ICMP echoes. */
+const networkSysctls: Readonly<Record<string, string>> = {
+  "net.ipv4.ip_unprivileged_port_start": "0",
+  "net.ipv4.ping_group_range": "0 2147483647",
+};
+
 export function planOciSpec(input: SpecInput): OciSpec {
   const { task, image, host } = input;
   const { limits, devices, initProgram } = host;
@@ -114,7 +120,7 @@ export function planOciSpec(input: SpecInput): OciSpec {
         devices: planDeviceRules(devices, spec.privileged),
         ...planResources(spec, task.spec?.resources, limits),
       },
-      sysctl: spec.sysctls,
+      sysctl: { ...networkSysctls, ...spec.sysctls },
       ...confinement.linux,
     },
   };

@@ -69,6 +69,7 @@ const refused: readonly (readonly [string, Init, RegExp])[] = [
     tmpfs({ tmpfsOptions: { options: "exec,lowerdir=x" } }),
     /"lowerdir=x" is not/,
   ],
+  ["the root by another name", volume({ target: "/a/.." }), /is the root of the container/],
   ["a named pipe", { ...bind(), type: MountType.NPIPE }, /NPIPE is for Windows: use BIND/],
   [
     "a cluster volume",

@@ -1,4 +1,5 @@
 /** What the mounts of a container must look like, as far as it can be said without the node. Pure. */
+import { posix } from "node:path";
 import { Fault } from "#proto/fault.ts";
 import {
   type BindOptions,
@@ -25,8 +26,8 @@ export function checkMounts(path: string, mounts: readonly Mount[]): void {
   for (const [index, mount] of mounts.entries()) {
     const where = `${path}[${index}]`;
     if (!isTemplate(mount.target)) checkAbsolutePath(`${where}.target`, mount.target);
-    const target = mount.target.replace(/\/+$/, "");
-    if (target === "") throw invalid(`${where}.target`, "is the root of the container");
+    const target = posix.resolve("/", mount.target);
+    if (target === "/") throw invalid(`${where}.target`, "is the root of the container");
     if (targets.has(target)) throw invalid(`${where}.target`, `"${target}" is used twice`);
     targets.add(target);
     if (!consistencies.includes(mount.consistency)) {
