@@ -49,7 +49,8 @@ test("service logs -f through a manager without tasks: a swarmd's restart loses 
   using _deadline = systemClock.timer(60_000, () => stopping.abort());
   const follow = async () => {
     for await (const { messages, warnings } of control.subscribeLogs(request, stopping)) {
-      for (const warning of warnings) assert.match(warning, /node "h3" is down: its lines follow/);
+      // Where the restart takes long, h3 is down meanwhile and its task may be replaced and come back.
+      for (const warning of warnings) assert.match(warning, /is down: its lines|not on this node/);
       for (const { taskId, data } of messages) {
         const numbers = seen.get(taskId) ?? [];
         numbers.push(Number(Buffer.from(data).toString()));
@@ -62,8 +63,8 @@ test("service logs -f through a manager without tasks: a swarmd's restart loses 
           .swarmd.stop()
           .then(() => lab.host("h3").swarmd.start());
       }
-      const last = [...seen.values()].map((numbers) => numbers.at(-1));
-      if (last.length === 2 && last.every((number) => number === lines)) return;
+      const running = view.running("counter");
+      if (running.length === 2 && running.every(({ id }) => seen.get(id)?.at(-1) === lines)) return;
     }
   };
   try {
@@ -74,8 +75,14 @@ test("service logs -f through a manager without tasks: a swarmd's restart loses 
   stopping.abort();
   assert.ok(restarted !== undefined);
   await restarted;
-  const wanted = Array.from({ length: lines }, (_, index) => index + 1);
-  for (const numbers of seen.values()) assert.deepEqual(numbers, wanted);
+  // A task on the restarted host may have been replaced: it ends early, and its successor begins from 1.
+  for (const numbers of seen.values()) {
+    assert.deepEqual(
+      numbers,
+      Array.from(numbers, (_, index) => index + 1),
+    );
+  }
+  assert.ok([...seen.values()].filter((numbers) => numbers.length === lines).length >= 2);
 });
 
 test("service logs, drivers: of each what can be read is read, and none says that it keeps nothing", {
