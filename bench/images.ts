@@ -20,21 +20,24 @@ export interface BulkImage {
   readonly layers: number;
   /** Of each layer, unpacked. */
   readonly layerMb: number;
+  /** Whether it has a program, "sleep". */
+  readonly isRunnable?: boolean;
 }
 
 /** Pushes the image to the lab's registry, and resolves with its reference. */
 export async function pushBulkImage(
   lab: Lab,
-  { layers, layerMb }: BulkImage,
+  { layers, layerMb, isRunnable = false }: BulkImage,
   options: EnsureOptions,
 ): Promise<string> {
-  const name = `bulk-${layers}x${layerMb}`;
+  const name = `bulk-${layers}x${layerMb}${isRunnable ? "-sleep" : ""}`;
   const bytes = Math.round((layerMb * 1_000_000) / filesPerLayer);
   const build = async (work: string) => {
     const folders = Array.from({ length: layers }, (_, layer) => join(work, String(layer)));
     for (const folder of folders) {
       await run(["sh", "-c", fill, "sh", folder, String(filesPerLayer), String(bytes)]);
     }
+    if (isRunnable) await run(["install", "-D", "/bin/busybox", join(work, "0/bin/sleep")]);
     const content = folders.map((folder) => () => tarOfFolder(folder));
     await writeLayout(join(work, "result"), { layers: content, config: { Cmd: ["true"] } });
   };

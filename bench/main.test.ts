@@ -11,7 +11,7 @@ function bench(...args: readonly string[]): Promise<Outcome> {
 
 describe("wrong usage is told in one line with exit code 2", { concurrency: true }, () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
-    [[], /name a benchmark: "deploy", "engine", "pull", "recover", "raft" or "soak"/],
+    [[], /name a benchmark: "deploy", "engine", "pull", "recover", "raft", "soak" or "spread"/],
     [["fly"], /name a benchmark/],
     [["deploy", "50"], /too many arguments/],
     [["deploy", "--replicas"], /argument missing/],

@@ -1,4 +1,4 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|engine|pull|raft|recover|soak [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|engine|pull|raft|recover|soak|spread [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
@@ -15,6 +15,8 @@ import { benchRecover } from "./recover.ts";
 import { formatReport } from "./report.ts";
 import { formatSoakReport } from "./soak/report.ts";
 import { benchSoak } from "./soak/soak.ts";
+import { formatSpreadReport } from "./spread/report.ts";
+import { benchSpread } from "./spread/spread.ts";
 
 const exitFailure = 1;
 const exitUsage = 2;
@@ -95,6 +97,12 @@ function program(signal: AbortSignal): Command {
     .option("--minutes <n>", "how long it is measured", numberUpTo(minutesMax), 30)
     .option("--warm-up <seconds>", "how long before that", numberUpTo(warmUpMax), 120)
     .action((flags: SoakFlags) => soak(flags, signal));
+  bench
+    .command("spread")
+    .description(
+      "How long hosts take to start an image from a slow registry, with layers of each other",
+    )
+    .action(() => spread(signal));
   // Last, for the benchmarks must not inherit it.
   bench
     .allowExcessArguments()
@@ -148,6 +156,10 @@ async function soak(flags: SoakFlags, signal: AbortSignal): Promise<void> {
   const { agents, minutes } = flags;
   const result = await benchSoak({ ...flags, signal, onStep });
   process.stdout.write(formatSoakReport({ agents, minutes }, result));
+}
+
+async function spread(signal: AbortSignal): Promise<void> {
+  process.stdout.write(formatSpreadReport(await benchSpread({ signal, onStep })));
 }
 
 function onStep(step: string): void {

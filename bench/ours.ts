@@ -36,10 +36,14 @@ export class OurCluster implements Side {
   #hostNames: ReadonlyMap<string, string> = new Map();
 
   /** Makes the hosts a cluster: the first is its manager, the others are workers. */
-  static async up(hosts: readonly Host[], signal: AbortSignal): Promise<OurCluster> {
+  static async up(
+    hosts: readonly Host[],
+    signal: AbortSignal,
+    swarmdArgs: readonly string[] = [],
+  ): Promise<OurCluster> {
     const [manager] = hosts;
     if (manager === undefined) throw new Fault("invalid-argument", "there is no host");
-    await formCluster(hosts, { signal });
+    await formCluster(hosts, { signal, swarmdArgs });
     const cluster = new OurCluster(manager, hosts);
     await cluster.#allReady(signal);
     return cluster;

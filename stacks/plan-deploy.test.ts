@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { parseStack } from "./parse-stack.ts";
-import { planDeploy, resolveModes } from "./plan-deploy.ts";
+import { planDeploy, type resolveModes } from "./plan-deploy.ts";
 
 const digest = `@sha256:${"a".repeat(64)}`;
 

@@ -72,7 +72,8 @@ export class Writer implements Disposable {
     call.resume();
     call.end(frameOf(request, messageBytesMax));
     await once(call, "close");
-    if (status !== "0") throw new Fault("unavailable", `the write failed with status ${status}`);
+    if (status !== "0")
+      throw new Fault("unavailable", `the write failed with status ${String(status)}`);
   }
 
   [Symbol.dispose](): void {
@@ -98,7 +99,9 @@ function ourProtocol({ identity, ...target }: Extract<Target, { kind: "ours" }>)
         connectTls({
           host: hostname,
           port: Number(port),
-          ...{ cert, key, ca },
+          cert,
+          key,
+          ca,
           minVersion: "TLSv1.3",
           ALPNProtocols: ["h2"],
           servername: "swarm-manager",

@@ -26,6 +26,15 @@ const hourMs = 3_600_000;
 const authority = await TestAuthority.create();
 const { clusterId } = authority;
 
+const refuse = async () => {
+  throw new Fault("unimplemented", "not part of this test");
+};
+const refusing = {
+  issueNodeCertificate: refuse,
+  renewNodeCertificate: refuse,
+  withdrawNode: refuse,
+};
+
 /** A manager that answers who calls, and holds a stream open. */
 async function serve(
   t: TestContext,
@@ -34,9 +43,6 @@ async function serve(
   const identity = shown.identity ?? (await authority.identity({ role: "manager", ...shown.as }));
   const holder = new TlsIdentityHolder(identity);
   const callers: Caller[] = [];
-  const refuse = async () => {
-    throw new Fault("unimplemented", "not part of this test");
-  };
   const endpoint = await serveEndpoint(
     "127.0.0.1:0",
     {
@@ -48,9 +54,7 @@ async function serve(
             callers.push(caller);
             return { caCertificate: JSON.stringify(caller) };
           },
-          issueNodeCertificate: refuse,
-          renewNodeCertificate: refuse,
-          withdrawNode: refuse,
+          ...refusing,
         });
         addService(server, DispatcherService, {
           heartbeat: refuse,
@@ -302,9 +306,7 @@ test("renewal, a client's next connection shows its new certificate", { timeout 
           getRootCertificate: async (_request, { caller }) => ({
             caCertificate: JSON.stringify(caller),
           }),
-          issueNodeCertificate: async () => ({}),
-          renewNodeCertificate: async () => ({}),
-          withdrawNode: async () => ({}),
+          ...refusing,
         }),
     },
     { clock: systemClock },
