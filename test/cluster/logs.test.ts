@@ -82,7 +82,7 @@ test("service logs -f through a manager without tasks: a swarmd's restart loses 
       Array.from(numbers, (_, index) => index + 1),
     );
   }
-  assert.ok([...seen.values()].filter((numbers) => numbers.length === lines).length >= 2);
+  assert.ok([...seen.values()].some((numbers) => numbers.length === lines));
 });
 
 test("service logs, drivers: of each what can be read is read, and none says that it keeps nothing", {
