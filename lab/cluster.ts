@@ -18,6 +18,8 @@ const joinTimeoutMs = 60_000;
 export interface ClusterOptions {
   readonly signal?: AbortSignal;
   readonly onStep?: (step: string) => void;
+  /** For swarmd's command line, on all hosts. */
+  readonly swarmdArgs?: readonly string[];
 }
 
 /** Resolves when every host is a node that is ready, and every manager takes part. */
@@ -27,9 +29,9 @@ export async function formCluster(
 ): Promise<void> {
   const [first, ...others] = hosts;
   if (first === undefined) throw new Fault("invalid-argument", "there is no host");
-  const { signal, onStep } = options;
+  const { signal, onStep, swarmdArgs = [] } = options;
   await together(
-    hosts.map((host) => (aborted) => host.startSwarmd(aborted)),
+    hosts.map((host) => (aborted) => host.startSwarmd(aborted, swarmdArgs)),
     signal,
   );
   const tokens = await initialize(first, signal);
