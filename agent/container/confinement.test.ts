@@ -41,6 +41,12 @@ const table: readonly Row[] = [
     wanted: 41,
   },
   {
+    name: "capabilities: a user has none before his program has them",
+    given: { container: { user: "1000" } },
+    seen: ({ process: { capabilities } }) => [capabilities["bounding"]?.length, capabilities],
+    wanted: [14, { bounding: plan({}).process.capabilities["bounding"] }],
+  },
+  {
     name: "capabilities: 14 by default",
     given: {},
     seen: (s) => s.process.capabilities["effective"]?.length,

@@ -46,7 +46,11 @@ const maskedPaths = [
 
 const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-export function planConfinement(spec: ContainerSpec, facts: ConfinementFacts): Confinement {
+export function planConfinement(
+  spec: ContainerSpec,
+  uid: number,
+  facts: ConfinementFacts,
+): Confinement {
   const { security } = facts;
   const names = planCapabilities(spec, facts.capabilities);
   const seccomp = seccompOf(spec, names, security);
@@ -57,8 +61,11 @@ export function planConfinement(spec: ContainerSpec, facts: ConfinementFacts): C
   const labels = planSelinux(spec.privileges?.selinuxContext, security.selinux);
   return {
     process: {
-      // Not inheritable: CVE-2022-24769.
-      capabilities: { bounding: names, effective: names, permitted: names },
+      // Not inheritable: CVE-2022-24769. Who is not root loses them at the first execve, and must not find that with them.
+      capabilities: {
+        bounding: names,
+        ...(uid === 0 && { effective: names, permitted: names }),
+      },
       noNewPrivileges: spec.privileges?.noNewPrivileges ?? false,
       ...(apparmorProfile !== undefined && { apparmorProfile }),
       ...(labels !== undefined && { selinuxLabel: labels.process }),

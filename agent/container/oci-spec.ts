@@ -90,14 +90,16 @@ export function planOciSpec(input: SpecInput): OciSpec {
   const spec = supportedContainer(task);
   const hostname = hostnameOf(task);
   const kernel = kernelMounts(spec, host.cgroupVersion);
-  const confinement = planConfinement(spec, { ...host, capabilities: limits.capabilities });
+  const user = resolveUser(spec.user || image.user, spec.groups, input.accounts);
+  const facts = { ...host, capabilities: limits.capabilities };
+  const confinement = planConfinement(spec, user.uid, facts);
   const args = planArgs(spec, image);
   return {
     ociVersion: "1.0.2",
     hostname,
     process: {
       terminal: spec.tty,
-      user: resolveUser(spec.user || image.user, spec.groups, input.accounts),
+      user,
       args: initProgram === undefined ? args : withInit(args, spec.pidMode),
       env: planEnv(hostname, [...(spec.tty ? ["TERM=xterm"] : []), ...image.env], spec.env),
       cwd: planCwd(spec, image),
