@@ -126,7 +126,7 @@ export class ImagePull {
     options.held.use(leases.hold(layers.flatMap(namesOf)));
     const failure = new AbortController();
     const signal = AbortSignal.any([options.signal, failure.signal]);
-    const works = layers.map(async (layer, index) => {
+    const ensure = async ({ layer, index }: (typeof queue)[number]) => {
       const onProgress = (progress: LayerProgress) => options.meter.onLayer(index, progress);
       try {
         return await this.#ensureLayer(reference, layer, { ...options, signal, onProgress });
@@ -134,7 +134,12 @@ export class ImagePull {
         failure.abort(error);
         throw error;
       }
-    });
+    };
+    const queue = layers.map((layer, index) => ({ blob: layer.blob, layer, index }));
+    const works: Promise<Layer | undefined>[] = [];
+    for (const next of (await options.peers?.awaitedFirst(queue, signal)) ?? queue) {
+      works[next.index] = ensure(next);
+    }
     const settled = await Promise.allSettled(works);
     options.signal.throwIfAborted();
     const done: Layer[] = [];

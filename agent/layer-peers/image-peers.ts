@@ -107,6 +107,23 @@ export class ImagePeers {
     }
   }
 
+  /**
+   * The same, those first that others wait for because this node is to take them from the registry: a layer that waits here
+   * for its turn must not make them go there themselves.
+   */
+  async awaitedFirst<T extends { readonly blob: Descriptor }>(
+    layers: readonly T[],
+    signal: AbortSignal,
+  ): Promise<readonly T[]> {
+    const isAwaited = await Promise.all(
+      layers.map(async ({ blob }) => (await this.sources(blob.digest, signal)).length === 0),
+    );
+    return [
+      ...layers.filter((_, index) => isAwaited[index]),
+      ...layers.filter((_, index) => isAwaited[index] !== true),
+    ];
+  }
+
   /** Whom to ask before the registry. */
   async sources(digest: string, signal: AbortSignal): Promise<readonly Peer[]> {
     this.#found ??= this.#find(signal);
