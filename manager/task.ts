@@ -28,6 +28,11 @@ export function isAssigned(task: Task): boolean {
   return task.nodeId !== "" && stateOf(task) >= TaskState.ASSIGNED;
 }
 
+/** Its node has said that it has it. */
+export function isAccepted(task: Task): boolean {
+  return task.nodeId !== "" && stateOf(task) > TaskState.ASSIGNED;
+}
+
 /** Its node is DOWN or gone: nothing more is heard of it, unless the node comes back. */
 export function isLost(task: Task, nodeOf: (id: string) => Node | undefined): boolean {
   if (task.nodeId === "") return false;

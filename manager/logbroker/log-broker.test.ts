@@ -9,7 +9,7 @@ import {
   LogBrokerService,
   type PublishLogsRequestSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { addService, Connection } from "#proto/grpc.ts";
 import { silentLog, systemRandom } from "#proto/system-ports.ts";
 import { TestServer } from "#proto/testing/test-server.ts";
@@ -21,14 +21,17 @@ import { logBrokerHandlers } from "./log-broker-service.ts";
 
 type Publish = MessageInitShape<typeof PublishLogsRequestSchema>;
 
+const taskOn = (nodeId: string, id: string, state = TaskState.RUNNING) =>
+  testTask(id, { nodeId, status: { state } });
+
 /** A broker behind a real server; `web` has a task on each of two nodes. */
 async function open() {
   const scope = new AsyncDisposableStack();
   const clock = new FakeClock();
-  const { store, put } = openTestStore(clock);
+  const { store, put, remove } = openTestStore(clock);
   await put("node", testNode(1), testNode(2));
   await put("service", testService());
-  await put("task", testTask("t1", { nodeId: "node1" }), testTask("t2", { nodeId: "node2" }));
+  await put("task", taskOn("node1", "t1"), taskOn("node2", "t2"));
   const broker = scope.use(
     new LogBroker(
       { nodeId: "manager1", answerMs: 1000 },
@@ -52,6 +55,7 @@ async function open() {
   return {
     store,
     put,
+    remove,
     clock,
     broker,
     connect,
@@ -119,7 +123,7 @@ test("logs, every node with a task is asked, and the lines of all are merged", a
 test("logs, a node that is down, fails, or does not answer in time is a warning, not a wait", async () => {
   await using ground = await open();
   await ground.put("node", testNode(1, { status: { state: NodeState.DOWN } }), testNode(3));
-  await ground.put("task", testTask("t3", { nodeId: "node3" }));
+  await ground.put("task", taskOn("node3", "t3"));
   const reader = read(ground, { serviceRef: "web" });
   const { id } = onlySubscription(ground, "node2");
   await ground
@@ -274,7 +278,9 @@ test("logs, followed they include tasks that come later", async () => {
   using _watch = ground.broker.watchSubscriptions("node2", () => (changes += 1));
   await ground.put("task", testTask("t9"));
   assert.equal(changes, 0, "a task without a node has no log");
-  await ground.put("task", testTask("t9", { nodeId: "node2" }));
+  await ground.put("task", taskOn("node2", "t9", TaskState.ASSIGNED));
+  assert.equal(changes, 0, "the wish must not reach the node before the task does");
+  await ground.put("task", taskOn("node2", "t9", TaskState.ACCEPTED));
   assert.equal(changes, 1);
   const [, later] = ground.broker.subscriptionsFor("node2");
   assert.deepEqual(later?.taskIds, ["t9"]);
@@ -286,6 +292,24 @@ test("logs, followed they include tasks that come later", async () => {
   reader.stop();
   await reader.end;
   assert.deepEqual(ground.broker.subscriptionsFor("node1"), []);
+});
+
+test("logs, who follows a task waits until its node has it, and not when it never will", async () => {
+  await using ground = await open();
+  const unplaced = testTask("t9");
+  await ground.put("task", taskOn("node1", "t8", TaskState.ASSIGNED), unplaced);
+  const early = read(ground, { taskRef: "t8", options: { follow: true } });
+  const never = read(ground, { taskRef: "t9", options: { follow: true } });
+  assert.deepEqual(ground.broker.subscriptionsFor("node1"), []);
+  await ground.put("task", taskOn("node1", "t8", TaskState.PREPARING));
+  const { id } = onlySubscription(ground, "node1");
+  const messages = [line("t8", "a")];
+  await ground.connect("node1").publishLogs(of({ subscriptionId: id, messages, close: true }));
+  await early.end;
+  assert.deepEqual(early.lines, ["node1 t8 a"]);
+  await ground.remove("task", unplaced);
+  await never.end;
+  assert.deepEqual(never.warnings, []);
 });
 
 test("logs, a call that has nothing to send yet is an answer", async () => {

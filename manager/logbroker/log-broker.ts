@@ -26,6 +26,7 @@ import type { Client } from "#proto/grpc.ts";
 import type { Ports } from "#proto/ports.ts";
 import { resolve } from "../store/resolve.ts";
 import type { Commit, Store, View } from "../store/store.ts";
+import { isAccepted, isWanted } from "../task.ts";
 import { LogQueue, sizeOfLines } from "./log-queue.ts";
 import { askRelay, serveRelay } from "./relay.ts";
 import { Upload } from "./upload.ts";
@@ -48,9 +49,15 @@ export interface LogBrokerModules extends Ports {
   readonly manager: (nodeId: string) => Client<typeof PeerService>;
 }
 
-interface Reader {
-  readonly request: SubscribeLogsRequest;
+/** Whose logs a reader wants. */
+interface Selector {
   readonly selects: (task: Task) => boolean;
+  /** Whether who follows may yet get another task's. */
+  readonly moreMayCome: () => boolean;
+}
+
+interface Reader extends Selector {
+  readonly request: SubscribeLogsRequest;
   /** Lines, and warnings. */
   readonly queue: LogQueue<LogMessage | string>;
   /** Tasks that an upload was made for. */
@@ -112,7 +119,7 @@ export class LogBroker implements Disposable {
     }
     const reader: Reader = {
       request,
-      selects: selectorOf(store, request),
+      ...selectorOf(store, request),
       queue: new LogQueue(),
       taskIds: new Set(),
       uploads: new Set(),
@@ -135,7 +142,9 @@ export class LogBroker implements Disposable {
       if (change.kind === "node") this.#onNode(change.before, change.after);
     }
     for (const reader of this.#readers) {
-      if (reader.request.options?.follow) this.#want(reader, tasks);
+      if (!reader.request.options?.follow) continue;
+      this.#want(reader, tasks);
+      this.#endIfDone(reader);
     }
   }
 
@@ -147,10 +156,13 @@ export class LogBroker implements Disposable {
     }
   }
 
-  /** Asks the nodes for the logs of those tasks that the reader selects and has not got yet. */
+  /**
+   * Asks the nodes for the logs of those tasks that the reader selects and has not got yet. A task that its node has not
+   * accepted has no log, and the wish for it could reach the node before the task does, which would not know it.
+   */
   #want(reader: Reader, tasks: readonly Task[]): void {
     const wanted = tasks.filter(
-      (task) => task.nodeId !== "" && !reader.taskIds.has(task.id) && reader.selects(task),
+      (task) => isAccepted(task) && !reader.taskIds.has(task.id) && reader.selects(task),
     );
     for (const [nodeId, ofNode] of Map.groupBy(wanted, (task) => task.nodeId)) {
       const taskIds = ofNode.map(({ id }) => id);
@@ -194,9 +206,9 @@ export class LogBroker implements Disposable {
     else upload.begin();
   }
 
-  #endIfDone({ request, uploads, queue }: Reader): void {
-    const moreMayCome = request.options?.follow === true && request.taskRef === "";
-    if (uploads.size === 0 && !moreMayCome) queue.end();
+  #endIfDone({ request, uploads, queue, moreMayCome }: Reader): void {
+    const waits = request.options?.follow === true && moreMayCome();
+    if (uploads.size === 0 && !waits) queue.end();
   }
 
   #drop(reader: Reader): void {
@@ -228,15 +240,19 @@ function isDown(node: Node | undefined): boolean {
   return node === undefined || node.status?.state === NodeState.DOWN;
 }
 
-function selectorOf(view: View, request: SubscribeLogsRequest): (task: Task) => boolean {
+function selectorOf(view: View, request: SubscribeLogsRequest): Selector {
   const { serviceRef, taskRef } = request;
   if ((serviceRef === "") === (taskRef === "")) {
     throw new Fault("invalid-argument", "name either a service or a task");
   }
   if (taskRef !== "") {
     const { id } = resolve(view, "task", taskRef);
-    return (task) => task.id === id;
+    const moreMayCome = () => {
+      const task = view.get("task", id);
+      return task !== undefined && !isAccepted(task) && isWanted(task);
+    };
+    return { selects: (task) => task.id === id, moreMayCome };
   }
   const { id } = resolve(view, "service", serviceRef);
-  return (task) => task.serviceId === id;
+  return { selects: (task) => task.serviceId === id, moreMayCome: () => true };
 }
