@@ -17,11 +17,12 @@ import {
 import { type LayerNotes, parentOf } from "./tar-filter.ts";
 import { printable } from "./tar-reader.ts";
 
+const noRecords: PaxRecords = new Map();
 const opaqueRecord = ["SCHILY.xattr.trusted.overlay.opaque", "y"] as const;
 
 export interface LayerMarks {
-  /** The archive that, unpacked over the layer's folder, adds them; undefined where there are none. */
-  readonly archive: Buffer | undefined;
+  /** The archive that, unpacked over the layer's folder, adds them; undefined where there are none. Encoded as it is read. */
+  readonly archive: Iterable<Buffer> | undefined;
   /** The folders that hide everything below them, also because the layer removed one and made it anew. */
   readonly opaque: readonly string[];
 }
@@ -39,7 +40,7 @@ export async function planMarks(root: string, notes: LayerNotes): Promise<LayerM
     const there = await statInside(root, path);
     if (there === "covered") continue;
     if (there === undefined) {
-      entries.push({ name: path, type: "character-device", mode: 0, records: new Map() });
+      entries.push({ name: path, type: "character-device", mode: 0, records: noRecords });
       gone.add(path);
       touched.add(parentOf(path));
     } else if (there.isDirectory()) {
@@ -50,15 +51,25 @@ export async function planMarks(root: string, notes: LayerNotes): Promise<LayerM
   for (const path of notes.opaque) if (!gone.has(path) && !isWithin(path, gone)) opaque.add(path);
   for (const path of opaque) touched.add(path);
   for (const [name, linkName] of notes.foreign) {
-    entries.push({ name, linkName, type: "hard-link", mode: 0, records: new Map() });
+    entries.push({ name, linkName, type: "hard-link", mode: 0, records: noRecords });
     touched.add(parentOf(name));
   }
   // Folders last: bsdtar sets the time of a folder that exists at once, and a new device in it would change it again.
   for (const path of touched) entries.push(...(await folderEntry(root, path, opaque.has(path))));
-  const repeated = [...notes.repeated.values()].flat();
-  const blocks = [...entries.flatMap(encodeEntry), ...repeated];
-  const archive = Buffer.concat([...blocks, Buffer.alloc(2 * blockBytes)]);
-  return { archive: blocks.length === 0 ? undefined : archive, opaque: [...opaque] };
+  const isEmpty = entries.length === 0 && notes.repeated.size === 0;
+  return {
+    archive: isEmpty ? undefined : archiveOf(entries, notes.repeated.values()),
+    opaque: [...opaque],
+  };
+}
+
+function* archiveOf(
+  entries: Iterable<TarEntry>,
+  repeated: Iterable<readonly Buffer[]>,
+): Generator<Buffer> {
+  for (const entry of entries) yield Buffer.concat(encodeEntry(entry));
+  for (const blocks of repeated) yield* blocks;
+  yield Buffer.alloc(2 * blockBytes);
 }
 
 /** Whether the path is below one of the others. */

@@ -270,7 +270,7 @@ export class Layers {
   async #mark(tree: string, notes: LayerNotes, signal: AbortSignal): Promise<readonly string[]> {
     const { archive, opaque } = await planMarks(tree, notes);
     if (archive !== undefined) {
-      await unpackInto(tree, Readable.from([archive]), { signal }, this.#modules);
+      await unpackInto(tree, Readable.from(archive), { signal }, this.#modules);
     }
     return opaque;
   }

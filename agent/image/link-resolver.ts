@@ -4,10 +4,14 @@
  *
  * Names are byte strings (latin1), relative and clean; "" is the root.
  */
+import type { Fault } from "#proto/fault.ts";
 import { malformed } from "./tar-header.ts";
 
 /** As in the kernel: so many links in one name are a loop. */
 const hopsMax = 40;
+
+/** Parts of one name, with those of the links in it: twice as many as the longest name has. */
+const partsMax = 4096;
 
 export class LinkResolver {
   /** Path of a link, its target as it stands in it. */
@@ -34,7 +38,10 @@ export class LinkResolver {
     const left = path.split("/").toReversed();
     const done: string[] = [];
     let hops = 0;
+    let parts = 0;
     for (let part = left.pop(); part !== undefined; part = left.pop()) {
+      parts += 1;
+      if (parts > partsMax) throw tooLong(path);
       if (part === "" || part === ".") continue;
       if (part === "..") {
         done.pop();
@@ -44,11 +51,15 @@ export class LinkResolver {
       const target = left.length === 0 ? undefined : this.#links.get(done.join("/"));
       if (target === undefined) continue;
       hops += 1;
-      if (hops > hopsMax) throw malformed(`"${path.slice(0, 200)}" leads through too many links`);
+      if (hops > hopsMax) throw tooLong(path);
       done.pop();
       if (target.startsWith("/")) done.length = 0;
       left.push(...target.split("/").toReversed());
     }
     return done.join("/");
   }
+}
+
+function tooLong(path: string): Fault {
+  return malformed(`"${path.slice(0, 200)}" leads through too many links`);
 }

@@ -49,6 +49,32 @@ describe("the filter of a layer", () => {
     }
   });
 
+  test("takes no link to a name that is longer than any, and follows none for ever", async () => {
+    const link = (name: string, linkpath: string) => ({ name, type: "2", pax: { linkpath } });
+    const long = tarOf([link("l", "a/".repeat(100_000)), { name: "l/x" }]);
+    const chain = Array.from({ length: 9 }, (_, at) =>
+      link(`l${at}`, `${"./".repeat(999)}l${at + 1}`),
+    );
+    const began = performance.now();
+    await assert.rejects(filter(long), /a link to a name that is too long/);
+    await assert.rejects(filter(tarOf([...chain, { name: "l0/x" }])), /too many links/);
+    assert.ok(performance.now() - began < 5000);
+  });
+
+  test("remembers so many bytes of a layer's names, and no more", async () => {
+    const parts = Array.from({ length: 15 }, (_, at) => String(at).repeat(250).slice(0, 250));
+    async function* folders() {
+      for (let at = 0; at < 100_000; at += 1) {
+        const path = `${at}/${parts.join("/")}`;
+        yield tarOf([{ name: "x", type: "5", pax: { path } }]).subarray(0, -1024);
+      }
+    }
+    const work = async () => {
+      for await (const _chunk of filterLayer(folders(), { notes: emptyNotes() }));
+    };
+    await assert.rejects(work, /too many or too long/);
+  });
+
   test("fed a layer with a byte changed or cut off, ends with a Fault or well", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -64,8 +64,12 @@ export function emptyNotes(): LayerNotes {
 /** Output is collected up to this: one write per small file would be many system calls. */
 const outputBytes = 64 * 1024;
 
-/** Folders, whiteouts and symbolic links of one layer. Nobody builds such a layer, but somebody could to fill our memory. */
-const namesMax = 1_000_000;
+/**
+ * What is remembered of one layer: of each name its bytes and what a place in a set costs. Room for a million names as
+ * they are; a small blob could have as many of the longest to fill our memory.
+ */
+const rememberedBytesMax = 256 * 1024 * 1024;
+const placeBytes = 100;
 
 const whiteoutPrefix = ".wh.";
 const opaqueMarker = ".wh..wh..opq";
@@ -95,7 +99,7 @@ class Filter {
   readonly #links: LinkResolver;
   /** Names of what can be the target of a hard link; undefined where nobody asks. */
   readonly #names: Set<string> | undefined;
-  #remembered = 0;
+  #rememberedBytes = 0;
 
   constructor(options: FilterOptions) {
     this.#notes = options.notes;
@@ -131,26 +135,31 @@ class Filter {
     if (this.#takeWhiteout(name)) return undefined;
     const isAgain = entry.type === "5" && this.#noteFolder(name);
     if (entry.type === "2") {
-      this.#remember();
+      this.#remember(name.length + entry.linkName.length);
       this.#links.add(name, entry.linkName);
     } else this.#links.remove(name);
     const linkName = entry.type === "1" ? this.#links.resolve(entry.linkName) : entry.linkName;
     if (entry.type === "1" && this.#takeForeign(name, linkName)) return undefined;
     const blocks = encode({ ...entry, name, linkName });
-    if (isAgain) this.#notes.repeated.set(name, blocks);
+    if (isAgain) {
+      this.#remember(blocks.reduce((bytes, block) => bytes + block.length, 0));
+      this.#notes.repeated.set(name, blocks);
+    }
     if (entry.type !== "5") this.#noteFile(name);
     return blocks;
   }
 
-  #remember(): void {
-    this.#remembered += 1;
-    if (this.#remembered > namesMax) throw malformed("it has too many folders and links");
+  #remember(bytes: number): void {
+    this.#rememberedBytes += bytes + placeBytes;
+    if (this.#rememberedBytes > rememberedBytesMax) {
+      throw malformed("the names of its folders and links are too many or too long");
+    }
   }
 
   /** Whether the folder is there already, by an entry of its own or because of what is in it. */
   #noteFolder(name: string): boolean {
     const { folders, implicit } = this.#notes;
-    this.#remember();
+    this.#remember(name.length);
     const isAgain = implicit.delete(name) || folders.has(name);
     folders.add(name);
     return isAgain;
@@ -158,7 +167,10 @@ class Filter {
 
   #noteFile(name: string): void {
     const { folders, implicit, repeated } = this.#notes;
-    this.#names?.add(name);
+    if (this.#names?.has(name) === false) {
+      this.#remember(name.length);
+      this.#names.add(name);
+    }
     folders.delete(name);
     implicit.delete(name);
     repeated.delete(name);
@@ -167,7 +179,7 @@ class Filter {
   #noteParents(name: string): void {
     const { folders, implicit } = this.#notes;
     for (let path = parentOf(name); !folders.has(path) && !implicit.has(path); ) {
-      this.#remember();
+      this.#remember(path.length);
       implicit.add(path);
       path = parentOf(path);
     }
@@ -175,7 +187,7 @@ class Filter {
 
   #takeForeign(name: string, target: string): boolean {
     if (this.#names === undefined || this.#names.has(target)) return false;
-    this.#remember();
+    this.#remember(name.length + target.length);
     this.#notes.foreign.set(name, target);
     this.#names.add(name);
     return true;
@@ -187,7 +199,7 @@ class Filter {
     const folder = parentOf(path);
     const name = path.slice(path.lastIndexOf("/") + 1);
     if (!name.startsWith(whiteoutPrefix)) return false;
-    this.#remember();
+    this.#remember(path.length);
     if (name === opaqueMarker) opaque.add(folder);
     if (name.startsWith(aufsPrefix)) return true;
     const wanted = name.slice(whiteoutPrefix.length);

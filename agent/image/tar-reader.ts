@@ -81,6 +81,9 @@ async function completeEntry(reader: ByteReader, raw: RawEntry): Promise<ReadEnt
   if (!withContent.includes(type) && !withoutContent.includes(type)) {
     throw malformed(`"${printable(name)}" has the unknown type ${JSON.stringify(type)}`);
   }
+  if (type === "2" && linkName.length >= pathBytesMax) {
+    throw malformed(`"${printable(name)}" is a link to a name that is too long`);
+  }
   // A reader in C would end there.
   if (linkName.includes("\0")) throw malformed(`"${printable(name)}" is a link with a zero byte`);
   const sizeBytes = withoutContent.includes(type) ? 0 : sizeOf(header, records);
