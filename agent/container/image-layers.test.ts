@@ -1,7 +1,7 @@
 /** What is read from layers directly, and mounted, on a real disk. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -40,13 +40,17 @@ test("readImageFile, a whiteout hides what is below it", async () => {
   assert.equal(await readImageFile([base, top], "/etc/passwd"), "");
 });
 
-test("readImageFile, a link in the middle of the path: never followed", async () => {
+test("readImageFile, a link in the middle of the path: followed inside the image alone", async () => {
   await using root = await folder();
   await writeFile(join(root.path, "passwd"), "the host's");
-  const path = join(root.path, "a");
-  await mkdir(path);
-  await symlink(root.path, join(path, "etc"));
-  assert.equal(await readImageFile([path], "/etc/passwd"), "");
+  const inside = await layer(root.path, "a", { "etc/passwd": "the image's" });
+  await rename(join(inside, "etc"), join(inside, "system"));
+  await symlink("../../system", join(inside, "etc"));
+  const outside = join(root.path, "b");
+  await mkdir(outside);
+  await symlink(root.path, join(outside, "etc"));
+  assert.equal(await readImageFile([inside], "/etc/passwd"), "the image's");
+  assert.equal(await readImageFile([outside], "/etc/passwd"), "");
 });
 
 test("overlay, as many layers as are allowed: mounts", async () => {

@@ -7,7 +7,7 @@ import { mkdir, readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "#proto/fault.ts";
 import type { Exec } from "../exec.ts";
-import { findImageFolder } from "./image-folder.ts";
+import { findImagePath } from "../container/image-path.ts";
 
 /** Real ones take seconds; an image may be large and a disk slow. */
 const copyMs = 30 * 60_000;
@@ -28,11 +28,11 @@ export interface CopyUp {
 
 export async function copyUp(wish: CopyUp, { exec }: { readonly exec: Exec }): Promise<void> {
   if (!(await isWanted(wish))) return;
-  const folder = await findImageFolder(wish.layers, wish.path);
-  if (folder === undefined) return;
+  const found = await findImagePath(wish.layers, wish.path);
+  if (found?.kind !== "folder") return;
   await writeFile(wish.marker, "");
   try {
-    await copy(wish, folder, exec);
+    await copy(wish, found.path, exec);
   } catch (thrown) {
     throw Fault.wrap(`Cannot copy the image's "${wish.path}" into the volume`, thrown);
   }

@@ -1,7 +1,7 @@
 /**
- * Finds a folder of an image in its layers as the kernel's overlay would show it, links followed inside the image. A layer's
- * links are never followed by the host itself: whatever an image has in it, what is found is a path of plain folders, so
- * that nobody who goes there is led out of the image.
+ * Finds a folder or file of an image in its layers as the kernel's overlay would show it, links followed inside the image.
+ * A layer's links are never followed by the host itself: whatever an image has in it, what is found is a path of plain
+ * folders, so that nobody who goes there is led out of the image. That a folder is opaque is not seen.
  */
 import { lstat, readlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,11 +10,17 @@ import { errnoOf, Fault } from "#proto/fault.ts";
 /** As the kernel's. */
 const linksMax = 40;
 
-/** The folder's real path, relative to the image's root; undefined where there is no such folder. `layers`: base first. */
-export async function findImageFolder(
+export type ImagePath =
+  /** Relative to the image's root: its content may be in many layers. */
+  | { readonly kind: "folder"; readonly path: string }
+  /** Where it is on the host. */
+  | { readonly kind: "file"; readonly path: string };
+
+/** Undefined where the image has no such folder and no such file. `layers`: base first. */
+export async function findImagePath(
   layers: readonly string[],
   path: string,
-): Promise<string | undefined> {
+): Promise<ImagePath | undefined> {
   const rest = namesOf(path);
   const found: string[] = [];
   let links = 0;
@@ -25,6 +31,7 @@ export async function findImageFolder(
     }
     const entry = await findTopmost(layers, [...found, name]);
     if (entry === undefined) return undefined;
+    if (entry.kind === "file") return rest.length === 0 ? entry : undefined;
     if (entry.kind === "folder") {
       found.push(name);
       continue;
@@ -34,14 +41,17 @@ export async function findImageFolder(
     if (entry.target.startsWith("/")) found.length = 0;
     rest.unshift(...namesOf(entry.target));
   }
-  return found.join("/");
+  return { kind: "folder", path: found.join("/") };
 }
 
 function namesOf(path: string): string[] {
   return path.split("/").filter((name) => name !== "" && name !== ".");
 }
 
-type Entry = { readonly kind: "folder" } | { readonly kind: "link"; readonly target: string };
+type Entry =
+  | { readonly kind: "folder" }
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "link"; readonly target: string };
 
 /** Undefined: there is nothing, or something that no path leads through. */
 async function findTopmost(
@@ -68,8 +78,8 @@ async function findIn(
     if (stat === undefined) return "absent";
     if (stat.isDirectory()) continue;
     const isLast = index === names.length - 1;
-    if (!isLast || !stat.isSymbolicLink()) return "hidden";
-    return { kind: "link", target: await readlink(here) };
+    if (isLast && stat.isSymbolicLink()) return { kind: "link", target: await readlink(here) };
+    return isLast && stat.isFile() ? { kind: "file", path: here } : "hidden";
   }
   return { kind: "folder" };
 }
