@@ -67,7 +67,9 @@ export class VolumeFiles {
   async create(volume: Volume): Promise<void> {
     const fresh = this.#scratch("new");
     await mkdir(join(fresh, "_data"), { recursive: true, mode: 0o755 });
-    await writeFile(join(fresh, "volume.json"), JSON.stringify(volume), { mode: 0o600 });
+    // Flushed: a volume outlives a power loss, and without this file it is one that nobody can use.
+    const options = { mode: 0o600, flush: true };
+    await writeFile(join(fresh, "volume.json"), JSON.stringify(volume), options);
     await rename(fresh, join(this.#root, volume.name));
   }
 
@@ -89,7 +91,9 @@ export class VolumeFiles {
   async sizes(names: readonly string[]): Promise<ReadonlyMap<string, number>> {
     if (names.length === 0) return new Map();
     const paths = names.map((name) => this.dataOf(name));
-    const { stdout } = await this.#exec.run("du", ["-sx", "-B1", "--", ...paths]);
+    const { stdout } = await this.#exec.run("du", ["-sx", "-B1", "--", ...paths], {
+      timeoutMs: walkMs,
+    });
     const sizes = stdout.split("\n").map((line) => Number.parseInt(line, 10));
     return new Map(names.map((name, index) => [name, sizes[index] ?? 0]));
   }
@@ -101,7 +105,7 @@ export class VolumeFiles {
 
   /** Stops where another file system begins: whatever somebody mounted in there is not ours to empty. */
   async #removeTree(path: string): Promise<void> {
-    await this.#exec.run("rm", ["-rf", "--one-file-system", "--", path], { timeoutMs: removeMs });
+    await this.#exec.run("rm", ["-rf", "--one-file-system", "--", path], { timeoutMs: walkMs });
   }
 
   async #loadVolume(name: string): Promise<Volume | undefined> {
@@ -129,7 +133,7 @@ export class VolumeFiles {
 }
 
 /** A volume may hold millions of files. */
-const removeMs = 30 * 60_000;
+const walkMs = 30 * 60_000;
 
 /** A Fault "data-loss" for anything that is not what `create` wrote. */
 export function parseVolume(name: string, text: string): Volume {
