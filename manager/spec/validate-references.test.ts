@@ -48,7 +48,7 @@ const refused: readonly (readonly [string, Init, RegExp])[] = [
   ],
   [
     "a place of a mount",
-    { mounts: [{ target: "/app.conf/" }], configs: [{ configName: "app.conf" }] },
+    { mounts: [{ target: "/x/../app.conf/" }], configs: [{ configName: "app.conf" }] },
     /has the target "\/app.conf", where a mount is already/,
   ],
   [

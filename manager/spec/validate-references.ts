@@ -1,4 +1,5 @@
 /** What a service refers to by ID or name, secrets and configs: found, completed, and without two at one place. Pure. */
+import { posix } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { type ContainerFile, configFile, secretFile } from "#proto/file-target.ts";
 import { type ContainerSpec, ContainerSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
@@ -20,7 +21,7 @@ export function completeReferences(
   view: View,
 ): ContainerSpec {
   const taken = new Map(
-    container.mounts.map(({ target }) => [target.replace(/\/+$/, ""), "a mount"]),
+    container.mounts.map(({ target }) => [posix.resolve("/", target), "a mount"]),
   );
   const secrets = container.secrets.map((reference, index) =>
     completeSecret(`${path}.secrets[${index}]`, reference, view),
