@@ -29,6 +29,9 @@ ${base}  network,
   file,
   umount,
   signal (receive) peer=unconfined,
+  # Where the host confines the runtimes themselves.
+  signal (receive) peer=runc,
+  signal (receive) peer=crun,
   signal (send,receive) peer=${defaultProfileName},
   ptrace (trace,read,tracedby,readby) peer=${defaultProfileName},
 
