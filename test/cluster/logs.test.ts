@@ -50,7 +50,7 @@ test("service logs -f through a manager without tasks: a swarmd's restart loses 
   const follow = async () => {
     for await (const { messages, warnings } of control.subscribeLogs(request, stopping)) {
       // Where the restart takes long, h3 is down meanwhile and its task may be replaced and come back.
-      for (const warning of warnings) assert.match(warning, /is down: its lines|not on this node/);
+      for (const warning of warnings) assert.match(warning, /is down: its lines/);
       for (const { taskId, data } of messages) {
         const numbers = seen.get(taskId) ?? [];
         numbers.push(Number(Buffer.from(data).toString()));
@@ -82,7 +82,7 @@ test("service logs -f through a manager without tasks: a swarmd's restart loses 
       Array.from(numbers, (_, index) => index + 1),
     );
   }
-  assert.ok([...seen.values()].some((numbers) => numbers.length === lines));
+  assert.ok([...seen.values()].filter((numbers) => numbers.length === lines).length >= 2);
 });
 
 test("service logs, drivers: of each what can be read is read, and none says that it keeps nothing", {
