@@ -53,8 +53,8 @@ class Ground implements AsyncDisposable {
     this.api = imageHandlers({ store, uses: async () => this.uses, clock: this.clock });
   }
 
-  static async open(): Promise<Ground> {
-    const folder = await mkdtemp(join(tmpdir(), "test-image-api-"));
+  static async open(given?: string): Promise<Ground> {
+    const folder = given ?? (await mkdtemp(join(tmpdir(), "test-image-api-")));
     const time = { nowMs: () => 0 };
     const clock = { ...systemClock, now: () => time.nowMs() };
     const modules = { clock, random: systemRandom, log: silentLog, exec: systemExec };
@@ -309,6 +309,43 @@ test("the collector, removes what is old, and when the disk is full the oldest f
     await ground.names(),
     ["b", "e"].map((name) => `docker.io/library/${name}:1`),
   );
+});
+
+test("the collector, removes images from a disk on which nothing can be written any more", async () => {
+  await using cleanup = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), "test-image-full-"));
+  cleanup.defer(() => rm(folder, { recursive: true }));
+  await systemExec.run("mount", ["-t", "tmpfs", "-o", "size=8m", "none", folder]);
+  cleanup.defer(async () => void (await systemExec.run("umount", [folder])));
+  const ground = await Ground.open(folder);
+  cleanup.use(ground.store);
+  const used = await ground.install(imageOf([layerOf("used")]), "used:1");
+  await ground.install(imageOf([layerOf("unused", 100_000)]), "unused:1");
+  ground.uses = [ground.useOf(used)];
+  ground.nowMs += day;
+  const filler = writeFile(join(folder, "filler"), Buffer.alloc(9_000_000));
+  await assert.rejects(filler, { code: "ENOSPC" });
+  await collectorOf(ground, { freeBytes: 0 }).collect();
+  assert.deepEqual(await ground.names(), ["docker.io/library/used:1"]);
+  const index = await readFile(join(ground.store.root, "index.json"), "utf8");
+  assert.doesNotMatch(index, /unused/);
+});
+
+test("an image store, opens with whatever is damaged, and mends it when it comes again", async () => {
+  await using ground = await Ground.open();
+  const image = imageOf([layerOf("mended")]);
+  const { layers, configDigest } = await ground.install(image, "mended:1");
+  const modules = { clock: ground.clock, random: systemRandom, log: silentLog, exec: systemExec };
+  const options = { root: ground.store.root, platform, insecureRegistries: [] };
+  const about = join(layers[0] ?? "", "../layer.json");
+  for (const path of [about, ground.store.content.path(configDigest)]) {
+    await writeFile(path, "{");
+    await using store = await ImageStore.open(options, modules);
+    assert.equal(store.find("mended:1"), undefined);
+    await ground.install(image, "mended:1");
+    await using mended = await ImageStore.open(options, modules);
+    assert.deepEqual(mended.find("mended:1")?.layers, layers);
+  }
 });
 
 function collectorOf(ground: Ground, space: { freeBytes: number }, perImage = 0): ImageCollector {

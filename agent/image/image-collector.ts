@@ -66,7 +66,6 @@ export class ImageCollector implements AsyncDisposable {
     await store.sweep(inUse);
     const views = viewImages(store.list());
     const used = views.filter((view) => usesOf(view, live).length > 0);
-    await store.touch(used.flatMap(({ held }) => held.map(({ reference }) => reference)));
     const kept = new Set([...used, ...previousVersions(views, uses)]);
     const unused = views.toReversed().filter((view) => !kept.has(view));
     const nowMs = clock.now();
@@ -75,6 +74,8 @@ export class ImageCollector implements AsyncDisposable {
     for (const view of old) await this.#remove(view, inUse, "it was not used for long");
     const rest = unused.filter((view) => !old.includes(view) && nowMs - view.usedAtMs > graceMs);
     await this.#relieve(rest, inUse);
+    // Last: it writes, which a full disk may not let it do before something is gone.
+    await store.touch(used.flatMap(({ held }) => held.map(({ reference }) => reference)));
   }
 
   async #collectOrTell(): Promise<void> {

@@ -2,10 +2,12 @@
  * Which images this host has, by full reference. Kept in one small file that is replaced as a whole. An image that lost
  * its tag to another stays, as NAME@DIGEST; one that never had a name is "@DIGEST".
  *
- * Invariant: an image is in it only after its manifest, its config and all its layers are on the disk.
+ * Invariant: an image is in it only after its manifest, its config and all its layers are on the disk. A list that cannot
+ * be read, or is of another version of swarmd, is an empty one: images are pulled again, and nothing waits for a hand.
  */
 import { readFile } from "node:fs/promises";
 import { Fault, errnoOf } from "#proto/fault.ts";
+import type { Log } from "#proto/ports.ts";
 import { parseDigest } from "#registry/digest.ts";
 import {
   parseCount,
@@ -33,8 +35,8 @@ export class ImageIndex {
   readonly #entries: Map<string, IndexEntry>;
   #writing: Promise<void> = Promise.resolve();
 
-  static async open(path: string): Promise<ImageIndex> {
-    return new ImageIndex(path, await readEntries(path));
+  static async open(path: string, log: Log): Promise<ImageIndex> {
+    return new ImageIndex(path, await readEntries(path, log));
   }
 
   constructor(path: string, entries: readonly IndexEntry[]) {
@@ -93,7 +95,7 @@ export class ImageIndex {
   }
 }
 
-async function readEntries(path: string): Promise<readonly IndexEntry[]> {
+async function readEntries(path: string, log: Log): Promise<readonly IndexEntry[]> {
   try {
     const document = parseObject(parseJson(await readFile(path)), "the file");
     if (document["formatVersion"] !== formatVersion) {
@@ -102,10 +104,12 @@ async function readEntries(path: string): Promise<readonly IndexEntry[]> {
     return parseList(document["images"], "images", parseEntry);
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return [];
-    throw Fault.wrap(
-      `Cannot read the list of images "${path}": remove it to pull them anew`,
-      error,
-    );
+    const fault = Fault.from(error);
+    // Of a disk that cannot be read nobody knows what it has.
+    if (fault !== error) throw Fault.wrap(`Cannot read the list of images "${path}"`, fault);
+    const about = { path, error: fault.message };
+    log.warn("The list of images cannot be used: they are pulled again", about);
+    return [];
   }
 }
 

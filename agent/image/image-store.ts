@@ -127,7 +127,7 @@ export class ImageStore implements AsyncDisposable {
       layers,
       registry,
       leases,
-      index: await ImageIndex.open(join(root, "index.json")),
+      index: await ImageIndex.open(join(root, "index.json"), modules.log),
       pull: new ImagePull(options, { content, layers, registry, leases, inRoom }),
     });
     await store.#load();
@@ -229,9 +229,19 @@ export class ImageStore implements AsyncDisposable {
 
   /** Forgets the references, then clears away what no image has any more. Returns how many bytes that were. */
   async remove(references: readonly string[], inUse: LayersInUse): Promise<number> {
-    await this.#parts.index.remove(references);
+    const { index } = this.#parts;
+    let isFull = false;
+    try {
+      await index.remove(references);
+    } catch (error) {
+      isFull = nameFullDisk(this.root, error).code === "resource-exhausted";
+      if (!isFull) throw error;
+    }
     for (const reference of references) this.#images.delete(reference);
-    return await this.sweep(inUse);
+    const reclaimedBytes = await this.sweep(inUse);
+    // A full disk has no room for a new list before something is gone; with the old one these images are not complete.
+    if (isFull) await index.remove(references);
+    return reclaimedBytes;
   }
 
   /** Clears away what no image has and nobody needs, such as what a process that was killed has left. */
@@ -276,11 +286,20 @@ export class ImageStore implements AsyncDisposable {
   /** Images that lost a part, by a hand or a damaged disk, are not offered; the next pull mends them. */
   async #load(): Promise<void> {
     for (const entry of this.#parts.index.entries) {
-      const described = await this.#describeLocally(entry);
-      const layers = described && (await this.#findLayers(described.layers));
-      if (described === undefined || layers === undefined) {
-        this.#modules.log.warn("An image is not complete", { image: entry.reference });
-      } else this.#remember(described, layers, entry.usedAtMs);
+      try {
+        const described = await this.#describeLocally(entry);
+        const layers = described && (await this.#findLayers(described.layers));
+        if (described === undefined || layers === undefined) {
+          throw new Fault("data-loss", "a part of it is not here");
+        }
+        this.#remember(described, layers, entry.usedAtMs);
+      } catch (error) {
+        const { message } = Fault.from(error);
+        this.#modules.log.warn("An image is not complete", {
+          image: entry.reference,
+          error: message,
+        });
+      }
     }
   }
 

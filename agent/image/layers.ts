@@ -164,6 +164,7 @@ export class Layers {
     }
   }
 
+  /** Undefined also where it is damaged: then it is unpacked again. */
   async #read(name: string): Promise<Layer | undefined> {
     const folder = join(this.#options.folder, name);
     try {
@@ -178,7 +179,8 @@ export class Layers {
         opaque: parseList(layer["opaque"], "opaque", parseText),
       };
     } catch (error) {
-      if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+      const errno = errnoOf(error);
+      if (error instanceof Fault || errno === "ENOENT" || errno === "ENOTDIR") return undefined;
       throw Fault.wrap(`Cannot read the layer in "${folder}"`, error);
     }
   }
