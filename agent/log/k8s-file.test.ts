@@ -34,6 +34,15 @@ test("assembler, an empty line and foreign lines: kept and skipped", () => {
   assert.deepEqual(textsOf([Buffer.from(log)]), ["", ""]);
 });
 
+test("assembler, a line that comes byte by byte beside a busy stream: no more memory than its text", () => {
+  const assembler = new LogAssembler();
+  const busy = `${at} stderr F ${"x".repeat(64 * 1024)}\n`;
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 4000; i++) assembler.push(Buffer.from(`${busy}${at} stdout P .\n`));
+  assert.ok(process.memoryUsage().arrayBuffers - before < 128 * 1024 * 1024);
+  assert.equal(assembler.flush()[0]?.data.length, 4000);
+});
+
 test("assembler, any chunks: the same lines", () => {
   const anyLine = fc.tuple(fc.constantFrom("stdout", "stderr"), fc.string());
   fc.assert(

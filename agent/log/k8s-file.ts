@@ -43,10 +43,36 @@ export function parsePiece(line: Buffer): LogPiece | undefined {
 /** A container's line without end is cut into pieces of this size, as other log readers do. */
 export const lineBytesMax = 1024 * 1024;
 
-/** What has come of a stream's line so far. */
-interface OpenLine {
-  readonly pieces: LogPiece[];
-  sizeBytes: number;
+/**
+ * What has come of a stream's line so far, copied: a container may write it byte by byte, and each piece would hold on to
+ * all that was read along with it.
+ */
+class OpenLine {
+  readonly #first: LogPiece;
+  #bytes: Buffer;
+  sizeBytes = 0;
+
+  constructor(first: LogPiece) {
+    this.#first = first;
+    this.#bytes = Buffer.allocUnsafeSlow(2 * first.data.length);
+    this.add(first);
+  }
+
+  add({ data }: LogPiece): void {
+    const sizeBytes = this.sizeBytes + data.length;
+    if (sizeBytes > this.#bytes.length) {
+      const bytes = Buffer.allocUnsafeSlow(2 * sizeBytes);
+      this.#bytes.copy(bytes, 0, 0, this.sizeBytes);
+      this.#bytes = bytes;
+    }
+    data.copy(this.#bytes, this.sizeBytes);
+    this.sizeBytes = sizeBytes;
+  }
+
+  /** `partial`: it has no end. */
+  line(partial: boolean): LogLine {
+    return { ...this.#first, data: this.#bytes.subarray(0, this.sizeBytes), partial };
+  }
 }
 
 /** Turns the bytes of a log, in whatever chunks they come, into the container's lines. */
@@ -80,7 +106,9 @@ export class LogAssembler {
 
   /** What the container wrote last, without an end of line. */
   flush(): LogLine[] {
-    return [...this.#open.keys()].flatMap((stream) => this.#take(stream) ?? []);
+    const lines = [...this.#open.values()].map((open) => open.line(true));
+    this.#open.clear();
+    return lines;
   }
 
   /** What comes next does not go on with what came before: something between them is lost. */
@@ -90,23 +118,16 @@ export class LogAssembler {
   }
 
   #onPiece(piece: LogPiece): LogLine | undefined {
-    const open = this.#open.get(piece.stream);
+    const { stream, partial } = piece;
+    const open = this.#open.get(stream);
     if (open === undefined) {
-      if (!piece.partial) return piece;
-      this.#open.set(piece.stream, { pieces: [piece], sizeBytes: piece.data.length });
+      if (!partial) return piece;
+      this.#open.set(stream, new OpenLine(piece));
       return undefined;
     }
-    open.pieces.push(piece);
-    open.sizeBytes += piece.data.length;
-    return piece.partial && open.sizeBytes < lineBytesMax ? undefined : this.#take(piece.stream);
-  }
-
-  #take(stream: LogStream): LogLine | undefined {
-    const { pieces } = this.#open.get(stream) ?? {};
+    open.add(piece);
+    if (partial && open.sizeBytes < lineBytesMax) return undefined;
     this.#open.delete(stream);
-    const first = pieces?.[0];
-    if (pieces === undefined || first === undefined) return undefined;
-    const data = Buffer.concat(pieces.map((piece) => piece.data));
-    return { ...first, data, partial: pieces.at(-1)?.partial === true };
+    return open.line(partial);
   }
 }

@@ -21,7 +21,7 @@ import { logBrokerHandlers } from "./log-broker-service.ts";
 
 type Publish = MessageInitShape<typeof PublishLogsRequestSchema>;
 
-const taskOn = (nodeId: string, id: string, state = TaskState.RUNNING) =>
+const taskOn = (nodeId: string, id: string, state: TaskState = TaskState.RUNNING) =>
   testTask(id, { nodeId, status: { state } });
 
 /** A broker behind a real server; `web` has a task on each of two nodes. */
