@@ -1,4 +1,4 @@
-/** What users write of a container and its host, in flags and in stack files alike: devices, limits, names, confinement. */
+/** What users write of a container and its host, in flags and in stack files alike: devices, modes, limits, confinement. */
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import {
@@ -6,6 +6,7 @@ import {
   AppArmorOptionsSchema,
   type Device,
   DeviceSchema,
+  MountPropagation,
   type Privileges,
   PrivilegesSchema,
   SeccompMode,
@@ -16,6 +17,23 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { checkDevice } from "#proto/host-access.ts";
 import { checkUlimit } from "#proto/kernel-names.ts";
+
+export const propagations: Readonly<Record<string, MountPropagation>> = {
+  rprivate: MountPropagation.RPRIVATE,
+  private: MountPropagation.PRIVATE,
+  rshared: MountPropagation.RSHARED,
+  shared: MountPropagation.SHARED,
+  rslave: MountPropagation.RSLAVE,
+  slave: MountPropagation.SLAVE,
+};
+
+/** A file's mode, in octal digits however it is written: 440, 0440, 0o440. */
+export function parseMode(text: string): number {
+  const digits = /^(?:0o)?([0-7]{1,5})$/.exec(text)?.[1];
+  const mode = Number.parseInt(digits ?? "", 8);
+  if (mode <= 0o7777) return mode;
+  throw refusal(`"${text}" is not an octal mode such as 0440`);
+}
 
 /** PATH[:PATH[:rwm]], or PATH:rwm. */
 export function parseDevice(text: string): Device {

@@ -15,6 +15,7 @@ import type {
   FileReferenceEntry,
   ServiceFilesEntry,
 } from "./files-schema.ts";
+import { parseMode } from "./host-access-words.ts";
 import { recordOf } from "./record-of.ts";
 import { namespaceLabel, type StackFileSource } from "./stack.ts";
 import type { StackContext } from "./stack-file.ts";
@@ -62,17 +63,15 @@ function reference(
 
 function modeAt({ document }: StackContext, path: Path, mode: string | number): number {
   try {
-    return parseOctal(document.text(path) ?? String(mode));
+    return parseWrittenMode(document.text(path) ?? String(mode));
   } catch (thrown) {
     throw document.fault(path, `is refused: ${Fault.from(thrown).message}`);
   }
 }
 
-/** As people write modes: 0440, 0o440 or "440"; the digits are octal whatever YAML makes of them. */
-export function parseOctal(text: string): number {
-  const digits = /^["']?(?:0o)?([0-7]{1,5})["']?$/.exec(text)?.[1];
-  if (digits !== undefined) return Number.parseInt(digits, 8);
-  throw new Fault("invalid-argument", `"${text}" is not an octal mode such as 0440`);
+/** As it stands in the file: the digits are octal whatever YAML makes of them. */
+export function parseWrittenMode(text: string): number {
+  return parseMode(/^(["'])(.*)\1$/.exec(text)?.[2] ?? text);
 }
 
 /** The name in the cluster of what others make; undefined of what the stack makes. */

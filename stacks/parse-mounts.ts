@@ -14,7 +14,8 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseSizeBytes } from "#proto/size.ts";
 import type { MountEntry, ServiceFilesEntry } from "./files-schema.ts";
-import { externalName, parseOctal } from "./parse-files.ts";
+import { propagations } from "./host-access-words.ts";
+import { externalName, parseWrittenMode } from "./parse-files.ts";
 import { recordOf } from "./record-of.ts";
 import { namespaceLabel } from "./stack.ts";
 import type { StackContext } from "./stack-file.ts";
@@ -40,15 +41,6 @@ export function parseMounts(
 interface Wish extends MountEntry {
   readonly propagation?: string;
 }
-
-const propagations: Readonly<Record<string, MountPropagation>> = {
-  rprivate: MountPropagation.RPRIVATE,
-  private: MountPropagation.PRIVATE,
-  rshared: MountPropagation.RSHARED,
-  shared: MountPropagation.SHARED,
-  rslave: MountPropagation.RSLAVE,
-  slave: MountPropagation.SLAVE,
-};
 
 /** `[SOURCE:]TARGET[:MODE[,MODE…]]` */
 function shortForm({ document }: StackContext, path: Path, text: string): Wish {
@@ -166,7 +158,7 @@ function tmpfsOf({ document }: StackContext, path: Path, { source, tmpfs }: Moun
   const written = document.text([...path, "tmpfs", "mode"]);
   try {
     const sizeBytes = typeof size === "number" ? BigInt(size) : parseSizeBytes(size);
-    const bits = mode === undefined ? 0 : parseOctal(written ?? String(mode));
+    const bits = mode === undefined ? 0 : parseWrittenMode(written ?? String(mode));
     return {
       type: MountType.TMPFS,
       tmpfsOptions: create(TmpfsOptionsSchema, { sizeBytes, mode: bits }),

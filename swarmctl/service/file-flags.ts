@@ -11,9 +11,10 @@ import {
   type SecretReference,
   SecretReferenceSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { parseMode } from "#stacks/host-access-words.ts";
 import { flags, parseFields, text } from "../flags/parse-flag.ts";
 import { changedList } from "./changed-list.ts";
-import { parseMode, parseMount } from "./mount.ts";
+import { parseMount } from "./mount.ts";
 
 export interface FileFlags {
   readonly mount?: Mount[];

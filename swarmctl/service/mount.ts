@@ -6,13 +6,13 @@ import {
   BindOptionsSchema,
   DriverSchema,
   type Mount,
-  MountPropagation,
   MountSchema,
   MountType,
   TmpfsOptionsSchema,
   VolumeOptionsSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseSizeBytes } from "#proto/size.ts";
+import { parseMode, propagations } from "#stacks/host-access-words.ts";
 import { oneOf, type Pair, pair, parseFields, recordOf } from "../flags/parse-flag.ts";
 
 const keyOfAlias: Readonly<Record<string, string>> = {
@@ -50,14 +50,7 @@ const parseType = oneOf<keyof typeof keysOfType>({
   tmpfs: "tmpfs",
 });
 
-const parsePropagation = oneOf<MountPropagation>({
-  rprivate: MountPropagation.RPRIVATE,
-  private: MountPropagation.PRIVATE,
-  rshared: MountPropagation.RSHARED,
-  shared: MountPropagation.SHARED,
-  rslave: MountPropagation.RSLAVE,
-  slave: MountPropagation.SLAVE,
-});
+const parsePropagation = oneOf(propagations);
 
 /** Docker's four words for what is mounted below the source. */
 type Recursion = Partial<
@@ -150,11 +143,6 @@ function tmpfsMount(common: Common, fields: Fields): Mount {
       options: fields.get("tmpfs-options")?.[0] ?? "",
     }),
   });
-}
-
-export function parseMode(text: string): number {
-  if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8);
-  throw refusal(`"${text}" is not an octal mode such as 1777`);
 }
 
 function fieldsOf(pairs: readonly Pair[]): Fields {
