@@ -68,13 +68,15 @@ export function planDeviceRules(
 /** What a container has of its own in /dev, whatever the host has there. */
 const ownOfContainers = ["pts", "shm", "fd", "mqueue", "console"];
 
-/** Looks at the host's devices; `root` is where the host's /dev is. */
+/** Looks at the host's devices. What is named in a privileged container is there under that name, too (Docker). */
 export async function readHostDevices(
   spec: Pick<ContainerSpec, "devices" | "privileged">,
 ): Promise<HostDevice[]> {
-  if (spec.privileged) return await devicesBelow("/dev", "/dev", "rwm");
-  const found = await Promise.all(spec.devices.map(readDevice));
-  return found.flat();
+  const named = (await Promise.all(spec.devices.map(readDevice))).flat();
+  if (!spec.privileged) return named;
+  const all = await devicesBelow("/dev", "/dev", "rwm");
+  const paths = new Set(all.map(({ path }) => path));
+  return [...all, ...named.filter(({ path }) => !paths.has(path))];
 }
 
 async function readDevice(wish: Device): Promise<HostDevice[]> {

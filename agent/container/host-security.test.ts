@@ -4,11 +4,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
+import { DeviceSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { type Exec, systemExec } from "../exec.ts";
 import { isLoaded, loadDefaultProfile, profileText } from "./apparmor.ts";
-import { deviceNumbers } from "./devices.ts";
+import { deviceNumbers, readHostDevices } from "./devices.ts";
 import { readHostSecurity } from "./host-security.ts";
 import { labelFiles, labelledMount } from "./selinux.ts";
 
@@ -94,6 +96,17 @@ test("SELinux, the overlay and the generated files are labelled where a containe
   await labelFiles(label, ["/t/hosts"], exec);
   await labelFiles(undefined, ["/t/hosts"], exec);
   assert.deepEqual(runs, [["chcon", label, "/t/hosts"]]);
+});
+
+test("devices, a privileged container has all of them, and one by the name that it asks for", async () => {
+  const device = { pathOnHost: "/dev/null", pathInContainer: "/dev/mine" };
+  const devices = [create(DeviceSchema, device)];
+  const found = await readHostDevices({ privileged: true, devices });
+  const paths = found.filter(({ major, minor }) => major === 1 && minor === 3);
+  assert.deepEqual(
+    paths.map(({ path }) => path),
+    ["/dev/null", "/dev/mine"],
+  );
 });
 
 test("deviceNumbers, as glibc's makedev puts a number together", () => {
