@@ -1,11 +1,11 @@
 /**
  * Docker's "json-file" on disk, for the programs that collect such files: ID-json.log, then ID-json.log.1 and so on, one
- * object per line. A line that the container did not end has no "\n" in "log".
+ * object per line.
  */
 import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, write } from "node:fs";
 import { promisify } from "node:util";
 import { errnoOf } from "#proto/fault.ts";
-import { LogStream } from "#proto/gen/swarm/v1/control_pb.ts";
+import { attributesText, jsonLines } from "./json-line.ts";
 import type { LogLine } from "./k8s-file.ts";
 import type { RotationLimits } from "./log-files.ts";
 import type { LogSink } from "./log-forwarder.ts";
@@ -19,6 +19,7 @@ export interface JsonFileOptions extends RotationLimits {
 
 export class JsonFile implements LogSink {
   readonly #options: JsonFileOptions;
+  readonly #attributes: string;
   #fd: number;
   #sizeBytes: number;
   #written: Promise<void> = Promise.resolve();
@@ -26,6 +27,7 @@ export class JsonFile implements LogSink {
   /** What a run before wrote behind `position` comes again: it is cut off. */
   constructor(options: JsonFileOptions, position: number) {
     this.#options = options;
+    this.#attributes = attributesText(options.attributes);
     this.#fd = openSync(options.path, "a", 0o600);
     // A file that is shorter was begun after the position was noted: all of it comes again.
     this.#sizeBytes = position <= fstatSync(this.#fd).size ? position : 0;
@@ -48,8 +50,7 @@ export class JsonFile implements LogSink {
   }
 
   async #append(lines: readonly LogLine[]): Promise<void> {
-    const text = lines.map((line) => jsonLine(line, this.#options.attributes)).join("");
-    const bytes = Buffer.from(text);
+    const bytes = Buffer.concat(lines.map((line) => jsonLines(line, this.#attributes)));
     if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > this.#options.fileBytesMax) {
       this.#rotate();
     }
@@ -75,21 +76,4 @@ export class JsonFile implements LogSink {
     this.#fd = openSync(path, "w", 0o600);
     this.#sizeBytes = 0;
   }
-}
-
-function jsonLine(line: LogLine, attributes: Readonly<Record<string, string>>): string {
-  const { data, stream, timestampNs, partial } = line;
-  const object = {
-    log: data.toString() + (partial ? "" : "\n"),
-    stream: stream === LogStream.STDERR ? "stderr" : "stdout",
-    ...(Object.keys(attributes).length > 0 && { attrs: attributes }),
-    time: rfc3339(timestampNs),
-  };
-  return `${JSON.stringify(object)}\n`;
-}
-
-/** With nanoseconds, in UTC. */
-function rfc3339(timestampNs: bigint): string {
-  const [seconds = ""] = new Date(Number(timestampNs / 1_000_000n)).toISOString().split(".");
-  return `${seconds}.${String(timestampNs % 1_000_000_000n).padStart(9, "0")}Z`;
 }

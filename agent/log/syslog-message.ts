@@ -1,10 +1,8 @@
 /** Log lines as syslog messages, in the forms that Docker writes (RFC 3164 and RFC 5424). Pure. */
 import { LogStream } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { SyslogTarget } from "#proto/log-driver.ts";
+import { piecesOf } from "./docker-pieces.ts";
 import type { LogLine } from "./k8s-file.ts";
-
-/** A longer line becomes several messages, as Docker cuts them. Fits into a datagram. */
-export const messageBytesMax = 16 * 1024;
 
 const severityError = 3;
 const severityInfo = 6;
@@ -16,13 +14,7 @@ export interface SyslogHead extends Pick<SyslogTarget, "format" | "facility"> {
 
 export function syslogMessages(line: LogLine, head: SyslogHead): Buffer[] {
   const begin = Buffer.from(headOf(line, head));
-  const messages: Buffer[] = [];
-  let at = 0;
-  do {
-    messages.push(Buffer.concat([begin, line.data.subarray(at, at + messageBytesMax)]));
-    at += messageBytesMax;
-  } while (at < line.data.length);
-  return messages;
+  return piecesOf(line.data).map((piece) => Buffer.concat([begin, piece]));
 }
 
 export function priorityOf({ stream }: Pick<LogLine, "stream">, facility: number): number {

@@ -8,9 +8,10 @@ import type { Writable } from "node:stream";
 import { Fault } from "#proto/fault.ts";
 import type { SyslogAddress, SyslogTarget } from "#proto/log-driver.ts";
 import type { Exec } from "../exec.ts";
+import { pieceBytesMax } from "./docker-pieces.ts";
 import type { LogLine } from "./k8s-file.ts";
 import type { LogSink } from "./log-forwarder.ts";
-import { messageBytesMax, priorityOf, syslogMessages } from "./syslog-message.ts";
+import { priorityOf, syslogMessages } from "./syslog-message.ts";
 
 export interface SyslogOptions extends SyslogTarget {
   readonly hostname: string;
@@ -43,7 +44,7 @@ function framed(line: LogLine, options: SyslogOptions): readonly Buffer[] {
 function loggerOf(options: SyslogOptions, path: string, exec: Exec): LogSink {
   const { tag, facility, format } = options;
   const form = format === "rfc3164" ? "--rfc3164" : "--rfc5424=notq";
-  const size = `${messageBytesMax}`;
+  const size = `${pieceBytesMax}`;
   const args = [
     "--socket",
     path,
