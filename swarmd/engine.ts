@@ -73,22 +73,14 @@ export class Engine implements AsyncDisposable {
     );
     const reporter = new Reporter();
     const worker = opened.use(
-      await Worker.open(
-        {
-          stateRoot: join(config.dataRoot, "agent"),
-          runRoot: config.runRoot,
-          cgroupParent: await prepareCgroups(config.cgroupParent),
-          runtime: "runc",
-        },
-        {
-          ...modules,
-          exec: systemExec,
-          images,
-          network,
-          report: (taskId, status) => reporter.report(taskId, status),
-          log: log.child({ part: "worker" }),
-        },
-      ),
+      await Worker.open(await workerOptions(config), {
+        ...modules,
+        exec: systemExec,
+        images,
+        network,
+        report: (taskId, status) => reporter.report(taskId, status),
+        log: log.child({ part: "worker" }),
+      }),
     );
     const imageApi = opened.use(
       new EngineImages(config, { ...modules, images, volumes: worker.volumes }),
@@ -173,6 +165,15 @@ export class Engine implements AsyncDisposable {
     using _timer = this.#clock.timer(clearMs, () => reject(fault));
     await Promise.race([worker.idle(), late]);
   }
+}
+
+async function workerOptions(config: Config) {
+  return {
+    stateRoot: join(config.dataRoot, "agent"),
+    runRoot: config.runRoot,
+    cgroupParent: await prepareCgroups(config.cgroupParent),
+    runtime: "runc",
+  } as const;
 }
 
 function agentOptions(node: Identity, identity: Promise<TlsIdentityHolder>) {

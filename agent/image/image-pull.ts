@@ -122,7 +122,7 @@ export class ImagePull {
     layers: readonly ImageLayer[],
     options: PullWork & { readonly meter: ProgressMeter },
   ): Promise<readonly Layer[]> {
-    const { leases } = this.#parts;
+    const { content, leases } = this.#parts;
     options.held.use(leases.hold(layers.flatMap(namesOf)));
     const failure = new AbortController();
     const signal = AbortSignal.any([options.signal, failure.signal]);
@@ -137,7 +137,10 @@ export class ImagePull {
     };
     const queue = layers.map((layer, index) => ({ blob: layer.blob, layer, index }));
     const works: Promise<Layer | undefined>[] = [];
-    for (const next of (await options.peers?.awaitedFirst(queue, signal)) ?? queue) {
+    const sizes = await Promise.all(queue.map(({ blob }) => content.sizeOf(blob.digest)));
+    // Nobody is asked about an image that is here.
+    const peers = sizes.includes(undefined) ? options.peers : undefined;
+    for (const next of (await peers?.awaitedFirst(queue)) ?? queue) {
       works[next.index] = ensure(next);
     }
     const settled = await Promise.allSettled(works);

@@ -38,7 +38,7 @@ export class Download {
   async *bytes(): AsyncGenerator<Buffer, void, undefined> {
     const { asksPeers, signal, fromRegistry } = this.#options;
     const { peers } = this.#modules;
-    if (asksPeers) yield* this.#fromPeers(await peers.sources(this.#blob.digest, signal));
+    if (asksPeers) yield* this.#fromPeers(await peers.sources(this.#blob.digest));
     if (this.#isWhole) return;
     try {
       for await (const chunk of await fromRegistry(this.#offset)) {
@@ -62,7 +62,7 @@ export class Download {
     const { peers, clock } = this.#modules;
     for (let rounds = 1; rounds <= roundsMax; rounds += 1) {
       this.#someAreBusy = false;
-      yield* this.#fromPeers(await peers.lastSources(digest, signal));
+      yield* this.#fromPeers(await peers.lastSources(digest));
       if (this.#isWhole || !this.#someAreBusy) return;
       await clock.sleep(roundPauseMs * rounds, signal);
     }

@@ -31,7 +31,7 @@ export interface ImagePeersModules extends PeerReaderModules {
   readonly arrivals: Arrivals;
   readonly content: Content;
   /** Asks a manager; nobody where there is none. */
-  readonly find: (imageDigest: string, signal: AbortSignal) => Promise<readonly Peer[]>;
+  readonly find: (imageDigest: string) => Promise<readonly Peer[]>;
   readonly log: Log;
 }
 
@@ -93,14 +93,14 @@ export class ImagePeers {
     signal: AbortSignal,
     fromRegistry: () => Promise<Buffer>,
   ): Promise<Buffer> {
-    const holders = (await this.sources(blob.digest, signal)).filter(({ holds }) => holds);
+    const holders = (await this.sources(blob.digest)).filter(({ holds }) => holds);
     const bytes = await this.#readSmall(blob, holders, signal);
     if (bytes !== undefined) return bytes;
     try {
       return await fromRegistry();
     } catch (error) {
       signal.throwIfAborted();
-      const sources = await this.lastSources(blob.digest, signal);
+      const sources = await this.lastSources(blob.digest);
       const late = await this.#readSmall(blob, sources.slice(0, smallSourcesMax), signal);
       if (late === undefined) throw error;
       return late;
@@ -113,10 +113,9 @@ export class ImagePeers {
    */
   async awaitedFirst<T extends { readonly blob: Descriptor }>(
     layers: readonly T[],
-    signal: AbortSignal,
   ): Promise<readonly T[]> {
     const isAwaited = await Promise.all(
-      layers.map(async ({ blob }) => (await this.sources(blob.digest, signal)).length === 0),
+      layers.map(async ({ blob }) => (await this.sources(blob.digest)).length === 0),
     );
     return [
       ...layers.filter((_, index) => isAwaited[index]),
@@ -125,8 +124,8 @@ export class ImagePeers {
   }
 
   /** Whom to ask before the registry. */
-  async sources(digest: string, signal: AbortSignal): Promise<readonly Peer[]> {
-    this.#found ??= this.#find(signal);
+  async sources(digest: string): Promise<readonly Peer[]> {
+    this.#found ??= this.#find();
     const found = await this.#found;
     if (this.#patienceMs <= 0) return [];
     const isOfUse = ({ nodeId }: Peer) => !this.#failed.has(nodeId) && !this.#suspects.has(nodeId);
@@ -135,8 +134,8 @@ export class ImagePeers {
   }
 
   /** Whom to ask when the registry has failed. */
-  async lastSources(digest: string, signal: AbortSignal): Promise<readonly Peer[]> {
-    this.#found = this.#find(signal);
+  async lastSources(digest: string): Promise<readonly Peer[]> {
+    this.#found = this.#find();
     const peers = (await this.#found).filter(({ nodeId }) => !this.#suspects.has(nodeId));
     return allSources({ digest, nodeId: this.#modules.nodeId, peers });
   }
@@ -149,11 +148,11 @@ export class ImagePeers {
     this.#modules.log.debug("A node does not give a layer", { nodeId, error: message });
   }
 
-  async #find(signal: AbortSignal): Promise<readonly Peer[]> {
+  /** Does not end with one of those who wait: the others of the pull go on. */
+  async #find(): Promise<readonly Peer[]> {
     try {
-      return await this.#modules.find(this.#imageDigest, signal);
+      return await this.#modules.find(this.#imageDigest);
     } catch (error) {
-      signal.throwIfAborted();
       const { message } = Fault.from(error);
       this.#modules.log.debug("No manager says which nodes have an image", { error: message });
       return [];

@@ -85,12 +85,14 @@ export class LayerApi implements Handlers<typeof LayerService> {
     using upload = this.#uploads.begin(reader);
     await using source = await this.#open(parseDigest(digest), reader, signal);
     const dropped = new AbortController();
+    // One for all pieces: a response is encoded before the next is asked for.
+    const buffer = Buffer.allocUnsafeSlow(pieceBytes);
     let at = Number(offset);
     for (;;) {
       dropped.signal.throwIfAborted();
       const readable = await source.readable(at, signal);
       if (readable <= at) return;
-      const data = await readPiece(source.handle, at, readable);
+      const data = await readPiece(source.handle, buffer, { from: at, to: readable });
       at += data.length;
       // While it stands at the yield it waits for the reader. The call itself ends with the reader or its connection.
       using _stall = this.#modules.clock.timer(stallMs, () => {
@@ -136,7 +138,8 @@ export class LayerApi implements Handlers<typeof LayerService> {
   async #openHeld(digest: string): Promise<Source | undefined> {
     try {
       const handle = await open(this.#modules.content.path(digest), "r");
-      return sourceOf(handle, async () => (await handle.stat()).size);
+      const { size } = await handle.stat();
+      return sourceOf(handle, () => Promise.resolve(size));
     } catch (error) {
       if (errnoOf(error) === "ENOENT") return undefined;
       throw error;
@@ -148,9 +151,13 @@ function sourceOf(handle: FileHandle, readable: Source["readable"]): Source {
   return { handle, readable, [Symbol.asyncDispose]: () => handle.close() };
 }
 
-async function readPiece(handle: FileHandle, from: number, to: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(Math.min(pieceBytes, to - from));
-  const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);
+async function readPiece(
+  handle: FileHandle,
+  buffer: Buffer,
+  { from, to }: { readonly from: number; readonly to: number },
+): Promise<Buffer> {
+  const length = Math.min(buffer.length, to - from);
+  const { bytesRead } = await handle.read(buffer, 0, length, from);
   if (bytesRead === 0) throw new Fault("data-loss", "the blob is shorter than it was");
   return buffer.subarray(0, bytesRead);
 }

@@ -61,7 +61,7 @@ export class LayerPeers implements Disposable {
     const { clock, log } = this.#ports;
     const connections = this.#connections;
     if (digest === undefined || connections === undefined) return undefined;
-    const find = (imageDigest: string, signal: AbortSignal) => this.#find(imageDigest, signal);
+    const find = (imageDigest: string) => this.#find(imageDigest);
     const { nodeId } = this.#options;
     const arrivals = this.#arrivals;
     return new ImagePeers(digest, { nodeId, arrivals, content, connections, find, clock, log });
@@ -77,11 +77,11 @@ export class LayerPeers implements Disposable {
     this.#connections = new PeerConnections({ identity, clusterId }, this.#ports);
   }
 
-  async #find(digest: string, signal: AbortSignal): Promise<readonly Peer[]> {
+  async #find(digest: string): Promise<readonly Peer[]> {
     if (this.#session === undefined) throw new Fault("unavailable", "there is no session");
     const { dispatcher, sessionId } = this.#session;
-    const options = { signal, deadlineMs: answerMs };
-    const { peers } = await dispatcher.findImagePeers({ sessionId, digest }, options);
+    const request = { sessionId, digest };
+    const { peers } = await dispatcher.findImagePeers(request, { deadlineMs: answerMs });
     return peers.map(({ nodeId, engineAddress: address, holds }) => ({ nodeId, address, holds }));
   }
 }

@@ -5,7 +5,7 @@ import { Fault } from "#proto/fault.ts";
 const uploadsMax = 12;
 
 /** Calls of one node, those too that were dropped and that it has not ended yet: each may hold a piece in memory. */
-const callsMax = 12;
+const callsMax = 6;
 
 export interface Upload extends Disposable {
   /** The call is not served any more, but is not over either. */
