@@ -45,7 +45,7 @@ export class ServerCall implements CallContext {
   #begun = false;
   /** The status is given. */
   #over = false;
-  #closed = false;
+  #aborted = false;
   #controller: AbortController | undefined;
   #metadata: ReadonlyMap<string, string> | undefined;
 
@@ -60,7 +60,6 @@ export class ServerCall implements CallContext {
     // "close" follows, which is where the end of a call is seen.
     stream.on("error", () => {});
     stream.on("close", () => this.#onClose());
-    this.#setDeadline(headers["grpc-timeout"]);
   }
 
   get caller(): Caller {
@@ -74,7 +73,7 @@ export class ServerCall implements CallContext {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#closed) this.#controller.abort(over);
+      if (this.#aborted) this.#controller.abort(over);
     }
     return this.#controller.signal;
   }
@@ -96,24 +95,44 @@ export class ServerCall implements CallContext {
     this.#takeNoMore();
   }
 
+  /** Fails the call when the time is over that the client gives it. */
+  limitTime(): void {
+    const timeout = this.#headers["grpc-timeout"];
+    if (timeout === undefined) return;
+    const [, digits, unit = ""] = timeoutPattern.exec(String(timeout)) ?? [];
+    const unitMs = msPerUnit.get(unit);
+    if (unitMs === undefined) {
+      throw new Fault("invalid-argument", "the call's timeout is not one");
+    }
+    this.#deadline = this.#connection.clock.timer(Number(digits) * unitMs, () => {
+      this.fail(new Fault("deadline-exceeded", "the call's time is over"));
+      // The client may hold on to it.
+      this.#abort();
+    });
+  }
+
   /** The one message of a client that sends one. */
   request(): Promise<Buffer> {
     const { stream } = this;
     const reader = new FrameReader(this.#connection.messageBytesMax);
     return new Promise((resolve, reject) => {
       let request: Buffer | undefined;
-      stream.on("data", (piece: Buffer) => {
+      const onData = (piece: Buffer) => {
         try {
           for (const message of reader.push(piece)) {
             if (request !== undefined) throw notOne("more than one request");
             request = message;
           }
         } catch (thrown) {
+          // What still comes is kept by nobody.
+          stream.off("data", onData);
           reject(Fault.from(thrown));
         }
-      });
+      };
+      stream.on("data", onData);
       stream.on("end", () => {
-        if (request === undefined || reader.partial) reject(notOne("no whole request"));
+        if (this.#isCutOff || this.#over) reject(over);
+        else if (request === undefined || reader.partial) reject(notOne("no whole request"));
         else resolve(request);
       });
     });
@@ -130,8 +149,7 @@ export class ServerCall implements CallContext {
     } catch (thrown) {
       throw this.stream.aborted ? over : thrown;
     }
-    // A stream that is reset ends before it is known why; what was cut off is no end.
-    if (this.stream.rstCode !== constants.NGHTTP2_NO_ERROR || this.stream.aborted) throw over;
+    if (this.#isCutOff) throw over;
     if (reader.partial) throw new Fault("invalid-argument", "the last request is not whole");
   }
 
@@ -165,6 +183,11 @@ export class ServerCall implements CallContext {
     }
   }
 
+  /** A stream that is reset ends before it is known why; what was cut off is no end. */
+  get #isCutOff(): boolean {
+    return this.stream.rstCode !== constants.NGHTTP2_NO_ERROR || this.stream.aborted;
+  }
+
   /** A stream may be closed before "close" says so. */
   get #gone(): boolean {
     return this.#over || this.stream.closed || this.stream.destroyed;
@@ -187,22 +210,13 @@ export class ServerCall implements CallContext {
   }
 
   #onClose(): void {
-    this.#closed = true;
     this.#deadline?.[Symbol.dispose]();
-    this.#controller?.abort(over);
+    this.#abort();
   }
 
-  #setDeadline(timeout: string | string[] | undefined): void {
-    if (timeout === undefined) return;
-    const [, digits, unit = ""] = timeoutPattern.exec(String(timeout)) ?? [];
-    const unitMs = msPerUnit.get(unit);
-    if (unitMs === undefined) {
-      this.fail(new Fault("invalid-argument", "the call's timeout is not one"));
-      return;
-    }
-    this.#deadline = this.#connection.clock.timer(Number(digits) * unitMs, () => {
-      this.fail(new Fault("deadline-exceeded", "the call's time is over"));
-    });
+  #abort(): void {
+    this.#aborted = true;
+    this.#controller?.abort(over);
   }
 }
 

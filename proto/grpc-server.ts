@@ -24,13 +24,10 @@ import type { CallContext } from "./call-context.ts";
 import type { Caller } from "./caller.ts";
 import { Fault } from "./fault.ts";
 import { encodeFrame } from "./grpc-frames.ts";
+import { endConnection, keepAlive } from "./grpc-keep-alive.ts";
 import { ServerCall } from "./grpc-server-call.ts";
 import type { Clock } from "./ports.ts";
 import { pour } from "./pour.ts";
-
-/** A dead client is noticed within 10 s. */
-const pingMs = 5_000;
-const pingTimeoutMs = 5_000;
 
 /** Throws the Fault that refuses a call. Asked before the handler is. */
 export type Authorize = (method: DescMethod, context: CallContext) => void;
@@ -70,7 +67,7 @@ export class GrpcServer {
   readonly #options: GrpcServerOptions;
   readonly #clock: Clock;
   readonly #methods = new Map<string, ServeCall>();
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #sessions = new Map<ServerHttp2Session, Socket>();
   #onEmpty: (() => void) | undefined;
 
   constructor(options: GrpcServerOptions, { clock }: { readonly clock: Clock }) {
@@ -94,7 +91,7 @@ export class GrpcServer {
       settings,
       ...(memoryMax === undefined ? {} : { maxSessionMemory: memoryMax }),
     });
-    this.#sessions.add(session);
+    this.#sessions.set(session, socket);
     const connection = { caller, peer: peerOf(socket), messageBytesMax, clock: this.#clock };
     session.on("stream", (stream, headers) => {
       const call = new ServerCall(stream, headers, connection);
@@ -104,9 +101,9 @@ export class GrpcServer {
     });
     // "close" follows.
     session.on("error", () => {});
-    const ping = this.#pingNowAndAgain(session);
+    const living = keepAlive({ session, socket }, this.#clock);
     session.once("close", () => {
-      ping[Symbol.dispose]();
+      living[Symbol.dispose]();
       this.#sessions.delete(session);
       if (this.#sessions.size === 0) this.#onEmpty?.();
     });
@@ -117,14 +114,14 @@ export class GrpcServer {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onEmpty = resolve;
     if (this.#sessions.size === 0) return;
-    for (const session of this.#sessions) session.close();
+    for (const session of this.#sessions.keys()) session.close();
     using _grace = this.#clock.timer(graceMs, () => this.shutDown());
     await promise;
   }
 
   /** Ends everything at once. */
   shutDown(): void {
-    for (const session of this.#sessions) session.destroy();
+    for (const [session, socket] of this.#sessions) endConnection({ session, socket });
   }
 
   async #serveCall(call: ServerCall, path = ""): Promise<void> {
@@ -136,20 +133,8 @@ export class GrpcServer {
     if (serve === undefined) {
       throw new Fault("unimplemented", `the server does not implement the method ${path}`);
     }
+    call.limitTime();
     await serve(call);
-  }
-
-  #pingNowAndAgain(session: ServerHttp2Session): Disposable {
-    const clock = this.#clock;
-    const ping = () => {
-      timer = clock.timer(pingTimeoutMs, () => session.destroy());
-      session.ping((error) => {
-        timer[Symbol.dispose]();
-        if (error === null) timer = clock.timer(pingMs, ping);
-      });
-    };
-    let timer = clock.timer(pingMs, ping);
-    return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
   }
 }
 
