@@ -29,6 +29,7 @@ describe("an image config", () => {
     assert.deepEqual(parsed, {
       os: "linux",
       architecture: "amd64",
+      created: "",
       env: [],
       entrypoint: [],
       cmd: [],

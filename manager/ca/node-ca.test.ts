@@ -45,8 +45,8 @@ test("join, with the worker token a host becomes a worker with a certificate of 
   assert.deepEqual(identityOf(certificate), { kind: "node", nodeId, role: "worker", clusterId });
   assert(certificate.verify(parseCertificate(identity.caCertificates).publicKey));
   assert(!certificate.ca);
-  // May be a client, and no server.
-  assert.deepEqual(certificate.keyUsage, ["1.3.6.1.5.5.7.3.2"]);
+  // May be a client, and the server of its engine; that it is no manager says its subject.
+  assert.deepEqual(certificate.keyUsage, ["1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.1"]);
   const node = cluster.test.store.get("node", nodeId);
   assert.deepEqual(
     [node?.role, node?.spec?.membership, node?.spec?.availability, node?.description?.hostname],
