@@ -50,7 +50,8 @@ export class JsonFile implements LogSink {
   }
 
   async #append(lines: readonly LogLine[]): Promise<void> {
-    const bytes = Buffer.concat(lines.map((line) => jsonLines(line, this.#attributes)));
+    const text = lines.map((line) => jsonLines(line, this.#attributes)).join("");
+    const bytes = Buffer.from(text);
     if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > this.#options.fileBytesMax) {
       this.#rotate();
     }

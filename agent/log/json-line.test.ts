@@ -8,14 +8,14 @@ const timestampNs = BigInt(Date.UTC(2026, 0, 31, 12)) * 1_000_000n;
 
 function textOf(data: Buffer, attributes = {}, ns = 0n): string {
   const line = { timestampNs: timestampNs + ns, stream: LogStream.STDOUT, data, partial: false };
-  return jsonLines(line, attributesText(attributes)).toString();
+  return jsonLines(line, attributesText(attributes));
 }
 
 test("json line, escapes, attributes and times: Docker's bytes", () => {
-  const data = Buffer.from('a\t<b> & "c"\\ é\u2028\x1b[0m\x7f');
+  const data = Buffer.from('a\t\\t<b> & "c"\\ é\u2028\x1b[0m\x7f');
   assert.equal(
-    textOf(data, { tag: "<x>", STAGE: "a\tb" }, 120_000_000n),
-    String.raw`{"log":"a\u0009\u003cb\u003e \u0026 \"c\"\\ é\u2028\u001b[0m${"\x7f"}\n","stream":"stdout","attrs":{"STAGE":"a\tb","tag":"\u003cx\u003e"},"time":"2026-01-31T12:00:00.12Z"}${"\n"}`,
+    textOf(data, { tag: "<é>", STAGE: "a\tb" }, 120_000_000n),
+    String.raw`{"log":"a\u0009\\t\u003cb\u003e \u0026 \"c\"\\ é\u2028\u001b[0m${"\x7f"}\n","stream":"stdout","attrs":{"STAGE":"a\tb","tag":"\u003cé\u003e"},"time":"2026-01-31T12:00:00.12Z"}${"\n"}`,
   );
   assert.match(textOf(data), /"time":"2026-01-31T12:00:00Z"}\n$/);
 });
@@ -39,11 +39,24 @@ test("json line, a long line: several objects, the last with its end", () => {
   assert.equal(logs.join(""), `${data.toString()}\n`);
 });
 
-test("json line, any text: read again as it was", () => {
-  const anyText = fc.string({ unit: "binary" });
+test("json line, any text: read again as it was; any bytes: JSON", () => {
+  const unit = fc.constantFrom(
+    "a",
+    "\0",
+    "\t",
+    '"',
+    "\\",
+    "<",
+    "\x7f",
+    "\x80",
+    "é",
+    "\u2029",
+    "😀",
+  );
   fc.assert(
-    fc.property(anyText, (text) => {
+    fc.property(fc.string({ unit }), fc.uint8Array(), (text, bytes) => {
       assert.equal(JSON.parse(textOf(Buffer.from(text))).log, `${text}\n`);
+      assert.match(JSON.parse(textOf(Buffer.from(bytes))).log, /\n$/);
     }),
   );
 });
