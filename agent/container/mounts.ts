@@ -74,7 +74,8 @@ function secretMount(destination: string, source: string): OciMount {
     destination,
     type: "bind",
     source,
-    options: ["bind", "rprivate", "ro", ...guarded],
+    // Executable where its mode says so: many an image is started by a script that is a config.
+    options: ["bind", "rprivate", "ro", "nosuid", "nodev"],
   };
 }
 

@@ -89,6 +89,23 @@ function filesBelow(folder: string): string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
+test("config, one that is a script and says so by its mode can be run", { timeout }, async () => {
+  await using node = new TestNode();
+  await node.open();
+  const data = Buffer.from("#!/bin/sh\necho as a script\nexec sleep 1000\n");
+  const config = create(ConfigSchema, { id: "c9", spec: { data } });
+  const file = { name: "/run.sh", mode: 0o555 };
+  const task = node.task({
+    configs: [{ configId: "c9", configName: "run", file }],
+    args: ["/run.sh"],
+    stopSignal: "SIGKILL",
+  });
+  node.worker.assign([task], { secrets: new Map(), configs: new Map([["c9", config]]) });
+  await node.untilState(task.id, TaskState.RUNNING);
+  assert.deepEqual(await untilLines(node, task.id, 1), ["as a script"]);
+  await node.removeAll();
+});
+
 test("secrets and configs, are files of their owner and mode, filled in, read-only, and go with the task", {
   timeout,
 }, async () => {
