@@ -20,10 +20,10 @@ import type { Clock, Log } from "#proto/ports.ts";
 import { Containers, type ContainerRemains } from "./container/containers.ts";
 import { type Exec, systemExec } from "./exec.ts";
 import { Slots } from "./slots.ts";
+import { type TaskLog, TaskLogs } from "./log/task-logs.ts";
 import { type Mounts, openMounts } from "./container/open-mounts.ts";
 import type { FileSet } from "./secret/file-objects.ts";
 import type { VolumeStore } from "./volume/volume-store.ts";
-import { type TaskLog, TaskLogs } from "./log/task-logs.ts";
 import { persist } from "./persist.ts";
 import type { StatsSource } from "./stats/stats-api.ts";
 import { desiredOf, type RunnerModules, TaskRunner } from "./task/runner.ts";
@@ -210,7 +210,7 @@ export class Worker {
     runner.stop();
     if (!(await this.#endOf(runner))) return;
     await runner[Symbol.asyncDispose]();
-    await this.#logs.forget(taskId);
+    await this.#logs.forget(runner.task);
     await this.#takeAway(taskId, () => this.#containers.remove(taskId));
   }
 

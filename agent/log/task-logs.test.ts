@@ -1,21 +1,25 @@
 /** Real containers: runc and conmon. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
-import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   DriverSchema,
   RestartCondition,
   RestartPolicySchema,
   TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { systemClock } from "#proto/system-ports.ts";
+import { silentLog, systemClock } from "#proto/system-ports.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { until } from "#proto/testing/until.ts";
 import { durationFromMs, timestampFromMs } from "#proto/time.ts";
+import { systemExec } from "../exec.ts";
 import { TestNode } from "../task/testing/test-node.ts";
+import { TaskLogs } from "./task-logs.ts";
 
 const timeout = 30_000;
 
@@ -117,4 +121,25 @@ test("task logs, followed until a time: ends when it has come", { timeout }, asy
   await node.untilState(task.id, TaskState.RUNNING);
   const until = timestampFromMs(systemClock.now() + 1500);
   assert.deepEqual(await textsOf(node, task, { follow: true, until }), ["one"]);
+});
+
+test("task logs, a task that is being removed: its log is not forwarded once more", {
+  timeout,
+}, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "swarm-task-logs-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const spec = { logDriver: { name: "json-file" } };
+  const task = create(TaskSchema, { id: "gone", spec });
+  writeFileSync(join(folder, "log"), "2026-01-31T12:00:00.1+00:00 stdout F one\n");
+  const clock = new FakeClock();
+  const list = () => [{ task, folder, ended: AbortSignal.abort() }];
+  const logs = new TaskLogs(list, { exec: systemExec, clock, log: silentLog });
+  clock.advance(1000);
+  const path = join(folder, "gone-json.log");
+  await until(() => existsSync(path));
+  await logs.forget(task);
+  for (const name of [path, join(folder, "log.forwarded")]) rmSync(name);
+  clock.advance(1000);
+  await logs[Symbol.asyncDispose]();
+  assert.ok(!existsSync(path));
 });

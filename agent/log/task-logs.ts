@@ -46,6 +46,8 @@ export class TaskLogs implements AsyncDisposable {
   readonly #drivers = new WeakMap<Task, LogDriver>();
   readonly #rotations = new Map<string, LogRotation>();
   readonly #forwarders = new Map<string, LogForwarder>();
+  /** Tasks that are going: their folders may be gone already. */
+  readonly #forgotten = new WeakSet<Task>();
   /** Of which it was said already that they cannot be cared for. */
   readonly #failed = new WeakSet<Task>();
   #timer: Disposable | undefined;
@@ -76,7 +78,9 @@ export class TaskLogs implements AsyncDisposable {
   }
 
   /** The task is being removed: what is left of its log gets a moment to be delivered. */
-  async forget(taskId: string): Promise<void> {
+  async forget(task: Task): Promise<void> {
+    const { id: taskId } = task;
+    this.#forgotten.add(task);
     this.#rotations.delete(taskId);
     const forwarder = this.#forwarders.get(taskId);
     if (forwarder === undefined) return;
@@ -103,6 +107,7 @@ export class TaskLogs implements AsyncDisposable {
   /** One log that cannot be cared for must not keep the others from it. */
   #look(taskLog: TaskLog): void {
     const { task, folder, controlPipe } = taskLog;
+    if (this.#forgotten.has(task)) return;
     try {
       const driver = this.#driverOf(task);
       if (controlPipe !== undefined) {
