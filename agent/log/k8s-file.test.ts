@@ -29,6 +29,22 @@ test("assembler, partial pieces: one line per stream, however they are mixed", (
   assert.deepEqual(textsOf([Buffer.from(log)]), ["x", "ab", "rest"]);
 });
 
+test("assembler, lines in pieces: none has an earlier time than the line before it", () => {
+  const assembler = new LogAssembler();
+  const pieces = [
+    "stdout P a",
+    "stderr F x",
+    "stderr P y",
+    "stdout F b",
+    "stdout P c",
+    "stderr P z",
+  ];
+  const log = pieces.map((piece, second) => `2026-01-31T12:00:0${second}Z ${piece}\n`).join("");
+  const lines = [...assembler.push(Buffer.from(log)), ...assembler.flush()];
+  const seconds = lines.map(({ timestampNs }) => Number(timestampNs / 1_000_000_000n) % 60);
+  assert.deepEqual(seconds, [1, 3, 4, 5]);
+});
+
 test("assembler, an empty line and foreign lines: kept and skipped", () => {
   const log = `${at} stdout F \nnonsense\n${at} stdout F\n${at} nowhere F x\n`;
   assert.deepEqual(textsOf([Buffer.from(log)]), ["", ""]);

@@ -48,17 +48,20 @@ export const lineBytesMax = 1024 * 1024;
  * all that was read along with it.
  */
 class OpenLine {
-  readonly #first: LogPiece;
+  readonly #stream: LogStream;
+  #timestampNs: bigint;
   #bytes: Buffer;
   sizeBytes = 0;
 
   constructor(first: LogPiece) {
-    this.#first = first;
+    this.#stream = first.stream;
+    this.#timestampNs = first.timestampNs;
     this.#bytes = Buffer.allocUnsafeSlow(2 * first.data.length);
     this.add(first);
   }
 
-  add({ data }: LogPiece): void {
+  add({ data, timestampNs }: LogPiece): void {
+    this.#timestampNs = timestampNs;
     const sizeBytes = this.sizeBytes + data.length;
     if (sizeBytes > this.#bytes.length) {
       const bytes = Buffer.allocUnsafeSlow(2 * sizeBytes);
@@ -69,9 +72,10 @@ class OpenLine {
     this.sizeBytes = sizeBytes;
   }
 
-  /** `partial`: it has no end. */
+  /** `partial`: it has no end. Its time is that of its last piece: readers go on by times, so these must not go back. */
   line(partial: boolean): LogLine {
-    return { ...this.#first, data: this.#bytes.subarray(0, this.sizeBytes), partial };
+    const data = this.#bytes.subarray(0, this.sizeBytes);
+    return { timestampNs: this.#timestampNs, stream: this.#stream, data, partial };
   }
 }
 
@@ -108,7 +112,7 @@ export class LogAssembler {
   flush(): LogLine[] {
     const lines = [...this.#open.values()].map((open) => open.line(true));
     this.#open.clear();
-    return lines;
+    return lines.toSorted((a, b) => (a.timestampNs < b.timestampNs ? -1 : 1));
   }
 
   /** What comes next does not go on with what came before: something between them is lost. */

@@ -27,7 +27,7 @@ function statsOf(nodeId: string, pictures: number) {
         cpuNs: BigInt(pictures * (isFirst ? 1_500_000_000 : 10_000_000)),
         memoryBytes: isFirst ? 1024n * 1024n : 512n * 1024n * 1024n,
         memoryLimitBytes: 1024n * 1024n * 1024n,
-        networkReceivedBytes: 1500n,
+        networkReceivedBytes: 1_536_700n,
         networkSentBytes: 20n,
         pids: 3n,
         restarts: 1,
@@ -74,7 +74,7 @@ describe("top", () => {
         ["web.2", "h2", "1.00%", "512MiB / 1GiB"],
       ],
     );
-    assert.deepEqual(lines[5]?.slice(4), ["0.10%", "1.5kB / 20B", "0B / 0B", "3", "1"]);
+    assert.deepEqual(lines[5]?.slice(4), ["0.10%", "1.54MB / 20B", "0B / 0B", "3", "1"]);
   });
 
   it("sorts by another column, and is stats, too", async () => {

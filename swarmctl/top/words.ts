@@ -31,16 +31,25 @@ function cellsOf(row: Usage): string[] {
   ];
 }
 
-/** Docker's: memory in powers of 1024, traffic in powers of 1000. */
-const binarySize = (bytes: number) => sizeText(bytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]);
-const decimalSize = (bytes: number) => sizeText(bytes, 1000, ["B", "kB", "MB", "GB", "TB"]);
+interface SizeStyle {
+  readonly base: number;
+  readonly units: readonly string[];
+  readonly digits: number;
+}
 
-function sizeText(bytes: number, base: number, units: readonly string[]): string {
+/** Docker's: memory in powers of 1024 with four digits, traffic in powers of 1000 with three. */
+const binary = { base: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB"], digits: 4 };
+const decimal = { base: 1000, units: ["B", "kB", "MB", "GB", "TB"], digits: 3 };
+
+const binarySize = (bytes: number) => sizeText(bytes, binary);
+const decimalSize = (bytes: number) => sizeText(bytes, decimal);
+
+function sizeText(bytes: number, { base, units, digits }: SizeStyle): string {
   let amount = bytes;
   let unit = 0;
   while (amount >= base && unit < units.length - 1) {
     amount /= base;
     unit += 1;
   }
-  return `${Number(amount.toPrecision(4))}${units[unit]}`;
+  return `${Number(amount.toPrecision(digits))}${units[unit]}`;
 }
