@@ -56,7 +56,10 @@ const script = `set -o pipefail
 bsdtar -c --format=pax --options=hdrcharset=BINARY --numeric-owner --no-fflags -f - -C "$2/$3" . |
   bsdtar -x -p --chroot --numeric-owner --no-fflags -f - -C "$4"`;
 
-/** The overlay is mounted for the copiers alone, and they end with the program that is waited for: nothing is left. */
+/**
+ * The overlay is mounted for the copiers alone, and they end with the program that is waited for, and that with swarmd:
+ * nothing is left, and nothing writes to the volume when its containers run.
+ */
 async function copy(wish: CopyUp, folder: string, exec: Exec): Promise<void> {
   const { layers, data, scratch, signal } = wish;
   const [only = ""] = layers;
@@ -64,10 +67,11 @@ async function copy(wish: CopyUp, folder: string, exec: Exec): Promise<void> {
   await mkdir(scratch, { recursive: true });
   const names = layers.map((_, index) => `l/${index}`);
   const lower = alone ? "" : `lowerdir=${names.toReversed().join(":")}`;
+  const bound = ["--pdeathsig", "KILL", "unshare"];
   const namespaces = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"];
   const words = [script, "bash", lower, alone ? only : scratch, folder, data];
   // The layers' short names stand in the task's folder: the options must fit into one page.
   const options = { signal, timeoutMs: copyMs, cwd: join(scratch, "..") };
-  await exec.run("unshare", [...namespaces, "bash", "-c", ...words], options);
+  await exec.run("setpriv", [...bound, ...namespaces, "bash", "-c", ...words], options);
   await rmdir(scratch);
 }

@@ -1,8 +1,16 @@
 /** Whenever swarmd is killed, the next start finds whole volumes, knows who has them, and can free everything. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -56,5 +64,29 @@ test("volumes, a kill at any moment leaves none half made, and nothing that cann
     assert.deepEqual(readdirSync(folder), [".uses"]);
     assert.deepEqual(readdirSync(join(folder, ".uses")), []);
   }
+  rmSync(root, { recursive: true });
+});
+
+test("volumes, a copy ends with who began it: no later one finds it writing", {
+  timeout: 20_000,
+}, async () => {
+  const root = mkdtempSync(join(tmpdir(), "swarm-kill-"));
+  const layer = join(root, "layer");
+  mkdirSync(join(layer, "data"), { recursive: true });
+  const programs = join(root, "programs");
+  mkdirSync(programs);
+  const held = join(root, "held");
+  execFileSync("mkfifo", [held]);
+  const copier = '#!/bin/sh\nexec sleep 40 >"$HELD"\n';
+  writeFileSync(join(programs, "bsdtar"), copier, { mode: 0o755 });
+  const child = spawn(process.execPath, [churn, root, layer], {
+    stdio: ["ignore", "ignore", "inherit"],
+    env: { ...process.env, PATH: `${programs}:${process.env["PATH"]}`, HELD: held },
+  });
+  const copiers = createReadStream(held);
+  await once(copiers, "open");
+  child.kill("SIGKILL");
+  copiers.resume();
+  await once(copiers, "end");
   rmSync(root, { recursive: true });
 });
