@@ -95,7 +95,7 @@ test("SELinux, the overlay and the generated files are labelled where a containe
   assert.equal(labelledMount("lowerdir=l", undefined), "lowerdir=l");
   await labelFiles(label, ["/t/hosts"], exec);
   await labelFiles(undefined, ["/t/hosts"], exec);
-  assert.deepEqual(runs, [["chcon", label, "/t/hosts"]]);
+  assert.deepEqual(runs, [["chcon", "--", label, "/t/hosts"]]);
 });
 
 test("devices, a privileged container has all of them, and one by the name that it asks for", async () => {

@@ -42,5 +42,5 @@ export async function labelFiles(
   paths: readonly string[],
   exec: Exec,
 ): Promise<void> {
-  if (label !== undefined) await exec.run("chcon", [label, ...paths]);
+  if (label !== undefined) await exec.run("chcon", ["--", label, ...paths]);
 }
