@@ -27,12 +27,12 @@ export const propagations: Readonly<Record<string, MountPropagation>> = {
   slave: MountPropagation.SLAVE,
 };
 
-/** A file's mode, in octal digits however it is written: 440, 0440, 0o440. */
+/** A file's mode, in octal digits however it is written: 440, 0440, 0o440. In a spec 0 stands for the default. */
 export function parseMode(text: string): number {
   const digits = /^(?:0o)?([0-7]{1,5})$/.exec(text)?.[1];
   const mode = Number.parseInt(digits ?? "", 8);
-  if (mode <= 0o7777) return mode;
-  throw refusal(`"${text}" is not an octal mode such as 0440`);
+  if (mode > 0 && mode <= 0o7777) return mode;
+  throw refusal(`"${text}" is not an octal mode of 1 to 7777, such as 0440`);
 }
 
 /** PATH[:PATH[:rwm]], or PATH:rwm. */

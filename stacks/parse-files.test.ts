@@ -139,6 +139,7 @@ describe("secrets and configs of a stack file", () => {
   for (const [lines, rest, message] of [
     ["secrets: [none]", top, /names the secret "none", which the file does not define/],
     ["secrets: [{source: db, mode: 9}]", top, /"9" is not an octal mode/],
+    ["secrets: [{source: db, mode: 0000}]", top, /"0000" is not an octal mode of 1 to 7777/],
     ["configs: []", ["configs: {c: {file: a, content: b}}"], /must have one of file, environment/],
     ["configs: []", ["secrets: {c: }"], /must have one of file, environment/],
   ] as const) {
