@@ -67,12 +67,13 @@ export class LogPublisher {
   }
 
   async *#requests({ id, taskIds, options }: LogSubscription, signal: AbortSignal) {
-    const errors: string[] = [];
+    // Those of many tasks may be the same.
+    const errors = new Set<string>();
     const logs = taskIds.map((taskId) =>
-      untilFault(this.#readLogs(taskId, options, signal), (fault) => errors.push(fault.message)),
+      untilFault(this.#readLogs(taskId, options, signal), (fault) => errors.add(fault.message)),
     );
     for await (const some of merge(logs)) yield { subscriptionId: id, messages: [...some] };
-    yield { subscriptionId: id, close: true, err: errors.join("; ") };
+    yield { subscriptionId: id, close: true, err: [...errors].join("; ") };
   }
 }
 

@@ -8,8 +8,9 @@
  *   any of them, told to stop, unhealthy or at its end: (draining → stopping →) ending → ended
  *
  * With a health check a container is "checking", which users see as STARTING, until it is healthy. One that ran leaves DNS
- * first, is "draining" while that becomes known, and only then gets its stop signal. Between two attempts a task is "waiting"; it says READY with the number of the attempt to come, so that
- * (attempt, state), which managers order statuses by, only grows. "ending" releases what the task holds; "ended" is final.
+ * first, is "draining" while that becomes known, and only then gets its stop signal. Between two attempts a task is
+ * "waiting"; it says READY with the number of the attempt to come, so that (attempt, state), which managers order statuses
+ * by, only grows. "ending" releases what the task holds; "ended" is final.
  */
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { RestartPolicy } from "#proto/gen/swarm/v1/types_pb.ts";
