@@ -4,7 +4,6 @@
  */
 import { Fault } from "#proto/fault.ts";
 import type { Descriptor } from "#registry/manifest.ts";
-import type { FetchOptions, ImagePeers } from "./image-peers.ts";
 import { type PeerReaderModules, readFromPeer } from "./peer-reader.ts";
 import type { Peer } from "./plan.ts";
 
@@ -12,12 +11,23 @@ import type { Peer } from "./plan.ts";
 const roundsMax = 4;
 const roundPauseMs = 1_000;
 
-export interface DownloadOptions extends Pick<FetchOptions, "signal" | "fromRegistry"> {
+export interface DownloadOptions {
   readonly asksPeers: boolean;
+  readonly signal: AbortSignal;
+  /** The same bytes, from an offset on. */
+  readonly fromRegistry: (offset: number) => Promise<AsyncIterable<Buffer>>;
+}
+
+/** Which nodes to ask, in order, and who is told what they were good for. */
+export interface Sources {
+  sources(digest: string): Promise<readonly Peer[]>;
+  /** Where the registry gives nothing. */
+  lastSources(digest: string): Promise<readonly Peer[]>;
+  blame(peer: Peer, fault: Fault, spentMs: number): void;
 }
 
 export interface DownloadModules extends PeerReaderModules {
-  readonly peers: ImagePeers;
+  readonly peers: Sources;
 }
 
 export class Download {

@@ -9,7 +9,7 @@ import { digestOf } from "#registry/digest.ts";
 import type { Descriptor } from "#registry/manifest.ts";
 import type { Content } from "../image/content.ts";
 import type { Arrival, Arrivals } from "./arrivals.ts";
-import { Download } from "./download.ts";
+import { Download, type DownloadOptions, type Sources } from "./download.ts";
 import { type PeerReaderModules, readFromPeer } from "./peer-reader.ts";
 import { allSources, type Peer, planSources } from "./plan.ts";
 
@@ -35,12 +35,10 @@ export interface ImagePeersModules extends PeerReaderModules {
   readonly log: Log;
 }
 
-export interface FetchOptions {
-  readonly signal: AbortSignal;
+export interface FetchOptions extends Omit<DownloadOptions, "asksPeers"> {
   readonly onBytes: (completedBytes: number) => void;
   /** The same bytes, as long as the disk has room for them. */
   readonly inRoom: (bytes: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
-  readonly fromRegistry: (offset: number) => Promise<AsyncIterable<Buffer>>;
 }
 
 export interface SmallBlob {
@@ -48,7 +46,7 @@ export interface SmallBlob {
   readonly bytesMax: number;
 }
 
-export class ImagePeers {
+export class ImagePeers implements Sources {
   readonly #imageDigest: string;
   readonly #modules: ImagePeersModules;
   #found: Promise<readonly Peer[]> | undefined;
