@@ -68,7 +68,8 @@ async function copy(wish: CopyUp, folder: string, exec: Exec): Promise<void> {
   const names = layers.map((_, index) => `l/${index}`);
   const lower = alone ? "" : `lowerdir=${names.toReversed().join(":")}`;
   const bound = ["--pdeathsig", "KILL", "unshare"];
-  const namespaces = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"];
+  // "slave": what the host unmounts must not live on in here.
+  const namespaces = ["--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child"];
   const words = [script, "bash", lower, alone ? only : scratch, folder, data];
   // The layers' short names stand in the task's folder: the options must fit into one page.
   const options = { signal, timeoutMs: copyMs, cwd: join(scratch, "..") };
