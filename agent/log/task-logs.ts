@@ -139,7 +139,7 @@ export class TaskLogs implements AsyncDisposable {
   ): ((position: number) => LogSink) | undefined {
     const tag = expandTag(driver.tag, task);
     if (driver.name === "json-file") {
-      const named = driver.tag === "{{.ID}}" ? {} : { tag };
+      const named = tag === "" || driver.tag === "{{.ID}}" ? {} : { tag };
       const attributes = { ...attributesOf(task, driver), ...named };
       const options = { ...driver, path: join(folder, `${task.id}-json.log`), attributes };
       return (position) => new JsonFile(options, position);

@@ -53,22 +53,26 @@ export class LogPrinter {
     this.#options = options;
   }
 
-  /** What stands together in a reply and goes to the same place is written at once: a busy log has many lines. */
+  /**
+   * What stands together in a reply and goes to the same place is written at once: a busy log has many lines. Resolves when
+   * it is taken: what a slow reader has not read waits at the nodes, and not in the memory here.
+   */
   async print(reply: SubscribeLogsResponse): Promise<void> {
     let output: Output = this.#io.stdout;
     let bytes: Uint8Array[] = [];
-    const write = () => {
-      if (bytes.length > 0) output.write(Buffer.concat(bytes));
+    const write = async () => {
+      const data = Buffer.concat(bytes);
       bytes = [];
+      if (data.length > 0) await new Promise<void>((done) => output.write(data, () => done()));
     };
     for (const message of reply.messages) {
       const toStderr = message.stream === LogStream.STDERR || message.dropped;
       const next = toStderr ? this.#io.stderr : this.#io.stdout;
-      if (next !== output) write();
+      if (next !== output) await write();
       output = next;
       bytes.push(...(await this.#bytesOf(message)));
     }
-    write();
+    await write();
     for (const warning of reply.warnings) this.#onWarning(warning);
   }
 

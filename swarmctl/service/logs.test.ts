@@ -5,15 +5,19 @@ import {
   type LogMessageSchema,
   LogStream,
   type SubscribeLogsRequest,
+  SubscribeLogsResponseSchema,
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { DriverSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { msFromTimestamp, timestampFromMs } from "#proto/time.ts";
+import type { ControlClient } from "../context.ts";
+import type { Io } from "../io.ts";
 import { FakeCluster } from "../testing/fake-cluster.ts";
 import { FakeControl } from "../testing/fake-control.ts";
 import { aService, aServiceSpec, aTask, idOf, nowMs } from "../testing/objects.ts";
 import { type RunOptions, runCli } from "../testing/run-cli.ts";
+import { LogPrinter } from "./log-printer.ts";
 
 type Message = MessageInitShape<typeof LogMessageSchema>;
 
@@ -112,6 +116,20 @@ describe("service logs", () => {
     const { stdout, stderr } = await show(["service", "logs", "--raw", "web"], lines);
     assert.equal(stdout, "a\nb\n");
     assert.match(stderr, /^web\.1\.\S+@h1 +\| lines were dropped\n$/);
+  });
+});
+
+describe("log printer", () => {
+  it("takes no more lines while its reader has not taken the last ones", async () => {
+    const taken: (() => void)[] = [];
+    const stdout = { write: (_: unknown, done = () => {}) => taken.push(done) };
+    const options = { raw: true, taskIds: true, resolve: true, trunc: true } as const;
+    const printer = new LogPrinter({ stdout } as unknown as Io, {} as ControlClient, options);
+    const printing = printer.print(create(SubscribeLogsResponseSchema, { messages: [line("a")] }));
+    const other = new Promise((resolve) => setImmediate(resolve, "waits"));
+    assert.equal(await Promise.race([printing, other]), "waits");
+    taken[0]?.();
+    await printing;
   });
 });
 
