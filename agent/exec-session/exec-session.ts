@@ -130,7 +130,8 @@ export class ExecSession {
     const pid = this.#pid;
     if (pid === undefined || this.#ended) return;
     killGroup(pid, this.#options.taskId);
-    // Nobody reads any more, and runc waits for somebody to.
+    // runc waits for somebody to read, and for all whom a process that has ended has left its output to.
+    this.#child.kill("SIGKILL");
     const { stdin, stdout, stderr } = this.#child;
     for (const stream of [stdin, stdout, stderr]) stream?.destroy();
   }

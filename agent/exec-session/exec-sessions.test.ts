@@ -243,6 +243,17 @@ test("exec, a caller can leave a process behind", { timeout }, async () => {
   }
 });
 
+test("exec, what a command leaves in the background does not keep its session", {
+  timeout,
+}, async () => {
+  const call = new Call(sh("sleep 1005 & echo $$ over"));
+  await call.says("over");
+  await until(() => !runs("sh\0-c\0sleep 1005"), 10_000);
+  call.leave.abort();
+  await assert.rejects(call.ended);
+  await until(() => readdirSync(join(node.root, "run/exec")).length === 0, 10_000);
+});
+
 test("exec, a caller that does not read holds the process back", { timeout }, async () => {
   const requests = async function* () {
     const start = { taskId, ...sh("while :; do echo 0123456789012345678901234567890; done") };

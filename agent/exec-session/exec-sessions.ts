@@ -100,7 +100,7 @@ export class ExecSessions implements AsyncDisposable {
       }
     } finally {
       signal.removeEventListener("abort", vanish);
-      if (wasLeft) void drain(outputs).finally(ended);
+      if (wasLeft) void drain(outputs).then(ended, ended);
       else {
         session.kill();
         ended();
@@ -126,7 +126,8 @@ export class ExecSessions implements AsyncDisposable {
     const over = Promise.withResolvers<void>();
     const cleared = over.promise
       .then(() => session.over())
-      .then(() => rm(folder, removal))
+      // What cannot be removed now is, when this program starts again.
+      .then(() => rm(folder, removal).catch(() => undefined))
       .finally(() => this.#live.delete(session));
     this.#live.set(session, cleared);
     return { session, ended: over.resolve };
