@@ -49,12 +49,15 @@ async function isWanted({ data, marker }: CopyUp): Promise<boolean> {
 /**
  * Positional parameters only: $1 overlay options, empty where there is one layer, $2 where the image is, $3 the folder in
  * it, $4 the volume. What writes has the volume for its root: other containers write there meanwhile, and a link of theirs
- * must not lead into the host.
+ * must not lead into the host. Where its file system cannot keep attributes, as NFS, the copy does without (Docker).
  */
 const script = `set -o pipefail
 [ -z "$1" ] || mount -t overlay overlay -o "$1" "$2" || exit
-bsdtar -c --format=pax --options=hdrcharset=BINARY --numeric-owner --no-fflags -f - -C "$2/$3" . |
-  bsdtar -x -p --chroot --numeric-owner --no-fflags -f - -C "$4"`;
+copy() {
+  bsdtar -c --format=pax --options=hdrcharset=BINARY --numeric-owner --no-fflags -f - -C "$1" . |
+    bsdtar -x -p --chroot --numeric-owner --no-fflags $3 -f - -C "$2"
+}
+copy "$2/$3" "$4" || copy "$2/$3" "$4" "--no-xattrs --no-acls"`;
 
 /**
  * The overlay is mounted for the copiers alone, and they end with the program that is waited for, and that with swarmd:

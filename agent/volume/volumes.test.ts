@@ -1,5 +1,6 @@
 /** Volumes under real containers and real mounts. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -146,6 +147,20 @@ test("volume, a copy that was cut short is done again", { timeout }, async () =>
   writeFileSync(join(data, "one"), "mine");
   await outputOf(node, "true", [volume("half")]);
   assert.equal(readFileSync(join(data, "one"), "utf8"), "mine");
+});
+
+test("volume, one that cannot keep attributes gets the image's files without them", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  mkdirSync(join(layerOf(node), "data"));
+  const file = join(layerOf(node), "data/one");
+  writeFileSync(file, "whole");
+  execFileSync("setfattr", ["-n", "trusted.swarm", "-v", "x", file]);
+  await node.open();
+  const driverConfig = { options: { type: "ramfs", device: "ramfs" } };
+  const bare = volume("bare", { volumeOptions: { driverConfig } });
+  assert.deepEqual(await outputOf(node, "cat /data/one", [bare]), ["whole"]);
 });
 
 test("volume, a link that another container put there leads no copy into the host", {
