@@ -32,3 +32,8 @@ test("endsFor, what is ended: nothing to add", () => {
   assert.equal(endsFor(""), "");
   assert.equal(endsFor(`${at} stdout P a\n${at} stdout F b\n`), "");
 });
+
+test("endsFor, a line that was begun before another was ended: is ended after it", () => {
+  const text = `${at} stdout P a\n2026-01-31T12:00:01Z stderr F b\n`;
+  assert.equal(endsFor(text), "2026-01-31T12:00:01Z stdout F \n");
+});

@@ -28,15 +28,17 @@ export async function endOpenLines(folder: string): Promise<void> {
   }
 }
 
-/** What has to follow this end of a log. */
+/** What has to follow this end of a log, at its last time: times do not go back. */
 export function endsFor(text: string): string {
-  const open = new Map<string, string>();
+  const open = new Set<string>();
+  let last = "";
   for (const [, time = "", stream = "", tag] of text.matchAll(
     /^(\S{1,40}) (stdout|stderr) ([FP])(?= |$)/gm,
   )) {
-    if (tag === "P") open.set(stream, time);
+    last = time;
+    if (tag === "P") open.add(stream);
     else open.delete(stream);
   }
-  const ends = [...open].map(([stream, time]) => `${time} ${stream} F \n`).join("");
+  const ends = [...open].map((stream) => `${last} ${stream} F \n`).join("");
   return text === "" || text.endsWith("\n") ? ends : `\n${ends}`;
 }
