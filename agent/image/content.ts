@@ -49,10 +49,15 @@ export class Content {
     this.#temporary = modules.temporary;
   }
 
-  /** Undefined where it is not here or is damaged: then it has to be fetched. */
-  async read(digest: string): Promise<Buffer | undefined> {
+  /**
+   * Undefined where it is not here or is damaged: then it has to be fetched. Likewise where it has more bytes than
+   * that: a manifest may call a layer its config, and whole layers are not for memory.
+   */
+  async read(digest: string, bytesMax: number): Promise<Buffer | undefined> {
     try {
-      const bytes = await readFile(this.path(digest));
+      const path = this.path(digest);
+      if ((await stat(path)).size > bytesMax) return undefined;
+      const bytes = await readFile(path);
       return digestOf(bytes) === digest ? bytes : undefined;
     } catch (error) {
       if (errnoOf(error) === "ENOENT") return undefined;

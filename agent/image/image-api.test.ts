@@ -245,6 +245,32 @@ test("removing, follows docker's rules", async () => {
   assert.deepEqual(await ground.folders(), { layers: 0, content: 0, temporary: 0 });
 });
 
+test("removing a tag, takes it off with the digests that services have it with", async () => {
+  await using ground = await Ground.open();
+  const image = imageOf([layerOf("a")]);
+  const pinned = `one:1@${image.manifest.digest}`;
+  const held = await ground.install(image, "one:1", pinned);
+  ground.uses = [ground.useOf({ ...held, reference: `docker.io/library/${pinned}` })];
+  await assert.rejects(ground.remove("one:1"), { message: /in use by task task/ });
+  ground.uses = [];
+  assert.deepEqual((await ground.remove("one:1")).deleted, [held.configDigest]);
+  assert.deepEqual(ground.store.list(), []);
+});
+
+test("an archive whose config is as large as a layer, is refused unread", async () => {
+  await using ground = await Ground.open();
+  const config = Buffer.alloc(9_000_000, " ");
+  const docker = [{ Config: "config.json", RepoTags: ["large:1"], Layers: ["layer.tar"] }];
+  const files = [
+    { name: "config.json", content: config },
+    { name: "layer.tar", content: layerOf("a") },
+    { name: "manifest.json", content: JSON.stringify(docker) },
+  ];
+  const load = ground.load(gzipSync(tarOf(files)));
+  await assert.rejects(load, { message: /^Cannot load the images: .*its config is too large/ });
+  assert.deepEqual(await readdir(join(ground.store.root, "temporary")), []);
+});
+
 test("pruning, takes what has no tag, or all that no task uses and nobody used lately", async () => {
   await using ground = await Ground.open();
   const used = await ground.install(imageOf([layerOf("common"), layerOf("used")]), "used:1");

@@ -18,6 +18,8 @@ import {
 import type { Handlers } from "#proto/grpc.ts";
 import type { Clock } from "#proto/ports.ts";
 import { msFromDuration, timestampFromMs } from "#proto/time.ts";
+import { manifestBytesMax } from "#registry/manifest.ts";
+import { imageConfigBytesMax } from "./image-config.ts";
 import { loadImages } from "./image-load.ts";
 import { type ImageToSave, saveImages } from "./image-save.ts";
 import type { ImageStore } from "./image-store.ts";
@@ -74,8 +76,8 @@ async function getImage({ store, uses }: ImageApiModules, ref: string): Promise<
   const [image] = view.held;
   const live = (await uses()).filter(({ isLive }) => isLive);
   const [manifest, config] = await Promise.all([
-    store.content.read(image.manifestDigest),
-    store.content.read(image.configDigest),
+    store.content.read(image.manifestDigest, manifestBytesMax),
+    store.content.read(image.configDigest, imageConfigBytesMax),
   ]);
   if (manifest === undefined || config === undefined) {
     throw new Fault("data-loss", `image "${ref}" is damaged on this node: pull it again`);

@@ -27,6 +27,7 @@ import {
   parseLayoutIndex,
   refusal,
 } from "./image-archive.ts";
+import { imageConfigBytesMax } from "./image-config.ts";
 import type { HeldImage, ImageStore } from "./image-store.ts";
 import { paddingOf } from "./tar-header.ts";
 import { readEntry } from "./tar-reader.ts";
@@ -164,7 +165,7 @@ class Archive implements AsyncDisposable {
     return await this.#put([path, image.config, ...image.layers], digest, image.references, signal);
   }
 
-  /** Makes the files blobs of the store, and of those an image. */
+  /** Makes the files, manifest and config first, blobs of the store, and of those an image. */
   async #put(
     paths: readonly string[],
     manifestDigest: string,
@@ -173,6 +174,8 @@ class Archive implements AsyncDisposable {
   ): Promise<readonly HeldImage[]> {
     const { content } = this.#store;
     const files = paths.map((path) => this.#file(path));
+    const configBytes = files[1]?.sizeBytes ?? 0;
+    if (configBytes > imageConfigBytesMax) throw refusal("its config is too large");
     const digests = [...new Set(files.map(({ digest }) => digest))];
     const held = this.#store.hold(digests);
     const isNew: string[] = [];

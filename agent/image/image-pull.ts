@@ -160,9 +160,10 @@ export class ImagePull {
   ): Promise<{ readonly manifest: Manifest; readonly digest: string }> {
     const { content, registry, leases } = this.#parts;
     if (reference.digest !== undefined) held.use(leases.hold([reference.digest]));
-    const local = reference.digest === undefined ? undefined : await content.read(reference.digest);
-    const fromRegistry = () => registry.manifest(reference, signal, registryAuth);
     const wanted = { digest: reference.digest, bytesMax: manifestBytesMax };
+    const local =
+      wanted.digest === undefined ? undefined : await content.read(wanted.digest, wanted.bytesMax);
+    const fromRegistry = () => registry.manifest(reference, signal, registryAuth);
     const bytes = local ?? (await fetchSmall(wanted, { signal, peers }, fromRegistry));
     const digest = reference.digest ?? digestOf(bytes);
     const manifest = parseManifest(bytes);
@@ -177,10 +178,10 @@ export class ImagePull {
   async #config(reference: Reference, blob: Descriptor, work: PullWork): Promise<Buffer> {
     const { content, registry, leases } = this.#parts;
     work.held.use(leases.hold([blob.digest]));
-    const local = await content.read(blob.digest);
+    const bytesMax = imageConfigBytesMax;
+    const local = await content.read(blob.digest, bytesMax);
     if (local !== undefined) return local;
     const { signal, registryAuth } = work;
-    const bytesMax = imageConfigBytesMax;
     const fromRegistry = () =>
       registry.smallBlob(reference, blob, { signal, registryAuth, bytesMax });
     const bytes = await fetchSmall({ digest: blob.digest, bytesMax }, work, fromRegistry);

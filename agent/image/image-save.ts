@@ -4,6 +4,7 @@
  */
 import { Fault } from "#proto/fault.ts";
 import { parseJson, parseObject, parseOptional, parseText } from "#registry/foreign-json.ts";
+import { manifestBytesMax } from "#registry/manifest.ts";
 import { blobPath, composeArchive, type SavedImage } from "./image-archive.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { ImageView } from "./image-views.ts";
@@ -48,7 +49,7 @@ async function describeImage(
   { content }: ImageStore,
 ): Promise<SavedImage> {
   const [image] = view.held;
-  const bytes = await content.read(image.manifestDigest);
+  const bytes = await content.read(image.manifestDigest, manifestBytesMax);
   if (bytes === undefined) throw missing(image.manifestDigest);
   const mediaType = parseOptional(
     parseObject(parseJson(bytes), "the manifest")["mediaType"],

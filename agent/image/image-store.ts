@@ -13,7 +13,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "#proto/fault.ts";
 import type { Ports } from "#proto/ports.ts";
-import { parseManifest } from "#registry/manifest.ts";
+import { manifestBytesMax, parseManifest } from "#registry/manifest.ts";
 import type { Platform } from "#registry/platform.ts";
 import { formatReference, parseReference, type Reference } from "#registry/reference.ts";
 import { Registry, type RegistryOptions } from "#registry/registry.ts";
@@ -22,7 +22,7 @@ import type { LayerPeers } from "../layer-peers/layer-peers.ts";
 import { Content } from "./content.ts";
 import { nameFullDisk } from "./disk-full.ts";
 import { type DiskProbe, systemDiskProbe, withinRoom } from "./disk-room.ts";
-import type { ImageConfig } from "./image-config.ts";
+import { type ImageConfig, imageConfigBytesMax } from "./image-config.ts";
 import { ImageIndex, type IndexEntry } from "./image-index.ts";
 import {
   type Description,
@@ -308,10 +308,10 @@ export class ImageStore implements AsyncDisposable {
   ): Promise<Description | undefined> {
     const { content } = this.#parts;
     const { reference, digest, manifestDigest } = names;
-    const bytes = await content.read(manifestDigest);
+    const bytes = await content.read(manifestDigest, manifestBytesMax);
     const manifest = bytes === undefined ? undefined : parseManifest(bytes);
     if (manifest?.kind !== "image") return undefined;
-    const config = await content.read(manifest.config.digest);
+    const config = await content.read(manifest.config.digest, imageConfigBytesMax);
     if (config === undefined) return undefined;
     return describe({ reference, digest, manifestDigest }, manifest, config);
   }

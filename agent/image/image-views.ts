@@ -87,12 +87,13 @@ function findNamed(views: readonly ImageView[], ref: string) {
   const full = formatReference(wanted);
   const found = views.map((view) => {
     const named = view.held.map(({ reference }) => reference);
-    const exact = named.filter((reference) => reference === full);
-    if (exact.length > 0) return { view, named: exact };
-    const isMeant = (image: HeldImage) =>
-      wanted.digest === undefined
-        ? tagOf(image.reference) === full
-        : digestNameOf(image) === digestName(wanted, wanted.digest);
+    // A tag is one name, however many digests it was pulled with: services have them.
+    if (wanted.digest === undefined) {
+      return { view, named: named.filter((reference) => tagOf(reference) === full) };
+    }
+    if (named.includes(full)) return { view, named: [full] };
+    const name = digestName(wanted, wanted.digest);
+    const isMeant = (image: HeldImage) => digestNameOf(image) === name;
     return { view, named: view.held.filter(isMeant).map(({ reference }) => reference) };
   });
   return (

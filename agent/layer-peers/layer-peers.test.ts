@@ -32,7 +32,7 @@ const referenceTo = (host: string, image: TestImage) => `${host}/app@${image.man
 
 async function assertHeld({ store }: TestNode, image: TestImage): Promise<void> {
   for (const { digest, bytes } of layersOf(image)) {
-    assert.deepEqual(await store.content.read(digest), bytes);
+    assert.deepEqual(await store.content.read(digest, bytes.length), bytes);
   }
 }
 
