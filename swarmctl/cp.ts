@@ -162,26 +162,29 @@ function missing(path: string): (thrown: unknown) => never {
 }
 
 /** The tar of a file or folder, under another name. */
-async function* pack(path: string, name: string): AsyncIterable<Uint8Array> {
+export async function* pack(path: string, name: string): AsyncIterable<Uint8Array> {
   const whole = resolve(path);
   const contents = name === ".";
   const own = basename(whole);
   // Names of links' targets stay as they are.
-  const pattern = own.replaceAll(/[\\.*[\]^$|]/g, "\\$&");
-  const text = name.replaceAll(/[\\&|]/g, "\\$&");
+  const pattern = own.replaceAll(/[\\.*[\]^$]/g, "\\$&");
+  const text = name.replaceAll(/[\\&]/g, "\\$&");
   const args = contents
     ? ["-c", "-f", "-", "-C", whole, "."]
-    : ["-c", "-f", "-", `--transform=flags=rSh;s|^\\./${pattern}|./${text}|`];
+    : ["-c", "-f", "-", `--transform=flags=rSh;s/^\\.\\/${pattern}/.\\/${text}/`];
   if (!contents) args.push("-C", dirname(whole), `./${own}`);
   const child = startTar(args);
   const ended = endOf(child, `Cannot read "${path}"`);
   // It is waited for when all was read.
   ended.catch(() => undefined);
   child.stdin?.end();
+  let packed = false;
   try {
     if (child.stdout !== null) yield* child.stdout as AsyncIterable<Buffer>;
+    packed = true;
   } finally {
-    child.kill("SIGKILL");
+    // One that has said all is about to end by itself.
+    if (!packed) child.kill("SIGKILL");
   }
   await ended;
 }

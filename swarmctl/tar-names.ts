@@ -1,6 +1,9 @@
 /**
  * Looks at a tar that comes from a container before anything of it is written here: what would lie outside of the folder
  * into which it is unpacked, or is no file, folder or link, is refused. The bytes pass through as they are.
+ *
+ * It reads what busybox writes, which swarmd runs in the container, and refuses all else: what is read here in another way
+ * than by the tar that unpacks it could hide an entry.
  */
 import { Fault } from "#proto/fault.ts";
 
@@ -9,13 +12,14 @@ const blockBytes = 512;
 /** Long names and their like are in entries of their own, before the one that they are about. */
 const extensionBytesMax = 1024 * 1024;
 
+const posixMagic = Buffer.from("ustar\0");
+
 const typeLongName = "L";
 const typeLongLink = "K";
-const typePax = "x";
-const typePaxGlobal = "g";
 const typeHardLink = "1";
-/** Files (three ways), hard and symbolic links, folders. */
-const typesKept = ["0", "\0", "7", typeHardLink, "2", "5"];
+const typesOfFiles = ["0", "\0", "7"];
+/** Hard and symbolic links, folders. */
+const typesWithoutData = [typeHardLink, "2", "5"];
 
 interface Entry {
   readonly type: string;
@@ -51,7 +55,7 @@ export class TarNames {
   }
 
   #onHeader(entry: Entry): void {
-    if ([typeLongName, typeLongLink, typePax, typePaxGlobal].includes(entry.type)) {
+    if ([typeLongName, typeLongLink].includes(entry.type)) {
       if (entry.sizeBytes > extensionBytesMax) throw refused("a name is too long");
       this.#extension = entry;
       return;
@@ -60,7 +64,12 @@ export class TarNames {
     const linkName = this.#longLink ?? entry.linkName;
     this.#longName = undefined;
     this.#longLink = undefined;
-    if (!typesKept.includes(entry.type)) throw refused(`"${name}" is no file, folder or link`);
+    const isFile = typesOfFiles.includes(entry.type);
+    if (!isFile && !typesWithoutData.includes(entry.type)) {
+      throw refused(`"${name}" is no file, folder or link`);
+    }
+    // tar looks for the next header at once after some of them.
+    if (!isFile && entry.sizeBytes > 0) throw refused(`"${name}" has data, and is no file`);
     if (leadsOut(name)) throw refused(`"${name}" lies outside of the folder`);
     if (entry.type === typeHardLink && leadsOut(linkName)) {
       throw refused(`"${name}" leads to "${linkName}", outside of the folder`);
@@ -72,17 +81,7 @@ export class TarNames {
     this.#extension = undefined;
     const text = data.subarray(0, sizeBytes).toString();
     if (type === typeLongName) this.#longName = text.replace(/\0.*$/s, "");
-    else if (type === typeLongLink) this.#longLink = text.replace(/\0.*$/s, "");
-    else this.#onPax(text);
-  }
-
-  #onPax(text: string): void {
-    for (const [, key, value] of text.matchAll(/^[0-9]+ ([^=\n]+)=(.*)$/gm)) {
-      if (key === "path") this.#longName = value;
-      if (key === "linkpath") this.#longLink = value;
-      // It would move where the next header is.
-      if (key === "size") throw refused("a size is given in a way that is not understood");
-    }
+    else this.#longLink = text.replace(/\0.*$/s, "");
   }
 }
 
@@ -93,8 +92,9 @@ function parseHeader(block: Buffer): Entry {
       .toString()
       .replace(/\0.*$/s, "");
   const size = field(124, 12).trim();
-  const isUstar = field(257, 6).startsWith("ustar");
-  const prefix = isUstar && block[263] === 0x30 ? field(345, 155) : "";
+  // GNU's own has a blank after it, and other things in that place.
+  const isPosix = block.subarray(257, 263).equals(posixMagic);
+  const prefix = isPosix ? field(345, 155) : "";
   const name = prefix === "" ? field(0, 100) : `${prefix}/${field(0, 100)}`;
   const type = String.fromCharCode(block[156] ?? 0);
   return { type, name, linkName: field(157, 100), sizeBytes: sizeOf(block, size) };
