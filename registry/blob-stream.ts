@@ -8,7 +8,6 @@ import { discard } from "./read-body.ts";
 import { pause, type RetryModules, type RetryOptions } from "./retry.ts";
 
 export interface BlobStreamOptions extends RetryOptions {
-  readonly sizeBytes: number;
   /** What is here already; default 0. */
   readonly startBytes?: number;
   readonly signal: AbortSignal;

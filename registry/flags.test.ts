@@ -50,6 +50,7 @@ for (const [arg, message] of [
   ["--insecure-registry=10.0.0.0/33", /or a network/],
   ["--registry-mirror=mirror.test", /^--registry-mirror is not of the form \[HOST=\]URL/],
   ["--registry-mirror=https://user:secret@mirror.test", /^--registry-mirror is not of the form/],
+  ["--registry-mirror=https://:secret@mirror.test", /^--registry-mirror is not of the form/],
   ["--registry-logins=logins", /^--registry-logins "logins" is not an absolute path$/],
   ["--registry-certificates=a", /^--registry-certificates "a" is not an absolute path$/],
 ] as const) {

@@ -74,7 +74,8 @@ function mirror(text: string): RegistryMirror {
   const [, registry = "docker.io", address = ""] = /^(?:([^=/]*)=)?(.*)$/s.exec(text) ?? [];
   const url = URL.parse(address);
   const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
-  const isPlain = isHttp && url.username === "" && url.search === "" && url.hash === "";
+  const hasLogin = url?.username !== "" || url.password !== "";
+  const isPlain = isHttp && !hasLogin && url.search === "" && url.hash === "";
   if (isPlain && hostPattern.test(registry)) return { registry, url: url.href };
   throw usage(
     "--registry-mirror is not of the form [HOST=]URL, such as https://mirror.example.com",

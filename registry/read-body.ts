@@ -23,6 +23,9 @@ export async function readAll(
   return Buffer.concat(chunks);
 }
 
+/** As much of it as people read: it ends up in the state of tasks, which managers keep. */
+const wordsMax = 300;
+
 /** What the registry said about its error (": message"), as far as it can be read. */
 export async function readError(response: HttpResponse): Promise<string> {
   try {
@@ -33,7 +36,8 @@ export async function readError(response: HttpResponse): Promise<string> {
       parseObject,
     );
     const messages = errors.map((error) => parseText(error["message"], "message"));
-    return messages.length === 0 ? "" : `: ${messages.join("; ")}`;
+    const words = messages.join("; ").replace(/\p{Cc}+/gu, " ");
+    return words === "" ? "" : `: ${words.slice(0, wordsMax)}`;
   } catch {
     // The status alone tells enough; an error page of some proxy is no message for people.
     return "";

@@ -411,6 +411,32 @@ describe("the way to a registry", () => {
     assert.deepEqual(await readBlob(registry, `${real.host}/x:1`), layer.bytes);
   });
 
+  test("leads past mirrors whose manifest is none", async () => {
+    await using cleanup = new AsyncDisposableStack();
+    const real = cleanup.use(await startServer(serveImage(image, () => false)));
+    for (const page of ["<html>", "{}"]) {
+      const mirror = cleanup.use(await startServer((_, response) => response.end(page)));
+      using registry = open({ mirrors: [{ registry: real.host, url: `http://${mirror.host}` }] });
+      for (const name of ["x:1", `x@${image.manifest.digest}`]) {
+        const reference = parseReference(`${real.host}/${name}`);
+        assert.deepEqual(await registry.manifest(reference, signal()), image.manifest.bytes);
+      }
+    }
+  });
+
+  test("to one that refuses with many words, gives some of them, without control characters", async () => {
+    await using cleanup = new AsyncDisposableStack();
+    const message = `no\u001b[2J${"!".repeat(5000)}`;
+    const body = JSON.stringify({ errors: [{ message }] });
+    const handler = (_: unknown, response: http.ServerResponse) =>
+      response.writeHead(403).end(body);
+    const { host } = cleanup.use(await startServer(handler));
+    using registry = open();
+    await assert.rejects(registry.manifest(parseReference(`${host}/x:1`), signal()), {
+      message: `the registry "${host}" forbids it: no [2J${"!".repeat(294)}`,
+    });
+  });
+
   test("by a proxy, is one for its name alone", async () => {
     await using cleanup = new AsyncDisposableStack();
     const urls: (string | undefined)[] = [];

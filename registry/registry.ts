@@ -9,7 +9,7 @@ import { digestOf, isDigest } from "./digest.ts";
 import { type Access, EndpointClient, type EndpointRequest } from "./endpoint-client.ts";
 import { type Endpoint, endpointsOf, ownEndpoint, type RegistrySettings } from "./endpoints.ts";
 import type { HttpDeadlines, HttpResponse } from "./http-client.ts";
-import { type Descriptor, manifestAccept, manifestBytesMax } from "./manifest.ts";
+import { type Descriptor, manifestAccept, manifestBytesMax, parseManifest } from "./manifest.ts";
 import { discard, readAll, readError } from "./read-body.ts";
 import type { Reference } from "./reference.ts";
 import { passingFault, retried, retryAfterMs, type RetryModules } from "./retry.ts";
@@ -49,13 +49,17 @@ export class Registry implements Disposable {
   /** The manifest under the digest, or under the tag where the reference has none. */
   manifest(reference: Reference, signal: AbortSignal, registryAuth?: string): Promise<Buffer> {
     const access = { signal, registryAuth };
-    return this.#retry(signal, async () => {
-      const response = await this.#get(reference, manifestRequest(reference), access);
+    const request = manifestRequest(reference);
+    const take = async (endpoint: Endpoint) => {
+      const response = await this.#getFrom(endpoint, reference, request, access);
       const bytes = await readAll(response.body, manifestBytesMax, "its manifest");
       const promised = reference.digest ?? promisedDigest(response);
       if (promised !== undefined) verifyManifest(bytes, promised);
+      // A mirror's page for people is no manifest, and no reason to give up.
+      if (endpoint.isMirror) parseManifest(bytes);
       return bytes;
-    });
+    };
+    return this.#retry(signal, () => this.#ofFirst(reference, access, take));
   }
 
   /** The digest that the tag stands for now; of a reference that has one, that. */
@@ -87,8 +91,7 @@ export class Registry implements Disposable {
       this.#get(reference, blobRequest(reference, blob, offset), access);
     const backoffMs = this.#backoffMs;
     const first = await this.#retry(signal, () => from(startBytes));
-    const { sizeBytes } = blob;
-    const options = { sizeBytes, startBytes, attempts: attemptsMax, backoffMs, signal };
+    const options = { startBytes, attempts: attemptsMax, backoffMs, signal };
     return blobStream(first, from, options, this.#modules);
   }
 
@@ -137,17 +140,24 @@ export class Registry implements Disposable {
   }
 
   /** A good answer, of the first endpoint that gives one. */
-  async #get(
+  #get(reference: Reference, request: EndpointRequest, access: Access): Promise<HttpResponse> {
+    return this.#ofFirst(reference, access, (endpoint) =>
+      this.#getFrom(endpoint, reference, request, access),
+    );
+  }
+
+  /** What the first endpoint has of which it can be taken. */
+  async #ofFirst<T>(
     reference: Reference,
-    request: EndpointRequest,
     access: Access,
-  ): Promise<HttpResponse> {
+    take: (endpoint: Endpoint) => Promise<T>,
+  ): Promise<T> {
     const { clock } = this.#modules;
     for (const endpoint of endpointsOf(reference.registry, this.#options)) {
       const { host, isMirror } = endpoint;
       if (isMirror && clock.monotonic() < (this.#awayUntilMs.get(host) ?? 0)) continue;
       try {
-        return await this.#getFrom(endpoint, reference, request, access);
+        return await take(endpoint);
       } catch (error) {
         if (!isMirror || access.signal.aborted) throw error;
         const isAway = awayCodes.has(Fault.from(error).code);
