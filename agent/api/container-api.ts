@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ContainerService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
 import { findProgram } from "../container/find-program.ts";
+import { clearTools } from "../exec-session/container-tool.ts";
 import { attachHandler } from "../exec-session/attach.ts";
 import { archiveHandlers } from "../exec-session/archives.ts";
 import { forwardPortHandler } from "../exec-session/forward-port.ts";
@@ -25,8 +26,9 @@ export class ContainerApi implements AsyncDisposable {
     // Not below the run root: nothing may be executed there on many hosts.
     const tools = {
       runtime: findProgram("runc", "the container runtime", "runc"),
-      toolFolder: join(dataRoot, "agent"),
+      toolFolder: join(dataRoot, "agent/tools"),
     };
+    clearTools(tools.toolFolder);
     const options = { ...places, folder: join(runRoot, "exec"), runtime: "runc" } as const;
     this.#sessions = new ExecSessions(options, modules);
     this.handlers = {

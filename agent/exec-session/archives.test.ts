@@ -1,6 +1,6 @@
 /** Tars out of a real container and into it. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { type ChildProcess, spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -13,16 +13,27 @@ import {
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { ContainerService, WriteArchiveRequestSchema } from "#proto/gen/swarm/v1/engine_pb.ts";
+import {
+  ContainerService,
+  ReadArchiveRequestSchema,
+  WriteArchiveRequestSchema,
+} from "#proto/gen/swarm/v1/engine_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { addService, type Client, type Handlers } from "#proto/grpc.ts";
+import { addService, type CallContext, type Client, type Handlers } from "#proto/grpc.ts";
 import { TestServer } from "#proto/testing/test-server.ts";
-import { systemExec } from "../exec.ts";
+import { until } from "#proto/testing/until.ts";
+import { type Exec, systemExec } from "../exec.ts";
 import { TestNode } from "../task/testing/test-node.ts";
 import { archiveHandlers } from "./archives.ts";
 
 const timeout = 60_000;
 const node = new TestNode();
+const places = {
+  tasksFolder: join(node.root, "agent/tasks"),
+  runtimeRoot: join(node.root, "run/runc"),
+  toolFolder: node.root,
+  runtime: "runc",
+};
 let taskId = "";
 let server: TestServer;
 let client: Client<typeof ContainerService>;
@@ -44,12 +55,6 @@ before(async () => {
   worker.assign([task]);
   await node.untilState(task.id, TaskState.RUNNING);
   taskId = task.id;
-  const places = {
-    tasksFolder: join(node.root, "agent/tasks"),
-    runtimeRoot: join(node.root, "run/runc"),
-    toolFolder: node.root,
-    runtime: "runc",
-  };
   const handlers = archiveHandlers({ places, exec: systemExec });
   server = await TestServer.serve((grpc) =>
     addService(grpc, ContainerService, handlers as Handlers<typeof ContainerService>),
@@ -173,6 +178,27 @@ test("archives, megabytes come back as they went", { timeout }, async () => {
   tar(["-x", "-C", target], await read("/tmp/out/big"));
   assert(readFileSync(join(target, "big")).equals(data));
   assert.equal(statSync(join(target, "big")).size, data.length);
+});
+
+test("archives, what a container has stopped ends with its caller", { timeout }, async () => {
+  const stopped: ChildProcess[] = [];
+  const exec: Exec = {
+    ...systemExec,
+    start: (_command, _args, options) => {
+      const child = systemExec.start("sleep", ["1000"], options);
+      stopped.push(child);
+      return child;
+    },
+  };
+  const { readArchive } = archiveHandlers({ places, exec });
+  const leave = new AbortController();
+  const request = create(ReadArchiveRequestSchema, { taskId, path: "/tmp/data" });
+  const context = { signal: leave.signal } as CallContext;
+  const reading = readArchive(request, context)[Symbol.asyncIterator]().next();
+  await until(() => stopped.length === 1);
+  leave.abort();
+  await assert.rejects(reading);
+  assert(stopped.every(({ signalCode }) => signalCode === "SIGKILL"));
 });
 
 test("archives, a folder that is not there, and what is left behind", { timeout }, async () => {

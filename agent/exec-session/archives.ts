@@ -9,7 +9,7 @@ import type {
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
 import type { Exec } from "../exec.ts";
-import { runTool, type ToolPlaces, type ToolRun } from "./container-tool.ts";
+import { runTool, type ToolModules, type ToolPlaces, type ToolRun } from "./container-tool.ts";
 import {
   type ContainerPlaces,
   type RunningContainer,
@@ -32,11 +32,12 @@ export function archiveHandlers(
   return {
     readArchive: async function* ({ taskId, path, followLink }, { signal }) {
       const container = await runningContainer(taskId, modules.places);
-      const wanted = followLink ? await resolved(container, path, modules) : path;
+      using scope = new ToolScope(signal);
+      const within = { ...modules, signal: scope.signal };
+      const wanted = followLink ? await resolved(container, path, within) : path;
       const { folder, name } = split(wanted);
-      await requireThere(container, wanted, modules);
-      const run = await runTool(container, ["tar", "-c", "-f", "-", "-C", folder, name], modules);
-      using _end = endWith(run, signal);
+      await requireThere(container, wanted, within);
+      const run = await runTool(container, ["tar", "-c", "-f", "-", "-C", folder, name], within);
       run.child.stdin?.end();
       yield* dataOf(run);
       await succeeded(run, `Cannot read "${path}" of the container`);
@@ -49,11 +50,12 @@ export function archiveHandlers(
       }
       const { taskId, path, keepOwner } = first.value.input.value;
       const container = await runningContainer(taskId, modules.places);
-      await requireFolder(container, path, modules);
+      using scope = new ToolScope(signal);
+      const within = { ...modules, signal: scope.signal };
+      await requireFolder(container, path, within);
       const owner = keepOwner ? [] : ["-o"];
       const args = ["tar", "-x", "-f", "-", ...owner, "-C", absolute(path)];
-      const run = await runTool(container, args, modules);
-      using _end = endWith(run, signal);
+      const run = await runTool(container, args, within);
       run.child.stdout?.resume();
       await feed(run, inputs);
       await succeeded(run, `Cannot write to "${path}" of the container`);
@@ -77,7 +79,7 @@ function absolute(path: string): string {
 async function resolved(
   container: RunningContainer,
   path: string,
-  modules: ArchivesModules,
+  modules: ToolModules,
 ): Promise<string> {
   const run = await runTool(container, ["readlink", "-f", absolute(path)], modules);
   run.child.stdin?.end();
@@ -93,7 +95,7 @@ async function resolved(
 async function requireThere(
   container: RunningContainer,
   path: string,
-  modules: ArchivesModules,
+  modules: ToolModules,
 ): Promise<void> {
   if (await holds(container, ["-e", absolute(path)], modules)) return;
   if (await holds(container, ["-L", absolute(path)], modules)) return;
@@ -103,7 +105,7 @@ async function requireThere(
 async function requireFolder(
   container: RunningContainer,
   path: string,
-  modules: ArchivesModules,
+  modules: ToolModules,
 ): Promise<void> {
   if (await holds(container, ["-d", absolute(path)], modules)) return;
   throw new Fault("not-found", `There is no folder "${path}" in the container`);
@@ -112,7 +114,7 @@ async function requireFolder(
 async function holds(
   container: RunningContainer,
   condition: readonly string[],
-  modules: ArchivesModules,
+  modules: ToolModules,
 ): Promise<boolean> {
   const run = await runTool(container, ["test", ...condition], modules);
   run.child.stdin?.end();
@@ -154,14 +156,16 @@ async function succeeded(run: ToolRun, action: string): Promise<void> {
   throw new Fault("failed-precondition", `${action}: ${words}`);
 }
 
-function endWith({ child }: ToolRun, signal: AbortSignal): Disposable {
-  const end = () => void child.kill("SIGKILL");
-  signal.addEventListener("abort", end, { once: true });
-  if (signal.aborted) end();
-  return {
-    [Symbol.dispose]: () => {
-      signal.removeEventListener("abort", end);
-      end();
-    },
-  };
+/** What runs in the container for a call ends with the call. */
+class ToolScope implements Disposable {
+  readonly #over = new AbortController();
+  readonly signal: AbortSignal;
+
+  constructor(ofCall: AbortSignal) {
+    this.signal = AbortSignal.any([ofCall, this.#over.signal]);
+  }
+
+  [Symbol.dispose](): void {
+    this.#over.abort();
+  }
 }

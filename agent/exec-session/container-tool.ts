@@ -7,7 +7,7 @@
  * executes. busybox knows by its name which program it is, so a link in the container's /dev leads to the descriptor.
  */
 import { randomBytes } from "node:crypto";
-import { constants, type OpenMode } from "node:fs";
+import { constants, mkdirSync, type OpenMode, rmSync } from "node:fs";
 import { copyFile, mkdtemp, open, rm, symlink, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "#proto/fault.ts";
@@ -37,11 +37,24 @@ const saidMax = 4096;
 /** The first descriptor that runc passes on. */
 const toolFd = 3;
 
+export interface ToolModules {
+  readonly places: ToolPlaces;
+  readonly exec: Exec;
+  /** Ends it: a hostile container can stop what runs in it, for ever. */
+  readonly signal: AbortSignal;
+}
+
+/** Makes the folder, without what an earlier run of this program has left there. */
+export function clearTools(toolFolder: string): void {
+  rmSync(toolFolder, { recursive: true, force: true });
+  mkdirSync(toolFolder, { recursive: true, mode: 0o700 });
+}
+
 /** `args`: the program's name first. */
 export async function runTool(
   container: RunningContainer,
   args: readonly string[],
-  { places, exec }: { readonly places: ToolPlaces; readonly exec: Exec },
+  { places, exec, signal }: ToolModules,
 ): Promise<ToolRun> {
   await using held = new AsyncDisposableStack();
   const folder = await mkdtemp(join(places.toolFolder, "tool-"));
@@ -63,18 +76,22 @@ export async function runTool(
   const passed = ["--preserve-fds", "1", "--process", specFile, container.taskId];
   const command = ["--root", places.runtimeRoot, "exec", ...passed];
   const child = exec.start(places.runtime, command, { stdio: ["pipe", "pipe", "pipe", tool.fd] });
+  const end = () => void child.kill("SIGKILL");
+  signal.addEventListener("abort", end, { once: true });
+  held.defer(() => signal.removeEventListener("abort", end));
+  if (signal.aborted) end();
   const scope = held.move();
   let said = "";
   child.stderr?.on("data", (piece: Buffer) => {
     said = (said + piece.toString()).slice(0, saidMax);
   });
   child.stdin?.on("error", () => {});
-  const end = async () => {
+  const ending = async () => {
     await using _scope = scope;
     const exitCode = await exitCodeOf(child);
     return { exitCode, said: said.trim() };
   };
-  const ended = end();
+  const ended = ending();
   ended.catch(() => undefined);
   return { child, ended };
 }
