@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
 import { appendFile, link, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,8 +8,9 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
+import { type LogChunk, LogCursor } from "./log-cursor.ts";
 import { logPath } from "./log-files.ts";
-import { readLog } from "./log-reader.ts";
+import { chunksOf, readLog } from "./log-reader.ts";
 
 const startMs = Date.UTC(2026, 0, 31, 12);
 
@@ -138,4 +140,20 @@ test("readLog, until: up to that time, and followed no longer than that", {
   assert.deepEqual(await Array.fromAsync(log.read({ until, follow: true })), [1, 2, 3]);
   const since = timestampFromMs(startMs + 2000);
   assert.deepEqual(await Array.fromAsync(log.read({ since, until })), [2, 3]);
+});
+
+test("chunksOf, the task ends and is taken away during reading: the end, and no failure", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "swarm-log-"));
+  const ended = new AbortController();
+  class Removing extends LogCursor {
+    override async *read(): AsyncGenerator<LogChunk, void, undefined> {
+      ended.abort();
+      rmSync(folder, { recursive: true, force: true });
+      yield* [];
+    }
+  }
+  using cursor = new Removing(folder);
+  const source = { folder, follow: true, ended: ended.signal };
+  const { signal } = new AbortController();
+  assert.deepEqual(await Array.fromAsync(chunksOf(source, cursor, signal)), []);
 });

@@ -61,7 +61,8 @@ export async function* chunksOf(
       yield chunk;
     }
     if (isLast) return;
-    if (found) continue;
+    // A task that has ended may be taken away at any time, and its folder with it.
+    if (found || ended.aborted) continue;
     using alarm = new Alarm(folder, [ended, signal]);
     // What came between reading and watching.
     for await (const chunk of cursor.read()) {
