@@ -23,7 +23,7 @@ export async function readAll(
   return Buffer.concat(chunks);
 }
 
-/** As much of it as people read: it ends up in the state of tasks, which managers keep. */
+/** As much of it as people read: logs and the state of tasks have it, too. */
 const wordsMax = 300;
 
 /** What the registry said about its error (": message"), as far as it can be read. */

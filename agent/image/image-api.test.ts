@@ -257,6 +257,24 @@ test("removing a tag, takes it off with the digests that services have it with",
   assert.deepEqual(ground.store.list(), []);
 });
 
+test("removing and pruning, leave an image that a task comes for meanwhile", async () => {
+  await using ground = await Ground.open();
+  const { reference } = await ground.install(imageOf([layerOf("a")]), "one:1");
+  const { store, clock } = ground;
+  const uses = async () => {
+    ground.nowMs += 1;
+    await store.touch([reference]);
+    return [];
+  };
+  const api = imageHandlers({ store, uses, clock });
+  const remove = async () =>
+    api.removeImage(create(RemoveImageRequestSchema, { ref: "one:1" }), call);
+  await assert.rejects(remove, { message: /was used just now: try again/ });
+  const pruned = await api.pruneImages(create(PruneImagesRequestSchema, { all: true }), call);
+  assert.deepEqual(pruned.deleted, []);
+  assert.deepEqual(await ground.names(), [reference]);
+});
+
 test("an archive whose config is as large as a layer, is refused unread", async () => {
   await using ground = await Ground.open();
   const config = Buffer.alloc(9_000_000, " ");

@@ -23,7 +23,7 @@ import { imageConfigBytesMax } from "./image-config.ts";
 import { loadImages } from "./image-load.ts";
 import { type ImageToSave, saveImages } from "./image-save.ts";
 import type { ImageStore } from "./image-store.ts";
-import { findImage, type ImageView, tagOf, viewImages } from "./image-views.ts";
+import { findImage, ifUnusedSince, type ImageView, tagOf, viewImages } from "./image-views.ts";
 import type { PullProgress } from "./pull-progress.ts";
 import { layersInUse, type ReadTaskUses, usesOf } from "./task-uses.ts";
 
@@ -155,15 +155,16 @@ async function removeImage({ store, uses }: ImageApiModules, { ref, force }: Rem
   const isLast = force || named.length === 0 || !others.some((other) => tagOf(other) !== undefined);
   const inUse = await uses();
   if (isLast) {
-    const [use] = usesOf(
-      view,
-      inUse.filter(({ isLive }) => isLive),
-    );
+    const live = inUse.filter(({ isLive }) => isLive);
+    const [use] = usesOf(view, live);
     if (use !== undefined) {
       throw new Fault(
         "failed-precondition",
         `image "${ref}" is in use by task ${use.taskId}: remove its service first`,
       );
+    }
+    if (ifUnusedSince(view, store.list()) === undefined) {
+      throw new Fault("failed-precondition", `image "${ref}" was used just now: try again`);
     }
   }
   const references = isLast ? all : named;
@@ -191,14 +192,10 @@ async function pruneImages(
     if (view.usedAtMs > beforeMs) continue;
     // Anew for each: tasks come while large images go.
     const inUse = await uses();
-    if (
-      usesOf(
-        view,
-        inUse.filter(({ isLive }) => isLive),
-      ).length > 0
-    )
-      continue;
-    const references = view.held.map(({ reference }) => reference);
+    const live = inUse.filter(({ isLive }) => isLive);
+    const unused = usesOf(view, live).length > 0 ? undefined : ifUnusedSince(view, store.list());
+    if (unused === undefined) continue;
+    const references = unused.held.map(({ reference }) => reference);
     reclaimed += await store.remove(references, layersInUse(inUse));
     deleted.push(view.id);
   }

@@ -7,7 +7,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { type DiskProbe, systemDiskProbe } from "./disk-room.ts";
 import type { ImageStore } from "./image-store.ts";
-import { type ImageView, viewImages } from "./image-views.ts";
+import { ifUnusedSince, type ImageView, viewImages } from "./image-views.ts";
 import { layersInUse, type ReadTaskUses, type TaskUse, usesOf } from "./task-uses.ts";
 
 export interface CollectorOptions {
@@ -111,9 +111,8 @@ export class ImageCollector implements AsyncDisposable {
 
   async #remove(view: ImageView, inUse: ReadonlySet<string>, why: string): Promise<void> {
     const { store, log } = this.#modules;
-    // A task may have come for it since it was looked at.
-    const present = viewImages(store.list()).find(({ id }) => id === view.id);
-    if (present === undefined || present.usedAtMs > view.usedAtMs) return;
+    const present = ifUnusedSince(view, store.list());
+    if (present === undefined) return;
     const references = present.held.map(({ reference }) => reference);
     const reclaimedBytes = await store.remove(references, inUse);
     log.info("Removed an unused image", { image: references[0], id: view.id, reclaimedBytes, why });

@@ -63,6 +63,14 @@ function viewOf(
   };
 }
 
+/** The image as it is now; undefined where it is gone, or where a task may have come for it since it was looked at. */
+export function ifUnusedSince(
+  { id, usedAtMs }: ImageView,
+  held: readonly HeldImage[],
+): ImageView | undefined {
+  return viewImages(held).find((view) => view.id === id && view.usedAtMs <= usedAtMs);
+}
+
 /** The image that people mean, and which of its references they name: none where they say its ID. */
 export function findImage(
   views: readonly ImageView[],
