@@ -1,6 +1,6 @@
 /** Archives as they come: plain, gzip or zstd. The first bytes tell which; names and media types are often wrong. */
 import { createReadStream, type ReadStream } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { PassThrough, type Transform } from "node:stream";
 import { createGunzip, createZstdDecompress, ZstdDecompress } from "node:zlib";
 import { Fault, errnoOf } from "#proto/fault.ts";
@@ -12,12 +12,24 @@ import { malformed } from "./tar-header.ts";
  */
 export const pieceBytes = 64 * 1024;
 
-/** The tar stream in the file. */
-export async function* decompress(path: string): AsyncGenerator<Buffer> {
-  const { size } = await stat(path);
+/** A skippable frame (RFC 8878, section 3.1), with which some writers begin: magic number and length. */
+const skippableHeaderBytes = 8;
+const skippableMagic = /^5.2a4d18$/;
+
+/** The tar stream in the file. Aborted also between two of its frames, of which a small file may have millions. */
+export async function* decompress(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+  await using handle = await open(path, "r");
+  const { size } = await handle.stat();
   // Node's zstd decoder ends after one frame, but archives may have several; for the others this is one round.
   for (let offset = 0; offset < size; ) {
-    const decoder = decoderFor(await readStart(path, offset));
+    signal.throwIfAborted();
+    const start = await readStart(handle, offset);
+    const magic = start.toString("hex", 0, 4);
+    if (skippableMagic.test(magic) && start.length === skippableHeaderBytes) {
+      offset += skippableHeaderBytes + start.readUInt32LE(4);
+      continue;
+    }
+    const decoder = decoderFor(magic);
     const file = createReadStream(path, { highWaterMark: pieceBytes, start: offset });
     yield* through(file, decoder);
     const consumedBytes = decoder instanceof ZstdDecompress ? decoder.bytesWritten : size;
@@ -39,17 +51,15 @@ async function* through(file: ReadStream, decoder: Transform): AsyncGenerator<Bu
   }
 }
 
-function decoderFor(start: Buffer): Transform {
+function decoderFor(magic: string): Transform {
   const options = { chunkSize: pieceBytes };
-  const magic = start.toString("hex");
   if (magic.startsWith("1f8b")) return createGunzip(options);
-  // A frame, or a skippable frame (RFC 8878, section 3.1), with which some writers begin.
-  if (magic === "28b52ffd" || /^5.2a4d18$/.test(magic)) return createZstdDecompress(options);
+  if (magic === "28b52ffd") return createZstdDecompress(options);
   return new PassThrough({ highWaterMark: pieceBytes });
 }
 
-async function readStart(path: string, offset: number): Promise<Buffer> {
-  await using handle = await open(path, "r");
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, offset);
-  return buffer.subarray(0, bytesRead);
+async function readStart(handle: FileHandle, offset: number): Promise<Buffer> {
+  const start = Buffer.alloc(skippableHeaderBytes);
+  const { bytesRead } = await handle.read(start, 0, start.length, offset);
+  return start.subarray(0, bytesRead);
 }

@@ -82,7 +82,7 @@ class Archive implements AsyncDisposable {
     const { content } = this.#store;
     await using packed = await content.spool(this.#withinRoom(chunks));
     signal.throwIfAborted();
-    const reader = new ByteReader(this.#withinRoom(decompress(packed.path)));
+    const reader = new ByteReader(this.#withinRoom(decompress(packed.path, signal)));
     while (true) {
       const entry = await readEntry(reader);
       if (entry === undefined) break;

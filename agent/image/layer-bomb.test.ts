@@ -9,6 +9,7 @@ import { Fault } from "#proto/fault.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { digestOf } from "#registry/digest.ts";
 import { systemExec } from "../exec.ts";
+import { decompress } from "./decompress.ts";
 import type { DiskSpace } from "./disk-room.ts";
 import { Layers } from "./layers.ts";
 import { encodeFileHeader } from "./tar-header.ts";
@@ -63,4 +64,22 @@ describe("a bomb", () => {
 
   test("of so many files that no more could be made, is given up and leaves nothing", () =>
     explode(100 * gigabyte, { ...room, totalFiles: 1000, freeFiles: 19 }, /No space left/));
+
+  test("of many empty frames, ends when nobody waits for it any more", async () => {
+    await using cleanup = new AsyncDisposableStack();
+    const root = await mkdtemp(join(tmpdir(), "test-bomb-"));
+    cleanup.defer(() => rm(root, { recursive: true, force: true }));
+    const packed = join(root, "packed");
+    const frames = [Buffer.from("502a4d1800000000", "hex"), zstdCompressSync("")];
+    for (const frame of frames) {
+      await writeFile(packed, Buffer.concat(Array.from({ length: 1_000_000 }, () => frame)));
+      const aborted = AbortSignal.timeout(100);
+      const read = async () => {
+        for await (const _chunk of decompress(packed, aborted));
+      };
+      const began = performance.now();
+      await assert.rejects(read, { name: "TimeoutError" });
+      assert.ok(performance.now() - began < 10_000);
+    }
+  });
 });

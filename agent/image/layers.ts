@@ -118,7 +118,7 @@ export class Layers {
     signal: AbortSignal,
   ): Promise<Layer> {
     const scanned = emptyNotes();
-    const scan = filterLayer(decompress(packed), { notes: scanned, takesForeign: true });
+    const scan = filterLayer(decompress(packed, signal), { notes: scanned, takesForeign: true });
     for await (const _chunk of scan) signal.throwIfAborted();
     const places = [...scanned.implicit, ...[...scanned.foreign.values()].map(parentOf)].filter(
       (path) => !isHidden(path, scanned),
@@ -204,7 +204,7 @@ export class Layers {
     const { id, signal } = work;
     const hash = createHash("sha256");
     const hashed = async function* () {
-      for await (const chunk of decompress(packed)) {
+      for await (const chunk of decompress(packed, signal)) {
         hash.update(chunk);
         yield chunk;
       }
