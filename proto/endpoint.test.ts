@@ -1,8 +1,10 @@
 /** Endpoints on real sockets: unix sockets of programs that live, were killed, or are something else, and TCP. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect as connectHttp2 } from "node:http2";
+import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -143,4 +145,20 @@ test("end, a call that does not end by itself is ended", { timeout }, async () =
   const call = assert.rejects(client.issueNodeCertificate({}), { code: "unavailable" });
   await endpoint[Symbol.asyncDispose]();
   await call;
+});
+
+test("endpoint, a client that wants more calls at a time than there are to have waits for them", {
+  timeout,
+}, async (t) => {
+  const path = pathIn(t);
+  await using endpoint = await serve(`unix:${path}`, "here");
+  const session = connectHttp2("http://localhost", {
+    createConnection: () => createConnection(path),
+  });
+  t.after(() => session.destroy());
+  const [settings] = await once(session, "remoteSettings");
+  assert.equal(settings.maxConcurrentStreams, 1_000);
+  using connection = new Connection(endpoint.address);
+  const client = connection.service(NodeCaService);
+  await Promise.all(Array.from({ length: 3_000 }, () => client.getRootCertificate({})));
 });

@@ -14,6 +14,9 @@ import { type ServerTls, TlsListener } from "./tls/tls-listener.ts";
 /** What calls in progress get to end by themselves. */
 const drainMs = 500;
 
+/** At a time on one connection; more wait at their client. Each takes some kilobytes, before it has said anything. */
+const callsMax = 1_000;
+
 /** In MB, for each connection of those who are known: some of the largest messages. */
 const memoryMax = 256;
 
@@ -40,7 +43,7 @@ export async function serveEndpoint(
   options: EndpointOptions,
   { clock }: { readonly clock: Clock },
 ): Promise<Endpoint> {
-  const server = new GrpcServer({ messageBytesMax, memoryMax }, { clock });
+  const server = new GrpcServer({ messageBytesMax, callsMax, memoryMax }, { clock });
   options.addServices(server);
   if (address.startsWith("unix:")) {
     return serveSocket(address.slice("unix:".length), server, options.owner);
