@@ -213,7 +213,7 @@ export class Agent {
     if (this.#assigned.complete) this.#converger.want(this.#assigned);
   }
 
-  /** Not before the worker has the tasks: the wish for a new task's log comes together with the task. */
+  /** Not before the worker has the tasks whose logs are wished for. */
   #publishLogs({ logSubscriptions }: Assigned): void {
     if (this.#broker !== undefined) this.#logPublisher.apply(logSubscriptions, this.#broker);
   }

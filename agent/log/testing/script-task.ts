@@ -3,11 +3,13 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { errnoOf } from "#proto/fault.ts";
 import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import { newId } from "#proto/ids.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { killConmon, startConmon } from "../../container/conmon.ts";
 import { overlayOptions } from "../../container/rootfs.ts";
+import { readPid } from "../../container/supervised-process.ts";
 import { type Exec, systemExec } from "../../exec.ts";
 import { LogRotation, type RotationLimits } from "../log-files.ts";
 import { type ReadLine, readLog } from "../log-reader.ts";
@@ -88,6 +90,18 @@ echo $! >"$file"
   [Symbol.dispose](): void {
     this.ended.abort();
     killConmon(this.taskId, join(this.folder, "1"));
+    this.#killScript();
     rmSync(this.folder, { recursive: true });
+  }
+
+  /** One that still waits for `$go`, in a session of its own. */
+  #killScript(): void {
+    const pid = readPid(join(this.folder, "1", "pid"));
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch (thrown) {
+      if (errnoOf(thrown) !== "ESRCH") throw thrown;
+    }
   }
 }
