@@ -9,6 +9,7 @@ import { Agent, type SessionState } from "#agent/agent.ts";
 import { advertisedAddress } from "#agent/api/advertised-address.ts";
 import { ContainerApi } from "#agent/api/container-api.ts";
 import { serveEngineApi } from "#agent/api/engine-api.ts";
+import { KnownManagers } from "#agent/api/known-managers.ts";
 import { AssignedFile } from "#agent/assigned-file.ts";
 import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
@@ -88,9 +89,11 @@ export class Engine implements AsyncDisposable {
     const { dataPathAddress, clusterId } = identity;
     const engineAddress = advertisedAddress(config.engineAddress, dataPathAddress);
     const containers = opened.use(new ContainerApi(config, { ...modules, exec: systemExec }));
+    const managers = new KnownManagers();
     opened.use(
       serveEngineApi(
         {
+          managers,
           address: config.engineAddress,
           clusterId,
           identity: modules.identity,
@@ -115,6 +118,10 @@ export class Engine implements AsyncDisposable {
       memory,
       worker,
       reporter,
+      onNews: (news) => {
+        managers.update(news.managerIds);
+        modules.onNews(news);
+      },
       onSession: (session) => peers?.useSession(session),
       log: log.child({ part: "agent" }),
     });

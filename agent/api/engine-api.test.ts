@@ -12,6 +12,7 @@ import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { TestAuthority, type TestIdentityOptions } from "#proto/testing/test-authority.ts";
 import { advertisedAddress } from "./advertised-address.ts";
 import { addEngineServices } from "./engine-api.ts";
+import { KnownManagers } from "./known-managers.ts";
 import { ruleOf } from "./rules.ts";
 
 const timeout = 60_000;
@@ -31,7 +32,7 @@ const callers: Readonly<Record<string, TestIdentityOptions>> = {
 };
 
 /** An engine with one handler. */
-async function serve() {
+async function serve(managers = new KnownManagers()) {
   const identity = await authority.holder({ role: "worker", name: me });
   return serveEndpoint(
     "127.0.0.1:0",
@@ -39,7 +40,11 @@ async function serve() {
       tls: { identity, clusterId: authority.clusterId },
       owner: "swarmd",
       addServices: (server) =>
-        addEngineServices(server, { engine: { getDiskUsage: async () => ({ usages: [] }) } }),
+        addEngineServices(
+          server,
+          { engine: { getDiskUsage: async () => ({ usages: [] }) } },
+          managers,
+        ),
     },
     { clock: systemClock },
   );
@@ -96,6 +101,22 @@ for (const [name, as] of Object.entries(callers)) {
     }
   });
 }
+
+test("engine API, the certificate of a manager that is none any more is worth nothing", {
+  timeout,
+}, async () => {
+  const managers = new KnownManagers();
+  await using endpoint = await serve(managers);
+  const name = newId(systemRandom);
+  using connection = await connect(endpoint.address, { role: "manager", name });
+  const ask = () => connection.service(EngineService).getDiskUsage({});
+  managers.update([name, newId(systemRandom)]);
+  await ask();
+  managers.update([newId(systemRandom)]);
+  await assert.rejects(ask(), { code: "unavailable", message: /is not a manager any more/ });
+  managers.update([]);
+  await assert.rejects(ask(), { code: "unavailable" });
+});
 
 test("engine API, a method that is not there says so in words", { timeout }, async () => {
   await using endpoint = await serve();

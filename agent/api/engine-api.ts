@@ -17,7 +17,8 @@ import { addService, type Handlers } from "#proto/grpc.ts";
 import type { GrpcServer } from "#proto/grpc-server.ts";
 import type { Ports } from "#proto/ports.ts";
 import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
-import { authorize } from "./rules.ts";
+import { KnownManagers } from "./known-managers.ts";
+import { authorizer } from "./rules.ts";
 
 /** What there is to serve. Methods that are not here are answered with "unimplemented", in words. */
 export interface EngineHandlers {
@@ -35,6 +36,7 @@ export interface EngineApiOptions {
   /** Resolves when the node's certificate can be used. */
   readonly identity: Promise<TlsIdentityHolder>;
   readonly handlers: EngineHandlers;
+  readonly managers: KnownManagers;
 }
 
 /** Between two attempts to listen. */
@@ -62,8 +64,8 @@ async function serveUntil(
   });
   const holder = await Promise.race([identity.catch(() => undefined), stopped]);
   if (holder === undefined) return;
-  const { address, clusterId, handlers } = options;
-  const addServices = (server: GrpcServer) => addEngineServices(server, handlers);
+  const { address, clusterId, handlers, managers } = options;
+  const addServices = (server: GrpcServer) => addEngineServices(server, handlers, managers);
   const tls = { identity: holder, clusterId };
   while (!signal.aborted) {
     try {
@@ -83,7 +85,12 @@ async function serveUntil(
 }
 
 /** All services of an engine, whether or not there is something behind them. */
-export function addEngineServices(server: GrpcServer, handlers: EngineHandlers): void {
+export function addEngineServices(
+  server: GrpcServer,
+  handlers: EngineHandlers,
+  managers = new KnownManagers(),
+): void {
+  const authorize = authorizer(managers);
   const given: Readonly<Record<string, Partial<Record<string, unknown>> | undefined>> = {
     ImageService: handlers.images,
     VolumeService: handlers.volumes,
@@ -91,19 +98,20 @@ export function addEngineServices(server: GrpcServer, handlers: EngineHandlers):
     EngineService: handlers.engine,
     LayerService: handlers.layers,
   };
-  for (const service of engineServices) addWhole(server, service, given[service.name] ?? {});
+  for (const service of engineServices) {
+    addService(server, service, whole(service, given[service.name] ?? {}), authorize);
+  }
 }
 
-function addWhole(
-  server: GrpcServer,
+function whole(
   service: DescService,
   given: Partial<Record<string, unknown>>,
-): void {
-  const whole = service.methods.map((method) => [
+): Handlers<DescService> {
+  const handlers = service.methods.map((method) => [
     method.localName,
     given[method.localName] ?? refusing(method),
   ]);
-  addService(server, service, Object.fromEntries(whole) as Handlers<DescService>, authorize);
+  return Object.fromEntries(handlers) as Handlers<DescService>;
 }
 
 function refusing({ methodKind, name }: DescMethod): unknown {

@@ -1,6 +1,6 @@
 /**
- * Who may call each method of the services that an engine serves. A certificate alone says it: an engine knows no store. A
- * method without a rule does not compile.
+ * Who may call each method of the services that an engine serves. The certificate says it, and who the managers are now:
+ * an engine knows no store. A method without a rule does not compile.
  */
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { Caller } from "#proto/caller.ts";
@@ -12,7 +12,8 @@ import {
   LayerService,
   VolumeService,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
-import type { Authorize } from "#proto/grpc.ts";
+import type { Authorize, CallContext } from "#proto/grpc.ts";
+import type { KnownManagers } from "./known-managers.ts";
 
 type Rule =
   /** A manager of this cluster, in its users' name. */
@@ -69,7 +70,11 @@ export function ruleOf(method: DescMethod): Rule | undefined {
 }
 
 /** For `addService`. */
-export const authorize: Authorize = (method, { caller }) => {
+export function authorizer(managers: KnownManagers): Authorize {
+  return (method, context) => authorize(managers, method, context);
+}
+
+function authorize(managers: KnownManagers, method: DescMethod, { caller }: CallContext): void {
   const rule = ruleOf(method);
   if (rule === undefined) {
     throw new Fault("permission-denied", `${method.name} is for nobody: it has no rule`);
@@ -78,13 +83,18 @@ export const authorize: Authorize = (method, { caller }) => {
     const message = `${method.name} needs a certificate of this cluster: ${caller.problem}`;
     throw new Fault("unauthenticated", message);
   }
-  if (caller.kind === "node" && (rule === "node" || caller.role === "manager")) return;
+  if (caller.kind === "node" && rule === "node") return;
+  if (caller.kind === "node" && caller.role === "manager") {
+    if (managers.mayBe(caller.nodeId)) return;
+    const what = `node "${caller.nodeId}" is not a manager any more, or this node has not heard of it`;
+    throw new Fault("unavailable", `${method.name} is for managers: ${what}`);
+  }
   const whom = rule === "node" ? "nodes" : "managers";
   throw new Fault(
     "permission-denied",
     `${method.name} is for ${whom}: ${certificateOf(caller)}; users call it at a manager`,
   );
-};
+}
 
 function certificateOf(caller: Caller): string {
   switch (caller.kind) {

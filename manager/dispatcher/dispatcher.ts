@@ -290,6 +290,7 @@ export class Dispatcher implements AsyncDisposable {
     const response = create(SessionResponseSchema, {
       sessionId: session.id,
       managers: [...this.#managers.listFor(node.number)],
+      managerIds: [...this.#managers.nodeIds],
       heartbeatPeriod: durationFromMs(this.#periodMs()),
     });
     response.node = publicNode(node);

@@ -22,6 +22,11 @@ export class ManagerAddresses {
     return true;
   }
 
+  /** Whose they are. */
+  get nodeIds(): readonly string[] {
+    return [...this.#addresses.keys()];
+  }
+
   /** All of them; those for different nodes begin at different managers, so that the nodes spread. */
   listFor(nodeNumber: number): readonly string[] {
     const all = [...this.#addresses.values()].toSorted();

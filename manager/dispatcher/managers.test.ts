@@ -64,6 +64,7 @@ test("managers, agents with any of them get their tasks, and their words are hea
   const [opened] = await Promise.all([a.connect(), b.connect(), c.connect()]);
   const addresses = [one, two, three].map(({ address }) => address);
   assert.deepEqual([...opened.managers].toSorted(), addresses.toSorted());
+  assert.equal(new Set(opened.managerIds).size, 3);
   await three.put("service", testService({ replicas: 6 }));
   await two.until((view) => {
     const tasks = view.list("task").filter(isWanted);
