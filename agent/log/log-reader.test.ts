@@ -8,7 +8,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { LogOptionsSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
-import { type LogChunk, LogCursor } from "./log-cursor.ts";
+import type { LogChunk } from "./log-cursor.ts";
 import { logPath } from "./log-files.ts";
 import { chunksOf, readLog } from "./log-reader.ts";
 
@@ -145,14 +145,13 @@ test("readLog, until: up to that time, and followed no longer than that", {
 test("chunksOf, the task ends and is taken away during reading: the end, and no failure", async () => {
   const folder = await mkdtemp(join(tmpdir(), "swarm-log-"));
   const ended = new AbortController();
-  class Removing extends LogCursor {
-    override async *read(): AsyncGenerator<LogChunk, void, undefined> {
+  const cursor = {
+    async *read(): AsyncGenerator<LogChunk, void, undefined> {
       ended.abort();
       rmSync(folder, { recursive: true, force: true });
       yield* [];
-    }
-  }
-  using cursor = new Removing(folder);
+    },
+  };
   const source = { folder, follow: true, ended: ended.signal };
   const { signal } = new AbortController();
   assert.deepEqual(await Array.fromAsync(chunksOf(source, cursor, signal)), []);

@@ -49,7 +49,7 @@ export async function* readLog(
 /** What the log has from the cursor on; with `follow` until it has ended, else what there is now. */
 export async function* chunksOf(
   { folder, follow, ended }: Pick<LogSource, "folder" | "ended"> & { readonly follow: boolean },
-  cursor: LogCursor,
+  cursor: Pick<LogCursor, "read">,
   signal: AbortSignal,
 ): AsyncGenerator<LogChunk, void, undefined> {
   while (!signal.aborted) {
