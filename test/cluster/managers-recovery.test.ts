@@ -166,7 +166,7 @@ test("a manager with a damaged log names the record, and joins anew", async () =
   await said(
     h3,
     new RegExp(
-      `log "/var/lib/swarm/manager/log.db" is damaged: entry ${entry} does not match its seal; remove this manager`,
+      `log "/var/lib/swarm/manager/log.db" is damaged: entry ${entry} does not match its seal; at another manager, demote this one and promote it again`,
     ),
   );
   await untilManagers(h1, "h3 lost", (seen) => seen["h3"] === "Unreachable");
