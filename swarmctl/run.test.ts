@@ -148,6 +148,20 @@ describe("swarmctl", () => {
   });
 });
 
+describe("a fault with foreign words", () => {
+  it("is told without what would steer the terminal, line by line", async () => {
+    const control = new FakeControl();
+    const createService = async () => {
+      throw new Fault("not-found", "the registry says \u001b[2Jnothing\r\nand more");
+    };
+    await using cluster = await FakeCluster.open({
+      control: { ...control.handlers, createService },
+    });
+    const { stderr } = await runCli(cluster, ["service", "create", "--name", "web", "busybox"]);
+    assert.equal(stderr, "swarmctl: the registry says  [2Jnothing \nand more\n");
+  });
+});
+
 describe("a host without the socket that a command needs", () => {
   it("is said to run no swarmd", async () => {
     const { code, stderr } = await runCli(nowhere, ["service", "ls"]);

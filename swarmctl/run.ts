@@ -8,6 +8,7 @@ import { version } from "#proto/version.ts";
 import { type CommandFile, type Noun, nouns, topCommands } from "./commands.ts";
 import { Context, defaultRunRoot, type PlaceFlags } from "./context.ts";
 import type { Io } from "./io.ts";
+import { visible } from "./output/table.ts";
 
 export const exitFailed = 1;
 export const exitUsage = 2;
@@ -27,9 +28,14 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : exitUsage;
     if (io.signal.aborted) return exitInterrupted;
     if (!(thrown instanceof Fault)) throw thrown;
-    io.stderr.write(`swarmctl: ${thrown.message}\n`);
+    io.stderr.write(`swarmctl: ${printable(thrown.message)}\n`);
     return exitFailed;
   }
+}
+
+/** Part of a fault's words may come from a registry, an image or a container: they must not steer the terminal. */
+function printable(message: string): string {
+  return message.split("\n").map(visible).join("\n");
 }
 
 /** `help x y` is `x y --help`. Of what there is not there is no help either: commander shall say so. */
