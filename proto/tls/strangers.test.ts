@@ -8,6 +8,7 @@ import { connect as connectHttp2, performServerHandshake } from "node:http2";
 import { Duplex } from "node:stream";
 import { queryObjects } from "node:v8";
 import * as fc from "fast-check";
+import { FakeClock } from "../testing/fake-clock.ts";
 import { until } from "../testing/until.ts";
 import { authority, mutual, serve, whoAmI } from "./testing/tls-ground.ts";
 
@@ -159,6 +160,26 @@ test("strangers, can make a manager hold little, and keep out none of its own", 
   await Promise.race(crowd.map(untilCut));
   const node = mutual(await authority.identity());
   assert.equal((await whoAmI(address, node)).kind, "node");
+});
+
+test("strangers, stay for a minute, and those who are known for as long as they like", {
+  timeout,
+}, async (t) => {
+  const clock = new FakeClock();
+  const { port } = await serve(t, { clock });
+  const options = { port, rejectUnauthorized: false, ALPNProtocols: ["h2"] };
+  const known = await authority.identity();
+  const stranger = connectTls(options);
+  const node = connectTls({ ...options, cert: known.certificate, key: known.key });
+  t.after(() => node.destroy());
+  // Each is served once it has the server's settings.
+  await Promise.all([once(stranger, "data"), once(node, "data")]);
+  const cut = untilCut(stranger);
+  // At one stroke: of the pings, which nobody here answers, the first goes out only then.
+  clock.jump(60_000);
+  await cut;
+  assert.equal(node.destroyed, false);
+  node.destroy();
 });
 
 test("junk, a handshake that does not come, or stops half-way, is cut off after 5 s", {

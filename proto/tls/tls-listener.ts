@@ -27,6 +27,9 @@ const handshakeMs = 5_000;
 /** Connections of anonymous clients, who are few: hosts that join. Those who are known get in in any case. */
 const strangersMax = 256;
 
+/** A host that joins makes a call or two: whoever stays for longer takes the place of others. */
+const strangerMs = 60_000;
+
 /** What serves the connections. */
 export interface Servers {
   readonly grpc: GrpcServer;
@@ -120,7 +123,9 @@ export class TlsListener implements Disposable {
     if (caller.kind === "user" && certificate !== undefined) {
       this.#userCertificates.set(socket, certificate);
     }
+    const end = isStranger ? this.#clock.timer(strangerMs, () => socket.destroy()) : undefined;
     socket.once("close", () => {
+      end?.[Symbol.dispose]();
       if (isStranger) this.#strangers -= 1;
       this.#userCertificates.delete(socket);
     });

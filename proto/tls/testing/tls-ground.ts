@@ -7,6 +7,7 @@ import { DispatcherService, LogBrokerService } from "../../gen/swarm/v1/dispatch
 import { NodeCaService } from "../../gen/swarm/v1/node_pb.ts";
 import { addService, Connection } from "../../grpc.ts";
 import type { TlsIdentity } from "../../manager-messages.ts";
+import type { Clock } from "../../ports.ts";
 import { systemClock } from "../../system-ports.ts";
 import { TestAuthority, type TestIdentityOptions } from "../../testing/test-authority.ts";
 import type { ClientTls } from "../client-credentials.ts";
@@ -27,7 +28,11 @@ export const refusing = {
 /** A manager that answers who calls, and holds a stream open. */
 export async function serve(
   t: TestContext,
-  shown: { readonly identity?: TlsIdentity; readonly as?: TestIdentityOptions } = {},
+  shown: {
+    readonly identity?: TlsIdentity;
+    readonly as?: TestIdentityOptions;
+    readonly clock?: Clock;
+  } = {},
 ) {
   const identity = shown.identity ?? (await authority.identity({ role: "manager", ...shown.as }));
   const holder = new TlsIdentityHolder(identity);
@@ -64,7 +69,7 @@ export async function serve(
         });
       },
     },
-    { clock: systemClock },
+    { clock: shown.clock ?? systemClock },
   );
   t.after(() => endpoint[Symbol.asyncDispose]());
   const { port } = new URL(`tcp://${endpoint.address}`);
