@@ -1,5 +1,6 @@
 /** Calls to nodes' engines, which the manager passes on: to one node, or to all that are ready. */
 import type { DescService } from "@bufbuild/protobuf";
+import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -14,21 +15,32 @@ export interface NodeAnswer<T> {
   readonly answer: T;
 }
 
-/** An engine's service at the node that `ref` names: ID, prefix of an ID, or host name. */
-export async function nodeClient<S extends DescService>(
+export interface NodeFlag {
+  readonly node?: string;
+}
+
+export function addNodeFlag(command: Command): Command {
+  return command.option("--node <node>", "one node, by ID or host name (default: all)");
+}
+
+/** Asks the node that the flag names, or all that are ready, as `askNodes` does. */
+export async function onNodes<S extends DescService, T>(
   context: Context,
   service: S,
-  ref: string,
-): Promise<Client<S>> {
+  { node: ref }: NodeFlag,
+  ask: (client: Client<S>, node: Node) => Promise<T>,
+): Promise<readonly NodeAnswer<T>[]> {
+  if (ref === undefined) return await askNodes(context, service, ask);
   const { node } = await (await context.control()).getNode({ ref });
-  return context.engine(service, node?.id ?? ref);
+  if (node === undefined) throw new Fault("internal", "The manager returned no node");
+  return [{ node, answer: await ask(await context.engine(service, node.id), node) }];
 }
 
 /**
  * Asks all nodes that are ready, some at a time, and resolves with what they answered, in the order of `node ls`. Those that
  * did not answer are named on stderr; if none does, that is a Fault.
  */
-export async function askNodes<S extends DescService, T>(
+async function askNodes<S extends DescService, T>(
   context: Context,
   service: S,
   ask: (client: Client<S>, node: Node) => Promise<T>,
@@ -68,6 +80,11 @@ async function askOne<S extends DescService, T>(
 }
 
 /** What people call the node. */
+export function nodeName({ id, description }: Node): string {
+  return description?.hostname || id;
+}
+
+/** The same within a sentence. */
 export function nameOf(node: Node): string {
-  return `"${node.description?.hostname || node.id}"`;
+  return `"${nodeName(node)}"`;
 }

@@ -6,7 +6,8 @@ import { formatAgo } from "../output/age.ts";
 import { formatOption, type ListingOptions, printListing } from "../output/listing.ts";
 import { formatSize } from "../output/size.ts";
 import { truncate } from "../output/table.ts";
-import { addNodeFlag, type NodeFlag, shortImageId, whereThere } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag } from "../node-call.ts";
+import { shortImageId, whereThere } from "./on-nodes.ts";
 
 interface Options extends ListingOptions, NodeFlag {
   readonly trunc: boolean;

@@ -7,7 +7,8 @@ import {
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
-import { addNodeFlag, type NodeFlag, nodeName, whereThere } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag, nodeName } from "../node-call.ts";
+import { whereThere } from "./on-nodes.ts";
 
 export function define(command: Command, context: Context): void {
   addNodeFlag(command)

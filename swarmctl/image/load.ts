@@ -1,10 +1,11 @@
 import { createReadStream } from "node:fs";
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
-import type { Image } from "#proto/gen/swarm/v1/engine_pb.ts";
+import { type Image, ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Context } from "../context.ts";
 import type { Io } from "../io.ts";
-import { addNodeFlag, familiarName, type NodeFlag, nodeName, onNodes } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag, nodeName, onNodes } from "../node-call.ts";
+import { familiarName } from "./on-nodes.ts";
 
 interface Options extends NodeFlag {
   readonly input?: string;
@@ -33,7 +34,7 @@ export function define(command: Command, context: Context): void {
           "What is piped in can be read once: name one node with --node, or load a file";
         throw new Fault("invalid-argument", message);
       }
-      const answers = await onNodes(context, options, async (client) => {
+      const answers = await onNodes(context, ImageService, options, async (client) => {
         const { signal } = io;
         return await client.loadImages(requests(io, file), { signal, deadlineMs: loadDeadlineMs });
       });

@@ -1,7 +1,7 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
-import { type Image, ImageSchema } from "#proto/gen/swarm/v1/engine_pb.ts";
+import { type Image, ImageSchema, ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
@@ -9,15 +9,8 @@ import { flags, type Pair, pair } from "../flags/parse-flag.ts";
 import { formatAgo } from "../output/age.ts";
 import { type Column, formatOption, type ListingOptions, printListing } from "../output/listing.ts";
 import { formatSize } from "../output/size.ts";
-import {
-  addNodeFlag,
-  familiarName,
-  type NodeFlag,
-  nodeName,
-  onNodes,
-  shortImageId,
-  splitTag,
-} from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag, nodeName, onNodes } from "../node-call.ts";
+import { familiarName, shortImageId, splitTag } from "./on-nodes.ts";
 
 interface Options extends ListingOptions, NodeFlag {
   readonly all?: true;
@@ -43,7 +36,9 @@ export function define(command: Command, context: Context): void {
     .option("--digests", "show the digests under which they were pulled")
     .option("-f, --filter <key=value>", "dangling, in-use or reference (repeat)", flags(filter))
     .action(async (name: string | undefined, options: Options) => {
-      const answers = await onNodes(context, options, (client) => client.listImages({}));
+      const answers = await onNodes(context, ImageService, options, (client) =>
+        client.listImages({}),
+      );
       const rows = answers.flatMap(({ node, answer }) =>
         answer.images
           .filter((image) => passes(image, options.filter ?? []))

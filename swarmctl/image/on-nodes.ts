@@ -1,33 +1,11 @@
-/** Images are each node's own: commands about them go to one node, or to all that are ready. */
-import type { Command } from "commander";
+/** Images are each node's own: which nodes have one, and how images are named to people. */
 import { Fault } from "#proto/fault.ts";
 import { ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
-import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Client } from "#proto/grpc.ts";
 import type { Context } from "../context.ts";
-import { askNodes, nameOf, type NodeAnswer } from "../node-call.ts";
+import { nameOf, type NodeAnswer, type NodeFlag, onNodes } from "../node-call.ts";
 
 export type ImageClient = Client<typeof ImageService>;
-
-export interface NodeFlag {
-  readonly node?: string;
-}
-
-export function addNodeFlag(command: Command): Command {
-  return command.option("--node <node>", "one node, by ID or host name (default: all)");
-}
-
-export async function onNodes<T>(
-  context: Context,
-  { node: ref }: NodeFlag,
-  ask: (client: ImageClient, node: Node) => Promise<T>,
-): Promise<readonly NodeAnswer<T>[]> {
-  if (ref === undefined) return await askNodes(context, ImageService, ask);
-  const { node } = await (await context.control()).getNode({ ref });
-  if (node === undefined) throw new Fault("internal", "The manager returned no node");
-  const client = await context.engine(ImageService, node.id);
-  return [{ node, answer: await ask(client, node) }];
-}
 
 /**
  * Asks each node about the image. Nodes that do not have it are left out; one that refuses is named; if no node has the
@@ -39,7 +17,7 @@ export async function whereThere<T>(
   ref: string,
   ask: (client: ImageClient) => Promise<T>,
 ): Promise<readonly NodeAnswer<T>[]> {
-  const answers = await onNodes(context, flag, async (client, node) => {
+  const answers = await onNodes(context, ImageService, flag, async (client, node) => {
     try {
       return await ask(client);
     } catch (thrown) {
@@ -61,10 +39,6 @@ export async function whereThere<T>(
   if (found.length > 0) return found;
   const where = flag.node === undefined ? "any node" : `node "${flag.node}"`;
   throw new Fault("not-found", `There is no image "${ref}" on ${where}`);
-}
-
-export function nodeName({ id, description }: Node): string {
-  return description?.hostname || id;
 }
 
 /** As docker shows names: "nginx:1" of "docker.io/library/nginx:1". */

@@ -1,11 +1,12 @@
 import type { Command } from "commander";
+import { ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { Fault } from "#proto/fault.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { confirm } from "../confirm.ts";
 import type { Context } from "../context.ts";
 import { durationMs, flag, pair } from "../flags/parse-flag.ts";
 import { formatSize } from "../output/size.ts";
-import { addNodeFlag, type NodeFlag, onNodes } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag, onNodes } from "../node-call.ts";
 
 interface Options extends NodeFlag {
   readonly all?: true;
@@ -35,7 +36,7 @@ export async function pruneImages(
   { all, unusedMs }: { readonly all: boolean; readonly unusedMs: number },
 ): Promise<void> {
   const unusedFor = durationFromMs(unusedMs);
-  const answers = await onNodes(context, where, (client) =>
+  const answers = await onNodes(context, ImageService, where, (client) =>
     client.pruneImages({ all, unusedFor }, { deadlineMs: pruneDeadlineMs }),
   );
   const ids = new Set(answers.flatMap(({ answer }) => answer.deleted));

@@ -1,9 +1,11 @@
 import type { Command } from "commander";
+import { ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Context } from "../context.ts";
 import { liveLines } from "../output/live-lines.ts";
 import { formatSize } from "../output/size.ts";
 import { registryAuthFor } from "../registry-login.ts";
-import { addNodeFlag, familiarName, type NodeFlag, nodeName, onNodes } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag, nodeName, onNodes } from "../node-call.ts";
+import { familiarName } from "./on-nodes.ts";
 
 interface Options extends NodeFlag {
   readonly quiet?: true;
@@ -18,7 +20,7 @@ export function define(command: Command, context: Context): void {
       const registryAuth = (await registryAuthFor(io, reference)) ?? "";
       const show = options.quiet ? () => {} : liveLines(io.stderr);
       const lines = new Map<string, string>();
-      const names = await onNodes(context, options, async (client, node) => {
+      const names = await onNodes(context, ImageService, options, async (client, node) => {
         let name = reference;
         const pull = client.pullImage({ reference, registryAuth }, { signal: io.signal });
         for await (const { message, completedBytes, totalBytes, image } of pull) {

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
-import { addNodeFlag, familiarName, type NodeFlag, whereThere } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag } from "../node-call.ts";
+import { familiarName, whereThere } from "./on-nodes.ts";
 
 interface Options extends NodeFlag {
   readonly force?: true;

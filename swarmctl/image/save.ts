@@ -1,8 +1,10 @@
 import { open, rename, rm } from "node:fs/promises";
 import type { Command } from "commander";
+import { ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { Fault } from "#proto/fault.ts";
 import type { Context } from "../context.ts";
-import { type ImageClient, type NodeFlag, onNodes } from "./on-nodes.ts";
+import { type NodeFlag, onNodes } from "../node-call.ts";
+import { type ImageClient } from "./on-nodes.ts";
 
 interface Options extends NodeFlag {
   readonly output?: string;
@@ -32,7 +34,7 @@ async function clientWithAll(
   flag: NodeFlag,
   refs: readonly string[],
 ): Promise<ImageClient> {
-  const answers = await onNodes(context, flag, async (client) => {
+  const answers = await onNodes(context, ImageService, flag, async (client) => {
     const missing: Fault[] = [];
     for (const ref of refs) {
       try {

@@ -1,11 +1,9 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { Fault } from "#proto/fault.ts";
 import { type DiskUsage, DiskUsageSchema, EngineService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
-import { addNodeFlag, type NodeFlag, nodeName } from "../image/on-nodes.ts";
-import { askNodes } from "../node-call.ts";
+import { addNodeFlag, type NodeFlag, nodeName, onNodes } from "../node-call.ts";
 import { formatOption, type ListingOptions, printListing } from "../output/listing.ts";
 import { formatSize } from "../output/size.ts";
 
@@ -23,7 +21,10 @@ export function define(command: Command, context: Context): void {
   addNodeFlag(command)
     .addOption(formatOption())
     .action(async (options: Options) => {
-      const rows = (await ask(context, options)).flatMap(({ node, answer }) =>
+      const answers = await onNodes(context, EngineService, options, (client) =>
+        client.getDiskUsage({}, { deadlineMs }),
+      );
+      const rows = answers.flatMap(({ node, answer }) =>
         answer.usages.map((usage) => ({ node, usage })),
       );
       printListing<Row>(context, options, {
@@ -43,18 +44,6 @@ export function define(command: Command, context: Context): void {
         ],
       });
     });
-}
-
-async function ask(context: Context, { node: ref }: NodeFlag) {
-  if (ref === undefined) {
-    return await askNodes(context, EngineService, (client) =>
-      client.getDiskUsage({}, { deadlineMs }),
-    );
-  }
-  const { node } = await (await context.control()).getNode({ ref });
-  if (node === undefined) throw new Fault("internal", "The manager returned no node");
-  const client = await context.engine(EngineService, node.id);
-  return [{ node, answer: await client.getDiskUsage({}, { deadlineMs }) }];
 }
 
 const titles: Readonly<Record<string, string>> = {

@@ -2,9 +2,8 @@ import type { Command } from "commander";
 import { VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { confirm } from "../confirm.ts";
 import type { Context } from "../context.ts";
-import { addNodeFlag, type NodeFlag } from "../image/on-nodes.ts";
+import { addNodeFlag, type NodeFlag, onNodes } from "../node-call.ts";
 import { pruneImages } from "../image/prune.ts";
-import { askNodes, nodeClient } from "../node-call.ts";
 import { formatSize } from "../output/size.ts";
 
 interface Options extends NodeFlag {
@@ -35,20 +34,12 @@ export function define(command: Command, context: Context): void {
     });
 }
 
-async function pruneVolumes(context: Context, { node: ref }: NodeFlag): Promise<void> {
+async function pruneVolumes(context: Context, flag: NodeFlag): Promise<void> {
   const request = { all: false, labels: {} };
-  const pruned =
-    ref === undefined
-      ? (
-          await askNodes(context, VolumeService, (client) =>
-            client.pruneVolumes(request, { deadlineMs }),
-          )
-        ).map(({ answer }) => answer)
-      : [
-          await (await nodeClient(context, VolumeService, ref)).pruneVolumes(request, {
-            deadlineMs,
-          }),
-        ];
+  const answers = await onNodes(context, VolumeService, flag, (client) =>
+    client.pruneVolumes(request, { deadlineMs }),
+  );
+  const pruned = answers.map(({ answer }) => answer);
   const names = new Set(pruned.flatMap(({ deleted }) => deleted));
   if (names.size > 0) context.print("Deleted Volumes:");
   for (const name of names) context.print(name);

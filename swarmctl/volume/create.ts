@@ -1,7 +1,8 @@
 import type { Command } from "commander";
+import { VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Context } from "../context.ts";
 import { flags, type Pair, pair, recordOf } from "../flags/parse-flag.ts";
-import { addNodeFlag, type NodeFlag, onNodes } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag, onNodes } from "../node-call.ts";
 
 interface Options extends NodeFlag {
   readonly driver: string;
@@ -16,7 +17,7 @@ export function define(command: Command, context: Context): void {
     .option("-o, --opt <key=value>", "option of the driver: type, o, device (repeat)", flags(pair))
     .option("--label <key=value>", "label of the volume (repeat)", flags(pair))
     .action(async (name: string | undefined, options: Options) => {
-      const answers = await onNodes(context, options, (client) =>
+      const answers = await onNodes(context, VolumeService, options, (client) =>
         client.createVolume({
           name: name ?? "",
           driver: options.driver,

@@ -1,9 +1,10 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { LocalVolumeSchema } from "#proto/gen/swarm/v1/engine_pb.ts";
+import { LocalVolumeSchema, VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
-import { addNodeFlag, type NodeFlag, notThere, onNodes, whereThere } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag, onNodes } from "../node-call.ts";
+import { notThere, whereThere } from "./on-nodes.ts";
 
 export function define(command: Command, context: Context): void {
   addNodeFlag(command)
@@ -22,7 +23,7 @@ export function define(command: Command, context: Context): void {
 
 /** The volume on each node that has it. */
 async function inspect(context: Context, name: string, options: NodeFlag): Promise<object[]> {
-  const answers = await onNodes(context, options, (client) =>
+  const answers = await onNodes(context, VolumeService, options, (client) =>
     whereThere(client.getVolume({ name })),
   );
   const found = answers.flatMap(({ node, answer }) => {

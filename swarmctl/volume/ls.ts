@@ -1,13 +1,17 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
-import { type LocalVolume, LocalVolumeSchema } from "#proto/gen/swarm/v1/engine_pb.ts";
+import {
+  type LocalVolume,
+  LocalVolumeSchema,
+  VolumeService,
+} from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
 import { flags, type Pair, pair } from "../flags/parse-flag.ts";
 import { formatOption, type ListingOptions, printListing } from "../output/listing.ts";
 import { formatSize } from "../output/size.ts";
-import { addNodeFlag, type NodeFlag, onNodes } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag, nodeName, onNodes } from "../node-call.ts";
 
 interface Options extends ListingOptions, NodeFlag {
   readonly filter?: Pair[];
@@ -27,7 +31,9 @@ export function define(command: Command, context: Context): void {
     .option("-s, --size", "show how much each holds, which takes a while")
     .action(async (options: Options) => {
       const withSize = options.size ?? false;
-      const answers = await onNodes(context, options, (client) => client.listVolumes({ withSize }));
+      const answers = await onNodes(context, VolumeService, options, (client) =>
+        client.listVolumes({ withSize }),
+      );
       const rows = answers.flatMap(({ node, answer }) =>
         answer.volumes.map((volume) => ({ node, volume })),
       );
@@ -56,10 +62,6 @@ function print(context: Context, options: Options, rows: readonly Row[]): void {
         : []),
     ],
   });
-}
-
-function nodeName({ id, description }: Node): string {
-  return description?.hostname || id;
 }
 
 const filters: Readonly<Record<string, (volume: LocalVolume, value: string) => boolean>> = {

@@ -1,10 +1,11 @@
 import type { Command } from "commander";
+import { VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { Fault } from "#proto/fault.ts";
 import { confirm } from "../confirm.ts";
 import type { Context } from "../context.ts";
 import { flags, type Pair, pair, recordOf } from "../flags/parse-flag.ts";
 import { formatSize } from "../output/size.ts";
-import { addNodeFlag, type NodeFlag, onNodes } from "./on-nodes.ts";
+import { addNodeFlag, type NodeFlag, onNodes } from "../node-call.ts";
 
 interface Options extends NodeFlag {
   readonly all?: true;
@@ -28,7 +29,7 @@ export function define(command: Command, context: Context): void {
       const warning = `WARNING! This will remove ${which} ${where} that no task has.`;
       if (!options.force && !(await confirm(context.io, warning))) return;
       const labels = recordOf(filter);
-      const answers = await onNodes(context, options, (client) =>
+      const answers = await onNodes(context, VolumeService, options, (client) =>
         client.pruneVolumes({ all, labels }),
       );
       const names = answers.flatMap(({ answer }) => answer.deleted);

@@ -1,17 +1,11 @@
 import type { Command } from "commander";
+import { VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { Fault } from "#proto/fault.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
-import { nameOf } from "../node-call.ts";
-import {
-  addNodeFlag,
-  type NodeFlag,
-  notThere,
-  onNodes,
-  type VolumeClient,
-  whereThere,
-} from "./on-nodes.ts";
+import { addNodeFlag, nameOf, type NodeFlag, onNodes } from "../node-call.ts";
+import { notThere, type VolumeClient, whereThere } from "./on-nodes.ts";
 
 interface Options extends NodeFlag {
   readonly force?: true;
@@ -23,7 +17,7 @@ export function define(command: Command, context: Context): void {
     .option("-f, --force", "no error where there is none")
     .action(async (names: string[], options: Options) => {
       await forEachRef(context, names, async (name) => {
-        const answers = await onNodes(context, options, (client, node) =>
+        const answers = await onNodes(context, VolumeService, options, (client, node) =>
           remove(client, node, name),
         );
         const refusal = answers.map(({ answer }) => answer).find((one) => one instanceof Fault);
