@@ -9,6 +9,7 @@ import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { type Confinement, planConfinement } from "./confinement.ts";
 import type { HostFacts } from "./container-host.ts";
 import { type OciDevice, planDeviceRules, planDevices } from "./devices.ts";
+import { mergeEnv } from "./environment.ts";
 import { initMount, withInit } from "./init-process.ts";
 import { kernelMounts } from "./kernel-mounts.ts";
 import {
@@ -149,19 +150,13 @@ export function planArgs(
   );
 }
 
-/** Later ones win; a name without "=" takes the variable away (Docker). */
+/** The task's wishes over the image's, over what every container has. */
 export function planEnv(
   hostname: string,
   image: readonly string[],
   wanted: readonly string[],
 ): string[] {
-  const variables = new Map<string, string>();
-  for (const variable of [pathDefault, `HOSTNAME=${hostname}`, ...image, ...wanted]) {
-    const [name = ""] = variable.split("=", 1);
-    if (variable.includes("=")) variables.set(name, variable);
-    else variables.delete(name);
-  }
-  return [...variables.values()];
+  return mergeEnv([pathDefault, `HOSTNAME=${hostname}`, ...image, ...wanted]);
 }
 
 function planCwd(spec: ContainerSpec, image: ImageDefaults): string {

@@ -4,6 +4,7 @@
  */
 import { Fault } from "#proto/fault.ts";
 import type { ExecStart } from "#proto/gen/swarm/v1/engine_pb.ts";
+import { mergeEnv } from "../container/environment.ts";
 import { type Accounts, resolveUser } from "../container/user.ts";
 import type { ContainerProcess } from "./running-container.ts";
 
@@ -45,15 +46,4 @@ function planCwd(wanted: string, ofContainer: string): string {
   if (wanted === "") return ofContainer;
   if (wanted.startsWith("/")) return wanted;
   throw new Fault("invalid-argument", `working directory "${wanted}" is not an absolute path`);
-}
-
-/** Later ones win; a name without "=" takes the variable away (Docker). */
-function mergeEnv(variables: readonly string[]): string[] {
-  const merged = new Map<string, string>();
-  for (const variable of variables) {
-    const [name = ""] = variable.split("=", 1);
-    if (variable.includes("=")) merged.set(name, variable);
-    else merged.delete(name);
-  }
-  return [...merged.values()];
 }
