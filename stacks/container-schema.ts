@@ -1,5 +1,6 @@
 /** What a service of a stack file may say of its containers and their host: its keys' JSON Schemas and their types. */
 import { limitRows } from "#proto/kernel-names.ts";
+import { flag, text, word, words } from "./schema-parts.ts";
 
 type Scalar = string | number;
 type ListOrMap = readonly string[] | Readonly<Record<string, string | number | boolean>>;
@@ -40,16 +41,8 @@ export interface ContainerEntry {
   readonly working_dir?: string;
 }
 
-const text = { type: "string", description: "a string" } as const;
-const flag = { type: "boolean", description: "true or false" } as const;
 const whole = { type: "integer", description: "a whole number" } as const;
 const texts = { type: "array", items: text, description: "a list of strings" } as const;
-const textOrTexts = {
-  type: ["string", "array"],
-  items: text,
-  description: "a string or a list of strings",
-} as const;
-const word = { type: ["string", "integer"], description: "a string or a whole number" } as const;
 const amount = { type: ["string", "number"], description: "an amount such as 64m" } as const;
 const cpus = { type: ["string", "number"], description: "a number of CPUs such as 0.5" } as const;
 
@@ -66,9 +59,9 @@ export const containerSchema = {
   cap_drop: texts,
   cgroup_parent: text,
   devices: texts,
-  dns: textOrTexts,
+  dns: words,
   dns_opt: texts,
-  dns_search: textOrTexts,
+  dns_search: words,
   extra_hosts: {
     type: ["array", "object"],
     items: text,

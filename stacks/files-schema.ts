@@ -1,4 +1,5 @@
 /** What a stack file may say of volumes, secrets and configs: at its top, and in its services. */
+import { flag, labels, map, named, orNull, scalar, text, word, words } from "./schema-parts.ts";
 
 type Scalar = string | number | boolean;
 type Pairs = Readonly<Record<string, Scalar>> | readonly string[];
@@ -61,26 +62,7 @@ export interface TopFilesEntry {
   readonly configs?: Readonly<Record<string, FileEntry | null>>;
 }
 
-const text = { type: "string", description: "a string" } as const;
 const name = { type: "string", minLength: 1, description: "a name" } as const;
-const flag = { type: "boolean", description: "true or false" } as const;
-const scalar = {
-  type: ["string", "number", "boolean"],
-  description: "a string, number or boolean",
-} as const;
-const amount = { type: ["string", "integer"], description: "a string or a whole number" } as const;
-
-function map(properties: Readonly<Record<string, unknown>>, required: readonly string[] = []) {
-  return {
-    type: "object",
-    properties,
-    required,
-    patternProperties: { "^x-": {} },
-    additionalProperties: false,
-    description: "a map",
-  };
-}
-
 function listOf(item: ReturnType<typeof map>, description: string) {
   return {
     type: "array",
@@ -89,8 +71,8 @@ function listOf(item: ReturnType<typeof map>, description: string) {
   };
 }
 
-function choice(...words: string[]) {
-  return { enum: words, description: `one of ${words.join(", ")}` };
+function choice(...choices: string[]) {
+  return { enum: choices, description: `one of ${choices.join(", ")}` };
 }
 
 const mount = map(
@@ -106,38 +88,21 @@ const mount = map(
       recursive: choice("enabled", "disabled", "writable", "readonly"),
     }),
     volume: map({ nocopy: flag, subpath: text }),
-    tmpfs: map({ size: amount, mode: amount }),
+    tmpfs: map({ size: word, mode: word }),
   },
   ["type", "target"],
 );
 
-const reference = map({ source: name, target: text, uid: text, gid: text, mode: amount }, [
-  "source",
-]);
+const reference = map({ source: name, target: text, uid: text, gid: text, mode: word }, ["source"]);
 
 export const serviceFilesSchema = {
   volumes: listOf(mount, "a list of volumes"),
-  tmpfs: { type: ["string", "array"], items: text, description: "a string or a list of strings" },
+  tmpfs: words,
   secrets: listOf(reference, "a list of secrets"),
   configs: listOf(reference, "a list of configs"),
 };
 
 const external = { ...map({ name }), type: ["boolean", "object"], description: "true or false" };
-const labels = {
-  type: ["object", "array"],
-  additionalProperties: scalar,
-  items: { type: "string", pattern: "^[^=]+", description: "KEY=value" },
-  description: "a map or a list of KEY=value",
-} as const;
-
-function orNull(item: ReturnType<typeof map>) {
-  return {
-    type: "object",
-    additionalProperties: { ...item, type: ["object", "null"] },
-    description: "a map",
-  };
-}
-
 const file = map({
   name,
   external,
@@ -149,15 +114,17 @@ const file = map({
 });
 
 export const topFilesSchema = {
-  volumes: orNull(
-    map({
-      name,
-      external,
-      driver: text,
-      driver_opts: { type: "object", additionalProperties: scalar, description: "a map" },
-      labels,
-    }),
+  volumes: named(
+    orNull(
+      map({
+        name,
+        external,
+        driver: text,
+        driver_opts: named(scalar),
+        labels,
+      }),
+    ),
   ),
-  secrets: orNull(file),
-  configs: orNull(file),
+  secrets: named(orNull(file)),
+  configs: named(orNull(file)),
 };

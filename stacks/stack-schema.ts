@@ -4,56 +4,14 @@
  */
 import { containerSchema, resourcesSchema } from "./container-schema.ts";
 import { serviceFilesSchema, topFilesSchema } from "./files-schema.ts";
+import { flag, labels, map, named, orNull, pairs, scalar, text, words } from "./schema-parts.ts";
 
-const text = { type: "string", description: "a string" } as const;
-const flag = { type: "boolean", description: "true or false" } as const;
-const scalar = {
-  type: ["string", "number", "boolean"],
-  description: "a string, number or boolean",
-} as const;
 const count = {
   type: "integer",
   minimum: 0,
   maximum: Number.MAX_SAFE_INTEGER,
   description: "a whole number of 0 or more",
 } as const;
-const words = {
-  type: ["string", "array"],
-  items: text,
-  description: "a string or a list of strings",
-} as const;
-const pairs = {
-  type: ["object", "array"],
-  additionalProperties: scalar,
-  items: { type: "string", pattern: "^[^=]+=", description: "KEY=value" },
-  description: "a map or a list of KEY=value",
-} as const;
-const labels = {
-  ...pairs,
-  items: { type: "string", pattern: "^[^=]+", description: "KEY=value" },
-} as const;
-
-/** A map with these keys, extensions and no others. */
-function map(properties: Readonly<Record<string, unknown>>, required: readonly string[] = []) {
-  return {
-    type: "object",
-    properties,
-    required,
-    patternProperties: { "^x-": {} },
-    additionalProperties: false,
-    description: "a map",
-  };
-}
-
-/** A map from names to `item`s. */
-function named(item: unknown) {
-  return { type: "object", additionalProperties: item, description: "a map" };
-}
-
-function orNull(item: ReturnType<typeof map>) {
-  return { ...item, type: ["object", "null"] };
-}
-
 const restartPolicy = map({
   condition: { enum: ["none", "on-failure", "any"], description: "none, on-failure or any" },
   delay: { type: "string", description: "a duration such as 5s" },
