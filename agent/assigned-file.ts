@@ -98,6 +98,7 @@ export function serializeAssigned(assigned: Assigned): Buffer {
     ...[...assigned.networks.values()].map((value) => ({ case: "network" as const, value })),
     ...[...assigned.endpoints.values()].map((value) => ({ case: "endpoint" as const, value })),
     ...[...assigned.peers.values()].map((value) => ({ case: "peer" as const, value })),
+    ...[...assigned.services.values()].map((value) => ({ case: "service" as const, value })),
   ];
   const message = create(AssignmentsResponseSchema, {
     type: Type.COMPLETE,

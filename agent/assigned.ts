@@ -12,6 +12,7 @@ import {
   type LogSubscription,
   type NetworkEndpoint,
   type Peer,
+  type ServiceEndpoint,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Config, Secret, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -25,6 +26,7 @@ export interface Assigned {
   readonly networks: ReadonlyMap<string, Network>;
   readonly endpoints: ReadonlyMap<string, NetworkEndpoint>;
   readonly peers: ReadonlyMap<string, Peer>;
+  readonly services: ReadonlyMap<string, ServiceEndpoint>;
   readonly logSubscriptions: ReadonlyMap<string, LogSubscription>;
   /** What tasks read as files. In memory alone. */
   readonly secrets: ReadonlyMap<string, Secret>;
@@ -38,6 +40,7 @@ export const nothingAssigned: Assigned = {
   networks: new Map(),
   endpoints: new Map(),
   peers: new Map(),
+  services: new Map(),
   logSubscriptions: new Map(),
   secrets: new Map(),
   configs: new Map(),
@@ -68,6 +71,7 @@ export function applyAssignments(before: Assigned, message: AssignmentsResponse)
     networks: new Map(from.networks),
     endpoints: new Map(from.endpoints),
     peers: new Map(from.peers),
+    services: new Map(from.services),
     logSubscriptions: new Map(from.logSubscriptions),
     secrets: new Map(from.secrets),
     configs: new Map(from.configs),
@@ -81,6 +85,7 @@ interface Mutable {
   readonly networks: Map<string, Network>;
   readonly endpoints: Map<string, NetworkEndpoint>;
   readonly peers: Map<string, Peer>;
+  readonly services: Map<string, ServiceEndpoint>;
   readonly logSubscriptions: Map<string, LogSubscription>;
   readonly secrets: Map<string, Secret>;
   readonly configs: Map<string, Config>;
@@ -97,6 +102,8 @@ function applyChange(state: Mutable, change: AssignmentChange): void {
       return put(state.endpoints, item.value.id, item.value, change.action);
     case "peer":
       return put(state.peers, item.value.nodeId, item.value, change.action);
+    case "service":
+      return put(state.services, item.value.id, item.value, change.action);
     case "logSubscription":
       return put(state.logSubscriptions, item.value.id, item.value, change.action);
     case "secret":

@@ -92,9 +92,13 @@ export class Converger {
     const networks = [...wanted.networks.values()];
     const endpoints = [...wanted.endpoints.values()];
     const peers = [...wanted.peers.values()];
-    const state = { self: this.#options.self, peers, networks, endpoints };
+    const services = [...wanted.services.values()];
+    const { self } = this.#options;
+    const state = { self, peers, networks, endpoints, services, dataPathPort: 0 };
     const routed = await this.#attempt("program the network", () => network.apply(state));
-    const named = await this.#attempt("program DNS", () => dns.apply({ networks, endpoints }));
+    const named = await this.#attempt("program DNS", () =>
+      dns.apply({ networks, endpoints, services }),
+    );
     return routed && named;
   }
 

@@ -101,6 +101,7 @@ describe("DnsServer", () => {
   test("answers on every network with that network's names", async (t) => {
     const { server, port } = await setUp(t);
     await server.apply({
+      services: [],
       networks: [front, back],
       endpoints: [...endpoints("front", "web", 2), ...endpoints("back", "db", 1)],
     });
@@ -111,7 +112,11 @@ describe("DnsServer", () => {
 
   test("has an empty answer for other types of a name that exists", async (t) => {
     const { server, port } = await setUp(t);
-    await server.apply({ networks: [front], endpoints: endpoints("front", "web", 2) });
+    await server.apply({
+      services: [],
+      networks: [front],
+      endpoints: endpoints("front", "web", 2),
+    });
     const reply = await ask("web", { port, type: "AAAA" });
     assert.equal(code(reply), "NOERROR");
     assert.deepEqual(data(reply), []);
@@ -119,7 +124,11 @@ describe("DnsServer", () => {
 
   test("cuts a long answer in a datagram and has all of it over TCP", async (t) => {
     const { server, port } = await setUp(t);
-    await server.apply({ networks: [front], endpoints: endpoints("front", "web", 500) });
+    await server.apply({
+      services: [],
+      networks: [front],
+      endpoints: endpoints("front", "web", 500),
+    });
     const datagram = await ask("web", { port });
     assert.equal(datagram.flag_tc, true);
     const reply = await askStream("web", port);
@@ -133,7 +142,7 @@ describe("DnsServer", () => {
       questions,
       answers: [{ type: "A", name: "example.test", data: "192.0.2.1" }],
     }));
-    await server.apply({ networks: [front], endpoints: [] });
+    await server.apply({ services: [], networks: [front], endpoints: [] });
     const reply = await ask("example.test", { port });
     assert.equal(reply.id, 9);
     assert.deepEqual(data(reply), ["192.0.2.1"]);
@@ -141,7 +150,11 @@ describe("DnsServer", () => {
 
   test("fails when no nameserver answers in time, and goes on meanwhile", async (t) => {
     const { server, port } = await setUp(t, () => undefined);
-    await server.apply({ networks: [front], endpoints: endpoints("front", "web", 1) });
+    await server.apply({
+      services: [],
+      networks: [front],
+      endpoints: endpoints("front", "web", 1),
+    });
     const slow = ask("example.test", { port });
     assert.deepEqual(data(await ask("web", { port })), ["10.0.0.0"]);
     assert.equal(code(await slow), "SERVFAIL");
@@ -149,7 +162,11 @@ describe("DnsServer", () => {
 
   test("survives noise over UDP and TCP", async (t) => {
     const { server, port } = await setUp(t);
-    await server.apply({ networks: [front], endpoints: endpoints("front", "web", 1) });
+    await server.apply({
+      services: [],
+      networks: [front],
+      endpoints: endpoints("front", "web", 1),
+    });
     const socket = createSocket("udp4");
     t.after(() => socket.close());
     for (const length of [0, 5, 12, 40, 1400])
@@ -163,8 +180,8 @@ describe("DnsServer", () => {
 
   test("opens and closes sockets as networks come and go", async (t) => {
     const { server, port } = await setUp(t);
-    await server.apply({ networks: [front], endpoints: [] });
-    await server.apply({ networks: [back], endpoints: endpoints("back", "db", 1) });
+    await server.apply({ services: [], networks: [front], endpoints: [] });
+    await server.apply({ services: [], networks: [back], endpoints: endpoints("back", "db", 1) });
     const refused = connect({ host: "127.88.0.1", port });
     const [error] = await once(refused, "error");
     assert.equal(error.code, "ECONNREFUSED");
@@ -175,7 +192,11 @@ describe("DnsServer", () => {
     const { server, port } = await setUp(t);
     const foreign = networkOn("foreign", "192.0.2.1");
     await assert.rejects(
-      server.apply({ networks: [foreign, front], endpoints: endpoints("front", "web", 1) }),
+      server.apply({
+        services: [],
+        networks: [foreign, front],
+        endpoints: endpoints("front", "web", 1),
+      }),
       /192\.0\.2\.1/,
     );
     assert.equal(code(await ask("web", { port })), "NOERROR");

@@ -43,7 +43,7 @@ export class DnsServer {
   readonly #log: Log;
   /** Gateway address → its sockets. */
   readonly #listeners = new Map<string, Listener>();
-  #zone: Zone = buildZone({ networks: [], endpoints: [] });
+  #zone: Zone = buildZone({ networks: [], endpoints: [], services: [] });
   #applying: Promise<void> = Promise.resolve();
 
   constructor(options: DnsServerOptions, { clock, random, log }: Ports) {

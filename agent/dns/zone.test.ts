@@ -9,6 +9,7 @@ const endpoint = (parts: MessageInitShape<typeof NetworkEndpointSchema>) =>
   create(NetworkEndpointSchema, { serving: true, networkId: "front", ...parts });
 
 const zone = buildZone({
+  services: [],
   networks: [
     create(NetworkSchema, { id: "front" }),
     create(NetworkSchema, { id: "back", spec: { internal: true } }),

@@ -5,12 +5,13 @@
  * Names of an endpoint: its service, `tasks.SERVICE`, its slot (`2.SERVICE`), its task, and its aliases on that network.
  * A name whose endpoints do not serve exists all the same: the answer is empty, and never comes from elsewhere.
  */
-import type { NetworkEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { NetworkEndpoint, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 
 export interface ZoneState {
   readonly networks: readonly Network[];
   readonly endpoints: readonly NetworkEndpoint[];
+  readonly services: readonly ServiceEndpoint[];
 }
 
 export interface Asker {

@@ -33,7 +33,14 @@ function hasCode(code: string) {
 }
 
 describe("parseNetworkState()", () => {
-  const base = { self: peer(1), peers: [peer(1), peer(2)], networks: [front], endpoints: [] };
+  const base = {
+    self: peer(1),
+    peers: [peer(1), peer(2)],
+    networks: [front],
+    endpoints: [],
+    services: [],
+    dataPathPort: 0,
+  };
 
   test("leaves itself out of the peers and IPv6 out of the addresses", () => {
     const { peers } = parseNetworkState(base);

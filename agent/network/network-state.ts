@@ -4,7 +4,7 @@
  * lines are canonical addresses from here on.
  */
 import { Fault } from "#proto/fault.ts";
-import type { NetworkEndpoint, Peer } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { NetworkEndpoint, Peer, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { IpFamily, type Network, type NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
 import { formatAddress, parseAddress } from "#proto/ipv4.ts";
 import { contains, overlap, parseSubnet, type Subnet } from "./subnet.ts";
@@ -15,6 +15,9 @@ export interface NetworkState {
   readonly peers: readonly Peer[];
   readonly networks: readonly Network[];
   readonly endpoints: readonly NetworkEndpoint[];
+  readonly services: readonly ServiceEndpoint[];
+  /** UDP port of the VXLAN devices; 0: the default, 4789. */
+  readonly dataPathPort: number;
 }
 
 /** A network as the data plane sees it. */

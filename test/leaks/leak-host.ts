@@ -129,6 +129,8 @@ export class LeakHost implements AsyncDisposable {
     const assignment: Assignment = {
       number: this.#number,
       network: {
+        services: [],
+        dataPathPort: 0,
         self: create(PeerSchema, {
           nodeId: "node1",
           number: 1,

@@ -149,7 +149,8 @@ export class Ground {
     );
     const own = peers.find((peer) => peer.nodeId === self.id);
     assert(own !== undefined);
-    return { self: own, peers: peers.filter((peer) => peer !== own), networks, endpoints };
+    const others = peers.filter((peer) => peer !== own);
+    return { self: own, peers: others, networks, endpoints, services: [], dataPathPort: 0 };
   }
 }
 
