@@ -22,14 +22,13 @@ import { join } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
 import { digestOf, hexOf, isDigest } from "#registry/digest.ts";
 import type { Descriptor } from "#registry/manifest.ts";
+import { Arrivals } from "./arrivals.ts";
+import { arrivingBlob, type PackedBlob, wholeBlob } from "./packed-blob.ts";
 import type { TemporaryFolder } from "./temporary-folder.ts";
 
 /** A verified blob in a file of its own, gone when disposed. */
-export interface StagedBlob extends AsyncDisposable {
+export interface SpooledBlob extends AsyncDisposable {
   readonly path: string;
-}
-
-export interface SpooledBlob extends StagedBlob {
   readonly digest: string;
   readonly sizeBytes: number;
 }
@@ -38,6 +37,8 @@ export interface SpooledBlob extends StagedBlob {
 const pieceBytes = 256 * 1024;
 
 export class Content {
+  /** What is being received. */
+  readonly arrivals = new Arrivals();
   readonly #folder: string;
   readonly #temporary: TemporaryFolder;
 
@@ -76,28 +77,46 @@ export class Content {
 
   /**
    * Writes and verifies the stream piece by piece; the disk sets the pace. The stream is started when there is a place
-   * for it, so that none is left behind unread, and told its path.
+   * for it, so that none is left behind unread. Whoever reads the arrival meanwhile is told how it ends.
    */
-  async stage(
+  async receive(
     blob: Descriptor,
-    start: (path: string) => Promise<AsyncIterable<Buffer>>,
+    start: () => Promise<AsyncIterable<Buffer>>,
     onBytes: (completedBytes: number) => void,
-  ): Promise<StagedBlob> {
-    await using cleanup = new AsyncDisposableStack();
-    const file = cleanup.use(this.#temporary.file());
+  ): Promise<void> {
+    await mkdir(this.#folder, { recursive: true });
+    await using file = this.#temporary.file();
     await using handle = await open(file.path, "wx", 0o600);
-    const hash = createHash("sha256");
-    let sizeBytes = 0;
-    for await (const chunk of await start(file.path)) {
-      sizeBytes += chunk.length;
-      if (sizeBytes > blob.sizeBytes) throw sizeFault(blob, `at least ${sizeBytes}`);
-      hash.update(chunk);
-      await writeAll(handle, chunk);
-      onBytes(sizeBytes);
+    const arrival = this.arrivals.begin(blob, file.path);
+    try {
+      const hash = createHash("sha256");
+      let sizeBytes = 0;
+      for await (const chunk of await start()) {
+        sizeBytes += chunk.length;
+        if (sizeBytes > blob.sizeBytes) throw sizeFault(blob, `at least ${sizeBytes}`);
+        hash.update(chunk);
+        await writeAll(handle, chunk);
+        arrival.advance(sizeBytes);
+        onBytes(sizeBytes);
+      }
+      verify(blob, { digest: `sha256:${hash.digest("hex")}`, sizeBytes });
+      await rename(file.path, this.path(blob.digest));
+      this.arrivals.end(blob.digest, arrival, "verified");
+    } catch (error) {
+      const fault = Fault.wrap(`This node could not get ${blob.digest}`, error);
+      this.arrivals.end(blob.digest, arrival, fault);
+      throw error;
     }
-    verify(blob, { digest: `sha256:${hash.digest("hex")}`, sizeBytes });
-    cleanup.move();
-    return file;
+  }
+
+  /** The blob in its packed form; a Fault "not-found" where it is not here. */
+  async packed(digest: string): Promise<PackedBlob> {
+    return await wholeBlob(this.path(digest));
+  }
+
+  /** The blob as soon as it begins to arrive. Rejects with the signal's reason. */
+  async arriving(digest: string, signal: AbortSignal): Promise<PackedBlob> {
+    return arrivingBlob(await this.arrivals.begun(digest, signal), this.path(digest));
   }
 
   /** Writes bytes of which nobody said what they are, and tells their digest. */
@@ -141,12 +160,6 @@ export class Content {
       if (errnoOf(error) === "ENOENT") return undefined;
       throw error;
     }
-  }
-
-  /** The verified file becomes the blob of this digest. */
-  async keep(staged: StagedBlob, digest: string): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
-    await rename(staged.path, this.path(digest));
   }
 
   /** The blob, piece by piece; fails at its end if it is damaged. */

@@ -1,9 +1,9 @@
 /** Archives as they come: plain, gzip or zstd. The first bytes tell which; names and media types are often wrong. */
-import { createReadStream, type ReadStream } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
-import { PassThrough, type Transform } from "node:stream";
+import type { FileHandle } from "node:fs/promises";
+import { PassThrough, Readable, type Transform } from "node:stream";
 import { createGunzip, createZstdDecompress, ZstdDecompress } from "node:zlib";
 import { Fault, errnoOf } from "#proto/fault.ts";
+import { type PackedBlob, readBlob } from "./packed-blob.ts";
 import { malformed } from "./tar-header.ts";
 
 /**
@@ -16,29 +16,29 @@ export const pieceBytes = 64 * 1024;
 const skippableHeaderBytes = 8;
 const skippableMagic = /^5.2a4d18$/;
 
-/** The tar stream in the file. Aborted also between two of its frames, of which a small file may have millions. */
-export async function* decompress(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
-  await using handle = await open(path, "r");
-  const { size } = await handle.stat();
+/** The tar stream in the blob. Aborted also between two of its frames, of which a small one may have millions. */
+export async function* decompress(blob: PackedBlob, signal: AbortSignal): AsyncGenerator<Buffer> {
+  await using handle = await blob.open();
+  const size = blob.sizeBytes;
   // Node's zstd decoder ends after one frame, but archives may have several; for the others this is one round.
   for (let offset = 0; offset < size; ) {
     signal.throwIfAborted();
-    const start = await readStart(handle, offset);
+    const start = await readStart(blob, handle, { offset, signal });
     const magic = start.toString("hex", 0, 4);
     if (skippableMagic.test(magic) && start.length === skippableHeaderBytes) {
       offset += skippableHeaderBytes + start.readUInt32LE(4);
       continue;
     }
     const decoder = decoderFor(magic);
-    const file = createReadStream(path, { highWaterMark: pieceBytes, start: offset });
-    yield* through(file, decoder);
+    const bytes = readBlob(blob, handle, { offset, pieceBytes, signal });
+    yield* through(Readable.from(bytes, { objectMode: false, highWaterMark: pieceBytes }), decoder);
     const consumedBytes = decoder instanceof ZstdDecompress ? decoder.bytesWritten : size;
     if (consumedBytes === 0) throw malformed("it does not decompress");
     offset += consumedBytes;
   }
 }
 
-async function* through(file: ReadStream, decoder: Transform): AsyncGenerator<Buffer> {
+async function* through(file: Readable, decoder: Transform): AsyncGenerator<Buffer> {
   file.on("error", (error) => decoder.destroy(error));
   try {
     yield* file.pipe(decoder);
@@ -58,7 +58,13 @@ function decoderFor(magic: string): Transform {
   return new PassThrough({ highWaterMark: pieceBytes });
 }
 
-async function readStart(handle: FileHandle, offset: number): Promise<Buffer> {
+async function readStart(
+  blob: PackedBlob,
+  handle: FileHandle,
+  { offset, signal }: { readonly offset: number; readonly signal: AbortSignal },
+): Promise<Buffer> {
+  const enough = Math.min(offset + skippableHeaderBytes, blob.sizeBytes);
+  for (let end = offset; end < enough; ) end = await blob.readable(end, signal);
   const start = Buffer.alloc(skippableHeaderBytes);
   const { bytesRead } = await handle.read(start, 0, start.length, offset);
   return start.subarray(0, bytesRead);

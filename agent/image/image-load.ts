@@ -28,6 +28,7 @@ import {
   refusal,
 } from "./image-archive.ts";
 import { imageConfigBytesMax } from "./image-config.ts";
+import { wholeBlob } from "./packed-blob.ts";
 import type { HeldImage, ImageStore } from "./image-store.ts";
 import { paddingOf } from "./tar-header.ts";
 import { readEntry } from "./tar-reader.ts";
@@ -82,7 +83,8 @@ class Archive implements AsyncDisposable {
     const { content } = this.#store;
     await using packed = await content.spool(this.#withinRoom(chunks));
     signal.throwIfAborted();
-    const reader = new ByteReader(this.#withinRoom(decompress(packed.path, signal)));
+    const tar = decompress(await wholeBlob(packed.path), signal);
+    const reader = new ByteReader(this.#withinRoom(tar));
     while (true) {
       const entry = await readEntry(reader);
       if (entry === undefined) break;

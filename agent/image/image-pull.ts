@@ -229,7 +229,7 @@ export class ImagePull {
     if ((await content.sizeOf(digest)) === layer.blob.sizeBytes) {
       emit({ phase: "unpacking", completedBytes });
       try {
-        unpacked = await layers.unpack(layer, content.path(digest), signal);
+        unpacked = await layers.unpack(layer, await content.packed(digest), signal);
       } catch (error) {
         // A power cut may have damaged what is here; a full disk has not.
         const isFull = Fault.from(error).code === "resource-exhausted";
@@ -240,12 +240,39 @@ export class ImagePull {
     if (unpacked === undefined && (await content.sizeOf(digest)) !== layer.blob.sizeBytes) {
       if (work.isLocal === true) throw new Fault("not-found", `its layer ${digest} is missing`);
       work.newBlobs.add(digest);
-      await this.#fetch(reference, layer.blob, { ...work, onProgress: emit });
-      emit({ phase: "unpacking", completedBytes });
-      unpacked = await layers.unpack(layer, content.path(digest), signal);
+      unpacked = await this.#fetchAndUnpack(reference, layer, work);
     }
     emit({ phase: "complete", completedBytes });
     return unpacked;
+  }
+
+  /** Unpacks what has arrived while the rest still comes. */
+  async #fetchAndUnpack(
+    reference: Reference,
+    layer: ImageLayer,
+    { emit, ...work }: PullWork & { readonly emit: (progress: LayerProgress) => void },
+  ): Promise<Layer | undefined> {
+    const { content, layers } = this.#parts;
+    const { digest, sizeBytes: completedBytes } = layer.blob;
+    const fetched = new AbortController();
+    const signal = AbortSignal.any([work.signal, fetched.signal]);
+    const early = settled(
+      content.arriving(digest, signal).then((packed) => layers.unpack(layer, packed, work.signal)),
+    );
+    try {
+      await this.#fetch(reference, layer.blob, { ...work, onProgress: emit });
+    } finally {
+      // One that has not begun is not waited for; the others end with the arrival, well or not.
+      fetched.abort();
+      emit({ phase: "unpacking", completedBytes });
+      await early;
+    }
+    const outcome = await early;
+    if (outcome.status === "fulfilled") return outcome.value;
+    const { code } = Fault.from(outcome.reason);
+    if (work.signal.aborted || code === "resource-exhausted") throw outcome.reason;
+    // What had arrived was wrong and came anew, or the layer is bad: then the same is said of the whole.
+    return await layers.unpack(layer, await content.packed(digest), work.signal);
   }
 
   /** The same blob may be in several chains at the same time. */
@@ -268,8 +295,7 @@ export class ImagePull {
       const options = { signal, onBytes, inRoom, fromRegistry };
       if (peers !== undefined) return await peers.fetch(blob, options);
       const start = async () => inRoom(await fromRegistry(0));
-      await using staged = await content.stage(blob, start, onBytes);
-      await content.keep(staged, blob.digest);
+      await content.receive(blob, start, onBytes);
     });
   }
 
@@ -279,12 +305,17 @@ export class ImagePull {
     signal: AbortSignal,
   ): Promise<Layer> {
     const { content, layers } = this.#parts;
-    const unpacked = await this.#unpacks.join(`onto ${layer.chainId}`, { signal }, (shared) =>
-      layers.unpackOnto(below, layer, content.path(layer.blob.digest), shared),
+    const unpacked = await this.#unpacks.join(`onto ${layer.chainId}`, { signal }, async (shared) =>
+      layers.unpackOnto(below, layer, await content.packed(layer.blob.digest), shared),
     );
     if (unpacked === undefined) throw new Fault("internal", "a layer was unpacked to nothing");
     return unpacked;
   }
+}
+
+async function settled<T>(work: Promise<T>): Promise<PromiseSettledResult<T>> {
+  const [outcome] = await Promise.allSettled([work]);
+  return outcome;
 }
 
 /** What has no digest is a tag, which the registry alone can explain. */

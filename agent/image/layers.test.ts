@@ -21,6 +21,7 @@ import { digestOf } from "#registry/digest.ts";
 import { systemExec } from "../exec.ts";
 import { systemDiskProbe } from "./disk-room.ts";
 import { chainIds, type Layer, Layers } from "./layers.ts";
+import { wholeBlob } from "./packed-blob.ts";
 import { parseHeader, parsePax } from "./tar-header.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
 import { type TestEntry, tarOf } from "./testing/test-tar.ts";
@@ -52,7 +53,7 @@ describe("a layer", () => {
   async function unpackBytes(tar: Buffer, packed: Buffer): Promise<string> {
     const packedPath = join(root, "packed");
     await writeFile(packedPath, packed);
-    const layer = await layers.unpack(baseOf(tar), packedPath, signal);
+    const layer = await layers.unpack(baseOf(tar), await wholeBlob(packedPath), signal);
     assert.ok(layer !== undefined);
     return layer.path;
   }
@@ -342,7 +343,11 @@ describe("a layer", () => {
     const tar = tarOf([{ name: "big", content: Buffer.alloc(20_000_000, "x") }]);
     await writeFile(join(root, "packed"), tar);
     const controller = new AbortController();
-    const unpacking = layers.unpack(baseOf(tar), join(root, "packed"), controller.signal);
+    const unpacking = layers.unpack(
+      baseOf(tar),
+      await wholeBlob(join(root, "packed")),
+      controller.signal,
+    );
     setImmediate(() => controller.abort());
     await assert.rejects(unpacking, { name: "AbortError" });
     assert.deepEqual(await readdir(join(root, "temporary")), []);
@@ -374,8 +379,8 @@ describe("layers, one on the other", () => {
       const packed = join(root, "packed");
       await writeFile(packed, tars[index] ?? "");
       const layer =
-        (await layers.unpack(id, packed, signal)) ??
-        (await layers.unpackOnto(done, id, packed, signal));
+        (await layers.unpack(id, await wholeBlob(packed), signal)) ??
+        (await layers.unpackOnto(done, id, await wholeBlob(packed), signal));
       assert.deepEqual(await layers.find(id), layer);
       done.push(layer);
     }
@@ -451,7 +456,7 @@ test("layers without bsdtar, say what to install", async () => {
   );
   const tar = tarOf([{ name: "file" }]);
   await writeFile(join(root, "packed"), tar);
-  await assert.rejects(layers.unpack(baseOf(tar), join(root, "packed"), signal), {
+  await assert.rejects(layers.unpack(baseOf(tar), await wholeBlob(join(root, "packed")), signal), {
     message: 'cannot run "bsdtar": install libarchive-tools',
   });
 });

@@ -37,6 +37,7 @@ import {
 } from "./tar-filter.ts";
 import { malformed } from "./tar-header.ts";
 import { printable } from "./tar-reader.ts";
+import type { PackedBlob } from "./packed-blob.ts";
 import type { TemporaryFolder } from "./temporary-folder.ts";
 
 export interface LayerModules extends BsdtarModules {
@@ -91,10 +92,10 @@ export class Layers {
   }
 
   /**
-   * Unpacks the layer in the file; whoever unpacks the same one meanwhile: the first is kept. Undefined where it leans on
+   * Unpacks the layer in the blob, which may still be arriving; whoever unpacks the same one meanwhile: the first is kept. Undefined where it leans on
    * others: then `unpackOnto` is for it.
    */
-  async unpack(id: LayerId, packed: string, signal: AbortSignal): Promise<Layer | undefined> {
+  async unpack(id: LayerId, packed: PackedBlob, signal: AbortSignal): Promise<Layer | undefined> {
     await using folder = await this.#folder();
     const notes = emptyNotes();
     const isBase = id.chainId === id.diffId;
@@ -114,7 +115,7 @@ export class Layers {
   async unpackOnto(
     below: readonly LayerTree[],
     id: LayerId,
-    packed: string,
+    packed: PackedBlob,
     signal: AbortSignal,
   ): Promise<Layer> {
     const scanned = emptyNotes();
@@ -198,7 +199,7 @@ export class Layers {
 
   async #unpackFile(
     tree: string,
-    packed: string,
+    packed: PackedBlob,
     work: FilterOptions & { readonly id: LayerId; readonly signal: AbortSignal },
   ): Promise<void> {
     const { id, signal } = work;

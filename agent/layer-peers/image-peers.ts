@@ -8,7 +8,6 @@ import type { Log } from "#proto/ports.ts";
 import { digestOf } from "#registry/digest.ts";
 import type { Descriptor } from "#registry/manifest.ts";
 import type { Content } from "../image/content.ts";
-import type { Arrival, Arrivals } from "./arrivals.ts";
 import { Download, type DownloadOptions, type Sources } from "./download.ts";
 import { type PeerReaderModules, readFromPeer } from "./peer-reader.ts";
 import { allSources, type Peer, planSources } from "./plan.ts";
@@ -28,7 +27,6 @@ const smallSourcesMax = 8;
 export interface ImagePeersModules extends PeerReaderModules {
   /** This node. */
   readonly nodeId: string;
-  readonly arrivals: Arrivals;
   readonly content: Content;
   /** Asks a manager; nobody where there is none. */
   readonly find: (imageDigest: string) => Promise<readonly Peer[]>;
@@ -71,7 +69,8 @@ export class ImagePeers implements Sources {
         { ...this.#modules, peers: this },
       );
       try {
-        return await this.#keep(blob, download, options);
+        const start = async () => options.inRoom(download.bytes());
+        return await this.#modules.content.receive(blob, start, options.onBytes);
       } catch (error) {
         const { suspects } = download;
         const isWrong = Fault.from(error).code === "data-loss" && suspects.size > 0;
@@ -154,32 +153,6 @@ export class ImagePeers implements Sources {
       const { message } = Fault.from(error);
       this.#modules.log.debug("No manager says which nodes have an image", { error: message });
       return [];
-    }
-  }
-
-  async #keep(blob: Descriptor, download: Download, options: FetchOptions): Promise<void> {
-    const { arrivals, content } = this.#modules;
-    const begun: { arrival?: Arrival } = {};
-    const end = (how: "verified" | Fault) => {
-      if (begun.arrival !== undefined) arrivals.end(blob.digest, begun.arrival, how);
-    };
-    try {
-      await using staged = await content.stage(
-        blob,
-        async (path) => {
-          begun.arrival = arrivals.begin(blob, path);
-          return options.inRoom(download.bytes());
-        },
-        (completedBytes) => {
-          begun.arrival?.advance(completedBytes);
-          options.onBytes(completedBytes);
-        },
-      );
-      await content.keep(staged, blob.digest);
-      end("verified");
-    } catch (error) {
-      end(Fault.wrap(`This node could not get ${blob.digest}`, error));
-      throw error;
     }
   }
 

@@ -18,7 +18,6 @@ import type { CallContext, Handlers } from "#proto/grpc.ts";
 import type { Clock } from "#proto/ports.ts";
 import { parseDigest } from "#registry/digest.ts";
 import type { Content } from "../image/content.ts";
-import type { Arrivals } from "./arrivals.ts";
 import { mayWait } from "./plan.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -37,8 +36,7 @@ const pieceBytes = 256 * 1024 - 64;
 const digestsMax = 1_000;
 
 export interface LayerApiModules {
-  readonly content: Pick<Content, "path" | "sizeOf">;
-  readonly arrivals: Arrivals;
+  readonly content: Pick<Content, "arrivals" | "path" | "sizeOf">;
   readonly clock: Clock;
 }
 
@@ -60,7 +58,8 @@ export class LayerApi implements Handlers<typeof LayerService> {
   }
 
   readonly findBlobs = async ({ digests }: FindBlobsRequest): Promise<FindBlobsResponse> => {
-    const { content, arrivals } = this.#modules;
+    const { content } = this.#modules;
+    const { arrivals } = content;
     if (digests.length > digestsMax) {
       throw new Fault("invalid-argument", `name at most ${digestsMax} digests`);
     }
@@ -108,7 +107,7 @@ export class LayerApi implements Handlers<typeof LayerService> {
   }
 
   async #open(digest: string, reader: string, signal: AbortSignal): Promise<Source> {
-    const { arrivals } = this.#modules;
+    const { arrivals } = this.#modules.content;
     const maySee = mayWait(digest, reader, this.#nodeId);
     const arriving = maySee ? arrivals.find(digest) : undefined;
     if (arriving !== undefined) {
@@ -125,7 +124,8 @@ export class LayerApi implements Handlers<typeof LayerService> {
 
   /** Waits a moment for it to begin. */
   async #openArriving(digest: string, signal: AbortSignal): Promise<Source | undefined> {
-    const { arrivals, clock } = this.#modules;
+    const { clock, content } = this.#modules;
+    const { arrivals } = content;
     const late = new AbortController();
     using _timer = clock.timer(beginMs, () => late.abort());
     try {

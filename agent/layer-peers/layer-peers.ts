@@ -9,7 +9,6 @@ import type { Ports } from "#proto/ports.ts";
 import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import type { Reference } from "#registry/reference.ts";
 import type { Content } from "../image/content.ts";
-import { Arrivals } from "./arrivals.ts";
 import { ImagePeers } from "./image-peers.ts";
 import { LayerApi } from "./layer-api.ts";
 import { PeerConnections } from "./peer-connections.ts";
@@ -35,7 +34,6 @@ export interface ManagerSession {
 export class LayerPeers implements Disposable {
   readonly #options: LayerPeersOptions;
   readonly #ports: Ports;
-  readonly #arrivals = new Arrivals();
   #connections: PeerConnections | undefined;
   #session: ManagerSession | undefined;
   #isDisposed = false;
@@ -63,12 +61,11 @@ export class LayerPeers implements Disposable {
     if (digest === undefined || connections === undefined) return undefined;
     const find = (imageDigest: string) => this.#find(imageDigest);
     const { nodeId } = this.#options;
-    const arrivals = this.#arrivals;
-    return new ImagePeers(digest, { nodeId, arrivals, content, connections, find, clock, log });
+    return new ImagePeers(digest, { nodeId, content, connections, find, clock, log });
   }
 
   handlers(content: Content): LayerApi {
-    return new LayerApi(this.#options, { ...this.#ports, content, arrivals: this.#arrivals });
+    return new LayerApi(this.#options, { ...this.#ports, content });
   }
 
   #connect(identity: TlsIdentityHolder): void {

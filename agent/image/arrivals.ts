@@ -1,5 +1,6 @@
 /**
- * The blobs that are being written to this host's disk at this moment, so that other nodes can read what is there already.
+ * The blobs that are being written to this host's disk at this moment, so that what is there already can be unpacked here
+ * and read by other nodes.
  *
  * Invariant: the last byte of a blob is not given away before the blob was verified. So who has read a blob to its end from
  * an honest node has good bytes, and who read wrong ones is told so by the node that passed them on.
@@ -10,13 +11,13 @@ import type { Descriptor } from "#registry/manifest.ts";
 export class Arrival {
   /** The file that it is written to; gone, under this name, when it has arrived. */
   readonly path: string;
-  readonly #sizeBytes: number;
+  readonly sizeBytes: number;
   readonly #bell = new Bell();
   #writtenBytes = 0;
   #end: "verified" | Fault | undefined;
 
   constructor({ sizeBytes }: Pick<Descriptor, "sizeBytes">, path: string) {
-    this.#sizeBytes = sizeBytes;
+    this.sizeBytes = sizeBytes;
     this.path = path;
   }
 
@@ -34,8 +35,8 @@ export class Arrival {
   async readable(offset: number, signal: AbortSignal): Promise<number> {
     for (;;) {
       if (this.#end instanceof Fault) throw this.#end;
-      if (this.#end === "verified") return this.#sizeBytes;
-      const readable = Math.min(this.#writtenBytes, this.#sizeBytes - 1);
+      if (this.#end === "verified") return this.sizeBytes;
+      const readable = Math.min(this.#writtenBytes, this.sizeBytes - 1);
       if (readable > offset) return readable;
       await this.#bell.next(signal);
     }
