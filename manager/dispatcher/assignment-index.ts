@@ -30,6 +30,8 @@ import {
   peerOf,
   secretItem,
 } from "./items.ts";
+import { narrowed } from "./service-endpoint.ts";
+import { ServiceIndex, type ServiceNews } from "./service-index.ts";
 
 /** Takes note of one item; called from the store's listener. */
 export type ItemListener = (key: ItemKey) => void;
@@ -42,12 +44,16 @@ export class AssignmentIndex {
   readonly #members = new Map<string, Map<string, number>>();
   /** Network → endpoint ID → endpoint. */
   readonly #endpoints = new Map<string, Map<string, NetworkEndpoint>>();
+  /** Service → its endpoints, on whatever network: endpoint ID → network. */
+  readonly #backends = new Map<string, Map<string, string>>();
+  readonly #services: ServiceIndex;
   readonly #peers = new Map<string, Peer>();
   readonly #files = new FileUses((nodeId, key) => this.#tell(nodeId, key));
   readonly #listeners = new Map<string, ItemListener>();
 
   constructor(view: View) {
     this.#view = view;
+    this.#services = new ServiceIndex(view);
     for (const node of view.list("node")) this.#onNode(undefined, node);
     for (const task of view.list("task")) this.#onTask(undefined, task);
   }
@@ -62,14 +68,20 @@ export class AssignmentIndex {
     };
   }
 
-  /** Everything in a node's set: what tasks need of secrets and configs before the tasks. */
+  /**
+   * Everything in a node's set. What tasks need comes before the tasks, for the sake of sets that are cut into several
+   * messages: files, other nodes, networks, and the services and endpoints there.
+   */
   *keys(nodeId: string): Iterable<ItemKey> {
     yield* this.#files.keysOf(nodeId);
-    for (const taskId of this.#tasks.get(nodeId)?.keys() ?? []) yield `task:${taskId}`;
-    for (const [networkId, members] of this.#members) {
-      if (members.has(nodeId)) yield* this.#networkKeys(networkId);
-    }
     for (const peerId of this.#peers.keys()) if (peerId !== nodeId) yield `peer:${peerId}`;
+    // A service or a network may be there for two reasons.
+    const keys = new Set(this.#publishedKeys());
+    for (const [networkId, members] of this.#members) {
+      if (members.has(nodeId)) for (const key of this.#networkKeys(networkId)) keys.add(key);
+    }
+    yield* keys;
+    for (const taskId of this.#tasks.get(nodeId)?.keys() ?? []) yield `task:${taskId}`;
   }
 
   /** An item of a node's set as it is now; undefined when it is not in the set. */
@@ -82,15 +94,21 @@ export class AssignmentIndex {
         return value && assignment({ case: "task", value });
       }
       case "network": {
-        const value = this.#isMember(nodeId, id) ? this.#view.get("network", id) : undefined;
+        const has = this.#isMember(nodeId, id) || this.#services.isPublished(id);
+        const value = has ? this.#view.get("network", id) : undefined;
         return value && assignment({ case: "network", value });
       }
       case "endpoint": {
         const networkId = id.slice(id.indexOf("/") + 1);
-        const value = this.#isMember(nodeId, networkId)
-          ? this.#endpoints.get(networkId)?.get(id)
-          : undefined;
-        return value && assignment({ case: "endpoint", value });
+        const value = this.#endpoints.get(networkId)?.get(id);
+        const has = value && (this.#isMember(nodeId, networkId) || this.#isPublished(value));
+        return has ? assignment({ case: "endpoint", value }) : undefined;
+      }
+      case "service": {
+        const service = this.#services.get(id);
+        const value =
+          service && narrowed(service, (networkId) => this.#isMember(nodeId, networkId));
+        return value && assignment({ case: "service", value });
       }
       case "peer": {
         const value = id === nodeId ? undefined : this.#peers.get(id);
@@ -116,33 +134,35 @@ export class AssignmentIndex {
   onChange(change: Change): void {
     if (change.kind === "task") this.#onTask(change.before, change.after);
     else if (change.kind === "node") this.#onNode(change.before, change.after);
-    else if (change.kind === "network") this.#onNetwork(change.after ?? change.before);
-    else if (change.kind === "secret" || change.kind === "config") {
+    else if (change.kind === "network") this.#onNetwork(change.before, change.after);
+    else if (change.kind === "service") {
+      this.#onServiceNews(this.#services.onService(change.before, change.after));
+    } else if (change.kind === "secret" || change.kind === "config") {
       this.#files.onChange(`${change.kind}:${(change.after ?? change.before)?.id ?? ""}`);
     }
   }
 
+  /**
+   * A node is told of what a task needs before the task, and of a task's end before what it needed: a message may be cut
+   * anywhere between.
+   */
   #onTask(before: Task | undefined, after: Task | undefined): void {
     const had = before !== undefined && isAssigned(before) ? before : undefined;
     const has = after !== undefined && isAssigned(after) ? after : undefined;
-    // First, so that a node is told of a task's secrets before the task.
-    this.#files.move(use(had), use(has));
-    if (had !== undefined && had.nodeId !== has?.nodeId) this.#unship(had);
-    if (has !== undefined && had?.nodeId !== has.nodeId) this.#ship(has);
-    else if (had !== undefined && has !== undefined) this.#update(had, has);
-    this.#move(had, has);
     const task = has ?? had;
-    if (task !== undefined) this.#refreshEndpoints(task);
-  }
-
-  #ship(task: Task): void {
-    putInto(this.#tasks, task.nodeId, task.id, task);
-    this.#tell(task.nodeId, `task:${task.id}`);
-  }
-
-  #unship(task: Task): void {
-    removeFrom(this.#tasks, task.nodeId, task.id);
-    this.#tell(task.nodeId, `task:${task.id}`);
+    if (task === undefined) return;
+    if (had !== undefined && had.nodeId !== has?.nodeId) {
+      removeFrom(this.#tasks, had.nodeId, had.id);
+      this.#tell(had.nodeId, `task:${had.id}`);
+    }
+    if (has !== undefined) putInto(this.#tasks, has.nodeId, has.id, has);
+    this.#files.move(use(had), use(has));
+    this.#move(had, has);
+    this.#refreshEndpoints(task);
+    if (has === undefined) return;
+    // The agent wrote the status itself: only what a manager decided is news to it.
+    const isNews = had?.nodeId !== has.nodeId || had.desiredState !== has.desiredState;
+    if (isNews) this.#tell(has.nodeId, `task:${has.id}`);
   }
 
   /** A node is on the networks of its tasks. */
@@ -173,12 +193,6 @@ export class AssignmentIndex {
     }
   }
 
-  /** The agent wrote the status itself: only what a manager decided is news to it. */
-  #update(before: Task, after: Task): void {
-    putInto(this.#tasks, after.nodeId, after.id, after);
-    if (before.desiredState !== after.desiredState) this.#tell(after.nodeId, `task:${after.id}`);
-  }
-
   #refreshEndpoints(task: Task): void {
     const current = this.#tasks.get(task.nodeId)?.get(task.id);
     const node = this.#view.get("node", task.nodeId);
@@ -190,11 +204,15 @@ export class AssignmentIndex {
       if (before !== undefined && after !== undefined) {
         if (equals(NetworkEndpointSchema, before, after)) continue;
       } else if (before === after) continue;
-      if (after === undefined) removeFrom(this.#endpoints, networkId, id);
-      else putInto(this.#endpoints, networkId, id, after);
-      for (const nodeId of this.#members.get(networkId)?.keys() ?? []) {
-        this.#tell(nodeId, `endpoint:${id}`);
+      if (after === undefined) {
+        removeFrom(this.#endpoints, networkId, id);
+        removeFrom(this.#backends, task.serviceId, id);
+      } else {
+        putInto(this.#endpoints, networkId, id, after);
+        putInto(this.#backends, task.serviceId, id, networkId);
       }
+      if (this.#publishedNetworkOf(task.serviceId) === networkId) this.#tellAll(`endpoint:${id}`);
+      else this.#tellMembers(networkId, `endpoint:${id}`);
     }
   }
 
@@ -216,10 +234,28 @@ export class AssignmentIndex {
     }
   }
 
-  #onNetwork(network: Network | undefined): void {
-    if (network === undefined) return;
-    for (const nodeId of this.#members.get(network.id)?.keys() ?? []) {
-      this.#tell(nodeId, `network:${network.id}`);
+  #onNetwork(before: Network | undefined, after: Network | undefined): void {
+    const id = (after ?? before)?.id ?? "";
+    if (this.#services.isPublished(id)) this.#tellAll(`network:${id}`);
+    else this.#tellMembers(id, `network:${id}`);
+    for (const news of this.#services.onNetwork(before, after)) this.#onServiceNews(news);
+  }
+
+  #onServiceNews(news: ServiceNews | undefined): void {
+    if (news === undefined) return;
+    const { id, before, after } = news;
+    const had = before?.publishedNetworkId ?? "";
+    const has = after?.publishedNetworkId ?? "";
+    if (had !== "" || has !== "") this.#tellAll(`service:${id}`);
+    else {
+      for (const { networkId } of [...(before?.networks ?? []), ...(after?.networks ?? [])]) {
+        this.#tellMembers(networkId, `service:${id}`);
+      }
+    }
+    if (had === has) return;
+    for (const networkId of [had, has]) if (networkId !== "") this.#tellAll(`network:${networkId}`);
+    for (const [endpointId, networkId] of this.#backends.get(id) ?? []) {
+      if (networkId === had || networkId === has) this.#tellAll(`endpoint:${endpointId}`);
     }
   }
 
@@ -231,11 +267,41 @@ export class AssignmentIndex {
 
   *#networkKeys(networkId: string): Iterable<ItemKey> {
     yield `network:${networkId}`;
+    for (const id of this.#services.ofNetwork(networkId)) yield `service:${id}`;
     for (const id of this.#endpoints.get(networkId)?.keys() ?? []) yield `endpoint:${id}`;
+  }
+
+  /** What every node has. */
+  *#publishedKeys(): Iterable<ItemKey> {
+    for (const networkId of this.#services.publishedNetworks()) yield `network:${networkId}`;
+    for (const serviceId of this.#services.published()) {
+      yield `service:${serviceId}`;
+      const published = this.#publishedNetworkOf(serviceId);
+      for (const [id, networkId] of this.#backends.get(serviceId) ?? []) {
+        if (networkId === published) yield `endpoint:${id}`;
+      }
+    }
+  }
+
+  /** Where the service's ports lead; undefined: it has none that every node must know. */
+  #publishedNetworkOf(serviceId: string): string | undefined {
+    return this.#services.get(serviceId)?.publishedNetworkId || undefined;
+  }
+
+  #isPublished({ serviceId, networkId }: NetworkEndpoint): boolean {
+    return this.#publishedNetworkOf(serviceId) === networkId;
   }
 
   #isMember(nodeId: string, networkId: string): boolean {
     return this.#members.get(networkId)?.has(nodeId) ?? false;
+  }
+
+  #tellAll(key: ItemKey): void {
+    for (const nodeId of this.#listeners.keys()) this.#tell(nodeId, key);
+  }
+
+  #tellMembers(networkId: string, key: ItemKey): void {
+    for (const nodeId of this.#members.get(networkId)?.keys() ?? []) this.#tell(nodeId, key);
   }
 
   #tell(nodeId: string, key: ItemKey): void {

@@ -11,6 +11,7 @@ import {
   NetworkEndpointSchema,
   type Peer,
   PeerSchema,
+  ServiceEndpointSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import {
   type Config,
@@ -33,7 +34,7 @@ import { isAssigned, isTerminal, isWanted, stateOf } from "../task.ts";
 
 /** An item of the set by kind and ID. */
 export type ItemKey =
-  `${"task" | "network" | "endpoint" | "peer" | "log" | "secret" | "config"}:${string}`;
+  `${"task" | "network" | "service" | "endpoint" | "peer" | "log" | "secret" | "config"}:${string}`;
 
 /** A task is on its networks until its end is known. Its agent has it until it is deleted, for the sake of its log. */
 export function isOnNetworks(task: Task): boolean {
@@ -71,21 +72,34 @@ export function endpointOf(
   node: Node | undefined,
 ): NetworkEndpoint | undefined {
   const networkId = attachment.network?.id;
-  const [address] = attachment.addresses;
-  if (networkId === undefined || address === undefined || !isOnNetworks(task)) return undefined;
+  const { ipv4, ipv6 = "" } = addressesOf(attachment.addresses);
+  if (networkId === undefined || ipv4 === undefined || !isOnNetworks(task)) return undefined;
   if (node === undefined || node.status?.state === NodeState.DOWN) return undefined;
   return create(NetworkEndpointSchema, {
     id: `${task.id}/${networkId}`,
     taskId: task.id,
     networkId,
     nodeId: task.nodeId,
-    address: address.replace(/\/.*$/, ""),
+    address: ipv4,
+    address6: ipv6,
+    serviceId: task.serviceId,
     serviceName: task.serviceAnnotations?.name ?? "",
     taskName: task.annotations?.name ?? "",
     aliases: attachment.aliases,
     slot: task.slot,
     serving: isServing(task) && node.status?.state === NodeState.READY,
   });
+}
+
+/** Of addresses with prefix lengths, the first of each family, without. */
+export function addressesOf(cidrs: readonly string[]): {
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+} {
+  const addresses = cidrs.map((cidr) => cidr.replace(/\/.*$/, ""));
+  const ipv4 = addresses.find((address) => !address.includes(":"));
+  const ipv6 = addresses.find((address) => address.includes(":"));
+  return { ...(ipv4 !== undefined && { ipv4 }), ...(ipv6 !== undefined && { ipv6 }) };
 }
 
 /** Neither about to stop nor found unhealthy, which comes before it is stopped for that. */
@@ -104,6 +118,7 @@ export function peerOf(node: Node): Peer | undefined {
     number: node.number,
     dataPathAddress,
     addresses: node.description?.addresses ?? [],
+    encryptionKey: node.description?.encryptionKey ?? "",
   });
 }
 
@@ -116,6 +131,8 @@ export function removalOf(key: ItemKey): Assignment {
       return assignment({ case: "task", value: create(TaskSchema, { id }) });
     case "network":
       return assignment({ case: "network", value: create(NetworkSchema, { id }) });
+    case "service":
+      return assignment({ case: "service", value: create(ServiceEndpointSchema, { id }) });
     case "endpoint":
       return assignment({ case: "endpoint", value: create(NetworkEndpointSchema, { id }) });
     case "peer":
