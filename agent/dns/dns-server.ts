@@ -4,22 +4,15 @@
  * are answered here; everything else is the host's nameservers'.
  */
 import { readFile } from "node:fs/promises";
-import type { Answer } from "dns-packet";
 import { Fault } from "#proto/fault.ts";
-import { IpFamily, type Network } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { Log, Ports, Random } from "#proto/ports.ts";
+import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Log, Ports } from "#proto/ports.ts";
 import { Forwarder, type Transport } from "./forwarder.ts";
 import { Listener } from "./listener.ts";
-import {
-  encodeReply,
-  parseMessage,
-  type Query,
-  type Reply,
-  responseCode,
-  streamBytesMax,
-} from "./message.ts";
+import { encodeReply, parseMessage, streamBytesMax } from "./message.ts";
 import { parseNameservers } from "./resolv-conf.ts";
-import { type Asker, buildZone, findName, findPointer, type Zone, type ZoneState } from "./zone.ts";
+import { noName, Responder, serverFailure } from "./responder.ts";
+import { type Asker, Zone, type ZoneState } from "./zone.ts";
 
 export interface DnsServerOptions {
   readonly port?: number;
@@ -28,28 +21,21 @@ export interface DnsServerOptions {
   readonly upstreamPort?: number;
 }
 
-/** Short: a task that left must not be asked for long. */
-const ttlSeconds = 5;
-
-const noName: Reply = { code: responseCode.noSuchName, records: [] };
-const noRecords: Reply = { code: responseCode.noError, records: [] };
-const serverFailure: Reply = { code: responseCode.serverFailure, records: [] };
-
 export class DnsServer {
   readonly #port: number;
   readonly #resolvConf: string;
   readonly #forwarder: Forwarder;
-  readonly #random: Random;
+  readonly #responder: Responder;
   readonly #log: Log;
   /** Gateway address → its sockets. */
   readonly #listeners = new Map<string, Listener>();
-  #zone: Zone = buildZone({ networks: [], endpoints: [], services: [] });
+  readonly #zone = new Zone();
   #applying: Promise<void> = Promise.resolve();
 
   constructor(options: DnsServerOptions, { clock, random, log }: Ports) {
     this.#port = options.port ?? 53;
     this.#resolvConf = options.resolvConf ?? "/etc/resolv.conf";
-    this.#random = random;
+    this.#responder = new Responder(random);
     this.#log = log;
     this.#forwarder = new Forwarder(
       {
@@ -62,8 +48,8 @@ export class DnsServer {
 
   /** The gateway addresses must be the host's already. Names count at once, sockets when this resolves. */
   apply(state: ZoneState): Promise<void> {
-    this.#zone = buildZone(state);
-    const wanted = new Map(state.networks.flatMap((network) => gatewayOf(network)));
+    this.#zone.update(state);
+    const wanted = new Map(state.networks.flatMap(gatewaysOf));
     const applied = this.#applying.then(() => this.#listenOn(wanted));
     // The next one starts from what this one reached; its caller hears of the error.
     this.#applying = applied.catch(() => {});
@@ -117,51 +103,18 @@ export class DnsServer {
     if (received.kind === "ignored") return undefined;
     if (received.kind === "error") return received.reply;
     const bytesMax = transport === "udp" ? received.datagramBytesMax : streamBytesMax;
-    const own = this.#ownReply(received, asker);
+    const view = this.#zone.view(asker);
+    const own = this.#responder.reply(view, received, bytesMax);
     if (own !== "forward") return encodeReply(received, own, bytesMax);
     const answer = await this.#forwarder.forward(bytes, transport);
     if (answer === "no-upstream") return encodeReply(received, noName, bytesMax);
     if (answer === "failed") return encodeReply(received, serverFailure, bytesMax);
     return answer;
   }
-
-  #ownReply(query: Query, asker: Asker): Reply | "forward" {
-    if (query.type === "PTR") {
-      const target = findPointer(this.#zone, asker, query.name);
-      if (target !== undefined) return found([pointer(query.name, target)]);
-    }
-    const result = findName(this.#zone, asker, query.name);
-    if (result.kind === "unknown") return result.mayForward ? "forward" : noName;
-    if (query.type !== "A") return noRecords;
-    return found(this.#shuffled(result.addresses).map((data) => address(query.name, data)));
-  }
-
-  /** Fisher–Yates: clients that take the first answer spread evenly. */
-  #shuffled(addresses: readonly string[]): readonly string[] {
-    const shuffled: string[] = [];
-    for (const [index, item] of addresses.entries()) {
-      const place = this.#random.int(index + 1);
-      const displaced = shuffled[place];
-      shuffled[place] = item;
-      if (displaced !== undefined) shuffled[index] = displaced;
-    }
-    return shuffled;
-  }
 }
 
-function found(records: readonly Answer[]): Reply {
-  return { code: responseCode.noError, records };
-}
-
-function address(name: string, data: string): Answer {
-  return { type: "A", name, ttl: ttlSeconds, class: "IN", data };
-}
-
-function pointer(name: string, data: string): Answer {
-  return { type: "PTR", name, ttl: ttlSeconds, class: "IN", data };
-}
-
-function gatewayOf({ id, ipam }: Network): readonly (readonly [string, string])[] {
-  const config = ipam?.configs.find(({ family }) => family !== IpFamily.IPV6);
-  return config === undefined || config.gateway === "" ? [] : [[config.gateway, id]];
+/** One of each family at most. */
+function gatewaysOf({ id, ipam }: Network): readonly (readonly [string, string])[] {
+  const gateways = (ipam?.configs ?? []).map(({ gateway }) => gateway);
+  return gateways.filter((gateway) => gateway !== "").map((gateway) => [gateway, id] as const);
 }

@@ -1,7 +1,7 @@
 /** The two sockets of one gateway address: bytes in, bytes out. What they mean is the caller's. */
 import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, isIPv6, type Server, type Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
@@ -47,10 +47,13 @@ export class Listener {
   }
 
   /** For `open`. */
-  constructor({ networkId }: ListenerOptions, modules: ListenerModules) {
+  constructor({ networkId, address }: ListenerOptions, modules: ListenerModules) {
     this.networkId = networkId;
     this.#modules = modules;
-    this.#datagrams = createSocket("udp4");
+    this.#datagrams = createSocket({
+      type: isIPv6(address) ? "udp6" : "udp4",
+      ipv6Only: isIPv6(address),
+    });
     this.#server = createServer({ allowHalfOpen: true }, (connection) =>
       this.#onConnection(connection),
     );
@@ -71,7 +74,7 @@ export class Listener {
   async #bind({ address, port }: ListenerOptions): Promise<void> {
     this.#datagrams.bind({ address, port });
     await once(this.#datagrams, "listening");
-    this.#server.listen({ host: address, port });
+    this.#server.listen({ host: address, port, ipv6Only: isIPv6(address) });
     await once(this.#server, "listening");
     // From here on an error concerns one packet or one connection, and its sender asks again.
     this.#datagrams.on("error", (error) => this.#onError(error));

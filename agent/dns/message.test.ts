@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decode, encode } from "dns-packet";
 import * as fc from "fast-check";
-import { encodeReply, parseMessage, type Query, responseCode } from "./message.ts";
+import {
+  encodeRecord,
+  encodeReply,
+  parseMessage,
+  type Query,
+  recordType,
+  responseCode,
+} from "./message.ts";
+import { addressOfReverseName, encodeName, textOfName } from "./wire-name.ts";
 
 function question(name: string, more: Parameters<typeof encode>[0] = {}): Buffer {
   return encode({
@@ -26,13 +34,14 @@ function codeOf(bytes: Buffer): number {
   return received.reply.readUInt16BE(2) & 0xf;
 }
 
-const records = (count: number, name: string) =>
-  Array.from({ length: count }, (_, index) => ({
-    type: "A" as const,
-    name,
-    ttl: 5,
-    data: `10.0.0.${index}`,
-  }));
+const records = (count: number) =>
+  Array.from({ length: count }, (_, index) =>
+    encodeRecord({
+      type: recordType.a,
+      ttlSeconds: 5,
+      data: Buffer.from([10, 0, index >> 8, index & 255]),
+    }),
+  );
 
 const edns = (udpPayloadSize: number) => ({
   type: "OPT" as const,
@@ -46,16 +55,22 @@ const edns = (udpPayloadSize: number) => ({
 });
 
 describe("parseMessage()", () => {
-  test("reads a query and keeps its capitals", () => {
-    assert.deepEqual(parsed(question("WeB")), {
-      kind: "query",
-      id: 7,
-      name: "WeB",
-      type: "A",
-      recursionDesired: true,
-      edns: false,
-      datagramBytesMax: 512,
-    });
+  test("reads a query and keeps its capitals in the question", () => {
+    const query = parsed(question("WeB"));
+    assert.equal(textOfName(query.name), "web");
+    assert.equal(query.question.toString("latin1"), "\x03WeB\0\0\x01\0\x01");
+    const { id, type, recursionDesired, checkingDisabled, edns, datagramBytesMax } = query;
+    assert.deepEqual(
+      { id, type, recursionDesired, checkingDisabled, edns, datagramBytesMax },
+      {
+        id: 7,
+        type: recordType.a,
+        recursionDesired: true,
+        checkingDisabled: false,
+        edns: undefined,
+        datagramBytesMax: 512,
+      },
+    );
   });
 
   test("takes EDNS sizes between 512 and 1232", () => {
@@ -83,10 +98,37 @@ describe("parseMessage()", () => {
     assert.equal(codeOf(update), responseCode.notImplemented);
   });
 
-  test("refuses a dot inside a label, which no answer could repeat", () => {
+  test("tells several questions, answers in a query and pointers from a query", () => {
+    const questions = [{ type: "A" as const, name: "a" }];
+    const two = encode({ type: "query", questions: [...questions, ...questions] });
+    const answers = [{ type: "A" as const, name: "a", data: "10.0.0.1" }];
+    const answered = encode({ type: "query", questions, answers });
+    const pointing = question("web");
+    pointing[12] = 0xc0;
+    const options = encode({ type: "query", questions, additionals: [edns(512), edns(512)] });
+    for (const bytes of [two, answered, pointing, options]) {
+      assert.equal(codeOf(bytes), responseCode.formatError);
+    }
+  });
+
+  test("refuses transfers of zones", () => {
+    const transfer = encode({ type: "query", questions: [{ type: "AXFR", name: "web" }] });
+    assert.equal(codeOf(transfer), responseCode.refused);
+  });
+
+  test("says which version of EDNS it speaks to who has a later one", () => {
+    const bytes = question("web", { additionals: [{ ...edns(1232), ednsVersion: 1 }] });
+    const received = parseMessage(bytes);
+    assert(received.kind === "error" && received.reply.length <= bytes.length);
+    const [options] = decode(received.reply).additionals ?? [];
+    assert(options?.type === "OPT");
+    assert.deepEqual([options.extendedRcode, options.ednsVersion], [1, 0]);
+  });
+
+  test("keeps a dot inside a label from being one between labels", () => {
     const bytes = question("axb");
     bytes[14] = ".".charCodeAt(0);
-    assert.equal(codeOf(bytes), responseCode.formatError);
+    assert.equal(textOfName(parsed(bytes).name), "a\\.b");
   });
 
   test("never throws, whatever arrives", () => {
@@ -103,9 +145,11 @@ describe("parseMessage()", () => {
     fc.assert(
       fc.property(fc.oneof(mutated, noise, cut), (bytes) => {
         const received = parseMessage(bytes);
+        if (received.kind === "error") assert(received.reply.length <= bytes.length);
         if (received.kind !== "query") return;
-        const reply = encodeReply(received, { code: 0, records: records(3, received.name) }, 512);
-        assert(reply.length <= 512 || received.name.length > 400);
+        const reply = encodeReply(received, { code: 0, answers: records(20) }, 512);
+        assert(reply.length <= 512);
+        assert.equal(parseMessage(reply).kind, "ignored");
       }),
       { numRuns: 2_000 },
     );
@@ -115,7 +159,7 @@ describe("parseMessage()", () => {
 describe("encodeReply()", () => {
   test("carries all records when they fit", () => {
     const reply = decode(
-      encodeReply(parsed(question("web")), { code: 0, records: records(3, "web") }, 512),
+      encodeReply(parsed(question("web")), { code: 0, answers: records(3) }, 512),
     );
     assert.equal(reply.answers?.length, 3);
     assert.equal(reply.flag_tc, false);
@@ -124,14 +168,44 @@ describe("encodeReply()", () => {
   });
 
   test("is cut at the limit and says so", () => {
-    const bytes = encodeReply(
-      parsed(question("web")),
-      { code: 0, records: records(100, "web") },
-      512,
-    );
+    const bytes = encodeReply(parsed(question("web")), { code: 0, answers: records(100) }, 512);
     assert(bytes.length <= 512);
     const reply = decode(bytes);
     assert.equal(reply.flag_tc, true);
-    assert((reply.answers?.length ?? 0) > 10);
+    assert.equal(reply.answers?.length, 30);
   });
+
+  test("repeats EDNS, and the wish for signatures, to who speaks it, and leaves out what need not fit", () => {
+    const query = parsed(question("web", { additionals: [{ ...edns(512), flags: 0x8000 }] }));
+    const bytes = encodeReply(
+      query,
+      { code: 0, answers: records(2), additionals: records(60) },
+      512,
+    );
+    assert(bytes.length <= 512);
+    const { answers, additionals = [], flag_tc: truncated } = decode(bytes);
+    assert.equal(truncated, false);
+    assert.equal(answers?.length, 2);
+    assert(additionals.length > 20 && additionals.length < 60);
+    const options = additionals.at(-1);
+    assert(options?.type === "OPT" && options.flag_do && options.udpPayloadSize === 1232);
+  });
+});
+
+test("encodeName() and textOfName() are each other's reverse; what is too long is no name", () => {
+  for (const name of ["web", "tasks.web.front", `${"a".repeat(63)}.b`]) {
+    assert.equal(textOfName(encodeName(name)?.toString("latin1") ?? ""), name);
+  }
+  for (const name of ["", "a..b", "a".repeat(64), "abcdefg.".repeat(32)]) {
+    assert.equal(encodeName(name), undefined, name);
+  }
+});
+
+test("addressOfReverseName() reads whole addresses of both families alone", () => {
+  assert.equal(addressOfReverseName("2.1.0.10.in-addr.arpa"), "10.0.1.2");
+  const six = `1.${"0.".repeat(23)}8.b.d.0.1.0.0.2.ip6.arpa`;
+  assert.equal(addressOfReverseName(six), "2001:db8::1");
+  for (const name of ["1.0.10.in-addr.arpa", "256.0.0.10.in-addr.arpa", "web", "1.ip6.arpa"]) {
+    assert.equal(addressOfReverseName(name), undefined, name);
+  }
 });

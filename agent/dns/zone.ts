@@ -1,12 +1,11 @@
 /**
- * Which names a task sees. Built from the managers' state; pure. A name belongs to a network and is seen from that
- * network alone: an asker sees the names of the network it asks on, then of the other networks it is attached to.
- *
- * Names of an endpoint: its service, `tasks.SERVICE`, its slot (`2.SERVICE`), its task, and its aliases on that network.
- * A name whose endpoints do not serve exists all the same: the answer is empty, and never comes from elsewhere.
+ * Which names a task sees. Follows the managers' state by differences: what is the same object as before costs nothing
+ * but being passed over. A name belongs to a network and is seen from that network alone: an asker sees the names of the network
+ * it asks on, then of the other networks it is attached to; `NAME.NETWORK` is the name on that one of them.
  */
 import type { NetworkEndpoint, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Network, PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type Target, ZoneNetwork } from "./zone-network.ts";
 
 export interface ZoneState {
   readonly networks: readonly Network[];
@@ -20,95 +19,142 @@ export interface Asker {
   readonly address: string;
 }
 
-export type Found =
-  | { readonly kind: "name"; readonly addresses: readonly string[] }
-  /** Not ours: to be asked elsewhere, or unknown to askers without a way out. */
-  | { readonly kind: "unknown"; readonly mayForward: boolean };
+export class Zone {
+  readonly #networks = new Map<string, ZoneNetwork>();
+  /** Task → its networks. */
+  readonly #networksOfTask = new Map<string, Set<string>>();
+  readonly #ports = new Map<string, readonly PortConfig[]>();
+  #endpoints: ReadonlySet<NetworkEndpoint> = new Set();
+  #services: ReadonlySet<ServiceEndpoint> = new Set();
+  /** Views that were asked for since the last change: network → task → view. */
+  readonly #views = new Map<string, Map<string, View>>();
 
-export interface Zone {
-  readonly networks: ReadonlyMap<string, ZoneNetwork>;
-  /** Task → its networks, in a fixed order. */
-  readonly networksOfTask: ReadonlyMap<string, readonly string[]>;
-}
-
-interface ZoneNetwork {
-  readonly internal: boolean;
-  /** Lower case name → endpoints. */
-  readonly names: ReadonlyMap<string, readonly NetworkEndpoint[]>;
-  /** Address → endpoint. */
-  readonly endpoints: ReadonlyMap<string, NetworkEndpoint>;
-}
-
-export function buildZone({ networks, endpoints }: ZoneState): Zone {
-  const ofNetwork = Map.groupBy(endpoints, (endpoint) => endpoint.networkId);
-  const ofTask = Map.groupBy(endpoints, (endpoint) => endpoint.taskId);
-  return {
-    networks: new Map(
-      networks.map((network) => [
-        network.id,
-        buildNetwork(network, ofNetwork.get(network.id) ?? []),
-      ]),
-    ),
-    networksOfTask: new Map(
-      [...ofTask].map(([taskId, own]) => [taskId, own.map(({ networkId }) => networkId).sort()]),
-    ),
-  };
-}
-
-export function findName(zone: Zone, asker: Asker, name: string): Found {
-  const seen = networksSeenBy(zone, asker);
-  for (const network of seen) {
-    const endpoints = network.names.get(canonical(name));
-    if (endpoints === undefined) continue;
-    const serving = endpoints.filter((endpoint) => endpoint.serving);
-    return { kind: "name", addresses: [...new Set(serving.map(({ address }) => address))] };
-  }
-  return { kind: "unknown", mayForward: seen.some((network) => !network.internal) };
-}
-
-/** The task's name for `1.0.0.10.in-addr.arpa`, so that a server's look-up of its client stays in the cluster. */
-export function findPointer(zone: Zone, asker: Asker, name: string): string | undefined {
-  const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\.in-addr\.arpa$/.exec(canonical(name));
-  if (match === null) return undefined;
-  const address = match.slice(1).reverse().join(".");
-  for (const network of networksSeenBy(zone, asker)) {
-    const endpoint = network.endpoints.get(address);
-    if (endpoint !== undefined) return endpoint.taskName || endpoint.serviceName;
-  }
-  return undefined;
-}
-
-function networksSeenBy(zone: Zone, { networkId, address }: Asker): readonly ZoneNetwork[] {
-  const asked = zone.networks.get(networkId);
-  const taskId = asked?.endpoints.get(address)?.taskId;
-  const others = taskId === undefined ? [] : (zone.networksOfTask.get(taskId) ?? []);
-  const ids = new Set([networkId, ...others]);
-  return [...ids].flatMap((id) => zone.networks.get(id) ?? []);
-}
-
-function buildNetwork(network: Network, endpoints: readonly NetworkEndpoint[]): ZoneNetwork {
-  const names = new Map<string, NetworkEndpoint[]>();
-  for (const endpoint of endpoints) {
-    for (const name of namesOf(endpoint)) {
-      const known = names.get(name);
-      if (known === undefined) names.set(name, [endpoint]);
-      else known.push(endpoint);
+  /** What goes before what comes: an object that changed does both. */
+  update(state: ZoneState): void {
+    const endpoints = new Set(state.endpoints);
+    const services = new Set(state.services);
+    for (const gone of this.#endpoints) if (!endpoints.has(gone)) this.#removeEndpoint(gone);
+    for (const gone of this.#services) if (!services.has(gone)) this.#removeService(gone);
+    for (const come of endpoints) if (!this.#endpoints.has(come)) this.#addEndpoint(come);
+    for (const come of services) if (!this.#services.has(come)) this.#addService(come);
+    this.#endpoints = endpoints;
+    this.#services = services;
+    const networks = new Map(state.networks.map((network) => [network.id, network]));
+    for (const id of networks.keys()) this.#networkOf(id);
+    for (const [id, network] of this.#networks) {
+      network.network = networks.get(id);
+      if (network.empty) this.#networks.delete(id);
     }
+    this.#views.clear();
   }
-  return {
-    internal: network.spec?.internal ?? false,
-    names,
-    endpoints: new Map(endpoints.map((endpoint) => [endpoint.address, endpoint])),
-  };
+
+  /** The same object until the next update: what is derived from it can be kept with it. */
+  view({ networkId, address }: Asker): View {
+    const taskId = this.#networks.get(networkId)?.endpointAt(address)?.taskId ?? "";
+    let views = this.#views.get(networkId);
+    if (views === undefined) this.#views.set(networkId, (views = new Map<string, View>()));
+    let view = views.get(taskId);
+    if (view === undefined) views.set(taskId, (view = this.#newView(networkId, taskId)));
+    return view;
+  }
+
+  #newView(networkId: string, taskId: string): View {
+    const others = [...(this.#networksOfTask.get(taskId) ?? [])].sort();
+    const seen = [...new Set([networkId, ...others])]
+      .flatMap((id) => this.#networks.get(id) ?? [])
+      .filter((network) => network.listed);
+    return new View(seen, {
+      portsOf: (serviceId) => this.#ports.get(serviceId) ?? [],
+      contains: (address) => this.#networks.values().some((network) => network.contains(address)),
+    });
+  }
+
+  #networkOf(id: string): ZoneNetwork {
+    let network = this.#networks.get(id);
+    if (network === undefined) this.#networks.set(id, (network = new ZoneNetwork()));
+    return network;
+  }
+
+  #addEndpoint(endpoint: NetworkEndpoint): void {
+    this.#networkOf(endpoint.networkId).addEndpoint(endpoint);
+    const networks = this.#networksOfTask.get(endpoint.taskId);
+    if (networks !== undefined) networks.add(endpoint.networkId);
+    else this.#networksOfTask.set(endpoint.taskId, new Set([endpoint.networkId]));
+  }
+
+  #removeEndpoint(endpoint: NetworkEndpoint): void {
+    this.#networks.get(endpoint.networkId)?.removeEndpoint(endpoint);
+    const networks = this.#networksOfTask.get(endpoint.taskId);
+    networks?.delete(endpoint.networkId);
+    if (networks?.size === 0) this.#networksOfTask.delete(endpoint.taskId);
+  }
+
+  #addService(service: ServiceEndpoint): void {
+    for (const place of service.networks) {
+      this.#networkOf(place.networkId).addService(service, place);
+    }
+    this.#ports.set(service.id, service.ports);
+  }
+
+  #removeService(service: ServiceEndpoint): void {
+    for (const { networkId } of service.networks) {
+      this.#networks.get(networkId)?.removeService(service);
+    }
+    this.#ports.delete(service.id);
+  }
 }
 
-function namesOf({ serviceName, taskName, aliases, slot }: NetworkEndpoint): ReadonlySet<string> {
-  const ofService = serviceName === "" ? [] : [serviceName, `tasks.${serviceName}`];
-  const ofSlot = serviceName === "" || slot === 0n ? [] : [`${slot}.${serviceName}`];
-  const all = [...ofService, ...ofSlot, taskName, ...aliases];
-  return new Set(all.filter((name) => name !== "").map(canonical));
+interface ViewModules {
+  readonly portsOf: (serviceId: string) => readonly PortConfig[];
+  /** Whether an address lies in any network of the host, seen or not. */
+  readonly contains: (address: string) => boolean;
 }
 
-function canonical(name: string): string {
-  return name.toLowerCase().replace(/\.$/, "");
+/** What one asker sees. */
+export class View {
+  readonly #networks: readonly ZoneNetwork[];
+  readonly #modules: ViewModules;
+
+  constructor(networks: readonly ZoneNetwork[], modules: ViewModules) {
+    this.#networks = networks;
+    this.#modules = modules;
+  }
+
+  /** A task on internal networks alone has no way out, not through its nameserver either. */
+  get mayForward(): boolean {
+    return this.#networks.some((network) => !network.internal);
+  }
+
+  /** What a name, in lower case, leads to; undefined: the name is not of the cluster. */
+  find(name: string): readonly Target[] | undefined {
+    const named = this.#networks.filter((network) => network.named);
+    for (const network of named) {
+      const targets = network.find(name);
+      if (targets !== undefined) return targets;
+    }
+    for (const network of named) {
+      const suffix = `.${network.name}`;
+      if (suffix.length === 1 || !name.endsWith(suffix)) continue;
+      const targets = network.find(name.slice(0, -suffix.length));
+      if (targets !== undefined) return targets;
+    }
+    return undefined;
+  }
+
+  /**
+   * The name of an address. "nobody": it is the cluster's, and has no name that this asker may know; "elsewhere": it is not the
+   * cluster's.
+   */
+  nameAt(address: string): { readonly name: string } | "nobody" | "elsewhere" {
+    for (const network of this.#networks) {
+      const name = network.named ? network.nameAt(address) : undefined;
+      if (name !== undefined) return { name };
+    }
+    return this.#modules.contains(address) ? "nobody" : "elsewhere";
+  }
+
+  /** The ports that a service publishes under names. */
+  portsOf(serviceId: string): readonly PortConfig[] {
+    return this.#modules.portsOf(serviceId);
+  }
 }

@@ -1,0 +1,144 @@
+/**
+ * What the cluster answers itself, and what is to be asked elsewhere. Addresses of a name are encoded once per view and
+ * shuffled for each answer.
+ */
+import ipaddr from "ipaddr.js";
+import { PortProtocol } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Random } from "#proto/ports.ts";
+import {
+  encodeRecord,
+  encodeService,
+  type Query,
+  recordType,
+  type Reply,
+  responseCode,
+} from "./message.ts";
+import { Shuffler } from "./shuffler.ts";
+import { addressOfReverseName, encodeName, textOfName } from "./wire-name.ts";
+import type { Target } from "./zone-network.ts";
+import type { View } from "./zone.ts";
+
+/** Short: a task that left must not be asked for long. */
+const ttlSeconds = 5;
+
+/** More answers than any message can carry need no order: the shortest takes 16 bytes. */
+const shuffledMax = 4_096;
+
+export const noName: Reply = { code: responseCode.noSuchName, answers: [] };
+export const serverFailure: Reply = { code: responseCode.serverFailure, answers: [] };
+const noRecords: Reply = { code: responseCode.noError, answers: [] };
+
+interface Addresses {
+  readonly a: Buffer[];
+  readonly aaaa: Buffer[];
+}
+
+export class Responder {
+  readonly #shuffler: Shuffler;
+  /** View → name → its addresses. A view's names are bounded by the zone's: unknown ones are not kept. */
+  readonly #known = new WeakMap<View, Map<string, Addresses>>();
+
+  constructor(random: Random) {
+    this.#shuffler = new Shuffler(random);
+  }
+
+  reply(view: View, query: Query, bytesMax: number): Reply | "forward" {
+    const known = this.#known.get(view)?.get(query.name);
+    if (known !== undefined) return this.#addressReply(known, query, bytesMax);
+    const text = textOfName(query.name);
+    const targets = view.find(text);
+    if (targets !== undefined) {
+      return this.#addressReply(this.#learn(view, query.name, targets), query, bytesMax);
+    }
+    const address = addressOfReverseName(text);
+    if (address !== undefined) return reverseReply(view, address, query.type);
+    return this.#serviceReply(view, text, query.type) ?? (view.mayForward ? "forward" : noName);
+  }
+
+  #learn(view: View, name: string, targets: readonly Target[]): Addresses {
+    const addresses = {
+      a: recordsOf(targets.map(({ address }) => address)),
+      aaaa: recordsOf(targets.map(({ address6 }) => address6)),
+    };
+    const known = this.#known.get(view);
+    if (known === undefined) this.#known.set(view, new Map([[name, addresses]]));
+    else known.set(name, addresses);
+    return addresses;
+  }
+
+  #addressReply({ a, aaaa }: Addresses, { type }: Query, bytesMax: number): Reply {
+    // To "any" one kind of records is enough (RFC 8482).
+    const wanted = type === recordType.any ? (a.length > 0 ? a : aaaa) : undefined;
+    const answers = wanted ?? (type === recordType.a ? a : type === recordType.aaaa ? aaaa : []);
+    if (answers.length === 0) return noRecords;
+    this.#shuffler.shuffle(answers, Math.min(shuffledMax, bytesMax >> 4));
+    return { code: responseCode.noError, answers };
+  }
+
+  /** `_http._tcp.web` by the name of a published port, `_80._tcp.tasks.web` by its number. */
+  #serviceReply(view: View, text: string, type: number): Reply | undefined {
+    const match = /^_([^.]+)\._(tcp|udp|sctp)\.(.+)$/.exec(text);
+    const [, port = "", protocol = "", name = ""] = match ?? [];
+    const targets = match === null ? undefined : view.find(name);
+    if (targets === undefined) return undefined;
+    const found = targets.flatMap((target) =>
+      portsOf(view, target, { port, protocol }).map((number) => ({ target, number })),
+    );
+    if (found.length === 0) return noName;
+    if (type !== recordType.srv && type !== recordType.any) return noRecords;
+    this.#shuffler.shuffle(found, shuffledMax);
+    const answers = found.flatMap(({ target, number }) => {
+      const data = encodeService(number, target.name);
+      return data === undefined ? [] : [encodeRecord({ type: recordType.srv, ttlSeconds, data })];
+    });
+    const additionals = [...new Set(found.map(({ target }) => target))].flatMap(addressRecordsOf);
+    return { code: responseCode.noError, answers, additionals };
+  }
+}
+
+/** Of names for addresses of the cluster nobody outside knows anything. */
+function reverseReply(view: View, address: string, type: number): Reply | "forward" {
+  const known = view.nameAt(address);
+  if (known === "elsewhere") return view.mayForward ? "forward" : noName;
+  if (known === "nobody") return noName;
+  const data = encodeName(known.name);
+  if (data === undefined || (type !== recordType.ptr && type !== recordType.any)) return noRecords;
+  const answers = [encodeRecord({ type: recordType.ptr, ttlSeconds, data })];
+  return { code: responseCode.noError, answers };
+}
+
+const protocolNames: Readonly<Record<PortProtocol, string>> = {
+  [PortProtocol.TCP]: "tcp",
+  [PortProtocol.UDP]: "udp",
+  [PortProtocol.SCTP]: "sctp",
+};
+
+function portsOf(
+  view: View,
+  { serviceId }: Target,
+  { port, protocol }: { readonly port: string; readonly protocol: string },
+): readonly number[] {
+  if (/^\d{1,5}$/.test(port)) return Number(port) <= 0xffff ? [Number(port)] : [];
+  const named = view
+    .portsOf(serviceId)
+    .filter((one) => one.name.toLowerCase() === port && protocolNames[one.protocol] === protocol);
+  return [...new Set(named.map(({ targetPort }) => targetPort))];
+}
+
+function recordsOf(addresses: readonly string[]): Buffer[] {
+  return [...new Set(addresses)].flatMap((address) => addressRecord(address) ?? []);
+}
+
+/** Undefined: there is no address, or what came is none. */
+function addressRecord(address: string, owner?: Buffer): Buffer | undefined {
+  if (!ipaddr.isValid(address)) return undefined;
+  const data = Buffer.from(ipaddr.parse(address).toByteArray());
+  const type = data.length === 4 ? recordType.a : recordType.aaaa;
+  return encodeRecord({ ...(owner && { owner }), type, ttlSeconds, data });
+}
+
+function addressRecordsOf({ name, address, address6 }: Target): readonly Buffer[] {
+  const owner = encodeName(name);
+  if (owner === undefined) return [];
+  return [address, address6].flatMap((text) => addressRecord(text, owner) ?? []);
+}
