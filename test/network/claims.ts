@@ -16,12 +16,6 @@ export async function isRefused(probe: Probe, target: Target): Promise<void> {
   assert(ms < atOnceMs, `${what} was refused after ${ms} ms only`);
 }
 
-/** Neither an answer nor, necessarily, a refusal: for packets that are dropped without a word. */
-export async function isUnreached(probe: Probe, target: Target): Promise<void> {
-  const { text } = await probe.askTimed(target);
-  assert(refusals.has(text) || text === "timeout", `${probe.name} → ${target.address}: ${text}`);
-}
-
 /** One echo request; more arguments are ping's. */
 export async function pings(cluster: Cluster, task: string, ...args: string[]): Promise<boolean> {
   try {

@@ -32,7 +32,7 @@ describe("network, overlay", { concurrency: false }, () => {
   });
 
   test("1.4, 1.5 the gateway answers ARP and ping on the task's own host, nothing crosses the LAN", async () => {
-    await using onLan = await Tap.onLan(cluster, 1, "udp dport 4789");
+    await using onLan = await Tap.onLan(cluster, "h1", "udp dport 4789");
     const neighbour = [gateways.front, "dev", "eth0"];
     await cluster.inTask("a1", "ip", "neigh", "del", ...neighbour);
     assert(await pings(cluster, "a1", gateways.front));

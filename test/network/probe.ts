@@ -246,8 +246,8 @@ async function resolveName(command: Extract<Command, { kind: "resolve" }>): Prom
 // The types of dns-packet do not know the code that it decodes.
 function answersOf(packet: Packet & { readonly rcode?: string }): string {
   if (packet.rcode !== "NOERROR") return String(packet.rcode);
-  const data = (packet.answers ?? []).map((answer) =>
-    "data" in answer ? String(answer.data) : "",
+  const data = (packet.answers ?? []).flatMap((answer) =>
+    "data" in answer && typeof answer.data === "string" ? answer.data : [],
   );
   return data.toSorted().join(" ");
 }

@@ -27,9 +27,9 @@ export class Tap {
     return await Tap.#open(runIn(namespace), "inet", `hook input priority 300; ${match}`);
   }
 
-  /** What the host has sent over the LAN, seen at the other end of its cable. */
-  static async onLan(cluster: Cluster, host: number, match: string): Promise<Tap> {
-    const at = `hook ingress device "h${host}" ${firstOfAll}`;
+  /** What "h1", "cl" or another has sent over the LAN, seen at the other end of its cable. */
+  static async onLan(cluster: Cluster, sender: string, match: string): Promise<Tap> {
+    const at = `hook ingress device "${sender}" ${firstOfAll}`;
     return await Tap.#open(runIn(cluster.lan.router), "netdev", `${at}; ${match}`);
   }
 

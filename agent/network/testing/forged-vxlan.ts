@@ -1,13 +1,16 @@
 /** A VXLAN datagram's payload as an attacker would write it: an inner UDP packet to a task. */
 import { parseAddress } from "#proto/ipv4.ts";
 
-export interface ForgedPacket {
-  readonly vni: number;
-  /** Of the VXLAN device that is to take it. */
-  readonly mac: string;
+export interface UdpPacket {
   readonly source: string;
   readonly destination: string;
   readonly port: number;
+}
+
+export interface ForgedPacket extends UdpPacket {
+  readonly vni: number;
+  /** Of the VXLAN device that is to take it. */
+  readonly mac: string;
 }
 
 export function forgedVxlan(packet: ForgedPacket): Buffer {
@@ -19,12 +22,17 @@ export function forgedVxlan(packet: ForgedPacket): Buffer {
     Buffer.from("026e00000001", "hex"),
     Buffer.from("0800", "hex"),
   ]);
-  return Buffer.concat([vxlan, ethernet, ipv4Header(packet), udpHeader(packet)]);
+  return Buffer.concat([vxlan, ethernet, udpOverIpv4(packet)]);
+}
+
+/** Without a checksum of UDP's, which IPv4 allows. */
+export function udpOverIpv4(packet: UdpPacket): Buffer {
+  return Buffer.concat([ipv4Header(packet), udpHeader(packet)]);
 }
 
 const payloadBytes = 4;
 
-function udpHeader({ port }: ForgedPacket): Buffer {
+function udpHeader({ port }: UdpPacket): Buffer {
   const udp = Buffer.alloc(8 + payloadBytes);
   udp.writeUInt16BE(5555, 0);
   udp.writeUInt16BE(port, 2);
@@ -32,7 +40,7 @@ function udpHeader({ port }: ForgedPacket): Buffer {
   return udp;
 }
 
-function ipv4Header({ source, destination }: ForgedPacket): Buffer {
+function ipv4Header({ source, destination }: UdpPacket): Buffer {
   const header = Buffer.alloc(20);
   header.writeUInt8(0x45, 0);
   header.writeUInt16BE(20 + 8 + payloadBytes, 2);
