@@ -104,7 +104,7 @@ export function unservedPortRules(): string {
     meta l4proto . th dport @ports reject with icmpx port-unreachable`;
 }
 
-function rules(lines: readonly (MapName | string)[]): string {
+function rules(lines: readonly string[]): string {
   return lines
     .flatMap((line) => (isMapName(line) ? dnatRules(line) : [line]))
     .map((line) => `    ${line}`)
