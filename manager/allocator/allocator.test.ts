@@ -1,12 +1,28 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { openTestStore, testNetwork, testTask, testTaskSpec } from "../testing/fixtures.ts";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  EndpointSpecSchema,
+  type PortConfigSchema,
+  TaskState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  openTestStore,
+  testNetwork,
+  testService,
+  testTask,
+  testTaskSpec,
+} from "../testing/fixtures.ts";
 import { untilStore } from "../testing/until.ts";
 import { Allocator } from "./allocator.ts";
 
 const ports = { clock: systemClock, random: systemRandom, log: silentLog };
+const endpoint = (given: MessageInitShape<typeof PortConfigSchema>[]) =>
+  create(EndpointSpecSchema, { ports: given });
+const specOf = ({ spec }: Service): ServiceSpec => spec ?? create(ServiceSpecSchema);
 const onNet = { spec: testTaskSpec({ networks: [{ target: "net", aliases: ["db"] }] }) };
 
 test("A full network's task waits with a reason and gets its address when one is freed", async () => {
@@ -46,8 +62,8 @@ test("A new allocator knows the addresses that an earlier one gave", async () =>
   await using _after = new Allocator({ ...ports, store });
   await put("task", testTask("b", onNet));
   await untilStore(store, (view) => view.get("task", "b")?.status?.state === TaskState.PENDING);
-  assert.deepEqual(store.get("task", "a")?.networks[0]?.addresses, ["10.0.1.2/24"]);
-  assert.deepEqual(store.get("task", "b")?.networks[0]?.addresses, ["10.0.1.3/24"]);
+  assert.deepEqual(store.get("task", "a")?.networks[0]?.addresses, ["10.0.0.2/24"]);
+  assert.deepEqual(store.get("task", "b")?.networks[0]?.addresses, ["10.0.0.3/24"]);
 });
 
 test("A task waits for a network that does not exist yet", async () => {
@@ -69,6 +85,56 @@ test("A task of several networks has all of its addresses or none", async () => 
   await untilStore(store, (view) => view.get("task", "a")?.status?.err !== "");
   await put("task", testTask("b", onNet));
   await untilStore(store, (view) => view.get("task", "b")?.status?.state === TaskState.PENDING);
-  assert.deepEqual(store.get("task", "b")?.networks[0]?.addresses, ["10.0.1.2/24"]);
+  assert.deepEqual(store.get("task", "b")?.networks[0]?.addresses, ["10.0.0.2/24"]);
   assert.deepEqual(store.get("task", "a")?.networks, []);
+});
+
+test("A service gets a virtual address and its ports, and its tasks wait with the reason when there is none", async () => {
+  const { store, put, remove } = openTestStore();
+  await using _allocator = new Allocator({ ...ports, store });
+  await put("network", testNetwork("net", "10.7.0.0/29"));
+  await put("task", ...Array.from({ length: 5 }, (_, index) => testTask(`old${index}`, onNet)));
+  await untilStore(store, (view) => view.get("task", "old4")?.status?.state === TaskState.PENDING);
+  const service = testService({ name: "shop", task: { networks: [{ target: "net" }] } });
+  const port = { targetPort: 80, publishedPort: 8080 };
+  await put("service", { ...service, spec: { ...specOf(service), endpoint: endpoint([port]) } });
+  await put("task", testTask("new", { ...onNet, serviceId: service.id }));
+  await untilStore(store, (view) => view.get("task", "new")?.status?.err !== "");
+  assert.equal(
+    store.get("task", "new")?.status?.err,
+    'network "net" has no free address for the service itself: 5 of 5 in 10.7.0.0/29 are in use',
+  );
+  assert.deepEqual(store.get("service", service.id)?.endpoint?.ports, endpoint([port]).ports);
+
+  await remove("task", testTask("old0"), testTask("old1"));
+  await untilStore(store, (view) => view.get("task", "new")?.status?.state === TaskState.PENDING);
+  const held = [
+    store.get("service", service.id)?.endpoint?.virtualIps.map(({ address }) => address),
+    store.get("task", "new")?.networks[0]?.addresses,
+  ].flat();
+  assert.deepEqual(held.toSorted(), ["10.7.0.2/29", "10.7.0.3/29"]);
+  assert.deepEqual(store.get("task", "new")?.endpoint?.ports, endpoint([port]).ports);
+});
+
+test("Of two services with one port the second waits until the first gives it up", async () => {
+  const { store, put, remove } = openTestStore();
+  await using _allocator = new Allocator({ ...ports, store });
+  const published = endpoint([{ targetPort: 80, publishedPort: 8080 }]);
+  const [web, shop] = ["web", "shop"].map((name) => {
+    const service = testService({ name, task: { networks: [{ target: "net" }] } });
+    return { ...service, spec: { ...specOf(service), endpoint: published } };
+  });
+  assert.ok(web && shop);
+  await put("network", testNetwork("net"));
+  await put("service", web);
+  await put("service", shop);
+  await put("task", testTask("b", { ...onNet, serviceId: shop.id }));
+  await untilStore(store, (view) => view.get("task", "b")?.status?.err !== "");
+  assert.equal(
+    store.get("task", "b")?.status?.err,
+    'port 8080/tcp is already published by service "web"',
+  );
+  await remove("service", web);
+  await untilStore(store, (view) => view.get("task", "b")?.status?.state === TaskState.PENDING);
+  assert.deepEqual(store.get("service", shop.id)?.endpoint?.ports, published.ports);
 });

@@ -1,9 +1,9 @@
 /**
- * The loop that gives networks their subnets and NEW tasks their addresses. The only writer of either, which is why its
- * address book, folded from commits, can be trusted while a round plans. What got nothing is tried again when something
- * comes free.
+ * The loop that gives networks their subnets, services their virtual addresses and published ports, and NEW tasks their
+ * addresses. The only writer of these, which is why its books, folded from commits, can be trusted while a round plans.
+ * What got nothing is tried again when something comes free.
  */
-import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Ports } from "#proto/ports.ts";
 import { DirtySet, Loop } from "../loop.ts";
@@ -11,7 +11,11 @@ import type { Action, Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
 import { isWanted, stateOf } from "../task.ts";
 import { AddressBook } from "./address-book.ts";
-import { type AllocateContext, planNetworks, planTasks } from "./plan-allocate.ts";
+import type { AllocateContext } from "./drafts.ts";
+import { planNetworks } from "./plan-networks.ts";
+import { planServices } from "./plan-services.ts";
+import { planTasks } from "./plan-tasks.ts";
+import { PortBook } from "./port-book.ts";
 
 export interface AllocatorModules extends Ports {
   readonly store: Store;
@@ -19,24 +23,31 @@ export interface AllocatorModules extends Ports {
 
 export class Allocator implements AsyncDisposable {
   readonly #modules: AllocatorModules;
-  readonly #book: AddressBook;
+  readonly #addresses: AddressBook;
+  readonly #ports: PortBook;
   readonly #networks = new DirtySet<string>();
+  readonly #services = new DirtySet<string>();
   readonly #tasks = new DirtySet<string>();
-  /** Why each network or task got nothing when it was last tried. */
+  /** Why each network got nothing when it was last tried. */
   readonly #blockedNetworks = new Map<string, string>();
+  /** What each service lacked when it was last tried, and why. */
+  readonly #blockedServices = new Map<string, string>();
   readonly #blockedTasks = new Set<string>();
   readonly #loop: Loop;
   readonly #watch: Disposable;
 
   constructor(modules: AllocatorModules) {
     this.#modules = modules;
-    this.#book = new AddressBook(modules.store);
+    const { store } = modules;
+    this.#addresses = new AddressBook(store);
+    this.#ports = new PortBook(store);
     this.#loop = new Loop({ name: "allocator", round: () => this.#round() }, modules);
-    this.#watch = modules.store.watch(({ changes }) => {
+    this.#watch = store.watch(({ changes }) => {
       for (const change of changes) this.#onChange(change);
     });
-    for (const network of modules.store.list("network")) this.#networks.add(network.id);
-    for (const task of modules.store.list("task")) this.#onTask(task);
+    for (const network of store.list("network")) this.#networks.add(network.id);
+    for (const service of store.list("service")) this.#services.add(service.id);
+    for (const task of store.list("task")) this.#onTask(task);
     this.#loop.wake();
   }
 
@@ -50,12 +61,14 @@ export class Allocator implements AsyncDisposable {
   }
 
   #onChange(change: Change): void {
-    const freed = this.#book.onChange(change);
+    const freedAddress = this.#addresses.onChange(change);
+    const freedPort = this.#ports.onChange(change);
     if (change.kind === "task" && change.after !== undefined) this.#onTask(change.after);
+    if (change.kind === "service") this.#onService(change.before, change.after);
     if (change.kind === "network" && change.after !== undefined) {
       this.#networks.add(change.after.id);
     }
-    if (freed || change.kind === "network" || change.kind === "cluster") this.#retryBlocked();
+    if (freedAddress || freedPort || mayUnblock(change)) this.#retryBlocked();
   }
 
   #onTask(task: Task): void {
@@ -66,28 +79,41 @@ export class Allocator implements AsyncDisposable {
     }
   }
 
-  #retryBlocked(): void {
-    for (const id of this.#blockedNetworks.keys()) this.#networks.add(id);
-    for (const id of this.#blockedTasks) this.#tasks.add(id);
-    this.#blockedTasks.clear();
-    if (this.#networks.size + this.#tasks.size > 0) this.#loop.wake();
+  #onService(before: Service | undefined, after: Service | undefined): void {
+    if (after === undefined) {
+      if (before !== undefined) this.#blockedServices.delete(before.id);
+      return;
+    }
+    this.#services.add(after.id);
+    this.#loop.wake();
   }
 
-  /** Networks in a transaction of their own: tasks need their pools to be in the book. */
+  #retryBlocked(): void {
+    for (const id of this.#blockedNetworks.keys()) this.#networks.add(id);
+    for (const id of this.#blockedServices.keys()) this.#services.add(id);
+    for (const id of this.#blockedTasks) this.#tasks.add(id);
+    this.#blockedTasks.clear();
+    if (this.#networks.size + this.#services.size + this.#tasks.size > 0) this.#loop.wake();
+  }
+
+  /** Each in a transaction of its own: services need the networks' pools to be in the book, tasks their services' ports. */
   async #round(): Promise<undefined> {
     const { store } = this.#modules;
     await this.#networks.drain((ids) => store.write((view) => this.#planNetworks(view, ids)));
+    await this.#services.drain((ids) =>
+      store.writeInParts((view) => this.#planServices(view, ids)),
+    );
     await this.#tasks.drain((ids) => store.writeInParts((view) => this.#planTasks(view, ids)));
   }
 
   #planNetworks(view: View, ids: ReadonlySet<string>): readonly Action[] {
     const networks = [...ids]
       .flatMap((id) => view.get("network", id) ?? [])
-      .filter((network) => this.#book.pool(network.id) === undefined);
+      .filter(({ id }) => this.#addresses.poolsOf(id).length === 0);
     for (const id of ids) {
       if (!networks.some((network) => network.id === id)) this.#blockedNetworks.delete(id);
     }
-    const plan = planNetworks(networks, this.#context(view));
+    const plan = planNetworks(networks, view);
     for (const { id, spec } of networks) {
       const reason = plan.blocked.get(id);
       const known = this.#blockedNetworks.get(id);
@@ -101,19 +127,46 @@ export class Allocator implements AsyncDisposable {
     return plan.actions;
   }
 
+  #planServices(view: View, ids: ReadonlySet<string>): readonly Action[] {
+    const services = [...ids].flatMap((id) => view.get("service", id) ?? []);
+    const plan = planServices(services, this.#context(view));
+    for (const { id } of services) {
+      const reason = plan.blocked.get(id);
+      const known = this.#blockedServices.get(id);
+      if (reason !== undefined) this.#blockedServices.set(id, reason);
+      else this.#blockedServices.delete(id);
+      // Its tasks, which say what it lacks, come after it in the same round.
+      if (reason === known) continue;
+      for (const task of view.tasksOfService(id)) {
+        if (this.#blockedTasks.delete(task.id)) this.#tasks.add(task.id);
+      }
+    }
+    return plan.actions;
+  }
+
   #planTasks(view: View, ids: ReadonlySet<string>): readonly Action[] {
     const tasks = [...ids].flatMap((id) => view.get("task", id) ?? []).filter(waits);
-    const plan = planTasks(tasks, this.#context(view));
-    for (const id of plan.blocked.keys()) this.#blockedTasks.add(id);
+    const blockedServices = this.#blockedServices;
+    const plan = planTasks(tasks, { ...this.#context(view), blockedServices });
+    for (const id of plan.blocked) this.#blockedTasks.add(id);
     return plan.actions;
   }
 
   #context(view: View): AllocateContext {
-    return { view, book: this.#book, nowMs: this.#modules.clock.now() };
+    const { clock } = this.#modules;
+    return { view, addresses: this.#addresses, ports: this.#ports, nowMs: clock.now() };
   }
 }
 
 /** Whether a task is the allocator's to serve. */
 function waits(task: Task): boolean {
   return stateOf(task) === TaskState.NEW && isWanted(task);
+}
+
+/** Beside addresses and ports that came free: a network or a pool that there was not, a static address of a lost node. */
+function mayUnblock(change: Change): boolean {
+  if (change.kind === "node") {
+    return change.before?.status?.state !== change.after?.status?.state;
+  }
+  return change.kind === "network" || change.kind === "cluster";
 }

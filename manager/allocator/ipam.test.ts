@@ -1,171 +1,121 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
-import { IpamConfigSchema, NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
-import { AddressPool, planIpam, PoolDraft } from "./ipam.ts";
-import {
-  contains,
-  formatAddress,
-  formatSubnet,
-  lastAddress,
-  overlap,
-  parseAddress,
-  parseInterface,
-  parseSubnet,
-  subnetOf,
-} from "#proto/ipv4.ts";
+import { IpFamily, NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { planIpam, type SubnetContext } from "./ipam.ts";
+import { formatAddress, overlap, parseSubnet } from "./subnet.ts";
 
-const address = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+type Init = MessageInitShape<typeof NetworkSpecSchema>;
 
-function pool(subnet: string, more: { range?: string; gateway?: string } = {}): AddressPool {
-  const gateway = formatAddress(parseSubnet(subnet).base + 1);
-  return new AddressPool(create(IpamConfigSchema, { subnet, gateway, ...more }));
+const ula = "fd12:3456:789a::/48";
+
+function context(init: Partial<SubnetContext> = {}, pools = ["10.0.0.0/8", ula]): SubnetContext {
+  return { pools: { pools, subnetPrefix: 24 }, taken: [], nodeAddresses: [], ...init };
 }
 
-test("Addresses and subnets are the same after formatting and parsing", () => {
-  fc.assert(
-    fc.property(address, fc.integer({ min: 0, max: 32 }), (number, prefix) => {
-      assert.equal(parseAddress(formatAddress(number)), number);
-      const subnet = subnetOf(number, prefix);
-      assert.deepEqual(parseSubnet(formatSubnet(subnet)), subnet);
-      assert.ok(contains(subnet, { base: number, prefix: 32 }));
-    }),
-  );
-});
+function subnets(init: Init, where = context()): string[] {
+  return planIpam(create(NetworkSpecSchema, init), where).map(({ subnet }) => subnet);
+}
 
-test("Parsing a subnet gives a subnet or a Fault, whatever the text", () => {
-  const text = fc.oneof(
-    fc.string(),
-    fc.stringMatching(/^[0-9.]{0,16}\/[0-9]{0,3}$/),
-    fc.ipV4().map((ip) => `${ip}/24`),
-  );
-  fc.assert(
-    fc.property(text, (input) => {
-      try {
-        assert.equal(formatSubnet(parseSubnet(input)).split("/").length, 2);
-      } catch (thrown) {
-        assert.ok(thrown instanceof Fault && thrown.code === "invalid-argument");
-      }
-    }),
-  );
-});
+const there = (subnet: string, network = "front") => ({ ...parseSubnet(subnet), network });
 
-test("A pool gives no address twice, none outside its range, and not the gateway's", () => {
-  const config = fc
-    .record({
-      base: address,
-      prefix: fc.integer({ min: 22, max: 29 }),
-      rangeBits: fc.integer({ min: 0, max: 2 }),
-      offset: address,
-      gateway: address,
-    })
-    .map(({ base, prefix, rangeBits, offset, gateway }) => {
-      const subnet = subnetOf(base, prefix);
-      const size = 2 ** (32 - prefix);
-      const range = subnetOf(subnet.base + (offset % size), prefix + rangeBits);
-      return {
-        subnet,
-        range,
-        gateway: subnet.base + 1 + (gateway % (size - 2)),
-      };
-    })
-    // Two addresses at an end of the subnet may have no other host than the gateway: that is no pool.
-    .filter(({ subnet, range, gateway }) => {
-      const ends = [subnet.base, lastAddress(subnet), gateway];
-      return (
-        range.prefix < 31 || [range.base, lastAddress(range)].some((one) => !ends.includes(one))
-      );
-    });
-  const steps = fc.array(fc.oneof(fc.constant("take" as const), fc.nat(50)), { maxLength: 300 });
-  fc.assert(
-    fc.property(config, steps, ({ subnet, range, gateway }, ops) => {
-      const book = pool(formatSubnet(subnet), {
-        range: formatSubnet(range),
-        gateway: formatAddress(gateway),
-      });
-      const held: number[] = [];
-      for (const op of ops) {
-        if (op === "take") {
-          const taken = new PoolDraft(book).take();
-          if (taken === undefined) {
-            assert.equal(held.length, book.capacity);
-            continue;
-          }
-          assert.ok(!held.includes(taken));
-          assert.ok(range.base <= taken && taken <= lastAddress(range));
-          assert.ok(subnet.base < taken && taken < lastAddress(subnet));
-          assert.notEqual(taken, gateway);
-          book.hold(taken, `task${taken}`);
-          held.push(taken);
-        } else if (held.length > 0) {
-          const [released] = held.splice(op % held.length, 1);
-          book.release(released ?? 0, `task${released}`);
-        }
-        assert.equal(book.used, held.length);
-      }
-    }),
-  );
-});
-
-test("A draft gives the whole pool once, then nothing, and leaves the pool as it was", () => {
-  const book = pool("10.0.1.0/28");
-  const draft = new PoolDraft(book);
-  const taken = Array.from({ length: book.capacity }, () => draft.take());
-  assert.equal(new Set(taken).size, 13);
-  assert.equal(draft.take(), undefined);
-  assert.equal(book.used, 0);
-  draft.giveBack(taken[3] ?? 0);
-  assert.equal(draft.take(), taken[3]);
-});
-
-test("A freed address is the last to be used again", () => {
-  const book = pool("10.0.1.0/29");
-  for (const last of [2, 3, 4]) book.hold(parseAddress(`10.0.1.${last}`), "task");
-  book.release(parseAddress("10.0.1.3"), "task");
-  const draft = new PoolDraft(book);
-  const order = Array.from({ length: 3 }, () => formatAddress(draft.take() ?? 0));
-  assert.deepEqual(order, ["10.0.1.5", "10.0.1.6", "10.0.1.3"]);
-});
-
-test("Subnets from the pools do not overlap each other or what is there, and spare the ingress network's", () => {
-  const pools = { pools: ["10.0.0.0/20", "10.9.0.0/22"], subnetPrefix: 24 };
+test("subnets from the pools overlap neither each other nor what is there, nor a node's address", () => {
+  const pools = ["10.0.0.0/20", "10.9.0.0/22", "fd00:1::/61"];
   const given = fc.uniqueArray(
-    fc.record({ base: address, prefix: fc.integer({ min: 16, max: 28 }) }),
+    fc.record({ offset: fc.nat(8191), prefix: fc.integer({ min: 16, max: 28 }) }),
+    { maxLength: 5 },
+  );
+  const nodes = fc.array(
+    fc.nat(8191).map((offset) => ({ node: "h1", address: `10.0.${offset >> 8}.${offset & 255}` })),
     { maxLength: 5 },
   );
   fc.assert(
-    fc.property(given, (others) => {
+    fc.property(given, nodes, fc.boolean(), (others, nodeAddresses, ingress) => {
       const base = parseSubnet("10.0.0.0/16").base;
-      const existing = others.map((one) => ({
-        ...subnetOf(base + (one.base % 8192), one.prefix),
-        network: "there",
-      }));
-      const taken = [...existing];
-      for (;;) {
-        let config;
+      const taken = others.map(({ offset, prefix }) => {
+        const bits = BigInt(32 - prefix);
+        const start = ((base + BigInt(offset)) >> bits) << bits;
+        return { family: IpFamily.IPV4, base: start, prefix, network: "there" };
+      });
+      for (let count = 0; ; count++) {
+        let configs;
         try {
-          config = planIpam(create(NetworkSpecSchema), { pools, taken });
+          const spec = create(NetworkSpecSchema, {
+            ipv6Enabled: true,
+            ingress: ingress && count === 0,
+          });
+          configs = planIpam(spec, context({ taken, nodeAddresses }, pools));
         } catch (thrown) {
           assert.ok(thrown instanceof Fault && thrown.code === "resource-exhausted");
           break;
         }
-        const subnet = parseSubnet(config.subnet);
-        assert.ok(!taken.some((one) => overlap(one, subnet)));
-        assert.notEqual(config.subnet, "10.0.0.0/24");
-        assert.equal(config.gateway, formatAddress(subnet.base + 1));
-        taken.push({ ...subnet, network: "new" });
+        for (const { subnet: text, gateway } of configs) {
+          const subnet = parseSubnet(text);
+          assert.ok(!taken.some((one) => overlap(one, subnet)));
+          for (const { address } of nodeAddresses) {
+            assert.ok(!overlap(subnet, parseSubnet(`${address}/32`)));
+          }
+          const { family, base: first } = subnet;
+          assert.equal(gateway, formatAddress({ family, value: first + 1n }));
+          taken.push({ ...subnet, network: "new" } as (typeof taken)[number]);
+        }
       }
     }),
   );
 });
 
-test("The first network has 10.0.1.0/24, the ingress network 10.0.0.0/24", () => {
-  const context = { pools: { pools: ["10.0.0.0/8"], subnetPrefix: 24 }, taken: [] };
-  assert.equal(planIpam(create(NetworkSpecSchema), context).subnet, "10.0.1.0/24");
-  const ingress = create(NetworkSpecSchema, { ingress: true });
-  assert.equal(planIpam(ingress, context).subnet, "10.0.0.0/24");
+test("the ingress network has room for 16 times as many tasks, where the pool has", () => {
+  assert.deepEqual(subnets({ ingress: true, ipv6Enabled: true }), [
+    "10.0.0.0/20",
+    "fd12:3456:789a::/64",
+  ]);
+  const small = context({}, ["10.0.0.0/20"]);
+  assert.deepEqual(subnets({ ingress: true }, small), ["10.0.0.0/24"]);
+  const after = context({ taken: [there("10.0.0.0/20", "ingress"), there("fd12:3456:789a::/64")] });
+  assert.deepEqual(subnets({ ipv6Enabled: true }, after), [
+    "10.0.16.0/24",
+    "fd12:3456:789a:1::/64",
+  ]);
+});
+
+test("networks get the next pool's subnets when one is used up, and never the default bridge's", () => {
+  const taken: ReturnType<typeof there>[] = [];
+  const where = context({ taken }, ["10.1.0.0/23", "172.17.0.0/16", "172.18.0.0/24"]);
+  const given = Array.from({ length: 3 }, (_, index) => {
+    const [subnet = ""] = subnets({}, where);
+    taken.push(there(subnet, `net${index}`));
+    return subnet;
+  });
+  assert.deepEqual(given, ["10.1.0.0/24", "10.1.1.0/24", "172.18.0.0/24"]);
+  assert.throws(() => subnets({}, where), {
+    code: "resource-exhausted",
+    message:
+      "no /24 subnet is free in the address pools 10.1.0.0/23, 172.17.0.0/16, 172.18.0.0/24: remove a network or give one a subnet (--subnet)",
+  });
+});
+
+test("own subnets of both families are taken as they are, in the order of the families", () => {
+  const configs = [
+    { subnet: "fd00:5::/64", gateway: "FD00:5::fe" },
+    { subnet: "10.5.0.0/16", range: "10.5.1.0/24" },
+  ];
+  const spec = create(NetworkSpecSchema, { ipv6Enabled: true, ipam: { configs } });
+  const planned = planIpam(spec, context());
+  assert.deepEqual(
+    planned.map(({ family, subnet, gateway, range }) => [family, subnet, gateway, range]),
+    [
+      [IpFamily.IPV4, "10.5.0.0/16", "10.5.0.1", "10.5.1.0/24"],
+      [IpFamily.IPV6, "fd00:5::/64", "fd00:5::fe", ""],
+    ],
+  );
+});
+
+test("without a pool of IPv6, a network must bring its own subnet", () => {
+  assert.throws(() => subnets({ ipv6Enabled: true }, context({}, ["10.0.0.0/8"])), {
+    message: "the cluster has no IPv6 address pool: give the network a subnet (--subnet)",
+  });
 });
 
 const refused = [
@@ -173,24 +123,35 @@ const refused = [
   [{ subnet: "10.6.0.1/24" }, /host bits/],
   [{ subnet: "10.6.0.0/30" }, /has no size from/],
   [{ subnet: "10.6.0.0/24", range: "10.7.0.0/25" }, /range 10\.7\.0\.0\/25 is not inside/],
+  [{ subnet: "10.6.0.0/24", range: "fd00::/64" }, /range fd00::\/64 is not inside/],
   [{ subnet: "10.6.0.0/24", gateway: "10.7.0.1" }, /10\.7\.0\.1 is not an address for hosts/],
   [{ subnet: "10.6.0.0/24", gateway: "10.6.0.255" }, /10\.6\.0\.255 is not an address for hosts/],
+  [{ subnet: "10.6.0.0/24", gateway: "fd00::1" }, /fd00::1 is not an address for hosts/],
   [{ subnet: "10.6.0.0/24", range: "10.6.0.1/32" }, /no address for tasks/],
-  [{ subnet: "10.6.0.0/24", gateway: "10.6.0.01" }, /"10\.6\.0\.01" is not an IPv4 address/],
-  [{ subnet: "fd00::/64" }, /not an IPv4 subnet/],
+  [{ subnet: "10.6.0.0/24", gateway: "10.6.0.01" }, /"10\.6\.0\.01" is not an IP address/],
+  [{ subnet: "fd00::/64" }, /fd00::\/64 is of IPv6, which is off: turn it on \(--ipv6\)/],
+  [{ subnet: "169.254.80.0/24" }, /overlaps with 169\.254\.64\.0\/18, which carries encrypted/],
+  [{ subnet: "172.17.4.0/24" }, /overlaps with 172\.17\.0\.0\/16, which is of every host's/],
+  [{ subnet: "127.0.0.0/8" }, /loopback/],
+  [{ subnet: "192.0.2.0/24" }, /has 192\.0\.2\.7 in it, an address of node "h7"/],
 ] as const;
 for (const [config, message] of refused) {
-  test(`An address plan of ${JSON.stringify(config)} is refused`, () => {
-    const spec = create(NetworkSpecSchema, { ipam: { configs: [config] } });
-    const pools = { pools: ["10.0.0.0/8"], subnetPrefix: 24 };
-    const taken = [{ ...parseSubnet("10.5.9.0/24"), network: "front" }];
-    assert.throws(() => planIpam(spec, { pools, taken }), { name: "Fault", message });
+  test(`an address plan of ${JSON.stringify(config)} is refused`, () => {
+    const where = context({
+      taken: [there("10.5.9.0/24")],
+      nodeAddresses: [{ node: "h7", address: "192.0.2.7" }],
+    });
+    assert.throws(() => subnets({ ipam: { configs: [config] } }, where), {
+      name: "Fault",
+      message,
+    });
   });
 }
 
-test("An interface address keeps its host bits", () => {
-  assert.deepEqual(parseInterface("10.0.1.5/24"), {
-    address: parseAddress("10.0.1.5"),
-    prefix: 24,
+test("an address plan of two subnets of one family is refused", () => {
+  const configs = [{ subnet: "10.1.0.0/24" }, { subnet: "10.2.0.0/24" }];
+  assert.throws(() => subnets({ ipam: { configs } }), {
+    message:
+      /configs\[1\]\.subnet: 10\.2\.0\.0\/24 is a second IPv4 subnet: give one of each family/,
   });
 });

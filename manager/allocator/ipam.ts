@@ -1,9 +1,6 @@
 /**
- * Which subnet a network gets and which address a task. Pure bookkeeping over numbers; knows nothing of stores.
- *
- * Invariants: no address has two holders; none is given out that is outside the range, the gateway's, reserved, or the
- * subnet's first or last. Addresses are handed out round robin, so that one just freed is the last to be used again:
- * other hosts may still have it in their caches.
+ * Which subnets a network gets: those that its spec asks for, or the next free ones of the cluster's pools. Pure; knows
+ * nothing of stores.
  */
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
@@ -14,198 +11,188 @@ import {
   type NetworkSpec,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { AddressPools } from "../cluster.ts";
+import { AddressPool } from "./address-pool.ts";
 import {
+  bitsOf,
   contains,
+  type Family,
+  familyOf,
   formatAddress,
   formatSubnet,
   lastAddress,
   overlap,
   parseAddress,
   parseSubnet,
+  sizeOf,
   type Subnet,
-} from "#proto/ipv4.ts";
+} from "./subnet.ts";
 
 /** The longest prefix leaves room for a gateway and some tasks; beyond the shortest there is no private range. */
-const prefixMin = 8;
-const prefixMax = 29;
+const prefixes = {
+  [IpFamily.IPV4]: { min: 8, max: 29 },
+  [IpFamily.IPV6]: { min: 16, max: 124 },
+} as const;
+
+/** As everywhere in IPv6. */
+const subnetPrefix6 = 64;
+
+/** The ingress network has an address for each task that publishes a port and is on no other: room for 16 times as many. */
+const ingressBits = 4;
+
+/** What no network may have, be it asked for or chosen, and why. */
+const forbidden = (
+  [
+    ["0.0.0.0/8", "has a meaning of its own"],
+    ["127.0.0.0/8", "is every host's loopback"],
+    ["169.254.64.0/18", "carries encrypted traffic between hosts"],
+    ["169.254.0.0/16", "is for link-local addresses"],
+    ["172.17.0.0/16", 'is of every host\'s network "bridge"'],
+    ["224.0.0.0/3", "is for multicast, or reserved"],
+    ["::/16", "has a meaning of its own"],
+    ["fe80::/10", "is for link-local addresses"],
+    ["ff00::/8", "is for multicast"],
+  ] as const
+).map(([subnet, why]) => ({ ...parseSubnet(subnet), why }));
 
 export interface TakenSubnet extends Subnet {
   /** Whose it is, for the words of a refusal. */
   readonly network: string;
 }
 
+/** An address of a node: as a part of a network, it could not be reached any more. */
+export interface NodeAddress {
+  readonly node: string;
+  readonly address: string;
+}
+
 export interface SubnetContext {
   readonly pools: AddressPools;
   /** The subnets of the other networks. */
   readonly taken: readonly TakenSubnet[];
+  readonly nodeAddresses: readonly NodeAddress[];
 }
 
-/** The complete address plan of a network: what its spec asks for, or the next free subnet. Throws a Fault that says why not. */
-export function planIpam(spec: NetworkSpec, context: SubnetContext): IpamConfig {
-  const configs = spec.ipam?.configs ?? [];
-  if (spec.ipv6Enabled || configs.some(({ family }) => family === IpFamily.IPV6)) {
-    throw new Fault("unimplemented", "IPv6 networks are not supported yet: leave IPv6 off");
+/**
+ * The complete address plan of a network, IPv4 first. Throws a Fault that says why there is none; it names the config of
+ * the spec where it is that one's fault.
+ */
+export function planIpam(spec: NetworkSpec, context: SubnetContext): readonly IpamConfig[] {
+  const asked = askedByFamily(spec);
+  const families: readonly Family[] = spec.ipv6Enabled
+    ? [IpFamily.IPV4, IpFamily.IPV6]
+    : [IpFamily.IPV4];
+  return families.map((family) => {
+    const config = asked.get(family);
+    if (config === undefined) return completed(nextSubnet(family, spec, context));
+    try {
+      return completed(askedSubnet(config.subnet, context), config);
+    } catch (thrown) {
+      throw Fault.wrap(`ipam.configs[${(spec.ipam?.configs ?? []).indexOf(config)}]`, thrown);
+    }
+  });
+}
+
+/** A config without a subnet asks for nothing. */
+function askedByFamily({ ipam, ipv6Enabled }: NetworkSpec): ReadonlyMap<Family, IpamConfig> {
+  const asked = new Map<Family, IpamConfig>();
+  for (const [index, config] of (ipam?.configs ?? []).entries()) {
+    if (config.subnet === "") continue;
+    const family = familyOf(config.subnet);
+    const path = `ipam.configs[${index}].subnet`;
+    if (family === IpFamily.IPV6 && !ipv6Enabled) {
+      const problem = `${path}: ${config.subnet} is of IPv6, which is off: turn it on (--ipv6)`;
+      throw new Fault("invalid-argument", problem);
+    }
+    if (asked.has(family)) {
+      const name = family === IpFamily.IPV6 ? "IPv6" : "IPv4";
+      const problem = `${path}: ${config.subnet} is a second ${name} subnet: give one of each family`;
+      throw new Fault("invalid-argument", problem);
+    }
+    asked.set(family, config);
   }
-  const [asked, ...more] = configs;
-  if (more.length > 0) {
-    throw new Fault("unimplemented", "a second subnet is not supported yet: give one only");
-  }
-  const subnet =
-    asked === undefined || asked.subnet === ""
-      ? nextSubnet(context, spec.ingress)
-      : askedSubnet(asked.subnet, context);
+  return asked;
+}
+
+/** Refuses a range or a gateway that does not fit. */
+function completed(subnet: Subnet, asked?: IpamConfig): IpamConfig {
+  const { family, base } = subnet;
+  const gateway = asked?.gateway || formatAddress({ family, value: base + 1n });
   const config = create(IpamConfigSchema, {
-    family: IpFamily.IPV4,
+    family,
     subnet: formatSubnet(subnet),
     range: asked?.range ?? "",
-    gateway: asked?.gateway || formatAddress(subnet.base + 1),
+    gateway: formatAddress(parseAddress(gateway)),
     reserved: asked?.reserved ?? {},
   });
-  // Refuses a range or a gateway that does not fit.
   return new AddressPool(config).config;
 }
 
-function askedSubnet(text: string, { taken }: SubnetContext): Subnet {
+function askedSubnet(text: string, context: SubnetContext): Subnet {
   const subnet = parseSubnet(text);
-  if (subnet.prefix < prefixMin || subnet.prefix > prefixMax) {
-    const sizes = `/${prefixMin} to /${prefixMax}`;
-    throw new Fault("invalid-argument", `subnet ${text} has no size from ${sizes}`);
+  const { min, max } = prefixes[subnet.family];
+  if (subnet.prefix < min || subnet.prefix > max) {
+    throw new Fault("invalid-argument", `subnet ${text} has no size from /${min} to /${max}`);
   }
+  const obstacle = obstacleOf(subnet, context);
+  if (obstacle === undefined) return subnet;
+  throw new Fault("invalid-argument", `subnet ${text} ${obstacle.why}: choose another`);
+}
+
+interface Obstacle extends Subnet {
+  readonly why: string;
+}
+
+/** The first thing in the way of a subnet. */
+function obstacleOf(subnet: Subnet, context: SubnetContext): Obstacle | undefined {
+  const { taken, nodeAddresses } = context;
   const other = taken.find((one) => overlap(one, subnet));
   if (other !== undefined) {
-    const whose = `${formatSubnet(other)} of network "${other.network}"`;
-    throw new Fault("invalid-argument", `subnet ${text} overlaps with ${whose}: choose another`);
+    const why = `overlaps with ${formatSubnet(other)} of network "${other.network}"`;
+    return { ...other, why };
   }
-  return subnet;
+  const special = forbidden.find((one) => overlap(one, subnet));
+  if (special !== undefined) {
+    return { ...special, why: `overlaps with ${formatSubnet(special)}, which ${special.why}` };
+  }
+  for (const { node, address } of nodeAddresses) {
+    const parsed = parseAddress(address);
+    if (!contains(subnet, parsed)) continue;
+    const { family, value } = parsed;
+    const why = `has ${address} in it, an address of node "${node}"`;
+    return { family, base: value, prefix: bitsOf(family), why };
+  }
+  return undefined;
 }
 
-/** The lowest free subnet of the pools. The very first is kept for the ingress network. */
-function nextSubnet({ pools, taken }: SubnetContext, ingress: boolean): Subnet {
-  const size = 2 ** (32 - pools.subnetPrefix);
-  const kept: Subnet[] = [];
-  for (const text of pools.pools) {
-    const pool = parseSubnet(text);
-    if (kept.length === 0) kept.push({ base: pool.base, prefix: pools.subnetPrefix });
-    const busy = ingress ? taken : [...taken, ...kept];
-    let base = pool.base;
-    while (base + size - 1 <= lastAddress(pool)) {
-      const candidate = { base, prefix: pools.subnetPrefix };
-      const obstacle = busy.find((one) => overlap(one, candidate));
+/** The lowest free subnet of the pools. */
+function nextSubnet(family: Family, { ingress }: NetworkSpec, context: SubnetContext): Subnet {
+  const pools = context.pools.pools.map(parseSubnet).filter((pool) => pool.family === family);
+  const usual = family === IpFamily.IPV6 ? subnetPrefix6 : context.pools.subnetPrefix;
+  for (const pool of pools) {
+    const large = ingress && family === IpFamily.IPV4 && usual - ingressBits > pool.prefix;
+    const prefix = large ? usual - ingressBits : usual;
+    const size = sizeOf({ ...pool, prefix });
+    let { base } = pool;
+    while (base + size - 1n <= lastAddress(pool)) {
+      const candidate = { family, base, prefix };
+      const obstacle = obstacleOf(candidate, context);
       if (obstacle === undefined) return candidate;
-      base = Math.max(base + size, Math.ceil((lastAddress(obstacle) + 1) / size) * size);
+      const behind = lastAddress(obstacle) + 1n;
+      const aligned = ((behind + size - 1n) / size) * size;
+      base = aligned > base ? aligned : base + size;
     }
   }
-  throw new Fault(
-    "resource-exhausted",
-    `no /${pools.subnetPrefix} subnet is free in the address pools ${pools.pools.join(", ")}: remove a network or give one a subnet`,
-  );
+  throw noSubnet(family, usual, pools);
 }
 
-/** The addresses of one network and who holds them. */
-export class AddressPool {
-  readonly config: IpamConfig;
-  readonly subnet: Subnet;
-  /** How many addresses tasks can have in all. */
-  readonly capacity: number;
-  readonly #first: number;
-  readonly #last: number;
-  readonly #excluded: ReadonlySet<number>;
-  readonly #holders = new Map<number, string>();
-  #cursor: number;
-
-  constructor(config: IpamConfig) {
-    this.config = config;
-    this.subnet = parseSubnet(config.subnet);
-    const range = config.range === "" ? this.subnet : parseSubnet(config.range);
-    if (!contains(this.subnet, range)) {
-      throw new Fault(
-        "invalid-argument",
-        `range ${config.range} is not inside subnet ${config.subnet}`,
-      );
-    }
-    this.#first = Math.max(range.base, this.subnet.base + 1);
-    this.#last = Math.min(lastAddress(range), lastAddress(this.subnet) - 1);
-    this.#excluded = this.#exclude(config);
-    this.capacity = this.#last - this.#first + 1 - this.#excluded.size;
-    this.#cursor = this.#last;
-    if (this.capacity < 1) {
-      throw new Fault("invalid-argument", `subnet ${config.subnet} has no address for tasks`);
-    }
+function noSubnet(family: Family, prefix: number, pools: readonly Subnet[]): Fault {
+  const advice = "remove a network or give one a subnet (--subnet)";
+  if (pools.length === 0) {
+    const name = family === IpFamily.IPV6 ? "IPv6" : "IPv4";
+    const problem = `the cluster has no ${name} address pool: give the network a subnet (--subnet)`;
+    return new Fault("resource-exhausted", problem);
   }
-
-  get used(): number {
-    return this.#holders.size;
-  }
-
-  /** Where the search for the next address begins: after the one given out last. */
-  get cursor(): number {
-    return this.#cursor;
-  }
-
-  /** Takes note of an address that a committed object has. Of two holders the first keeps it. */
-  hold(address: number, holder: string): void {
-    if (!this.#isUsable(address) || this.#holders.has(address)) return;
-    this.#holders.set(address, holder);
-    this.#cursor = address;
-  }
-
-  release(address: number, holder: string): void {
-    if (this.#holders.get(address) === holder) this.#holders.delete(address);
-  }
-
-  /** The next address after `cursor` that neither a holder nor `reserved` has, wrapping around; undefined: all in use. */
-  nextFree(cursor: number, reserved: ReadonlySet<number>): number | undefined {
-    if (this.used + reserved.size >= this.capacity) return undefined;
-    const count = this.#last - this.#first + 1;
-    for (let step = 1; step <= count; step++) {
-      const address = this.#first + ((cursor - this.#first + step) % count);
-      if (this.#excluded.has(address) || this.#holders.has(address)) continue;
-      if (!reserved.has(address)) return address;
-    }
-    return undefined;
-  }
-
-  #isUsable(address: number): boolean {
-    return this.#first <= address && address <= this.#last && !this.#excluded.has(address);
-  }
-
-  #exclude(config: IpamConfig): ReadonlySet<number> {
-    const addresses = [config.gateway, ...Object.values(config.reserved)].map(parseAddress);
-    for (const address of addresses) {
-      if (this.subnet.base < address && address < lastAddress(this.subnet)) continue;
-      throw new Fault(
-        "invalid-argument",
-        `${formatAddress(address)} is not an address for hosts of subnet ${config.subnet}`,
-      );
-    }
-    return new Set(addresses.filter((address) => this.#first <= address && address <= this.#last));
-  }
-}
-
-/** Addresses that a plan has chosen and nobody has committed yet. Dropped with the plan. */
-export class PoolDraft {
-  readonly pool: AddressPool;
-  readonly #chosen = new Set<number>();
-  #cursor: number;
-
-  constructor(pool: AddressPool) {
-    this.pool = pool;
-    this.#cursor = pool.cursor;
-  }
-
-  get used(): number {
-    return this.pool.used + this.#chosen.size;
-  }
-
-  take(): number | undefined {
-    const address = this.pool.nextFree(this.#cursor, this.#chosen);
-    if (address === undefined) return undefined;
-    this.#chosen.add(address);
-    this.#cursor = address;
-    return address;
-  }
-
-  giveBack(address: number): void {
-    this.#chosen.delete(address);
-  }
+  const names = pools.map(formatSubnet).join(", ");
+  const problem = `no /${prefix} subnet is free in the address pools ${names}: ${advice}`;
+  return new Fault("resource-exhausted", problem);
 }

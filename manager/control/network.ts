@@ -37,7 +37,7 @@ async function createNetwork(
 ): Promise<Network> {
   const id = newId(random);
   await store.write((view) => {
-    const spec = validateNetworkSpec(request.spec, view.list("network"));
+    const spec = validateNetworkSpec(request.spec, view);
     const name = spec.annotations?.name ?? "";
     if (view.byName("network", name) !== undefined) {
       throw new Fault("already-exists", `a network named "${name}" exists already`);

@@ -11,8 +11,15 @@ const supported: Readonly<Record<string, readonly string[]>> = {
   "swarm.v1.Annotations": ["name", "labels"],
   "swarm.v1.ServiceSpec": ["annotations", "task", "replicated", "endpoint"],
   "swarm.v1.ReplicatedService": ["replicas"],
-  // The mode alone: a service's name answers with its tasks' addresses in either.
-  "swarm.v1.EndpointSpec": ["mode"],
+  "swarm.v1.EndpointSpec": ["mode", "ports", "affinity"],
+  "swarm.v1.PortConfig": [
+    "name",
+    "protocol",
+    "target_port",
+    "published_port",
+    "publish_mode",
+    "host_ip",
+  ],
   "swarm.v1.TaskSpec": [
     "container",
     "resources",
@@ -24,7 +31,7 @@ const supported: Readonly<Record<string, readonly string[]>> = {
   "swarm.v1.ResourceRequirements": ["limits", "reservations", "swap_bytes", "memory_swappiness"],
   "swarm.v1.Resources": ["nano_cpus", "memory_bytes"],
   "swarm.v1.RestartPolicy": ["condition", "delay", "max_attempts", "window"],
-  "swarm.v1.NetworkAttachmentConfig": ["target", "aliases"],
+  "swarm.v1.NetworkAttachmentConfig": ["target", "aliases", "addresses"],
   "swarm.v1.ContainerSpec": [
     "image",
     "labels",
@@ -109,7 +116,16 @@ const supported: Readonly<Record<string, readonly string[]>> = {
   ],
   "swarm.v1.VolumeOptions": ["no_copy", "labels", "driver_config", "subpath"],
   "swarm.v1.TmpfsOptions": ["size_bytes", "mode", "options"],
-  "swarm.v1.NetworkSpec": ["annotations", "driver_config", "internal", "ipam", "attachable"],
+  "swarm.v1.NetworkSpec": [
+    "annotations",
+    "driver_config",
+    "ipv6_enabled",
+    "internal",
+    "ipam",
+    "attachable",
+    "ingress",
+    "encrypted",
+  ],
   "swarm.v1.Driver": ["name", "options"],
   "swarm.v1.IpamOptions": ["configs"],
   "swarm.v1.IpamConfig": ["family", "subnet", "range", "gateway", "reserved"],
@@ -133,7 +149,7 @@ const supported: Readonly<Record<string, readonly string[]>> = {
   "swarm.v1.EncryptionConfig": ["auto_lock_managers"],
   "swarm.v1.OrchestrationConfig": ["task_history_retention_limit"],
   "swarm.v1.DispatcherConfig": ["heartbeat_period"],
-  "swarm.v1.NetworkConfig": ["default_address_pools", "subnet_size"],
+  "swarm.v1.NetworkConfig": ["default_address_pools", "subnet_size", "data_path_port"],
 };
 
 export function refuseUnsupported(schema: DescMessage, message: Message): void {

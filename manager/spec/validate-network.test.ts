@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
-import { testNetwork } from "../testing/fixtures.ts";
+import { openTestStore, testNetwork, testNode } from "../testing/fixtures.ts";
 import { validateNetworkSpec } from "./validate-network.ts";
 
-const networks = [testNetwork("front", "10.0.1.0/24"), testNetwork("plain")];
+const { store, put } = openTestStore();
+await put("network", testNetwork("front", "10.0.1.0/24"), testNetwork("plain"));
+await put("node", testNode(7, { description: { hostname: "h7", addresses: ["10.8.0.7"] } }));
 
 type Init = MessageInitShape<typeof NetworkSpecSchema>;
 
@@ -14,11 +16,17 @@ const spec = (init: Init = {}) =>
 const subnet = (config: { subnet: string; gateway?: string; range?: string }) =>
   spec({ ipam: { configs: [config] } });
 
+const options = (given: Record<string, string>) =>
+  spec({ driverConfig: { name: "overlay", options: given } });
+
 test("network spec, a name alone and a free subnet are accepted", () => {
-  validateNetworkSpec(spec(), networks);
-  validateNetworkSpec(spec({ driverConfig: { name: "overlay" } }), networks);
-  validateNetworkSpec(spec({ internal: true, attachable: true }), networks);
-  validateNetworkSpec(subnet({ subnet: "10.0.2.0/24", gateway: "10.0.2.9" }), networks);
+  validateNetworkSpec(spec(), store);
+  validateNetworkSpec(spec({ driverConfig: { name: "overlay" } }), store);
+  validateNetworkSpec(spec({ internal: true, attachable: true }), store);
+  validateNetworkSpec(subnet({ subnet: "10.0.2.0/24", gateway: "10.0.2.9" }), store);
+  const configs = [{ subnet: "fd00:1::/64" }, { subnet: "10.0.2.0/24" }];
+  validateNetworkSpec(spec({ ipv6Enabled: true, ipam: { configs } }), store);
+  validateNetworkSpec(spec({ ingress: true }), store);
 });
 
 const refused = [
@@ -31,10 +39,17 @@ const refused = [
   [subnet({ subnet: "10.0.0.0/16" }), /overlaps with 10\.0\.1\.0\/24 of network "front"/],
   [subnet({ subnet: "10.0.2.0/24", gateway: "10.0.3.1" }), /10\.0\.3\.1 is not an address/],
   [subnet({ subnet: "10.0.2.0/24", range: "10.0.3.0/25" }), /is not inside subnet/],
+  [subnet({ subnet: "10.8.0.0/16" }), /has 10\.8\.0\.7 in it, an address of node "h7"/],
+  [subnet({ subnet: "fd00::/64" }), /is of IPv6, which is off/],
+  [spec({ annotations: { name: "host" } }), /"host" is a network that every host has/],
+  [spec({ ingress: true, attachable: true }), /attachable is on/],
+  [spec({ ingress: true, internal: true }), /internal is on/],
+  [options({ encrypted: "maybe" }), /"encrypted" is "maybe": use true or false/],
+  [options({ "com.docker.network.driver.mtu": "500" }), /is "500": use a number of bytes/],
 ] as const;
 for (const [given, message] of refused) {
   test(`network spec, refused: ${message.source}`, () => {
-    assert.throws(() => validateNetworkSpec(given, networks), {
+    assert.throws(() => validateNetworkSpec(given, store), {
       code: "invalid-argument",
       message,
     });
@@ -43,17 +58,28 @@ for (const [given, message] of refused) {
 
 const unsupported = [
   [spec({ driverConfig: { name: "macvlan" } }), /driver_config\.name "macvlan"/],
-  [spec({ driverConfig: { name: "overlay", options: { a: "b" } } }), /driver_config\.options/],
-  [spec({ encrypted: true }), /^encrypted is/],
-  [spec({ ingress: true }), /^ingress is/],
-  [spec({ ipv6Enabled: true }), /^ipv6_enabled is/],
-  [
-    spec({ ipam: { configs: [{ subnet: "10.1.0.0/24" }, { subnet: "10.2.0.0/24" }] } }),
-    /a second subnet is/,
-  ],
+  [options({ a: "b" }), /driver_config\.options "a" is not supported/],
+  [spec({ configFrom: { network: "front" } }), /^config_from is/],
 ] as const;
 for (const [given, message] of unsupported) {
   test(`network spec, not supported yet: ${message.source}`, () => {
-    assert.throws(() => validateNetworkSpec(given, networks), { code: "unimplemented", message });
+    assert.throws(() => validateNetworkSpec(given, store), { code: "unimplemented", message });
   });
 }
+
+test("network spec, Docker's option of the driver turns encryption on", () => {
+  const { encrypted } = validateNetworkSpec(options({ encrypted: "" }), store);
+  assert.equal(encrypted, true);
+  assert.equal(validateNetworkSpec(options({ encrypted: "false" }), store).encrypted, false);
+});
+
+test("network spec, a second ingress network is refused by the first one's name", async () => {
+  const ground = openTestStore();
+  const ingress = testNetwork("mesh");
+  if (ingress.spec !== undefined) ingress.spec.ingress = true;
+  await ground.put("network", ingress);
+  assert.throws(() => validateNetworkSpec(spec({ ingress: true }), ground.store), {
+    code: "already-exists",
+    message: /the cluster has an ingress network, "mesh"/,
+  });
+});

@@ -1,46 +1,69 @@
 /** What a network's spec must look like. Pure. */
 import { type Network, type NetworkSpec, NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { Fault } from "#proto/fault.ts";
-import { planIpam, type TakenSubnet } from "../allocator/ipam.ts";
-import { parseSubnet } from "#proto/ipv4.ts";
-import { addressPools } from "../cluster.ts";
+import { isLocalNetworkName } from "#proto/main-network.ts";
+import { isEncrypted, mtuOf, overlayOptions } from "#proto/network-options.ts";
+import { planIpam } from "../allocator/ipam.ts";
+import { allocatedSubnets, subnetContext } from "../allocator/plan-networks.ts";
+import { ingressNetwork } from "../ingress.ts";
+import type { View } from "../store/store.ts";
 import { checkAnnotations, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
 
-/** The spec, if it holds beside the networks that there are. */
-export function validateNetworkSpec(
-  spec: NetworkSpec | undefined,
-  networks: readonly Network[],
-): NetworkSpec {
+/** The spec, if it holds beside the networks and nodes that there are, with what its driver's options say in its fields. */
+export function validateNetworkSpec(spec: NetworkSpec | undefined, view: View): NetworkSpec {
   if (spec === undefined) throw invalid("spec", "is missing");
   checkAnnotations(spec.annotations);
+  const name = spec.annotations?.name ?? "";
+  if (isLocalNetworkName(name)) {
+    throw invalid("annotations.name", `"${name}" is a network that every host has: choose another`);
+  }
   const driver = spec.driverConfig?.name ?? "";
   if (driver !== "" && driver !== "overlay") {
     const message = `driver_config.name "${driver}" is not supported yet: use overlay`;
     throw new Fault("unimplemented", message);
   }
   refuseUnsupported(NetworkSpecSchema, spec);
-  if (Object.keys(spec.driverConfig?.options ?? {}).length > 0) {
-    const message = "driver_config.options is not supported yet: leave it out";
+  checkOptions(spec);
+  checkIngress(spec, view);
+  if ((spec.ipam?.configs.length ?? 0) > 0) checkIpam(spec, view);
+  const { options = {} } = spec.driverConfig ?? {};
+  const encrypted = spec.encrypted || parsed("driver_config.options", () => isEncrypted(options));
+  return { ...spec, encrypted };
+}
+
+function checkOptions({ driverConfig, ipv6Enabled }: NetworkSpec): void {
+  const { options = {} } = driverConfig ?? {};
+  const unknown = Object.keys(options).find((option) => !overlayOptions.includes(option));
+  if (unknown !== undefined) {
+    const message = `driver_config.options "${unknown}" is not supported: use ${overlayOptions.join(" or ")}`;
     throw new Fault("unimplemented", message);
   }
-  if ((spec.ipam?.configs.length ?? 0) > 0) checkIpam(spec, networks);
-  return spec;
+  parsed("driver_config.options", () => mtuOf(options, { ipv6: ipv6Enabled }));
+}
+
+function checkIngress(spec: NetworkSpec, view: View): void {
+  if (!spec.ingress) return;
+  if (spec.attachable) throw invalid("attachable", "is on: the ingress network is not for that");
+  if (spec.internal) throw invalid("internal", "is on: the ingress network must have a way out");
+  const present = ingressNetwork(view);
+  if (present === undefined) return;
+  const name = present.spec?.annotations?.name;
+  const message = `the cluster has an ingress network, "${name}", and can have one only: remove it first`;
+  throw new Fault("already-exists", message);
 }
 
 /** In the allocator's own words. */
-function checkIpam(spec: NetworkSpec, networks: readonly Network[]): void {
-  const path = "ipam.configs[0]";
-  if (spec.ipam?.configs[0]?.subnet === "") {
-    throw invalid(`${path}.subnet`, "is empty: write a subnet such as 10.1.0.0/24");
+function checkIpam(spec: NetworkSpec, view: View): void {
+  for (const [index, { subnet }] of (spec.ipam?.configs ?? []).entries()) {
+    if (subnet !== "") continue;
+    throw invalid(`ipam.configs[${index}].subnet`, "is empty: write a subnet such as 10.1.0.0/24");
   }
-  const taken = networks.flatMap(subnetsOf);
-  parsed(path, () => planIpam(spec, { pools: addressPools(undefined), taken }));
+  planIpam(spec, subnetContext(view, wishedSubnets));
 }
 
 /** As allocated, or as wished for where the allocator has not come to it yet. */
-function subnetsOf({ id, ipam, spec }: Network): readonly TakenSubnet[] {
-  const network = spec?.annotations?.name ?? id;
-  const configs = ipam?.configs ?? spec?.ipam?.configs ?? [];
-  return configs.map(({ subnet }) => ({ ...parseSubnet(subnet), network }));
+function wishedSubnets(network: Network) {
+  const allocated = allocatedSubnets(network);
+  return allocated.length > 0 ? allocated : (network.spec?.ipam?.configs ?? []);
 }

@@ -1,0 +1,81 @@
+/** Subnets for networks. Pure: the view and the address book in, changed objects out. */
+import { create } from "@bufbuild/protobuf";
+import { Fault } from "#proto/fault.ts";
+import {
+  DriverSchema,
+  type IpamConfig,
+  IpamOptionsSchema,
+  type Network,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { addressPools, clusterOf } from "../cluster.ts";
+import type { Action } from "../store/objects.ts";
+import type { View } from "../store/store.ts";
+import { planIpam, type SubnetContext } from "./ipam.ts";
+import { parseSubnet } from "./subnet.ts";
+
+export interface NetworksPlan {
+  readonly actions: readonly Action[];
+  /** IDs of the networks that got nothing, each with why. */
+  readonly blocked: ReadonlyMap<string, string>;
+}
+
+export function planNetworks(networks: readonly Network[], view: View): NetworksPlan {
+  const { pools, nodeAddresses, taken: others } = subnetContext(view, allocatedSubnets);
+  const taken = [...others];
+  const actions: Action[] = [];
+  const blocked = new Map<string, string>();
+  for (const network of networks) {
+    if (network.spec === undefined) continue;
+    try {
+      const configs = planIpam(network.spec, { pools, nodeAddresses, taken });
+      const object = withIpam(network, configs);
+      taken.push(...subnetsOf(object, configs));
+      actions.push({ action: "update", kind: "network", object });
+    } catch (thrown) {
+      if (!(thrown instanceof Fault)) throw thrown;
+      blocked.set(network.id, thrown.message);
+    }
+  }
+  return { actions, blocked };
+}
+
+/** `configsOf`: which of a network's subnets count as taken. */
+export function subnetContext(
+  view: View,
+  configsOf: (network: Network) => readonly IpamConfig[],
+): SubnetContext {
+  return {
+    pools: addressPools(clusterOf(view)),
+    taken: view.list("network").flatMap((network) => subnetsOf(network, configsOf(network))),
+    nodeAddresses: view.list("node").flatMap(({ id, description }) => {
+      const node = description?.hostname || id;
+      return (description?.addresses ?? []).map((address) => ({ node, address }));
+    }),
+  };
+}
+
+export function allocatedSubnets({ ipam }: Network): readonly IpamConfig[] {
+  return ipam?.configs ?? [];
+}
+
+function subnetsOf({ id, spec }: Network, configs: readonly IpamConfig[]) {
+  const network = spec?.annotations?.name ?? id;
+  return configs
+    .filter(({ subnet }) => subnet !== "")
+    .map(({ subnet }) => ({ ...parseSubnet(subnet), network }));
+}
+
+function withIpam(network: Network, configs: readonly IpamConfig[]): Network {
+  const driver = network.spec?.driverConfig;
+  return {
+    ...network,
+    ipam: create(IpamOptionsSchema, {
+      driver: create(DriverSchema, { name: network.spec?.ipam?.driver?.name || "default" }),
+      configs: [...configs],
+    }),
+    driverState: create(DriverSchema, {
+      name: driver?.name || "overlay",
+      options: driver?.options ?? {},
+    }),
+  };
+}
