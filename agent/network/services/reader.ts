@@ -64,11 +64,15 @@ async function parseSlots(name: string, elements: readonly string[], breaks: Bre
   return map;
 }
 
-const protocols: Readonly<Record<string, string>> = { 6: "tcp", 17: "udp", 132: "sctp" };
+const protocols = new Map([
+  ["6", "tcp"],
+  ["17", "udp"],
+  ["132", "sctp"],
+]);
 
 /** With the name of the protocol instead of its number at this place. */
 function named(element: string, place: number): string {
   const texts = element.split(" . ");
-  const protocol = protocols[texts[place] ?? ""];
+  const protocol = protocols.get(texts[place] ?? "");
   return protocol === undefined ? element : texts.with(place, protocol).join(" . ");
 }
