@@ -132,7 +132,7 @@ class Ground implements AsyncDisposable {
         managers,
         clusterId,
         identity: this.identity.promise,
-        self: create(PeerSchema, { nodeId: "n1" }),
+        self: () => create(PeerSchema, { nodeId: "n1" }),
       },
       {
         clock: this.clock,

@@ -46,7 +46,8 @@ export interface AgentOptions {
   readonly identity: Promise<TlsIdentityHolder>;
   /** host:port of managers; replaced by what a session says. */
   readonly managers: readonly string[];
-  readonly self: Peer;
+  /** This node as its data plane must know it now. */
+  readonly self: () => Peer;
 }
 
 export interface AgentModules extends Ports, ConvergerModules {
@@ -192,6 +193,7 @@ export class Agent {
     const standsAlready = this.#session.state === "connected";
     this.#session = { state: "connected", manager };
     this.#broker = broker;
+    this.#assigned = { ...this.#assigned, dataPathPort: response.dataPathPort };
     if (!standsAlready) this.#onOpened(manager);
     if (response.managers.length > 0) {
       const drawnTo = this.#choice.update(response.managers);

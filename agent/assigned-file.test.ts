@@ -7,7 +7,11 @@ import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
-import { NetworkEndpointSchema, PeerSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import {
+  NetworkEndpointSchema,
+  PeerSchema,
+  ServiceEndpointSchema,
+} from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { ConfigSchema, SecretSchema, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { silentLog } from "#proto/system-ports.ts";
@@ -29,6 +33,8 @@ function assignedWith(address: string): Assigned {
     networks: new Map([["n", create(NetworkSchema, { id: "n" })]]),
     endpoints: new Map([["t/n", endpoint]]),
     peers: new Map([["p", create(PeerSchema, { nodeId: "p", number: 2 })]]),
+    services: new Map([["s", create(ServiceEndpointSchema, { id: "s", name: "web" })]]),
+    dataPathPort: 4790,
   };
 }
 
@@ -59,7 +65,7 @@ class Ground implements AsyncDisposable {
   }
 }
 
-test("assigned file, gives back networks, endpoints and peers, and no tasks", async () => {
+test("assigned file, gives back networks, services, endpoints, peers and the port, and no tasks", async () => {
   await using ground = new Ground();
   assert.equal(await ground.file.read(), undefined);
   ground.file.save(assignedWith("10.0.0.1"));

@@ -1,5 +1,5 @@
 /**
- * What this node last knew of networks, endpoints and peers, kept in a file so that routes and names go on when the
+ * What this node last knew of networks, services, endpoints and peers, kept in a file so that routes and names go on when the
  * daemon starts while no manager can be reached. Tasks are not in it: the worker keeps its own.
  *
  * A digest stands before the message: a file that is not whole is worth nothing. It is not synced, because what it
@@ -12,9 +12,9 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import {
   type Assignment,
-  type AssignmentsResponse,
-  AssignmentsResponseSchema,
   AssignmentsResponse_Type as Type,
+  type RememberedAssignments,
+  RememberedAssignmentsSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { type Assigned, applyAssignments, nothingAssigned } from "./assigned.ts";
@@ -100,11 +100,11 @@ export function serializeAssigned(assigned: Assigned): Buffer {
     ...[...assigned.peers.values()].map((value) => ({ case: "peer" as const, value })),
     ...[...assigned.services.values()].map((value) => ({ case: "service" as const, value })),
   ];
-  const message = create(AssignmentsResponseSchema, {
-    type: Type.COMPLETE,
-    changes: items.map((item) => ({ assignment: { item } })),
+  const message = create(RememberedAssignmentsSchema, {
+    assignments: { type: Type.COMPLETE, changes: items.map((item) => ({ assignment: { item } })) },
+    dataPathPort: assigned.dataPathPort,
   });
-  const bytes = toBinary(AssignmentsResponseSchema, message);
+  const bytes = toBinary(RememberedAssignmentsSchema, message);
   return Buffer.concat([digest(bytes), bytes]);
 }
 
@@ -114,12 +114,14 @@ export function parseAssigned(file: Buffer): Assigned {
   if (!digest(bytes).equals(file.subarray(0, digestBytes))) {
     throw new Fault("data-loss", "the file is damaged");
   }
-  return applyAssignments(nothingAssigned, parseMessage(bytes));
+  const { assignments, dataPathPort } = parseMessage(bytes);
+  if (assignments === undefined) throw new Fault("data-loss", "the file is of another version");
+  return applyAssignments({ ...nothingAssigned, dataPathPort }, assignments);
 }
 
-function parseMessage(bytes: Uint8Array): AssignmentsResponse {
+function parseMessage(bytes: Uint8Array): RememberedAssignments {
   try {
-    return fromBinary(AssignmentsResponseSchema, bytes);
+    return fromBinary(RememberedAssignmentsSchema, bytes);
   } catch (thrown) {
     throw new Fault("data-loss", "the file is of another version", { cause: thrown });
   }

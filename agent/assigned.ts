@@ -1,6 +1,7 @@
 /**
  * What the managers want of this node, folded from the assignment stream: its tasks, the secrets and configs that
- * these read, the networks that they are on, all endpoints of those networks, the other nodes, and the wishes for logs.
+ * these read, the networks that they are on, all services and endpoints of those networks, where published ports lead, the
+ * other nodes, and the wishes for logs.
  * Pure: a message in, the next state out.
  */
 import { Fault } from "#proto/fault.ts";
@@ -31,6 +32,8 @@ export interface Assigned {
   /** What tasks read as files. In memory alone. */
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly configs: ReadonlyMap<string, Config>;
+  /** As the session said it, whatever the set: the UDP port of the VXLAN devices. 0: the default. */
+  readonly dataPathPort: number;
 }
 
 export const nothingAssigned: Assigned = {
@@ -44,6 +47,7 @@ export const nothingAssigned: Assigned = {
   logSubscriptions: new Map(),
   secrets: new Map(),
   configs: new Map(),
+  dataPathPort: 0,
 };
 
 /** A Fault "conflict" on a gap in the stream: the session must be opened anew. */
@@ -75,6 +79,7 @@ export function applyAssignments(before: Assigned, message: AssignmentsResponse)
     logSubscriptions: new Map(from.logSubscriptions),
     secrets: new Map(from.secrets),
     configs: new Map(from.configs),
+    dataPathPort: before.dataPathPort,
   };
   for (const change of message.changes) applyChange(after, change);
   return after;

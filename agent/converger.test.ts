@@ -3,7 +3,11 @@ import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
-import { PeerSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import {
+  type NetworkEndpoint,
+  NetworkEndpointSchema,
+  PeerSchema,
+} from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
@@ -13,6 +17,18 @@ import { Converger } from "./converger.ts";
 
 function networkNamed(id: string): Assigned {
   return { ...nothingAssigned, networks: new Map([[id, create(NetworkSchema, { id })]]) };
+}
+
+/** The IDs of the endpoints that serve. */
+function served({ endpoints }: { readonly endpoints: readonly NetworkEndpoint[] }): string[] {
+  return endpoints.filter(({ serving }) => serving).map(({ id }) => id);
+}
+
+function withEndpoints(from: Assigned, endpoints: Readonly<Record<string, boolean>>): Assigned {
+  const made = Object.entries(endpoints).map(
+    ([id, serving]) => [id, create(NetworkEndpointSchema, { id, serving })] as const,
+  );
+  return { ...from, endpoints: new Map(made) };
 }
 
 /** A host that notes what is done to it, and fails where it is told to. */
@@ -37,7 +53,7 @@ class TestHost implements AsyncDisposable {
     };
     const names = (networks: readonly { id: string }[]) => networks.map(({ id }) => id).join();
     this.converger = new Converger(
-      { self: create(PeerSchema, { nodeId: "self" }), onTasks: () => {} },
+      { self: () => create(PeerSchema, { nodeId: "self" }), onTasks: () => {} },
       {
         clock: this.clock,
         log,
@@ -48,7 +64,10 @@ class TestHost implements AsyncDisposable {
           },
           repair: async () => this.#note("repair", ""),
         },
-        dns: { apply: async ({ networks }) => this.#note("dns", names(networks)) },
+        dns: {
+          apply: async (state) =>
+            this.#note("dns", [names(state.networks), ...served(state)].join(" ")),
+        },
         worker: { assign: (tasks) => this.#note("tasks", String(tasks.length)) },
         memory: {
           read: async () => remembered,
@@ -189,6 +208,51 @@ test("converger, news that come while it goes by what it remembers are not taken
     "dns old",
     "network new",
     "dns new",
+    "tasks 0",
+  ]);
+});
+
+test("converger, names go before the network is programmed, and come after it", async () => {
+  await using host = new TestHost();
+  const net = networkNamed("a");
+  host.converger.want(withEndpoints(net, { stays: true, leaves: true, fails: true }));
+  await host.next(3);
+  host.converger.want(withEndpoints(net, { stays: true, leaves: false, comes: true }));
+  assert.deepEqual(await host.next(4), [
+    "dns a stays",
+    "network a",
+    "dns a stays comes",
+    "tasks 0",
+  ]);
+});
+
+test("converger, a name that left goes although the network cannot be programmed", async () => {
+  await using host = new TestHost();
+  const net = networkNamed("a");
+  host.converger.want(withEndpoints(net, { stays: true, leaves: true }));
+  await host.next(3);
+  const gate = Promise.withResolvers<void>();
+  host.gate = gate.promise;
+  host.converger.want(withEndpoints(net, { stays: true }));
+  assert.deepEqual(await host.next(1), ["dns a stays"]);
+  gate.resolve();
+  await host.next(3);
+});
+
+test("converger, a burst of assignments that come while it works costs one more round", async () => {
+  await using host = new TestHost();
+  const gate = Promise.withResolvers<void>();
+  host.gate = gate.promise;
+  host.converger.want(networkNamed("first"));
+  await turn();
+  for (let number = 1; number <= 100; number++) host.converger.want(networkNamed(`n${number}`));
+  gate.resolve();
+  assert.deepEqual(await host.next(6), [
+    "network first",
+    "dns first",
+    "tasks 0",
+    "network n100",
+    "dns n100",
     "tasks 0",
   ]);
 });

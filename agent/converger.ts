@@ -1,10 +1,13 @@
 /**
- * Makes the host be what is assigned: first the networks, then DNS, whose sockets need the networks' gateway addresses,
- * then the tasks. Tries again after a failure, puts back what strangers removed, and, until a manager has spoken, goes by
+ * Makes the host be what is assigned. The names of endpoints that leave go first, for nothing need be ready for that; then
+ * the network, which also takes them out of virtual addresses and published ports; then the names of those that come, and
+ * DNS's sockets, which need the networks' gateway addresses; then the tasks. So nobody here is led to an endpoint before
+ * this host knows the way, nor to a task that was told to stop here; the other hosts have --stop-delay for the same.
+ * Tries again after a failure, puts back what strangers removed, and, until a manager has spoken, goes by
  * what an earlier run of this program remembered of networks. The newest assignments win over those that came meanwhile.
  */
 import { Fault } from "#proto/fault.ts";
-import type { Peer } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { NetworkEndpoint, Peer } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { type Assigned, nothingAssigned } from "./assigned.ts";
 import type { AssignedFile } from "./assigned-file.ts";
@@ -19,7 +22,7 @@ const retryMs = 1_000;
 const repairPeriodMs = 30_000;
 
 export interface ConvergerOptions {
-  readonly self: Peer;
+  readonly self: () => Peer;
   /** Told each time the worker was given its tasks. */
   readonly onTasks: (assigned: Assigned) => void;
 }
@@ -38,6 +41,8 @@ export class Converger {
   readonly #modules: ConvergerModules;
   #wanted: Assigned = nothingAssigned;
   #done: Assigned = nothingAssigned;
+  /** What DNS goes by. */
+  #named: Assigned = nothingAssigned;
   /** Whether a manager said what is wanted. */
   #told = false;
   /** What an earlier run remembered. It says nothing of tasks: the worker must never be given it as their set. */
@@ -89,17 +94,22 @@ export class Converger {
   /** One network that cannot be had does not keep the others, nor DNS, from being programmed. */
   async #program(wanted: Assigned): Promise<boolean> {
     const { network, dns } = this.#modules;
-    const networks = [...wanted.networks.values()];
-    const endpoints = [...wanted.endpoints.values()];
-    const peers = [...wanted.peers.values()];
-    const services = [...wanted.services.values()];
-    const { self } = this.#options;
-    const state = { self, peers, networks, endpoints, services, dataPathPort: 0 };
+    const { dataPathPort } = wanted;
+    const parts = partsOf(wanted);
+    const state = { self: this.#options.self(), ...parts, dataPathPort };
+    await this.#dropNames(wanted);
     const routed = await this.#attempt("program the network", () => network.apply(state));
-    const named = await this.#attempt("program DNS", () =>
-      dns.apply({ networks, endpoints, services }),
-    );
+    this.#named = wanted;
+    const named = await this.#attempt("program DNS", () => dns.apply(parts));
     return routed && named;
+  }
+
+  /** Of the endpoints that no longer serve; all else about names stays as it is. */
+  async #dropNames(wanted: Assigned): Promise<void> {
+    const endpoints = withoutLeaving(this.#named, wanted);
+    if (endpoints === undefined) return;
+    this.#named = { ...this.#named, endpoints };
+    await this.#attempt("program DNS", () => this.#modules.dns.apply(partsOf(this.#named)));
   }
 
   async #repair(): Promise<void> {
@@ -134,4 +144,27 @@ export class Converger {
     this.#wake = undefined;
     signal.removeEventListener("abort", wake);
   }
+}
+
+function partsOf({ networks, endpoints, peers, services }: Assigned) {
+  return {
+    networks: [...networks.values()],
+    endpoints: [...endpoints.values()],
+    peers: [...peers.values()],
+    services: [...services.values()],
+  };
+}
+
+/** The endpoints of before, those no longer serving that do not serve any more or are gone; undefined: there are none. */
+function withoutLeaving(
+  before: Assigned,
+  after: Assigned,
+): ReadonlyMap<string, NetworkEndpoint> | undefined {
+  const leaving = [...before.endpoints.values()].filter((endpoint) => {
+    const now = after.endpoints.get(endpoint.id);
+    return endpoint.serving && now !== endpoint && now?.serving !== true;
+  });
+  if (leaving.length === 0) return undefined;
+  const silent = leaving.map((endpoint) => [endpoint.id, { ...endpoint, serving: false }] as const);
+  return new Map([...before.endpoints, ...silent]);
 }

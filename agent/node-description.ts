@@ -1,6 +1,6 @@
 /** What a node tells the managers of itself: its name, platform, size and addresses. */
 import { readFileSync } from "node:fs";
-import { availableParallelism, arch, hostname, networkInterfaces, totalmem } from "node:os";
+import { availableParallelism, arch, hostname, totalmem } from "node:os";
 import { create } from "@bufbuild/protobuf";
 import {
   type NodeDescription,
@@ -17,6 +17,7 @@ import {
 } from "#proto/tls/certificate.ts";
 import { version } from "#proto/version.ts";
 import { type Platform, variantOf } from "#registry/platform.ts";
+import { ownAddresses } from "./own-addresses.ts";
 
 /** Node's names of CPU architectures → those of OCI images. */
 const architectures: Readonly<Record<string, string>> = {
@@ -47,6 +48,8 @@ export interface NodeDescriptionOptions {
   readonly engineAddress?: string;
   /** Absent: the host is no node yet. */
   readonly identity?: TlsIdentity;
+  /** Absent: the node cannot carry encrypted networks, or is none yet. */
+  readonly encryptionKey?: string;
 }
 
 export function describeNode(options: NodeDescriptionOptions): NodeDescription {
@@ -60,8 +63,9 @@ export function describeNode(options: NodeDescriptionOptions): NodeDescription {
     },
     engine: { engineVersion: version },
     dataPathAddress: options.dataPathAddress,
-    addresses: ownAddresses(),
+    addresses: [...ownAddresses()],
     engineAddress: options.engineAddress ?? "",
+    encryptionKey: options.encryptionKey ?? "",
     ...(identity !== undefined && { tls: tlsInfoOf(identity) }),
   });
 }
@@ -77,13 +81,4 @@ export function tlsInfoOf(identity: TlsIdentity): NodeTlsInfo {
     trustedRoots: roots.map(certificateDigest),
     issuerKeyHash: issuer === undefined ? "" : publicKeyHash(issuer),
   });
-}
-
-/** The host's IPv4 addresses that others may see: no loopback (the overlay's gateway addresses are there, too). */
-function ownAddresses(): string[] {
-  return Object.entries(networkInterfaces())
-    .filter(([name]) => name !== "lo")
-    .flatMap(([, addresses]) => addresses ?? [])
-    .filter((address) => address.family === "IPv4" && !address.address.startsWith("169.254."))
-    .map((address) => address.address);
 }

@@ -12,6 +12,8 @@ export const clusterDefaults = {
   addressPools: ["10.0.0.0/8"],
   /** Prefix length. */
   subnetSize: 24,
+  /** VXLAN's own. */
+  dataPathPort: 4789,
 } as const;
 
 export function clusterOf(view: View): Cluster | undefined {
@@ -22,6 +24,11 @@ export function heartbeatPeriodMs(cluster: Cluster | undefined): number {
   const defaultMs = clusterDefaults.heartbeatPeriodMs;
   const ms = msFromDuration(cluster?.spec?.dispatcher?.heartbeatPeriod, defaultMs);
   return ms > 0 ? ms : defaultMs;
+}
+
+/** The UDP port of all nodes' VXLAN devices. */
+export function dataPathPort(cluster: Cluster | undefined): number {
+  return cluster?.spec?.network?.dataPathPort || clusterDefaults.dataPathPort;
 }
 
 /** How many dead tasks a slot keeps; infinite where the setting is negative. */

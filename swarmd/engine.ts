@@ -16,6 +16,7 @@ import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
 import { NetworkDriver } from "#agent/network/network-driver.ts";
 import { describeNode } from "#agent/node-description.ts";
+import { ownAddresses } from "#agent/own-addresses.ts";
 import { Reporter } from "#agent/reporter.ts";
 import { statsHandlers } from "#agent/stats/stats-api.ts";
 import { volumeHandlers } from "#agent/volume/volume-api.ts";
@@ -189,6 +190,9 @@ function agentOptions(node: Identity, identity: Promise<TlsIdentityHolder>) {
     managers,
     clusterId,
     identity,
-    self: create(PeerSchema, { nodeId, number, dataPathAddress, addresses: [dataPathAddress] }),
+    self: () => {
+      const addresses = [...new Set([dataPathAddress, ...ownAddresses()])];
+      return create(PeerSchema, { nodeId, number, dataPathAddress, addresses });
+    },
   };
 }

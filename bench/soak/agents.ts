@@ -70,7 +70,7 @@ function newAgent(
   const identity = Promise.resolve(new TlsIdentityHolder(tls));
   const self = create(PeerSchema, { nodeId, number, dataPathAddress });
   return new Agent(
-    { clusterId, identity, managers, self },
+    { clusterId, identity, managers, self: () => self },
     {
       ...ports,
       describe: (identity) => ({

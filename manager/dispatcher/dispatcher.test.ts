@@ -5,7 +5,7 @@ import { type LogSubscription, LogSubscriptionSchema } from "#proto/gen/swarm/v1
 import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
-import { openTestStore, testNode, testTask } from "../testing/fixtures.ts";
+import { openTestStore, testCluster, testNode, testTask } from "../testing/fixtures.ts";
 import { TestAgent } from "../testing/test-agent.ts";
 import { startTestManager, type TestManager } from "../testing/test-manager.ts";
 
@@ -44,6 +44,16 @@ test("A session makes its node READY, with its description, address and place, i
   assert.equal(node.description?.hostname, "node1");
   assert.deepEqual([node.sessionId, node.sessionManagerId], [agent.sessionId, "manager1"]);
   assert.equal(manager.log.length, entries + 1);
+});
+
+test("A session says the port of the VXLAN devices, the default one where nothing was chosen", async () => {
+  await using manager = await startTestManager();
+  await manager.put("node", testNode(1), testNode(2));
+  using first = agentOf(manager);
+  assert.equal((await first.connect()).dataPathPort, 4789);
+  await manager.put("cluster", testCluster({ spec: { network: { dataPathPort: 7789 } } }));
+  using second = agentOf(manager, "node2");
+  assert.equal((await second.connect()).dataPathPort, 7789);
 });
 
 test("A newer session ends the older, whose calls are refused from then on", async () => {
