@@ -16,9 +16,11 @@ import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { isConmonAlive, isContainerAlive } from "../container/supervised-process.ts";
 import { systemExec } from "../exec.ts";
+import { listLogFiles } from "../log/log-files.ts";
 import { always, TestNode } from "./testing/test-node.ts";
 
 const timeout = 60_000;
+const waitMsMax = 30_000;
 
 function folderOf(node: TestNode, task: Task): string {
   return join(node.root, "agent", "tasks", task.id);
@@ -30,9 +32,17 @@ function pidIn(node: TestNode, task: Task, file: string): number {
 
 /** Of all attempts, in whatever files. */
 function logOf(node: TestNode, task: Task): string {
-  const folder = folderOf(node, task);
-  const names = readdirSync(folder).filter((name) => name.startsWith("log"));
-  return names.map((name) => readFileSync(join(folder, name), "utf8")).join("");
+  const files = listLogFiles(folderOf(node, task));
+  return files.map(({ path }) => readFileSync(path, "utf8")).join("");
+}
+
+/** Looks often: nothing tells when the kernel and conmon have done their part. */
+async function until(what: string, is: () => boolean): Promise<void> {
+  const endsAtMs = systemClock.monotonic() + waitMsMax;
+  while (!is()) {
+    assert(systemClock.monotonic() < endsAtMs, `waited for ${what}`);
+    await systemClock.sleep(5);
+  }
 }
 
 /** All that a reboot takes: the processes, what is in /run, the cgroups. The disk stays. */
@@ -43,14 +53,15 @@ async function reboot(node: TestNode, tasks: readonly Task[]): Promise<void> {
     const pid = pidIn(node, task, "1/pid");
     process.kill(conmon, "SIGKILL");
     process.kill(pid, "SIGKILL");
-    while (isConmonAlive(conmon, task.id) || isContainerAlive(pid, task.id)) {
-      await systemClock.sleep(5);
-    }
+    await until(
+      "the killed to be gone",
+      () => !isConmonAlive(conmon, task.id) && !isContainerAlive(pid, task.id),
+    );
   }
   await rm(join(node.root, "run"), { recursive: true });
   for (const parent of node.cgroups()) {
     for (const { id } of tasks) {
-      while (!removed(join(parent, id))) await systemClock.sleep(5);
+      await until("the cgroup to be empty", () => removed(join(parent, id)));
     }
   }
 }
@@ -75,14 +86,20 @@ test("reboot, the tasks come back without their managers, on a fresh file system
   );
   node.worker.assign(tasks);
   for (const { id } of tasks) await node.untilState(id, TaskState.RUNNING, 1);
+  for (const task of tasks) {
+    await until("the first attempt to speak", () => logOf(node, task).endsWith(" up\n"));
+  }
   await reboot(node, tasks);
   await node.open();
   for (const task of tasks) {
     const back = await node.untilState(task.id, TaskState.RUNNING, 2);
     assert.match(back.attempts[0]?.reason ?? "", /its host was restarted/);
-    while (logOf(node, task).match(/ up$/gm)?.length !== 2) await systemClock.sleep(5);
+    await until("two attempts in the log", () => logOf(node, task).match(/ up$/gm)?.length === 2);
     assert.doesNotMatch(logOf(node, task), /left-over/);
-    while (readdirSync(folderOf(node, task)).includes("1")) await systemClock.sleep(5);
+    await until(
+      "the first attempt to be cleared",
+      () => !readdirSync(folderOf(node, task)).includes("1"),
+    );
   }
 });
 
