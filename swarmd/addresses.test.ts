@@ -8,6 +8,7 @@ import {
   hostOf,
   joinAddresses,
   requireOwnAddress,
+  resolveInterface,
   withPort,
 } from "./addresses.ts";
 
@@ -63,6 +64,40 @@ describe("defaultRouteDevice", () => {
   it("is none without routes", () => {
     assert.equal(defaultRouteDevice(header), undefined);
     assert.equal(defaultRouteDevice(""), undefined);
+  });
+});
+
+describe("an interface in an address's place", () => {
+  const info = (address: string) => ({
+    address,
+    family: "IPv4" as const,
+    netmask: "",
+    mac: "",
+    internal: false,
+    cidr: null,
+  });
+  const ipv6 = { ...info("2001:db8::1"), family: "IPv6" as const, scopeid: 0 };
+  const interfaces = {
+    eth0: [info("192.0.2.1"), ipv6],
+    eth1: [info("198.51.100.1"), info("198.51.100.2")],
+    eth2: [ipv6],
+  };
+  const resolve = (address: string) => resolveInterface(address, "--x", interfaces);
+  it("is its IPv4 address, with the port that stands behind it", () => {
+    assert.equal(resolve("eth0"), "192.0.2.1");
+    assert.equal(resolve("eth0:2377"), "192.0.2.1:2377");
+  });
+  it("leaves everything else as it is", () => {
+    for (const address of ["", "192.0.2.9", "192.0.2.9:2377", "h1", "eth9:2377", "constructor"]) {
+      assert.equal(resolve(address), address);
+    }
+  });
+  it("is refused where it has not just one", () => {
+    assert.throws(() => resolve("eth1"), {
+      code: "invalid-argument",
+      message: /^--x "eth1": interface eth1 has the IPv4 addresses 198.51.100.1, 198.51.100.2; /,
+    });
+    assert.throws(() => resolve("eth2:2377"), { message: /interface eth2 has no IPv4 address; / });
   });
 });
 

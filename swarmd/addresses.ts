@@ -1,9 +1,9 @@
-/** Which of its addresses a host shows to others, where the user does not say. */
+/** Which of its addresses a host shows to others: as the user says, by address or by interface, or as its routes do. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
-import { networkInterfaces } from "node:os";
+import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
 import { Fault } from "#proto/fault.ts";
 
 export const managerPort = 2377;
@@ -37,6 +37,31 @@ export function defaultAddress(): string {
     device === undefined
       ? "this host has no default route to tell its address by: give --advertise-addr"
       : `interface ${device} has ${addresses.length} IPv4 addresses: choose with --advertise-addr`,
+  );
+}
+
+type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
+
+/**
+ * "eth1" and "eth1:2377" → the interface's IPv4 address in its place, as Docker has it; everything else as it is. An
+ * interface with several is refused: which one is meant cannot be told.
+ */
+export function resolveInterface(
+  address: string,
+  flag: string,
+  interfaces: Interfaces = networkInterfaces(),
+): string {
+  const name = hostOf(address);
+  const all = Object.hasOwn(interfaces, name) ? interfaces[name] : undefined;
+  if (all === undefined) return address;
+  const ipv4 = all.filter(({ family }) => family === "IPv4");
+  const [first, ...more] = ipv4.map((one) => one.address);
+  if (first !== undefined && more.length === 0) return `${first}${address.slice(name.length)}`;
+  const has =
+    first === undefined ? "no IPv4 address" : `the IPv4 addresses ${[first, ...more].join(", ")}`;
+  throw new Fault(
+    "invalid-argument",
+    `${flag} "${address}": interface ${name} has ${has}; give one address of this host`,
   );
 }
 
@@ -93,20 +118,30 @@ export interface NodeAddresses {
 }
 
 /** As the user gave them, empty where nothing was said, completed and checked. */
-export function managerAddresses(given: NodeAddresses): NodeAddresses {
+export function managerAddresses(asGiven: NodeAddresses): NodeAddresses {
+  const given = withoutInterfaces(asGiven);
   return completeAddresses(given, given.advertiseAddress || defaultAddress());
 }
 
 /** The same for a host that joins: by default it shows the address by which it reaches the managers. */
 export async function joinAddresses(
-  given: NodeAddresses,
+  asGiven: NodeAddresses,
   managers: readonly string[],
 ): Promise<NodeAddresses> {
+  const given = withoutInterfaces(asGiven);
   const [first] = managers;
   if (first === undefined) throw new Fault("invalid-argument", "no manager is given to join");
   refuseLoopback(given.advertiseAddress, "--advertise-addr");
   refuseLoopback(given.dataPathAddress, "--data-path-addr");
   return completeAddresses(given, given.advertiseAddress || (await addressTowards(first)));
+}
+
+function withoutInterfaces(given: NodeAddresses): NodeAddresses {
+  return {
+    advertiseAddress: resolveInterface(given.advertiseAddress, "--advertise-addr"),
+    listenAddress: resolveInterface(given.listenAddress, "--listen-addr"),
+    dataPathAddress: resolveInterface(given.dataPathAddress, "--data-path-addr"),
+  };
 }
 
 /** Every host has it, so the managers would find themselves there. Who makes a cluster may mean to stay alone. */

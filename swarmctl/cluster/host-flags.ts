@@ -9,11 +9,14 @@ export interface HostFlags {
 
 export function addHostFlags(command: Command): Command {
   return command
-    .option("--advertise-addr <addr>", "host[:port] at which other nodes reach this one")
+    .option(
+      "--advertise-addr <addr>",
+      "host[:port] at which other nodes reach this one; an interface will do",
+    )
     .option("--listen-addr <addr>", "host[:port] that a manager listens on (default 0.0.0.0:2377)")
     .option(
       "--data-path-addr <addr>",
-      "address for traffic between containers (default: advertised)",
+      "address or interface for traffic between containers (default: advertised)",
     );
 }
 
