@@ -2,11 +2,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { gatewayMac } from "#agent/network/attachment.ts";
-import { nodeMac } from "#agent/network/data-plane.ts";
 import { forgedVxlan } from "#agent/network/testing/forged-vxlan.ts";
 import { isRefused, pings } from "./claims.ts";
 import { Cluster, hostServicePort } from "./cluster.ts";
-import { hostAddress } from "./lan.ts";
+import { hostAddress, hostMac } from "./lan.ts";
 import { sendRaw } from "./raw-packet.ts";
 import { gateways } from "./scene.ts";
 import { Tap } from "./tap.ts";
@@ -104,7 +103,7 @@ describe("network, attacks", { concurrency: false }, () => {
   test("2.12, 2.13 forged VXLAN from a task, the LAN or a host's own process is dropped", async () => {
     const forged = forgedVxlan({
       vni: 4096,
-      mac: nodeMac(2),
+      mac: hostMac(2),
       source: "10.100.1.11",
       destination: "10.100.1.12",
       port: 7777,

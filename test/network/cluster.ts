@@ -111,21 +111,23 @@ export class Cluster {
 
   /** As the managers do with a static address: it leaves the one host and comes up on the other. */
   async move(name: string, to: number): Promise<void> {
-    await this.remove(name);
+    await this.#leave(name);
     await this.add({ ...this.task(name), host: to });
+  }
+
+  /** The task is gone, and everybody is told. */
+  async end(name: string): Promise<TaskPlan> {
+    const task = this.task(name);
+    await this.#leave(name);
+    this.#tasks.delete(name);
+    await this.apply();
+    return task;
   }
 
   async add(task: TaskPlan): Promise<void> {
     this.#tasks.set(task.name, task);
     await this.apply();
     await this.#arrive([task]);
-  }
-
-  /** The task ends; its host still tells the others so, as it would. */
-  async remove(name: string): Promise<void> {
-    await this.probe(name).stop();
-    this.#probes.delete(name);
-    await this.hostOf(name).call({ kind: "detach", taskIds: [taskId(name)] });
   }
 
   /** What the dispatcher sends to this host's agent. */
@@ -173,6 +175,12 @@ export class Cluster {
 
   async #startProbe(namespace: Namespace, options: ProbeOptions): Promise<void> {
     this.#probes.set(options.name, await Probe.start(namespace, options));
+  }
+
+  async #leave(name: string): Promise<void> {
+    await this.probe(name).stop();
+    this.#probes.delete(name);
+    await this.hostOf(name).call({ kind: "detach", taskIds: [taskId(name)] });
   }
 
   /** Tasks of one host. */

@@ -20,6 +20,11 @@ export function hostAddress6(number: number): string {
   return `fd99::${number}`;
 }
 
+/** On the VXLAN device of plain networks. */
+export function hostMac(number: number): string {
+  return `02:6e:00:00:00:0${number}`;
+}
+
 export interface Lan {
   /** The router and the LAN's bridge: what passes it was on the wire. */
   readonly router: Namespace;

@@ -4,8 +4,8 @@
  *
  * front    10.100.1.0/24, fd00:64:1::/64   a1 a2 a3 (service `all`), a1b, c1, c2, c3, m2
  * back     10.100.2.0/24, fd00:64:2::/64   b1 b2, m2
- * inner    10.100.3.0/24, internal         i1 i2
- * sealed   10.100.4.0/24, encrypted        e1 e2
+ * inner    10.100.3.0/24, fd00:64:3::/64, internal        i1 i2
+ * sealed   10.100.4.0/24                   encrypted: e1 e2
  * own      172.31.77.16/28                 u1 u2; a user's subnet with the gateway at its end
  */
 import { create } from "@bufbuild/protobuf";
@@ -55,7 +55,7 @@ function network(name: NetworkName, kind: Kind): Network {
 export const networks: Readonly<Record<NetworkName, Network>> = {
   front: network("front", { subnet: "10.100.1.0/24", subnet6: "fd00:64:1::/64" }),
   back: network("back", { subnet: "10.100.2.0/24", subnet6: "fd00:64:2::/64" }),
-  inner: network("inner", { subnet: "10.100.3.0/24", internal: true }),
+  inner: network("inner", { subnet: "10.100.3.0/24", subnet6: "fd00:64:3::/64", internal: true }),
   sealed: network("sealed", { subnet: "10.100.4.0/24", encrypted: true }),
   own: network("own", { subnet: "172.31.77.16/28" }),
 };
@@ -98,6 +98,7 @@ function on(network: NetworkName, address: string, address6?: string): Place {
 
 const front = (last: number) => on("front", `10.100.1.${last}`, `fd00:64:1::${last}`);
 const back = (last: number) => on("back", `10.100.2.${last}`, `fd00:64:2::${last}`);
+const inner = (last: number) => on("inner", `10.100.3.${last}`, `fd00:64:3::${last}`);
 
 export const c2HostPorts: readonly PortConfig[] = [
   ...bothProtocols({ published: 9098, target: 80, mode: PublishMode.HOST }),
@@ -115,8 +116,8 @@ export const tasks: readonly TaskPlan[] = [
   { name: "c3", host: 3, service: "two", places: [front(33)], serving: false },
   { name: "b1", host: 1, service: "behind", places: [back(11)] },
   { name: "b2", host: 2, service: "behind", places: [back(12)] },
-  { name: "i1", host: 1, service: "", places: [on("inner", "10.100.3.11")] },
-  { name: "i2", host: 2, service: "inside", places: [on("inner", "10.100.3.12")] },
+  { name: "i1", host: 1, service: "", places: [inner(11)] },
+  { name: "i2", host: 2, service: "inside", places: [inner(12)] },
   { name: "e1", host: 1, service: "", places: [on("sealed", "10.100.4.11")] },
   { name: "e2", host: 2, service: "safe", places: [on("sealed", "10.100.4.12")] },
   { name: "u1", host: 1, service: "owner", places: [on("own", "172.31.77.17")] },
