@@ -8,6 +8,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { newId } from "#proto/ids.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { until } from "#proto/testing/until.ts";
 import {
   parseCgroupPaths,
   readCgroupPaths,
@@ -71,7 +72,7 @@ for (const root of hierarchies) {
     writeFileSync(join(folder, "cgroup.procs"), `${child.pid}`);
     child.stdin.end("go\n");
     const pids = () => readFileSync(join(folder, "cgroup.procs"), "utf8").split("\n").length;
-    while (pids() < 10) await systemClock.sleep(1);
+    await until("ten processes", () => pids() >= 10);
     await removeCgroups(path, systemClock);
     assert.equal(existsSync(join(root, path)), false);
     const [, signal] = await ended;

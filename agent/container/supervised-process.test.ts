@@ -5,7 +5,8 @@ import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { newId } from "#proto/ids.ts";
-import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { systemRandom } from "#proto/system-ports.ts";
+import { until } from "#proto/testing/until.ts";
 import { isConmonAlive, isContainerAlive } from "./supervised-process.ts";
 
 /** Calls itself conmon and has the task's ID among its arguments. */
@@ -39,7 +40,7 @@ test("isConmonAlive, a lookalike: outside of the container's cgroup only", async
   } finally {
     child.kill("SIGKILL");
     await ended;
-    while (!removed(folder)) await systemClock.sleep(5);
+    await until("the cgroup to be empty", () => removed(folder));
   }
   assert.equal(isConmonAlive(child.pid ?? 0, taskId), false);
 });

@@ -13,14 +13,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { systemClock } from "#proto/system-ports.ts";
+import { until } from "#proto/testing/until.ts";
 import { isConmonAlive, isContainerAlive } from "../container/supervised-process.ts";
 import { systemExec } from "../exec.ts";
 import { listLogFiles } from "../log/log-files.ts";
 import { always, TestNode } from "./testing/test-node.ts";
 
 const timeout = 60_000;
-const waitMsMax = 30_000;
 
 function folderOf(node: TestNode, task: Task): string {
   return join(node.root, "agent", "tasks", task.id);
@@ -34,15 +33,6 @@ function pidIn(node: TestNode, task: Task, file: string): number {
 function logOf(node: TestNode, task: Task): string {
   const files = listLogFiles(folderOf(node, task));
   return files.map(({ path }) => readFileSync(path, "utf8")).join("");
-}
-
-/** Looks often: nothing tells when the kernel and conmon have done their part. */
-async function until(what: string, is: () => boolean): Promise<void> {
-  const endsAtMs = systemClock.monotonic() + waitMsMax;
-  while (!is()) {
-    assert(systemClock.monotonic() < endsAtMs, `waited for ${what}`);
-    await systemClock.sleep(5);
-  }
 }
 
 /** All that a reboot takes: the processes, what is in /run, the cgroups. The disk stays. */

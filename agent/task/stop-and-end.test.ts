@@ -14,6 +14,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
+import { until } from "#proto/testing/until.ts";
 import { readCgroupPaths } from "../container/cgroup.ts";
 import { isContainerAlive } from "../container/supervised-process.ts";
 import { always, TestNode } from "./testing/test-node.ts";
@@ -137,7 +138,10 @@ test("stop, a container that somebody froze ends as any other", { timeout }, asy
   node.worker.assign([polite, deaf]);
   for (const { id } of [polite, deaf]) await node.untilState(id, TaskState.RUNNING);
   const log = join(node.root, "agent", "tasks", polite.id, "log");
-  while (!existsSync(log) || !readFileSync(log, "utf8").includes("up")) await systemClock.sleep(5);
+  await until(
+    "the container to speak",
+    () => existsSync(log) && readFileSync(log, "utf8").includes("up"),
+  );
   freeze(node, polite);
   freeze(node, deaf);
   node.worker.assign([shutDown(polite), shutDown(deaf)]);

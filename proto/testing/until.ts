@@ -1,12 +1,15 @@
-/** Waiting for what has no event of its own: looks once each turn of the event loop, up to a deadline. */
-import { setImmediate as turn } from "node:timers/promises";
+/** For tests that wait for what nothing tells of: the kernel, a file that another program writes. */
+import assert from "node:assert/strict";
+import { systemClock } from "../system-ports.ts";
 
-export async function until(condition: () => boolean, deadlineMs = 5_000): Promise<void> {
-  const endMs = performance.now() + deadlineMs;
-  while (!condition()) {
-    if (performance.now() > endMs) {
-      throw new Error(`waited ${deadlineMs} ms in vain for ${String(condition)}`);
-    }
-    await turn();
+const waitMsMax = 30_000;
+const lookMs = 5;
+
+/** Looks often. Fails with what was waited for, so that no test waits for ever. */
+export async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
+  const endsAtMs = systemClock.monotonic() + waitMsMax;
+  while (!(await is())) {
+    assert(systemClock.monotonic() < endsAtMs, `waited for ${what}`);
+    await systemClock.sleep(lookMs);
   }
 }
