@@ -34,7 +34,7 @@ const prefixes = {
 } as const;
 
 /** As everywhere in IPv6. */
-const subnetPrefix6 = 64;
+export const subnetPrefix6 = 64;
 
 /** The ingress network has an address for each task that publishes a port and is on no other: room for 16 times as many. */
 const ingressBits = 4;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { RootRotationSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { NodeAvailability, NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -15,6 +15,8 @@ import { openTestStore } from "../testing/fixtures.ts";
 import { createRoot } from "./authority.ts";
 import { foundCluster } from "./found-cluster.ts";
 import { TestCluster } from "./testing/test-cluster.ts";
+
+type SpecInit = Omit<MessageInitShape<typeof ClusterSpecSchema>, "$typeName" | "$unknown">;
 
 const timeout = 20_000;
 
@@ -47,6 +49,33 @@ test("founding, makes the cluster with its defaults and the first manager's node
   );
 });
 
+test("founding, makes the ingress network and an IPv6 pool that is the cluster's own", {
+  timeout,
+}, async () => {
+  const [one, two] = [await TestCluster.found(), await TestCluster.found()];
+  const [ingress, ...others] = one.test.store.list("network");
+  assert.equal(others.length, 0);
+  assert.deepEqual(
+    [ingress?.spec?.annotations?.name, ingress?.spec?.ingress, ingress?.spec?.ipv6Enabled],
+    ["ingress", true, true],
+  );
+  const poolsOf = ({ cluster }: TestCluster) => cluster.spec?.network?.defaultAddressPools ?? [];
+  assert.equal(poolsOf(one)[0], "10.0.0.0/8");
+  assert.match(poolsOf(one)[1] ?? "", /^fd[0-9a-f:]+::\/48$/);
+  assert.notEqual(poolsOf(one)[1], poolsOf(two)[1]);
+});
+
+test("founding, takes the user's address pools, mask length and data path port", {
+  timeout,
+}, async () => {
+  const defaultAddressPools = ["fd00:7::/56", "172.20.0.0/16", "172.24.0.0/16"];
+  const network = { defaultAddressPools, subnetSize: 26, dataPathPort: 7789 };
+  const { cluster } = await TestCluster.found({ spec: { network } });
+  const made = cluster.spec?.network;
+  assert.deepEqual(made?.defaultAddressPools, defaultAddressPools);
+  assert.deepEqual([made?.subnetSize, made?.dataPathPort], [26, 7789]);
+});
+
 test("founding, takes the user's root, certificate expiry and autolock", { timeout }, async () => {
   const root = await createRoot(Date.now());
   const { cluster, founder } = await TestCluster.found({
@@ -68,12 +97,12 @@ test("founding, takes the user's root, certificate expiry and autolock", { timeo
 test("founding, a wrong request, spec or root leaves nothing", { timeout }, async () => {
   const { store } = openTestStore();
   const { csr } = await createCertificateRequest();
-  const found = (part: { csr?: string; ca?: Record<string, unknown> }) =>
+  const found = ({ csr: own, ...spec }: { csr?: string } & SpecInit) =>
     foundCluster(
       {
         nodeId: newId(systemRandom),
-        csr: part.csr ?? csr,
-        spec: create(ClusterSpecSchema, part.ca === undefined ? {} : { ca: part.ca }),
+        csr: own ?? csr,
+        spec: create(ClusterSpecSchema, spec),
         description: undefined,
         availability: NodeAvailability.ACTIVE,
         address: "192.0.2.1:2377",
@@ -89,6 +118,17 @@ test("founding, a wrong request, spec or root leaves nothing", { timeout }, asyn
     message: /is over ten years/,
   });
   const junk = { signingCaCert: Buffer.from("x"), signingCaKey: Buffer.from("y") };
+  const pools = (...defaultAddressPools: string[]) => found({ network: { defaultAddressPools } });
+  await assert.rejects(pools("10.0.0.0/25"), { message: /mask-length\) is \/24: use a size from/ });
+  await assert.rejects(pools("fd00::/65"), { message: /is \/65: networks get a \/64 of it/ });
+  await assert.rejects(pools("10.0.0.0/8", "10.9.0.0/16"), {
+    message: /overlaps with 10\.0\.0\.0\/8/,
+  });
+  await assert.rejects(pools("ten"), { message: /"ten" is not an IPv4 subnet/ });
+  for (const dataPathPort of [1023, 49_152]) {
+    const message = new RegExp(`--data-path-port\\) is ${dataPathPort}: use 1024 to 49151`);
+    await assert.rejects(found({ network: { dataPathPort } }), { message });
+  }
   await assert.rejects(found({ ca: junk }), { message: /Cannot use the root certificate/ });
   assert.equal(store.index, 0n);
   await found({});

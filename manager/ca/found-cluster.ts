@@ -1,4 +1,7 @@
-/** A cluster's first moment: its authority, the Cluster object, and the Node object of the first manager's own host. */
+/**
+ * A cluster's first moment: its authority, the Cluster object, the Node object of the first manager's own host, and the
+ * ingress network.
+ */
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import type { NodeCertificate } from "#proto/gen/swarm/v1/node_pb.ts";
@@ -10,6 +13,9 @@ import {
 } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ClusterSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
+  IpFamily,
+  type Network,
+  NetworkSchema,
   type NodeAvailability,
   type NodeDescription,
   NodeMembership,
@@ -19,6 +25,7 @@ import { newId } from "#proto/ids.ts";
 import type { Clock, Random } from "#proto/ports.ts";
 import { certificateDigest } from "#proto/tls/certificate.ts";
 import { newUnlockKey } from "#proto/unlock-key.ts";
+import { familyOf, formatSubnet } from "../allocator/subnet.ts";
 import { validateClusterSpec } from "../spec/validate-cluster.ts";
 import type { Store } from "../store/store.ts";
 import { type Authority, checkRoot, createRoot } from "./authority.ts";
@@ -42,12 +49,13 @@ export interface Founded extends Pick<NodeCertificate, "certificate" | "caCertif
   readonly clusterId: string;
 }
 
-/** Writes the cluster and its first node in one transaction, and gives the node's certificate. */
+/** Writes the cluster and what it begins with in one transaction, and gives the first node's certificate. */
 export async function foundCluster(
   foundation: Foundation,
   { store, clock, random }: { store: Store; clock: Clock; random: Random },
 ): Promise<Founded> {
-  const spec = validateClusterSpec(foundation.spec ?? create(ClusterSchema, { spec: {} }).spec);
+  const given = validateClusterSpec(foundation.spec ?? create(ClusterSchema, { spec: {} }).spec);
+  const spec = withUniqueLocalPool(given, random);
   const nowMs = clock.now();
   const key = await requestedKey(foundation.csr);
   const cluster = newCluster(spec, await firstRoot(spec, nowMs), random);
@@ -61,6 +69,7 @@ export async function foundCluster(
     return [
       { action: "create", kind: "cluster", object: cluster },
       { action: "create", kind: "node", object: firstNode(foundation) },
+      { action: "create", kind: "network", object: newIngressNetwork(random) },
     ];
   });
   return { clusterId: cluster.id, ...issued };
@@ -74,6 +83,29 @@ async function firstRoot({ ca }: ClusterSpec, nowMs: number): Promise<Authority>
   };
   checkRoot(given, nowMs);
   return given;
+}
+
+/** IPv6 addresses that are most likely nobody else's: RFC 4193 has 40 bits made at random, once. */
+function withUniqueLocalPool(spec: ClusterSpec, random: Random): ClusterSpec {
+  const { network } = spec;
+  if (network === undefined) return spec;
+  const pools = network.defaultAddressPools;
+  if (pools.some((pool) => familyOf(pool) === IpFamily.IPV6)) return spec;
+  const prefix = [0xfd, ...random.bytes(5)].reduce((bits, byte) => (bits << 8n) | BigInt(byte), 0n);
+  const pool = formatSubnet({ family: IpFamily.IPV6, base: prefix << 80n, prefix: 48 });
+  return { ...spec, network: { ...network, defaultAddressPools: [...pools, pool] } };
+}
+
+function newIngressNetwork(random: Random): Network {
+  return create(NetworkSchema, {
+    id: newId(random),
+    spec: {
+      annotations: { name: "ingress" },
+      driverConfig: { name: "overlay" },
+      ingress: true,
+      ipv6Enabled: true,
+    },
+  });
 }
 
 function newCluster(spec: ClusterSpec, root: Authority, random: Random): Cluster {

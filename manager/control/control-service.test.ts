@@ -19,7 +19,7 @@ import {
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Service, StoreActionKind } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { EndpointSpecSchema, NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { testNetwork, testNode, testTask, testTaskSpec } from "../testing/fixtures.ts";
 import { type ControlGround, openControl } from "./testing/control-ground.ts";
 
@@ -227,7 +227,63 @@ test("network, created, found, and not removed while a service or a task uses it
   await put("node", testNode(1, { status: { state: NodeState.DOWN } }));
   await drop();
   const { networks } = await api.listNetworks(create(ListNetworksRequestSchema), context);
-  assert.deepEqual(networks, []);
+  assert.deepEqual(
+    networks?.map(({ id }) => id),
+    ["bridge", "host", "none"],
+  );
+});
+
+test("network, those of each host are found by name, and stay", async () => {
+  const { client } = openControl();
+  const { network } = await client.getNetwork({ ref: "host" });
+  assert.equal(network?.spec?.driverConfig?.name, "host");
+  await assert.rejects(client.removeNetwork({ ref: "host" }), {
+    code: "failed-precondition",
+    message: 'Cannot remove network "host": every host has it of its own',
+  });
+});
+
+const published = (name: string, publishedPort: number) =>
+  create(ServiceSpecSchema, {
+    ...spec(name),
+    endpoint: create(EndpointSpecSchema, { ports: [{ targetPort: 80, publishedPort }] }),
+  });
+
+test("network, the ingress network is removed only while no service publishes through it", async () => {
+  const ground = openControl();
+  const ingress = { annotations: { name: "ingress" }, ingress: true };
+  await assert.rejects(createService(ground, published("web", 8080)), {
+    code: "failed-precondition",
+    message: /the cluster has no ingress network.* --ingress/,
+  });
+  await ground.client.createNetwork({ spec: ingress });
+  await createService(ground, published("web", 8080));
+  await assert.rejects(ground.client.removeNetwork({ ref: "ingress" }), {
+    message: 'Cannot remove network "ingress": it is used by service "web"',
+  });
+  const task = testTaskSpec({ networks: [{ target: "ingress" }] });
+  await assert.rejects(createService(ground, { ...spec("shop"), task }), {
+    message: /"ingress" is the ingress network, which no service names: publish a port/,
+  });
+  await ground.client.removeService({ ref: "web" });
+  await ground.client.removeNetwork({ ref: "ingress" });
+});
+
+test("service, a port that another publishes is refused with that one's name, also in an update", async () => {
+  const ground = openControl();
+  await ground.client.createNetwork({ spec: { annotations: { name: "in" }, ingress: true } });
+  await createService(ground, published("web", 8080));
+  const refusal = {
+    code: "failed-precondition",
+    message: /^port 8080\/tcp is already published by service "web"/,
+  };
+  await assert.rejects(createService(ground, published("shop", 8080)), refusal);
+  const shop = await createService(ground, published("shop", 8081));
+  const update = (port: number) =>
+    ground.api.updateService(updateRequest(shop, published("shop", port)), ground.context);
+  await assert.rejects(update(8080), refusal);
+  await update(8081);
+  await update(8082);
 });
 
 test("network, a subnet that another has is refused with the other's name", async () => {

@@ -3,6 +3,9 @@ import { Fault } from "#proto/fault.ts";
 import type { CreateNetworkRequest } from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
+import { isLocalNetworkName, localNetwork, localNetworkNames } from "#proto/main-network.ts";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { needsIngress } from "../ingress.ts";
 import type { Store, View } from "../store/store.ts";
 import { isLost, isTerminal, isWanted } from "../task.ts";
 import { hasLabels } from "./labels.ts";
@@ -21,11 +24,13 @@ export function networkHandlers(
   const { store } = modules;
   return {
     createNetwork: async (request) => ({ network: await createNetwork(modules, request) }),
-    getNetwork: async ({ ref }) => ({ network: resolve(store, "network", ref) }),
+    getNetwork: async ({ ref }) => ({
+      network: isLocalNetworkName(ref) ? localNetwork(ref) : resolve(store, "network", ref),
+    }),
     listNetworks: async ({ labels }) => ({
-      networks: store
-        .list("network")
-        .filter((network) => hasLabels(network.spec?.annotations, labels)),
+      networks: [...store.list("network"), ...localNetworkNames.map(localNetwork)].filter(
+        (network) => hasLabels(network.spec?.annotations, labels),
+      ),
     }),
     removeNetwork: async ({ ref }) => ({ networkId: await removeNetwork(store, ref) }),
   };
@@ -50,6 +55,10 @@ async function createNetwork(
 }
 
 async function removeNetwork(store: Store, ref: string): Promise<string> {
+  if (isLocalNetworkName(ref)) {
+    const message = `Cannot remove network "${ref}": every host has it of its own`;
+    throw new Fault("failed-precondition", message);
+  }
   let id = "";
   await store.write((view) => {
     const object = resolve(view, "network", ref);
@@ -60,13 +69,19 @@ async function removeNetwork(store: Store, ref: string): Promise<string> {
   return id;
 }
 
+/** By name, or as one that publishes ports and is on no overlay is on the ingress network. */
+function isOn({ spec }: Service, network: Network): boolean {
+  const networks = spec?.task?.networks ?? [];
+  if (network.spec?.ingress) return needsIngress(spec?.endpoint, networks);
+  const name = network.spec?.annotations?.name;
+  return networks.some(({ target }) => target === network.id || target === name);
+}
+
 function refuseUsed(network: Network, view: View): void {
   const name = network.spec?.annotations?.name ?? network.id;
   const services = view
     .list("service")
-    .filter(({ spec }) =>
-      spec?.task?.networks.some(({ target }) => target === network.id || target === name),
-    )
+    .filter((service) => isOn(service, network))
     .map(({ spec }) => `service "${spec?.annotations?.name}"`);
   const nodeOf = (id: string) => view.get("node", id);
   // Tasks outlive their service for as long as they take to stop, which those of a lost node never say.

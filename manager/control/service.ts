@@ -74,12 +74,12 @@ async function updateService(
   const { store } = modules;
   const { ref, version } = request;
   const before = resolve(store, "service", ref);
-  const wanted = keepLogin(validateServiceSpec(request.spec, store), before.spec);
+  const wanted = keepLogin(validateServiceSpec(request.spec, store, before.id), before.spec);
   const question = { signal, before: containerOf(before.spec)?.image };
   const image = request.queryRegistry ? await pinImage(modules, wanted, question) : undefined;
   await store.write((view) => {
     const service = resolve(view, "service", ref);
-    const given = validateServiceSpec(image?.spec ?? request.spec, view);
+    const given = validateServiceSpec(image?.spec ?? request.spec, view, service.id);
     const spec = keepLogin(given, service.spec);
     refuseStale(`service "${service.spec?.annotations?.name}"`, service, version);
     refuseIdentityChange(service, spec);

@@ -8,6 +8,7 @@ import { NodeAvailability, RestartCondition, TaskState } from "#proto/gen/swarm/
 import { msFromTimestamp } from "#proto/time.ts";
 import { isLost, isTerminal, isWanted, stateOf } from "../task.ts";
 import { conditionOf, planRestart } from "./plan-restart.ts";
+import { hasPortsOf } from "./same-ports.ts";
 import type { SameSpec } from "./same-spec.ts";
 
 /** How long a new task waits for its predecessor to stop, as in Swarm. */
@@ -103,7 +104,7 @@ function isNewer(a: Task, b: Task): boolean {
 }
 
 function isOutdated(task: Task, { service, sameSpec }: SlotContext): boolean {
-  return !sameSpec(task.spec, service.spec?.task);
+  return !sameSpec(task.spec, service.spec?.task) || !hasPortsOf(task, service.spec?.endpoint);
 }
 
 function neverRestarts(task: Task): boolean {

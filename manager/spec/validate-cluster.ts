@@ -7,10 +7,11 @@ import {
   NetworkConfigSchema,
   type TaskDefaults,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { AnnotationsSchema } from "#proto/gen/swarm/v1/types_pb.ts";
-import { parseSubnet } from "#proto/ipv4.ts";
+import { AnnotationsSchema, IpFamily } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseLogDriver } from "#proto/log-driver.ts";
 import { durationFromMs, msFromDuration } from "#proto/time.ts";
+import { subnetPrefix6 } from "../allocator/ipam.ts";
+import { familyOf, formatSubnet, overlap, parseSubnet, type Subnet } from "../allocator/subnet.ts";
 import { clusterDefaults } from "../cluster.ts";
 import { checkLabels, checkName, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
@@ -26,6 +27,10 @@ const nodeCertExpiryMsMax = 10 * 365 * 24 * 3_600_000;
 
 /** The smallest subnets that still have room for tasks. */
 const subnetSizeMax = 29;
+
+/** Swarm's: neither a port of the system nor one that hosts choose for their own connections. */
+const dataPathPortMin = 1_024;
+const dataPathPortMax = 49_151;
 
 /** The spec as it holds: what is left out is filled in once, so that a later default does not change a cluster. */
 export function validateClusterSpec(spec: ClusterSpec | undefined): ClusterSpec {
@@ -59,8 +64,11 @@ export function refuseFixedChange(before: ClusterSpec | undefined, after: Cluste
   if (before?.annotations?.name !== after.annotations?.name) {
     throw new Fault("unimplemented", "annotations.name cannot be changed");
   }
-  const [was, is] = [before?.network, after.network];
-  if (was !== undefined && is !== undefined && equals(NetworkConfigSchema, was, is)) return;
+  // With what a version before this one left out.
+  const was = create(NetworkConfigSchema, networkOf(before ?? create(ClusterSpecSchema)));
+  if (before === undefined || (after.network && equals(NetworkConfigSchema, was, after.network))) {
+    return;
+  }
   const message = "network cannot be changed: the networks that there are have their subnets";
   throw new Fault("unimplemented", message);
 }
@@ -88,14 +96,40 @@ function nodeCertExpiryOf({ ca }: ClusterSpec) {
 }
 
 function networkOf({ network }: ClusterSpec) {
-  const pools = network?.defaultAddressPools ?? [];
-  const defaultAddressPools = pools.length === 0 ? [...clusterDefaults.addressPools] : pools;
+  const given = network?.defaultAddressPools ?? [];
+  const has4 = given.some((pool) => familyOf(pool) === IpFamily.IPV4);
+  const defaultAddressPools = has4 ? given : [...clusterDefaults.addressPools, ...given];
   const subnetSize = network?.subnetSize || clusterDefaults.subnetSize;
-  for (const [index, pool] of defaultAddressPools.entries()) {
-    const { prefix } = parsed(`network.default_address_pools[${index}]`, () => parseSubnet(pool));
-    if (subnetSize >= prefix && subnetSize <= subnetSizeMax) continue;
-    const problem = `is /${subnetSize}: use a size from that of the pool, /${prefix}, to /${subnetSizeMax}`;
-    throw invalid("network.subnet_size", problem);
+  const pools = defaultAddressPools.map((pool, index) => {
+    const path = `network.default_address_pools[${index}]`;
+    const subnet = parsed(path, () => parseSubnet(pool));
+    checkPool(path, subnet, subnetSize);
+    return subnet;
+  });
+  for (const [index, pool] of pools.entries()) {
+    const earlier = pools.slice(0, index).find((one) => overlap(one, pool));
+    if (earlier === undefined) continue;
+    const path = `network.default_address_pools[${index}] (--default-addr-pool)`;
+    throw invalid(path, `is ${formatSubnet(pool)}, which overlaps with ${formatSubnet(earlier)}`);
   }
-  return { defaultAddressPools, subnetSize };
+  return { defaultAddressPools, subnetSize, dataPathPort: dataPathPortOf(network?.dataPathPort) };
+}
+
+/** Subnets of IPv4 have the size that the cluster says, those of IPv6 always /64. */
+function checkPool(path: string, { family, prefix }: Subnet, subnetSize: number): void {
+  if (family === IpFamily.IPV6) {
+    if (prefix <= subnetPrefix6) return;
+    const problem = `is /${prefix}: networks get a /${subnetPrefix6} of it, so use one of that size or larger`;
+    throw invalid(`${path} (--default-addr-pool)`, problem);
+  }
+  if (subnetSize >= prefix && subnetSize <= subnetSizeMax) return;
+  const problem = `is /${subnetSize}: use a size from that of the pool, /${prefix}, to /${subnetSizeMax}`;
+  throw invalid("network.subnet_size (--default-addr-pool-mask-length)", problem);
+}
+
+function dataPathPortOf(given = 0): number {
+  const port = given === 0 ? clusterDefaults.dataPathPort : given;
+  if (port >= dataPathPortMin && port <= dataPathPortMax) return port;
+  const problem = `is ${port}: use ${dataPathPortMin} to ${dataPathPortMax}`;
+  throw invalid("network.data_path_port (--data-path-port)", problem);
 }

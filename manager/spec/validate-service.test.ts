@@ -137,8 +137,8 @@ const refused = [
   [task({ resources: { memorySwappiness: 101n } }), /memory_swappiness is 101: use 0 to 100/],
   [task({ restart: { delay: durationFromMs(-5) } }), /task\.restart\.delay is -5 ms/],
   [
-    task({ networks: [{ target: "none" }] }),
-    'task.networks[0].target "none" is not a network: create it first',
+    task({ networks: [{ target: "nowhere" }] }),
+    'task.networks[0].target "nowhere" is not a network: create it first',
   ],
   [
     task({ networks: [{ target: "front" }, { target: "network-front" }] }),
@@ -157,11 +157,10 @@ const unsupported = [
   [spec({ mode: { case: "replicatedJob", value: {} } }), "replicated_job"],
   [spec({ update: { parallelism: 2n } }), "update"],
   [spec({ rollback: {} }), "rollback"],
-  [spec({ endpoint: { ports: [{ targetPort: 80 }] } }), "endpoint.ports"],
   [task({ placement: { constraints: ["node.role==worker"] } }), "task.placement"],
   [
-    task({ networks: [{ target: "front", addresses: ["10.0.0.9"] }] }),
-    "task.networks[0].addresses",
+    task({ networks: [{ target: "front", driverAttachmentOpts: { a: "b" } }] }),
+    "task.networks[0].driver_attachment_opts",
   ],
 ] as const;
 for (const [given, field] of unsupported) {

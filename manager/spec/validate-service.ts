@@ -1,17 +1,17 @@
-/** What a service's spec must look like. Pure: the store is read for networks, secrets and configs alone. */
+/** What a service's spec must look like. Pure: the store is read for what the spec refers to, and for what others have. */
 import { toBinary } from "@bufbuild/protobuf";
 import {
   type ServiceSpec,
   ServiceSpecSchema,
   type TaskSpec,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import type { NetworkAttachmentConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseLogDriver } from "#proto/log-driver.ts";
 import type { View } from "../store/store.ts";
-import { checkAnnotations, checkDuration, checkName, invalid, parsed } from "./field.ts";
-import { find } from "../store/resolve.ts";
+import { checkAnnotations, checkDuration, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
+import { completeAttachments } from "./validate-attachments.ts";
 import { checkContainer } from "./validate-container.ts";
+import { checkEndpoint } from "./validate-ports.ts";
 import { completeReferences } from "./validate-references.ts";
 import { checkResources } from "./validate-resources.ts";
 import { checkTemplates } from "./validate-templates.ts";
@@ -24,15 +24,22 @@ const specBytesMax = 512 * 1024;
 /** Every task carries its spec, and all tasks of a service may be written in one transaction. */
 const tasksBytesMax = 64 * 1024 * 1024;
 
-/** The spec, if it holds, with its references to secrets and configs completed. */
-export function validateServiceSpec(spec: ServiceSpec | undefined, view: View): ServiceSpec {
+/** The spec, if it holds, with its references completed. `serviceId`: whose spec it is, if it is an update. */
+export function validateServiceSpec(
+  spec: ServiceSpec | undefined,
+  view: View,
+  serviceId = "",
+): ServiceSpec {
   if (spec === undefined) throw invalid("spec", "is missing");
   checkAnnotations(spec.annotations);
   refuseUnsupported(ServiceSpecSchema, spec);
   checkMode(spec);
   if (spec.task === undefined) throw invalid("task", "is missing");
-  checkTask(spec.task, view);
-  const completed = { ...spec, task: completeTask(spec.task, spec.annotations?.labels, view) };
+  checkTask(spec.task);
+  const networks = completeAttachments(spec, { serviceId, view });
+  checkEndpoint(spec.endpoint, { networks, serviceId, view });
+  const task = completeTask(spec.task, spec.annotations?.labels, view);
+  const completed = { ...spec, task: { ...task, networks } };
   checkSize(completed);
   return completed;
 }
@@ -69,29 +76,11 @@ function checkMode({ mode }: ServiceSpec): void {
   }
 }
 
-function checkTask(task: TaskSpec, view: View): void {
+function checkTask(task: TaskSpec): void {
   if (task.runtime.case !== "container") throw invalid("task.container", "is missing");
   checkContainer("task.container", task.runtime.value);
   if (task.resources !== undefined) checkResources("task.resources", task.resources);
   parsed("task.log_driver", () => parseLogDriver(task.logDriver));
   checkDuration("task.restart.delay", task.restart?.delay);
   checkDuration("task.restart.window", task.restart?.window);
-  checkNetworks(task.networks, view);
-}
-
-function checkNetworks(attachments: readonly NetworkAttachmentConfig[], view: View): void {
-  const seen = new Set<string>();
-  for (const [index, { target, aliases }] of attachments.entries()) {
-    const path = `task.networks[${index}]`;
-    if (target === "") throw invalid(`${path}.target`, "is empty: name a network");
-    const network = find(view, "network", target);
-    if (network === undefined) {
-      throw invalid(`${path}.target`, `"${target}" is not a network: create it first`);
-    }
-    if (seen.has(network.id)) {
-      throw invalid(`${path}.target`, `"${target}" is the same network as an earlier one`);
-    }
-    seen.add(network.id);
-    for (const alias of aliases) checkName(`${path}.aliases`, alias);
-  }
 }

@@ -1,0 +1,154 @@
+/** Which networks a service's tasks are on, and with which addresses. Pure; the store is read for networks and addresses. */
+import { Fault } from "#proto/fault.ts";
+import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  IpFamily,
+  type Network,
+  type NetworkAttachmentConfig,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { isLocalNetworkName } from "#proto/main-network.ts";
+import { AddressBook } from "../allocator/address-book.ts";
+import type { AddressPool } from "../allocator/address-pool.ts";
+import { holderWords } from "../allocator/drafts.ts";
+import { familyOf, formatAddress, parseAddress } from "../allocator/subnet.ts";
+import { find } from "../store/resolve.ts";
+import type { View } from "../store/store.ts";
+import { checkName, invalid, parsed } from "./field.ts";
+
+export interface AttachmentPlace {
+  /** The service's; "" while it has none. */
+  readonly serviceId: string;
+  readonly view: View;
+}
+
+/** The attachments, with the whole ID of a network that is named by the beginning of it. */
+export function completeAttachments(
+  spec: ServiceSpec,
+  place: AttachmentPlace,
+): NetworkAttachmentConfig[] {
+  const attachments = spec.task?.networks ?? [];
+  const seen = new Set<string>();
+  return attachments.map((attachment, index) => {
+    const { target } = attachment;
+    const path = `task.networks[${index}]`;
+    if (target === "") throw invalid(`${path}.target`, "is empty: name a network");
+    const network = isLocalNetworkName(target) ? undefined : overlay(path, target, place.view);
+    const id = network?.id ?? target;
+    if (seen.has(id)) {
+      throw invalid(`${path}.target`, `"${target}" is the same network as an earlier one`);
+    }
+    seen.add(id);
+    if (network === undefined) {
+      checkLocal(path, attachment, attachments.length);
+      return attachment;
+    }
+    for (const alias of attachment.aliases) checkName(`${path}.aliases`, alias);
+    if (attachment.addresses.length > 0) {
+      checkAddresses(`${path}.addresses`, { spec, attachment, network }, place);
+    }
+    const isExact = target === network.id || target === network.spec?.annotations?.name;
+    return isExact ? attachment : { ...attachment, target: network.id };
+  });
+}
+
+function overlay(path: string, target: string, view: View): Network {
+  const network = find(view, "network", target);
+  if (network === undefined) {
+    throw invalid(`${path}.target`, `"${target}" is not a network: create it first`);
+  }
+  if (network.spec?.ingress) {
+    const problem = `"${target}" is the ingress network, which no service names: publish a port, and its tasks are on it`;
+    throw invalid(`${path}.target`, problem);
+  }
+  return network;
+}
+
+function checkLocal(
+  path: string,
+  { target, aliases, addresses }: NetworkAttachmentConfig,
+  count: number,
+): void {
+  if (target !== "bridge" && count > 1) {
+    const why = target === "host" ? "the host's own network" : "no network";
+    throw invalid(`${path}.target`, `"${target}" is ${why}, and stands alone: name no other`);
+  }
+  if (aliases.length > 0) {
+    throw invalid(`${path}.aliases`, `are given, but nobody asks for names on network "${target}"`);
+  }
+  if (addresses.length > 0) {
+    throw invalid(`${path}.addresses`, `are given, but network "${target}" is each node's own`);
+  }
+}
+
+interface Given {
+  readonly spec: ServiceSpec;
+  readonly attachment: NetworkAttachmentConfig;
+  readonly network: Network;
+}
+
+function checkAddresses(
+  path: string,
+  { spec, attachment, network }: Given,
+  { serviceId, view }: AttachmentPlace,
+): void {
+  const name = network.spec?.annotations?.name ?? network.id;
+  const book = new AddressBook(view);
+  const seen = new Set<bigint>();
+  for (const [index, text] of attachment.addresses.entries()) {
+    const { value, family } = parsed(`${path}[${index}]`, () => parseAddress(text));
+    const canonical = formatAddress({ family, value });
+    if (canonical !== text) throw invalid(`${path}[${index}]`, `is "${text}": write ${canonical}`);
+    if (seen.has(value)) throw invalid(`${path}[${index}]`, `is ${text}, as an earlier one`);
+    seen.add(value);
+    const pool = poolOf(book, network, text);
+    if (!pool.isForTasks(value)) {
+      const { subnet, gateway } = pool.config;
+      const problem = `is ${text}: network "${name}" gives tasks addresses of ${subnet}, without its first, its last and the gateway's, ${gateway}`;
+      throw invalid(`${path}[${index}]`, problem);
+    }
+    const holder = pool
+      .holdersOf(value)
+      .values()
+      .find((one) => !isOwn(one, serviceId, view));
+    if (holder === undefined) continue;
+    const whose = holderWords(view, holder);
+    throw new Fault(
+      "failed-precondition",
+      `${path}[${index}]: address ${text} of network "${name}" is in use by ${whose}: choose another`,
+    );
+  }
+  checkCount(path, spec, attachment);
+}
+
+function poolOf(book: AddressBook, network: Network, address: string): AddressPool {
+  const name = network.spec?.annotations?.name ?? network.id;
+  if (book.poolsOf(network.id).length === 0) {
+    throw new Fault("unavailable", `network "${name}" has no subnet yet: try again`);
+  }
+  const pool = book.poolOf(network.id, address);
+  if (pool !== undefined) return pool;
+  const family = familyOf(address) === IpFamily.IPV6 ? "IPv6" : "IPv4";
+  const message = `address ${address}: network "${name}" has no ${family}`;
+  throw new Fault("invalid-argument", message);
+}
+
+/** The service's own tasks hold its addresses, and hand them to their successors. */
+function isOwn(holder: string, serviceId: string, view: View): boolean {
+  const [kind, id = ""] = holder.split(":", 2);
+  if (kind === "task") return view.get("task", id)?.serviceId === serviceId;
+  return kind === "kept" && id === serviceId;
+}
+
+/** Each replica needs one of each family that is given at all. */
+function checkCount(path: string, spec: ServiceSpec, { addresses }: NetworkAttachmentConfig): void {
+  const replicas = spec.mode.case === "replicated" ? Number(spec.mode.value.replicas) : 0;
+  for (const [family, name] of [
+    [IpFamily.IPV4, "IPv4"],
+    [IpFamily.IPV6, "IPv6"],
+  ] as const) {
+    const count = addresses.filter((address) => familyOf(address) === family).length;
+    if (count === 0 || count >= replicas) continue;
+    const problem = `are ${count} of ${name} for ${replicas} replicas, which have one each: give ${replicas - count} more`;
+    throw invalid(path, problem);
+  }
+}
