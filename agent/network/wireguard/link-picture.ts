@@ -34,11 +34,17 @@ export interface LinkPeer {
 /** All that stands of ours: the link and the routes that lead into it. */
 export interface EncryptionPicture {
   readonly link: LinkPicture | undefined;
+  /** In place of the link there is a device that nobody carries. */
+  readonly remains: boolean;
   /** As `ip route` takes them. */
   readonly routes: ReadonlySet<string>;
 }
 
-export const emptyPicture: EncryptionPicture = { link: undefined, routes: new Set() };
+export const emptyPicture: EncryptionPicture = {
+  link: undefined,
+  remains: false,
+  routes: new Set(),
+};
 
 /** Public key → when it was last shaken hands with, in seconds since 1970; 0: never. */
 export type Handshakes = ReadonlyMap<string, number>;
@@ -61,6 +67,7 @@ export function wantedPicture(
       addresses: new Set([`${address}/32`]),
       peers: wantedPeers(state, publicKey, handshakes),
     },
+    remains: false,
     routes: new Set([
       closedRoute,
       `${encryptionRange} dev ${encryptionDevice} scope link src ${address}`,

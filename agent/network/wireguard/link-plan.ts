@@ -27,14 +27,18 @@ export function planLink(
   const missing = [...wanted.routes].filter((route) => !actual.routes.has(route));
   const isClosed = (route: string) => route.startsWith("unreachable");
   const { link } = wanted;
+  const remove: readonly LinkStep[] = [{ kind: "remove" }];
   if (link === undefined) {
-    const steps: LinkStep[] = actual.link === undefined ? [] : [{ kind: "remove" }];
     // The link's own route has gone with it.
-    return [...steps, ...ip(gone.filter(isClosed).map((route) => routeLine("del", route)))];
+    return [
+      ...(actual.link !== undefined || actual.remains ? remove : []),
+      ...ip(gone.filter(isClosed).map((route) => routeLine("del", route))),
+    ];
   }
   const before = actual.link ?? freshLink;
   return [
     ...ip(missing.filter(isClosed).map((route) => routeLine("add", route))),
+    ...(actual.remains ? remove : []),
     ...(actual.link === undefined ? [{ kind: "make" } as const] : []),
     ...planKeys(before, link),
     ...ip([

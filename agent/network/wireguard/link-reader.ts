@@ -21,8 +21,9 @@ export async function readLink(
   const device = parseDevice(addresses.stdout);
   const dump = device === undefined ? undefined : await readDump(exec);
   const link = device === undefined || dump === undefined ? undefined : { ...device, ...dump };
+  const remains = device !== undefined && link === undefined;
   return {
-    picture: { link, routes: parseRoutes(routes.stdout) },
+    picture: { link, remains, routes: parseRoutes(routes.stdout) },
     handshakes: dump?.handshakes ?? new Map(),
   };
 }

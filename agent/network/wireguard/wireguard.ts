@@ -7,6 +7,7 @@
  * stands is read. What is right is not touched. No private key is in a log line, an error, an argument or a variable of
  * the environment: `wg` reads it from a file on a tmpfs, for root alone, which is there for that moment.
  */
+import { createSocket } from "node:dgram";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { findProgram } from "#agent/container/find-program.ts";
@@ -15,7 +16,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Ports } from "#proto/ports.ts";
 import { encryptedAddress, encryptionDevice, encryptionOverheadBytes } from "./addresses.ts";
 import { announce } from "./announced-key.ts";
-import type { Encryption, EncryptionLink, EncryptionState } from "./encryption.ts";
+import type { Encryption, EncryptionLink, EncryptionNode, EncryptionState } from "./encryption.ts";
 import { HostKeys } from "./host-keys.ts";
 import { type EncryptionNews, KeyRotation } from "./key-rotation.ts";
 import { type EncryptionPicture, type Handshakes, wantedPicture } from "./link-picture.ts";
@@ -39,6 +40,12 @@ type Carrier = "kernel" | "user-space" | "none";
 const unavailable =
   "this host has neither WireGuard in its kernel nor wireguard-go: install the packages wireguard-tools and wireguard-go";
 
+/** RFC 863. Nobody needs to listen: the handshake comes before the datagram. */
+const discardPort = 9;
+
+/** A process that ends again and again is not started all the time. */
+const healPauseMs = 2_000;
+
 export class WireGuard implements Encryption, Disposable {
   readonly #folder: string;
   readonly #modules: WireGuardModules;
@@ -51,6 +58,8 @@ export class WireGuard implements Encryption, Disposable {
   /** What stands; undefined: it is to be looked at first. */
   #actual: { readonly picture: EncryptionPicture; readonly handshakes: Handshakes } | undefined;
   #lane: Promise<unknown> = Promise.resolve();
+  #healing: Disposable | undefined;
+  #healedAtMs = -healPauseMs;
   #disposed = false;
 
   static async open(options: WireGuardOptions, modules: WireGuardModules): Promise<WireGuard> {
@@ -68,7 +77,7 @@ export class WireGuard implements Encryption, Disposable {
     this.#modules = modules;
     this.#keys = keys;
     this.#carrier = carrier;
-    this.#process = new UserSpaceLink(folder, { ...modules, onDeath: () => void this.#heal() });
+    this.#process = new UserSpaceLink({ ...modules, onDeath: () => this.#onDeath() });
     this.#rotation = new KeyRotation({
       ...modules,
       keys,
@@ -117,6 +126,7 @@ export class WireGuard implements Encryption, Disposable {
   /** Lets go of the link, which stays. */
   [Symbol.dispose](): void {
     this.#disposed = true;
+    this.#healing?.[Symbol.dispose]();
     this.#rotation[Symbol.dispose]();
     this.#process.release();
   }
@@ -131,11 +141,19 @@ export class WireGuard implements Encryption, Disposable {
     return done;
   }
 
-  /** At once: encrypted flows stand still. What fails is tried again with the next repair. */
-  async #heal(): Promise<void> {
+  /** At once, unless it has just been done. */
+  #onDeath(): void {
     if (this.#disposed) return;
-    const { log } = this.#modules;
+    const { clock, log } = this.#modules;
     log.warn("wireguard-go has ended; encrypted networks stand still until it runs again");
+    const restMs = Math.max(0, this.#healedAtMs + healPauseMs - clock.monotonic());
+    this.#healing = clock.timer(restMs, () => void this.#heal());
+  }
+
+  /** What fails is tried again with the next repair. */
+  async #heal(): Promise<void> {
+    const { clock, log } = this.#modules;
+    this.#healedAtMs = clock.monotonic();
     try {
       await this.repair();
     } catch (thrown) {
@@ -145,6 +163,17 @@ export class WireGuard implements Encryption, Disposable {
   }
 
   async #converge(): Promise<void> {
+    try {
+      await this.#attemptConverge();
+    } catch (thrown) {
+      // Something of ours was changed behind our back: the second attempt starts from what is there.
+      const reason = Fault.from(thrown).message;
+      this.#modules.log.warn("looking at the encrypted link anew", { reason });
+      await this.#attemptConverge();
+    }
+  }
+
+  async #attemptConverge(): Promise<void> {
     const state = this.#state;
     if (state === undefined || this.#disposed) return;
     try {
@@ -153,6 +182,7 @@ export class WireGuard implements Encryption, Disposable {
       const wanted = wantedPicture(state, this.#keys.inUse.publicKey, handshakes);
       for (const step of planLink(picture, wanted)) await this.#perform(step);
       this.#actual = { picture: wanted, handshakes };
+      if (picture.link === undefined && state.wanted) await knock(state.peers);
     } catch (thrown) {
       this.#actual = undefined;
       throw Fault.wrap("Cannot set up the encrypted link", thrown);
@@ -163,8 +193,7 @@ export class WireGuard implements Encryption, Disposable {
     const seen = await readLink(this.#modules.exec);
     if (seen.picture.link === undefined || this.#carrier !== "user-space") return seen;
     if (await this.#process.hold()) return seen;
-    // A device that its process has left behind, or is about to.
-    return { ...seen, picture: { ...seen.picture, link: undefined } };
+    return { ...seen, picture: { ...seen.picture, link: undefined, remains: true } };
   }
 
   async #perform(step: LinkStep): Promise<void> {
@@ -177,7 +206,7 @@ export class WireGuard implements Encryption, Disposable {
       case "remove":
         this.#process.release();
         await exec.run("ip", ["link", "del", encryptionDevice]);
-        return await this.#process.stop();
+        return;
       case "ip":
         await exec.run("ip", ["-batch", "-"], { input: `${step.lines.join("\n")}\n` });
         return;
@@ -220,4 +249,21 @@ async function findCarrier({ exec, log }: WireGuardModules): Promise<Carrier> {
     log.info("this host carries no encrypted networks", { reason: Fault.from(thrown).message });
     return "none";
   }
+}
+
+/**
+ * Has a link that is new shake hands with every peer. One that knew it before would else send by keys that are gone, for 15
+ * seconds, until it wonders at the silence.
+ */
+async function knock(peers: readonly Pick<EncryptionNode, "number">[]): Promise<void> {
+  const socket = createSocket("udp4");
+  socket.on("error", () => {});
+  socket.unref();
+  const knocks = peers.map(({ number }) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    socket.send(Buffer.alloc(1), discardPort, encryptedAddress(number), () => resolve());
+    return promise;
+  });
+  await Promise.all(knocks);
+  socket.close();
 }
