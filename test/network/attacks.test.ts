@@ -1,13 +1,12 @@
 /** 2: networks are apart, and nobody pretends to be somebody else. The numbers are those of the prototype's checks. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { gatewayMac } from "#agent/network/attachment.ts";
 import { forgedVxlan } from "#agent/network/testing/forged-vxlan.ts";
 import { isRefused, pings } from "./claims.ts";
 import { Cluster, hostServicePort } from "./cluster.ts";
 import { hostAddress, hostMac } from "./lan.ts";
 import { sendRaw } from "./raw-packet.ts";
-import { gateways } from "./scene.ts";
+import { gatewayMac, gateways } from "./scene.ts";
 import { Tap } from "./tap.ts";
 
 /** What VXLAN devices send is marked so; see ruleset.ts. */

@@ -1,11 +1,10 @@
 /** 1: tasks of one network reach each other, wherever they are. The numbers in the names are those of the prototype's checks. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { gatewayMac } from "#agent/network/attachment.ts";
 import { isRefused, pings } from "./claims.ts";
 import { Cluster, hostServicePort } from "./cluster.ts";
 import { clientAddress, hostAddress } from "./lan.ts";
-import { gateways, networks } from "./scene.ts";
+import { gatewayMac, gateways, networks } from "./scene.ts";
 import { Tap } from "./tap.ts";
 
 describe("network, overlay", { concurrency: false }, () => {

@@ -1,8 +1,8 @@
 /** Packets that no socket would send: any source, any destination, straight into a link. */
-import { gatewayMac } from "#agent/network/attachment.ts";
 import { udpOverIpv4, type UdpPacket } from "#agent/network/testing/forged-vxlan.ts";
 import { parseAddress6 } from "#proto/ipv6.ts";
 import { type Cluster, taskId } from "./cluster.ts";
+import { gatewayMac } from "./scene.ts";
 
 /** Out of a task's eth0, to its gateway's hardware address. */
 export async function sendRaw(cluster: Cluster, task: string, packet: UdpPacket): Promise<void> {

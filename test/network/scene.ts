@@ -29,6 +29,9 @@ export const gateways: Readonly<Record<NetworkName, string>> = {
   own: "172.31.77.30",
 };
 
+/** The host's side of every task's link. */
+export const gatewayMac = "02:6e:ff:ff:ff:ff";
+
 export const gateway6 = "fd00:64:1::1";
 
 interface Kind {

@@ -76,21 +76,15 @@ describe("network, service addresses", { concurrency: false }, () => {
 
   test("3.12 changes of backends under load lose no connection", async () => {
     const target = { protocol: "tcp", address: vip, port: 80 } as const;
-    let asked = false;
-    const asking = cluster
-      .probe("a1b")
-      .askMany(target, 600)
-      .finally(() => {
-        asked = true;
-      });
-    let changes = 0;
-    while (!asked) {
-      await cluster.serve({ a3: changes % 2 === 1 });
-      changes += 1;
+    const seen = new Set<string>();
+    for (let change = 0; change < 40; change += 1) {
+      const [answers] = await Promise.all([
+        cluster.probe("a1b").askMany(target, 15),
+        cluster.serve({ a3: change % 2 === 1 }),
+      ]);
+      for (const answer of answers) seen.add(answer);
     }
-    await cluster.serve({ a3: true });
-    assert.deepEqual(await asking, ["a1 10.100.1.21", "a2 10.100.1.21", "a3 10.100.1.21"]);
-    assert(changes > 3, `only ${changes} changes`);
+    assert.deepEqual([...seen].toSorted(), ["a1 10.100.1.21", "a2 10.100.1.21", "a3 10.100.1.21"]);
   });
 
   test("3.13 an address without a backend refuses at once", async () => {
