@@ -1,4 +1,4 @@
-/** Long work in pieces: the agent's other work has its turn between them. */
+/** Long work in pieces: between them the agent's other work has its turn. */
 
 /** About 3 ms of the units below. */
 const unitsMax = 4_000;
@@ -6,10 +6,13 @@ const unitsMax = 4_000;
 export class Breaks {
   #units = 0;
 
-  /** To be awaited; a unit is about what it costs to write one element. */
-  async after(units: number): Promise<void> {
+  /** Says when to take a break. A unit is about what it costs to write one element. */
+  isDue(units: number): boolean {
     this.#units += units;
-    if (this.#units < unitsMax) return;
+    return this.#units >= unitsMax;
+  }
+
+  async take(): Promise<void> {
     this.#units = 0;
     await new Promise<void>((resolve) => setImmediate(resolve));
   }

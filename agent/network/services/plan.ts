@@ -41,12 +41,12 @@ async function mapChanges(actual: Slotted, wanted: Slotted, breaks: Breaks) {
     const standing = actual.get(key) ?? [];
     if (standing === slots) continue;
     compare(key, standing, slots, { gone, added });
-    await breaks.after(slots.length);
+    if (breaks.isDue(slots.length)) await breaks.take();
   }
   for (const [key, slots] of actual) {
     if (wanted.has(key)) continue;
     compare(key, slots, [], { gone, added });
-    await breaks.after(slots.length);
+    if (breaks.isDue(slots.length)) await breaks.take();
   }
   return { gone, added };
 }

@@ -75,7 +75,7 @@ export async function wantedServices(
     const isSame = before !== undefined && hasSource(before, source);
     const part = isSame ? before : servicePart(source, input.nodeId, deal);
     parts.set(service.id, part);
-    await breaks.after(1 + (isSame ? 0 : cost(part)));
+    if (breaks.isDue(1 + (isSame ? 0 : cost(part)))) await breaks.take();
   }
   const hostParts = input.hostPorts.map((hostPort) => hostPart(hostPort, deal));
   return { ...merge([...parts.values(), ...hostParts]), parts };
