@@ -14,6 +14,8 @@ export const clusterDefaults = {
   subnetSize: 24,
   /** VXLAN's own. */
   dataPathPort: 4789,
+  /** As often as Swarm renews its own. */
+  networkKeyPeriodMs: 12 * 3_600_000,
 } as const;
 
 export function clusterOf(view: View): Cluster | undefined {
@@ -29,6 +31,19 @@ export function heartbeatPeriodMs(cluster: Cluster | undefined): number {
 /** The UDP port of all nodes' VXLAN devices. */
 export function dataPathPort(cluster: Cluster | undefined): number {
   return cluster?.spec?.network?.dataPathPort || clusterDefaults.dataPathPort;
+}
+
+/** When nodes renew the keys by which they encrypt networks. */
+export function networkKeys(cluster: Cluster | undefined): {
+  readonly periodMs: number;
+  readonly rotations: bigint;
+} {
+  const encryption = cluster?.spec?.encryption;
+  const defaultMs = clusterDefaults.networkKeyPeriodMs;
+  return {
+    periodMs: msFromDuration(encryption?.networkKeyPeriod, defaultMs),
+    rotations: encryption?.networkKeyRotations ?? 0n,
+  };
 }
 
 /** How many dead tasks a slot keeps; infinite where the setting is negative. */

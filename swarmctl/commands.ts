@@ -186,6 +186,11 @@ const network: Noun = {
       aliases: ["remove"],
       load: () => import("./network/rm.ts"),
     },
+    {
+      name: "rotate-keys",
+      summary: "Have every node renew its key for encrypted networks",
+      load: () => import("./network/rotate-keys.ts"),
+    },
   ],
 };
 

@@ -56,6 +56,19 @@ test("A session says the port of the VXLAN devices, the default one where nothin
   assert.equal((await second.connect()).dataPathPort, 7789);
 });
 
+test("A session says when nodes renew their keys for encrypted networks", async () => {
+  await using manager = await startTestManager();
+  await manager.put("node", testNode(1), testNode(2));
+  using first = agentOf(manager);
+  const { networkKeyPeriod, networkKeyRotations } = await first.connect();
+  assert.deepEqual([networkKeyPeriod?.seconds, networkKeyRotations], [43_200n, 0n]);
+  const encryption = { networkKeyPeriod: { seconds: 60n }, networkKeyRotations: 1n };
+  await manager.put("cluster", testCluster({ spec: { encryption } }));
+  using second = agentOf(manager, "node2");
+  const said = await second.connect();
+  assert.deepEqual([said.networkKeyPeriod?.seconds, said.networkKeyRotations], [60n, 1n]);
+});
+
 test("A newer session ends the older, whose calls are refused from then on", async () => {
   await using manager = await startTestManager();
   await manager.put("node", testNode(1));

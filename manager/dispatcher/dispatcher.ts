@@ -42,7 +42,7 @@ import type { Ports } from "#proto/ports.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { BatchWriter } from "../batch-writer.ts";
 import { wantedTls } from "../ca/issuer.ts";
-import { clusterOf, dataPathPort, heartbeatPeriodMs } from "../cluster.ts";
+import { clusterOf, dataPathPort, heartbeatPeriodMs, networkKeys } from "../cluster.ts";
 import { publicNode } from "../node.ts";
 import { checkDescription, checkStatus } from "../node-input.ts";
 import { graceMs } from "../node-liveness/timing.ts";
@@ -287,12 +287,16 @@ export class Dispatcher implements AsyncDisposable {
   }
 
   #sessionResponse(session: Session, node: Node): SessionResponse {
+    const cluster = clusterOf(this.#modules.store);
+    const { periodMs, rotations } = networkKeys(cluster);
     const response = create(SessionResponseSchema, {
       sessionId: session.id,
       managers: [...this.#managers.listFor(node.number)],
       managerIds: [...this.#managers.nodeIds],
       heartbeatPeriod: durationFromMs(this.#periodMs()),
-      dataPathPort: dataPathPort(clusterOf(this.#modules.store)),
+      dataPathPort: dataPathPort(cluster),
+      networkKeyPeriod: durationFromMs(periodMs),
+      networkKeyRotations: rotations,
     });
     response.node = publicNode(node);
     if (this.#wantedTls !== undefined) response.wantedTls = this.#wantedTls;

@@ -146,7 +146,11 @@ const supported: Readonly<Record<string, readonly string[]>> = {
   ],
   "swarm.v1.CaConfig": ["node_cert_expiry", "signing_ca_cert", "signing_ca_key", "force_rotate"],
   "swarm.v1.TaskDefaults": ["log_driver"],
-  "swarm.v1.EncryptionConfig": ["auto_lock_managers"],
+  "swarm.v1.EncryptionConfig": [
+    "auto_lock_managers",
+    "network_key_period",
+    "network_key_rotations",
+  ],
   "swarm.v1.OrchestrationConfig": ["task_history_retention_limit"],
   "swarm.v1.DispatcherConfig": ["heartbeat_period"],
   "swarm.v1.NetworkConfig": ["default_address_pools", "subnet_size", "data_path_port"],

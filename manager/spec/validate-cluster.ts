@@ -25,6 +25,10 @@ const nodeCertExpiryMsMin = 3_600_000;
 /** Ten years: half of what a root lives, whose end is that of all certificates. */
 const nodeCertExpiryMsMax = 10 * 365 * 24 * 3_600_000;
 
+/** A renewal takes a few seconds, and every node hears of each. */
+const networkKeyPeriodMsMin = 60_000;
+const networkKeyPeriodMsMax = 365 * 24 * 3_600_000;
+
 /** The smallest subnets that still have room for tasks. */
 const subnetSizeMax = 29;
 
@@ -53,7 +57,7 @@ export function validateClusterSpec(spec: ClusterSpec | undefined): ClusterSpec 
       signingCaKey: ca?.signingCaKey ?? new Uint8Array(),
       forceRotate: ca?.forceRotate ?? 0n,
     },
-    encryption: { autoLockManagers: spec.encryption?.autoLockManagers ?? false },
+    encryption: encryptionOf(spec),
     network: networkOf(spec),
     ...(spec.taskDefaults !== undefined && { taskDefaults: taskDefaultsOf(spec.taskDefaults) }),
   });
@@ -93,6 +97,23 @@ function nodeCertExpiryOf({ ca }: ClusterSpec) {
   if (ms >= nodeCertExpiryMsMin && ms <= nodeCertExpiryMsMax) return expiry;
   const problem = ms < nodeCertExpiryMsMin ? "is under an hour" : "is over ten years";
   throw invalid("ca.node_cert_expiry (--cert-expiry)", `${problem}: use 1h to 87600h`);
+}
+
+function encryptionOf({ encryption }: ClusterSpec) {
+  const period = encryption?.networkKeyPeriod ?? durationFromMs(clusterDefaults.networkKeyPeriodMs);
+  const ms = msFromDuration(period, 0);
+  if (ms < networkKeyPeriodMsMin || ms > networkKeyPeriodMsMax) {
+    const problem = ms < networkKeyPeriodMsMin ? "is under a minute" : "is over a year";
+    throw invalid(
+      "encryption.network_key_period (--network-key-period)",
+      `${problem}: use 1m to 8760h`,
+    );
+  }
+  return {
+    autoLockManagers: encryption?.autoLockManagers ?? false,
+    networkKeyPeriod: period,
+    networkKeyRotations: encryption?.networkKeyRotations ?? 0n,
+  };
 }
 
 function networkOf({ network }: ClusterSpec) {

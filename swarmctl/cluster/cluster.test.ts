@@ -217,6 +217,18 @@ describe("cluster update", () => {
     assert.equal(control.cluster.spec?.encryption?.autoLockManagers, false);
   });
 
+  it("keeps how often keys were renewed on command, which network rotate-keys counts", async () => {
+    const control = new ClusterControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers ?? {} });
+    await runCli(cluster, ["network", "rotate-keys"]);
+    await runCli(cluster, "cluster update --network-key-period 90m".split(" "));
+    const rotated = await runCli(cluster, ["network", "rotate-keys"]);
+    assert.match(rotated.stdout, /^Every node renews its key/);
+    const encryption = control.cluster.spec?.encryption;
+    assert.equal(encryption?.networkKeyRotations, 2n);
+    assert.equal(msFromDuration(encryption.networkKeyPeriod, 0), 90 * 60_000);
+  });
+
   it("sets where logs go of services that do not say", async () => {
     const control = new ClusterControl();
     await using cluster = await FakeCluster.open({ control: control.handlers ?? {} });

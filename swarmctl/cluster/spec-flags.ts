@@ -28,6 +28,7 @@ export interface SpecFlags {
   readonly dispatcherHeartbeat?: Duration;
   readonly logDriver?: string;
   readonly logOpt?: Pair[];
+  readonly networkKeyPeriod?: Duration;
   readonly taskHistoryLimit?: bigint;
 }
 
@@ -42,16 +43,25 @@ export function addSpecFlags(command: Command): Command {
     .option("--dispatcher-heartbeat <duration>", "how often nodes report", flag(duration))
     .option("--log-driver <name>", "where logs go of services that do not say", flag(text))
     .option("--log-opt <key=value>", "option of the log driver (repeat)", flags(pair))
+    .option(
+      "--network-key-period <duration>",
+      "how old nodes' keys for encrypted networks may grow",
+      flag(duration),
+    )
     .option("--task-history-limit <n>", "ended tasks kept per slot (negative: all)", flag(integer));
 }
 
 /** The spec with what the flags say in place of what it said. */
 export function withSpecFlags(spec: ClusterSpec, given: SpecFlags): ClusterSpec {
   const { autolock, certExpiry, dispatcherHeartbeat, taskHistoryLimit } = given;
-  const { logDriver, logOpt } = given;
+  const { logDriver, logOpt, networkKeyPeriod } = given;
   const changed: ClusterSpec = { ...spec };
-  if (autolock !== undefined) {
-    changed.encryption = create(EncryptionConfigSchema, { autoLockManagers: autolock });
+  if (autolock !== undefined || networkKeyPeriod !== undefined) {
+    changed.encryption = {
+      ...(spec.encryption ?? create(EncryptionConfigSchema)),
+      ...(autolock !== undefined && { autoLockManagers: autolock }),
+      ...(networkKeyPeriod !== undefined && { networkKeyPeriod }),
+    };
   }
   if (certExpiry !== undefined) {
     changed.ca = { ...(spec.ca ?? create(CaConfigSchema)), nodeCertExpiry: certExpiry };

@@ -6,12 +6,10 @@ import { unlockInstructions } from "./unlock-instructions.ts";
 
 export function define(command: Command, context: Context): void {
   addSpecFlags(command).action(async (options: SpecFlags) => {
-    const { autolock, certExpiry, dispatcherHeartbeat, taskHistoryLimit } = options;
-    const { logDriver, logOpt } = options;
-    const given = [autolock, certExpiry, dispatcherHeartbeat, taskHistoryLimit, logDriver, logOpt];
-    if (given.every((value) => value === undefined)) {
+    if (Object.values(options).every((value) => value === undefined)) {
       command.error("error: nothing to change: give at least one setting");
     }
+    const { autolock } = options;
     const control = await context.control();
     const { before } = await changeCluster(control, (spec) => withSpecFlags(spec, options));
     context.print("Swarm updated.");
