@@ -155,7 +155,7 @@ export const services: readonly ServicePlan[] = [
   },
   {
     name: "inside",
-    virtualIps: [{ network: "inner", address: "10.100.3.200" }],
+    virtualIps: [{ network: "inner", address: "10.100.3.200", address6: "fd00:64:3::200" }],
     ports: bothProtocols({ published: 9093, target: 80 }),
     publishedNetwork: "inner",
   },
@@ -168,6 +168,12 @@ export const services: readonly ServicePlan[] = [
     ports: bothProtocols({ published: 9094, target: 80 }),
     publishedNetwork: "back",
   },
+  {
+    name: "behind",
+    virtualIps: [{ network: "back", address: "10.100.2.201", address6: "fd00:64:2::201" }],
+    ports: [],
+  },
+  { name: "owner", virtualIps: [{ network: "own", address: "172.31.77.25" }], ports: [] },
   {
     name: "safe",
     virtualIps: [{ network: "sealed", address: "10.100.4.200" }],
