@@ -52,6 +52,8 @@ export interface AgentOptions {
 
 export interface AgentModules extends Ports, ConvergerModules {
   readonly describe: (identity: TlsIdentity) => NodeDescription;
+  /** Tells each time that `describe` says something else that managers must hear of at once. */
+  readonly watchDescription?: (listener: () => void) => Disposable;
   readonly worker: Pick<Worker, "assign" | "statuses" | "logs">;
   readonly reporter: Reporter;
   /** Told what a manager says of this node and of the managers, each time that it does. */
@@ -117,6 +119,9 @@ export class Agent {
       const manager = this.#choice.next();
       // A new certificate, which may name another role or authority, is shown by a new session.
       using _watch = identity.watch(() => this.#moveTo(manager, "the node's certificate is new"));
+      using _description = this.#modules.watchDescription?.(() =>
+        this.#moveTo(manager, "the node has news of itself"),
+      );
       const { fault, stoodMs } = await this.#hold({ manager, identity, openMs }, signal);
       if (signal.aborted) return;
       const { signal: moving } = this.#moving;

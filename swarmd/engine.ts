@@ -15,6 +15,8 @@ import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
 import { NetworkDriver } from "#agent/network/network-driver.ts";
+import type { EncryptionNews } from "#agent/network/wireguard/key-rotation.ts";
+import { WireGuard } from "#agent/network/wireguard/wireguard.ts";
 import { describeNode } from "#agent/node-description.ts";
 import { ownAddresses } from "#agent/own-addresses.ts";
 import { Reporter } from "#agent/reporter.ts";
@@ -24,6 +26,7 @@ import { Worker } from "#agent/worker.ts";
 import { Fault } from "#proto/fault.ts";
 import { PeerSchema, type SessionResponse } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Clock, Ports } from "#proto/ports.ts";
+import { msFromDuration } from "#proto/time.ts";
 import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import type { Config } from "./config.ts";
 import { EngineImages, openImages, openPeers } from "./engine-images.ts";
@@ -65,9 +68,16 @@ export class Engine implements AsyncDisposable {
     const { log } = modules;
     const peers = opened.use(openPeers(config, identity, modules));
     const images = opened.use(await openImages(config, { ...modules, peers }));
+    const encryption = opened.use(
+      await WireGuard.open(config, {
+        ...modules,
+        exec: systemExec,
+        log: log.child({ part: "encryption" }),
+      }),
+    );
     const network = await NetworkDriver.open(
       { runRoot: config.runRoot },
-      { exec: systemExec, log: log.child({ part: "network" }) },
+      { ...modules, exec: systemExec, log: log.child({ part: "network" }) },
     );
     const dns = opened.use(new DnsServer({}, { ...modules, log: log.child({ part: "dns" }) }));
     const memory = opened.use(
@@ -113,7 +123,14 @@ export class Engine implements AsyncDisposable {
     );
     const agent = new Agent(agentOptions(identity, modules.identity), {
       ...modules,
-      describe: (tls) => describeNode({ dataPathAddress, engineAddress, identity: tls }),
+      describe: (tls) =>
+        describeNode({
+          dataPathAddress,
+          engineAddress,
+          identity: tls,
+          encryptionKey: encryption.publicKey,
+        }),
+      watchDescription: (listener) => encryption.watch(listener),
       network,
       dns,
       memory,
@@ -121,6 +138,7 @@ export class Engine implements AsyncDisposable {
       reporter,
       onNews: (news) => {
         managers.update(news.managerIds);
+        encryption.onNews(encryptionNews(news));
         modules.onNews(news);
       },
       onSession: (session) => peers?.useSession(session),
@@ -149,7 +167,7 @@ export class Engine implements AsyncDisposable {
     await this.#idle(worker);
     await network.cleanup();
     await opened.disposeAsync();
-    for (const name of ["tasks", "assigned.bin"]) {
+    for (const name of ["tasks", "assigned.bin", "encryption"]) {
       await rm(join(this.#config.dataRoot, "agent", name), { recursive: true, force: true });
     }
   }
@@ -173,6 +191,15 @@ export class Engine implements AsyncDisposable {
     using _timer = this.#clock.timer(clearMs, () => reject(fault));
     await Promise.race([worker.idle(), late]);
   }
+}
+
+function encryptionNews(news: SessionResponse): EncryptionNews {
+  return {
+    announced: news.node?.description?.encryptionKey ?? "",
+    // A manager of an earlier version says none: keys are renewed on command alone.
+    periodMs: msFromDuration(news.networkKeyPeriod, Infinity),
+    rotations: Number(news.networkKeyRotations),
+  };
 }
 
 async function workerOptions(config: Config) {
