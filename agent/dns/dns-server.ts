@@ -3,15 +3,16 @@
  * network is asked, the asker's address (which the data plane vouches for) says which task asks. Names of the cluster
  * are answered here; everything else is the host's nameservers'.
  */
-import { readFile } from "node:fs/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Log, Ports } from "#proto/ports.ts";
-import { Forwarder, type Transport } from "./forwarder.ts";
-import { Listener } from "./listener.ts";
-import { encodeReply, parseMessage, streamBytesMax } from "./message.ts";
-import { parseNameservers } from "./resolv-conf.ts";
+import { tailorAnswer } from "./answer.ts";
+import { Forwarder, type Outcome } from "./forwarder.ts";
+import { Listener, type Transport } from "./listener.ts";
+import { encodeReply, parseMessage, type Query, streamBytesMax } from "./message.ts";
+import { HostResolver } from "./resolv-conf.ts";
 import { noName, Responder, serverFailure } from "./responder.ts";
+import { Shuffler } from "./shuffler.ts";
 import { type Asker, Zone, type ZoneState } from "./zone.ts";
 
 export interface DnsServerOptions {
@@ -23,8 +24,9 @@ export interface DnsServerOptions {
 
 export class DnsServer {
   readonly #port: number;
-  readonly #resolvConf: string;
+  readonly #hostResolver: HostResolver;
   readonly #forwarder: Forwarder;
+  readonly #shuffler: Shuffler;
   readonly #responder: Responder;
   readonly #log: Log;
   /** Gateway address → its sockets. */
@@ -34,8 +36,9 @@ export class DnsServer {
 
   constructor(options: DnsServerOptions, { clock, random, log }: Ports) {
     this.#port = options.port ?? 53;
-    this.#resolvConf = options.resolvConf ?? "/etc/resolv.conf";
-    this.#responder = new Responder(random);
+    this.#hostResolver = new HostResolver(options.resolvConf, { clock, log });
+    this.#shuffler = new Shuffler(random);
+    this.#responder = new Responder(this.#shuffler);
     this.#log = log;
     this.#forwarder = new Forwarder(
       {
@@ -90,26 +93,37 @@ export class DnsServer {
     );
   }
 
+  /** Not ourselves, for nobody would ever answer. */
   async #nameservers(): Promise<readonly string[]> {
-    const text = await readFile(this.#resolvConf, "utf8").catch((error: unknown) => {
-      this.#log.debug("no nameservers of the host", { reason: Fault.from(error).message });
-      return "";
-    });
-    return parseNameservers(text).filter((server) => !this.#listeners.has(server));
+    const servers = await this.#hostResolver.nameservers();
+    return servers.filter((server) => !this.#listeners.has(server));
   }
 
-  async #answer(bytes: Buffer, asker: Asker, transport: Transport): Promise<Buffer | undefined> {
-    const received = parseMessage(bytes);
-    if (received.kind === "ignored") return undefined;
-    if (received.kind === "error") return received.reply;
-    const bytesMax = transport === "udp" ? received.datagramBytesMax : streamBytesMax;
-    const view = this.#zone.view(asker);
-    const own = this.#responder.reply(view, received, bytesMax);
-    if (own !== "forward") return encodeReply(received, own, bytesMax);
-    const answer = await this.#forwarder.forward(bytes, transport);
-    if (answer === "no-upstream") return encodeReply(received, noName, bytesMax);
-    if (answer === "failed") return encodeReply(received, serverFailure, bytesMax);
-    return answer;
+  /** At once where possible: a promise for each of many answers costs more than the answer. */
+  #answer(
+    bytes: Buffer,
+    asker: Asker,
+    transport: Transport,
+  ): Buffer | undefined | Promise<Buffer | undefined> {
+    const query = parseMessage(bytes);
+    if (query.kind === "ignored") return undefined;
+    if (query.kind === "error") return query.reply;
+    const bytesMax = transport === "udp" ? query.datagramBytesMax : streamBytesMax;
+    const own = this.#responder.reply(this.#zone.view(asker), query, bytesMax);
+    if (own !== "forward") return encodeReply(query, own, bytesMax);
+    const known = this.#forwarder.recall(query);
+    if (known !== undefined) return this.#passOn(known, query, bytesMax);
+    const { networkId, address } = asker;
+    return this.#forwarder
+      .ask(query, `${networkId} ${address}`)
+      .then((outcome) => this.#passOn(outcome, query, bytesMax));
+  }
+
+  #passOn(outcome: Outcome, query: Query, bytesMax: number): Buffer {
+    if (outcome === "no-upstream") return encodeReply(query, noName, bytesMax);
+    if (outcome === "failed") return encodeReply(query, serverFailure, bytesMax);
+    const { answer, ageSeconds } = outcome;
+    return tailorAnswer(answer, query, { ageSeconds, bytesMax, shuffler: this.#shuffler });
   }
 }
 

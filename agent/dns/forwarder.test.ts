@@ -1,131 +1,216 @@
+/** Real sockets on loopback addresses, and a clock that stands still where times to live matter. */
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { describe, type TestContext, test } from "node:test";
-import { decode, encode } from "dns-packet";
+import { decode, encode, type Packet } from "dns-packet";
+import type { Clock } from "#proto/ports.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
-import { Forwarder } from "./forwarder.ts";
-import { parseNameservers } from "./resolv-conf.ts";
-import { StreamReader, streamMessage } from "./stream.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
+import { tailorAnswer } from "./answer.ts";
+import { Forwarder, type Outcome } from "./forwarder.ts";
+import { parseMessage, type Query } from "./message.ts";
+import { Shuffler } from "./shuffler.ts";
+import { openUpstream, replyTo } from "./testing/upstream.ts";
 
-const modules = { clock: systemClock, random: systemRandom };
-const query = encode({ type: "query", id: 77, questions: [{ type: "A", name: "example.test" }] });
+const servfail = 2;
 
-function reply(asked: Buffer): Buffer {
-  const { id = 0, questions = [] } = decode(asked);
-  return encode({
-    type: "response",
-    id,
-    questions,
-    answers: [{ type: "A", name: "example.test", data: "192.0.2.1" }],
-  });
+function question(name = "example.test", more: Packet = {}): Query {
+  const received = parseMessage(
+    encode({ type: "query", id: 77, flags: 0x100, questions: [{ type: "A", name }], ...more }),
+  );
+  assert(received.kind === "query");
+  return received;
 }
 
-/** A nameserver on UDP and TCP of one port, on 127.88.0.2. */
-async function upstream(t: TestContext, answer = reply): Promise<number> {
-  const stream = createServer((socket) => {
-    const reader = new StreamReader();
-    socket.on("error", () => {});
-    socket.on("data", (chunk) => {
-      for (const message of reader.push(chunk)) socket.write(streamMessage(answer(message)));
-    });
-  });
-  stream.listen({ host: "127.88.0.2", port: 0 });
-  await once(stream, "listening");
-  const address = stream.address();
-  assert(address !== null && typeof address === "object");
-  const datagrams = createSocket("udp4");
-  datagrams.on("message", (bytes, from) => datagrams.send(answer(bytes), from.port, from.address));
-  datagrams.bind(address.port, "127.88.0.2");
-  await once(datagrams, "listening");
-  t.after(() => {
-    datagrams.close();
-    stream.close();
-  });
-  return address.port;
+interface Wish {
+  readonly port: number;
+  readonly servers?: readonly string[];
+  readonly deadlineMs?: number;
+  readonly clock?: Clock;
 }
 
-function forwarder(port: number, servers: readonly string[], deadlineMs = 1_000): Forwarder {
-  return new Forwarder({ nameservers: async () => servers, port, deadlineMs }, modules);
+function forwarder({ port, servers = ["127.88.0.2"], deadlineMs = 1_000, clock }: Wish): Forwarder {
+  return new Forwarder(
+    { nameservers: async () => servers, port, deadlineMs },
+    { clock: clock ?? systemClock, random: systemRandom },
+  );
+}
+
+function answerOf(outcome: Outcome | undefined, query = question()) {
+  assert(typeof outcome === "object");
+  const { answer, ageSeconds } = outcome;
+  const shuffler = new Shuffler(systemRandom);
+  return decode(tailorAnswer(answer, query, { ageSeconds, bytesMax: 1232, shuffler }));
+}
+
+async function silentPort(t: TestContext) {
+  const silent = createSocket("udp4");
+  silent.bind(0, "127.88.0.2");
+  await once(silent, "listening");
+  t.after(() => silent.close());
+  return { silent, port: silent.address().port };
 }
 
 describe("Forwarder", () => {
-  test("brings answers back over the transport of the question, under its ID", async (t) => {
-    using forward = forwarder(await upstream(t), ["127.88.0.2"]);
-    for (const transport of ["udp", "tcp"] as const) {
-      const answer = await forward.forward(query, transport);
-      assert(Buffer.isBuffer(answer));
-      assert.equal(decode(answer).id, 77);
-      assert.equal(decode(answer).answers?.length, 1);
+  test("brings answers back under the asker's ID", async (t) => {
+    using forward = forwarder(await openUpstream(t));
+    const answer = answerOf(await forward.ask(question(), "a"));
+    assert.equal(answer.id, 77);
+    assert.equal(answer.answers?.length, 1);
+  });
+
+  test("asks from changing ports under changing IDs, and says what it can take", async (t) => {
+    const upstream = await openUpstream(t);
+    using forward = forwarder(upstream);
+    for (let index = 0; index < 8; index += 1) {
+      await forward.ask(question(`n${index}.test`), "a");
+    }
+    const ids = new Set(upstream.asked.map(({ packet }) => packet.id));
+    assert(ids.size > 4);
+    const [options] = upstream.asked[0]?.packet.additionals ?? [];
+    assert(options?.type === "OPT" && options.udpPayloadSize === 1232);
+  });
+
+  test("asks the next nameserver when one is not there, and that one first from then on", async (t) => {
+    const clock = new FakeClock();
+    const there = await openUpstream(t);
+    using forward = forwarder({ port: there.port, servers: ["127.88.0.3", "127.88.0.2"], clock });
+    assert(typeof (await forward.ask(question("a.test"), "a")) === "object");
+    const late = await openUpstream(t, undefined, { address: "127.88.0.3", port: there.port });
+    assert(typeof (await forward.ask(question("b.test"), "a")) === "object");
+    assert.equal(late.asked.length, 0);
+    clock.advance(10_000);
+    assert(typeof (await forward.ask(question("c.test"), "a")) === "object");
+    assert.equal(late.asked.length, 1);
+  });
+
+  test("asks the next nameserver when one has trouble, and passes trouble on when all have", async (t) => {
+    const trouble = (asked: Buffer) => replyTo(asked, { answers: [], flags: servfail });
+    const first = await openUpstream(t, trouble);
+    const second = { address: "127.88.0.3", port: first.port };
+    const servers = [first.address, second.address];
+    {
+      using forward = forwarder({ port: first.port, servers });
+      const failed = answerOf(await forward.ask(question(), "a")) as Packet & { rcode?: string };
+      assert.equal(failed.rcode, "SERVFAIL");
+      assert.equal(forward.recall(question()), undefined);
+    }
+    await openUpstream(t, undefined, second);
+    using forward = forwarder({ port: first.port, servers });
+    assert.equal(answerOf(await forward.ask(question(), "a")).answers?.length, 1);
+  });
+
+  test("asks over TCP for what a datagram could not carry, and keeps the part where it cannot", async (t) => {
+    const whole = await openUpstream(t, (asked, transport) =>
+      transport === "tcp" ? replyTo(asked) : replyTo(asked, { answers: [], flags: 0x200 }),
+    );
+    using forward = forwarder(whole);
+    assert.equal(answerOf(await forward.ask(question(), "a")).answers?.length, 1);
+    assert.deepEqual(
+      whole.asked.map(({ transport }) => transport),
+      ["udp", "tcp"],
+    );
+    const { silent, port } = await silentPort(t);
+    silent.on("message", (asked, from) =>
+      silent.send(replyTo(asked, { flags: 0x200 }), from.port, from.address),
+    );
+    using partial = forwarder({ port });
+    const answer = answerOf(await partial.ask(question(), "a"));
+    assert(answer.flag_tc && answer.answers?.length === 1);
+    assert.equal(partial.recall(question()), undefined);
+  });
+
+  test("asks without EDNS who does not know it", async (t) => {
+    const old = await openUpstream(t, (asked) => {
+      if (decode(asked).additionals?.length === 0) return replyTo(asked);
+      const refusal = Buffer.from(asked.subarray(0, 12));
+      refusal.writeUInt16BE(0x8001, 2);
+      refusal.fill(0, 4);
+      return refusal;
+    });
+    using forward = forwarder(old);
+    assert.equal(answerOf(await forward.ask(question(), "a")).answers?.length, 1);
+  });
+
+  test("takes no answer under another ID or to another question", async (t) => {
+    const wrong = [
+      (asked: Buffer) => {
+        const bytes = replyTo(asked);
+        bytes.writeUInt16BE(bytes.readUInt16BE(0) ^ 1, 0);
+        return bytes;
+      },
+      (asked: Buffer) => replyTo(asked, { questions: [{ type: "A", name: "other.test" }] }),
+      (asked: Buffer) => asked,
+      (asked: Buffer) => replyTo(asked).subarray(0, -1),
+    ];
+    for (const behave of wrong) {
+      using forward = forwarder({ ...(await openUpstream(t, behave)), deadlineMs: 30 });
+      assert.equal(await forward.ask(question(), "a"), "failed");
     }
   });
 
-  test("asks the next nameserver when one is not there", async (t) => {
-    using forward = forwarder(await upstream(t), ["127.88.0.3", "127.88.0.2"]);
-    for (const transport of ["udp", "tcp"] as const) {
-      assert(Buffer.isBuffer(await forward.forward(query, transport)), transport);
+  test("shares one question among those who ask it at the same time", async (t) => {
+    const upstream = await openUpstream(t);
+    using forward = forwarder(upstream);
+    const names = ["example.test", "Example.TEST", "example.test"];
+    const asking = names.map((name, index) => forward.ask(question(name), String(index)));
+    for (const outcome of await Promise.all(asking)) {
+      assert.equal(answerOf(outcome).answers?.length, 1);
     }
+    assert.equal(upstream.asked.length, 1);
   });
 
-  test("takes no answer under another ID", async (t) => {
-    const other = (asked: Buffer) => {
-      const bytes = reply(asked);
-      bytes.writeUInt16BE(bytes.readUInt16BE(0) ^ 1, 0);
-      return bytes;
-    };
-    using forward = forwarder(await upstream(t, other), ["127.88.0.2"], 100);
-    for (const transport of ["udp", "tcp"] as const) {
-      assert.equal(await forward.forward(query, transport), "failed");
-    }
+  test("keeps an answer for its time to live, and says how much of it is left", async (t) => {
+    const clock = new FakeClock();
+    const upstream = await openUpstream(t);
+    using forward = forwarder({ ...upstream, clock });
+    await forward.ask(question(), "a");
+    clock.advance(20_500);
+    const ttls = answerOf(forward.recall(question())).answers?.map(
+      (answer) => "ttl" in answer && answer.ttl,
+    );
+    assert.deepEqual(ttls, [40]);
+    clock.advance(39_500);
+    assert.equal(forward.recall(question()), undefined);
+  });
+
+  test("forgets all answers when the host has other nameservers", async (t) => {
+    const upstream = await openUpstream(t);
+    let servers = ["127.88.0.2"];
+    using forward = new Forwarder(
+      { nameservers: async () => servers, port: upstream.port },
+      { clock: systemClock, random: systemRandom },
+    );
+    await forward.ask(question(), "a");
+    servers = ["127.88.0.3", "127.88.0.2"];
+    await forward.ask(question("other.test"), "a");
+    assert.equal(forward.recall(question()), undefined);
   });
 
   test("knows that there is nobody to ask", async () => {
-    using forward = forwarder(1, []);
-    assert.equal(await forward.forward(query, "udp"), "no-upstream");
+    using forward = forwarder({ port: 1, servers: [] });
+    assert.equal(await forward.ask(question(), "a"), "no-upstream");
   });
 
   test("gives up at once when it is disposed", async (t) => {
-    const silent = createSocket("udp4");
-    silent.bind(0, "127.88.0.2");
-    await once(silent, "listening");
-    t.after(() => silent.close());
-    const forward = forwarder(silent.address().port, ["127.88.0.2"], 60_000);
-    const answer = forward.forward(query, "udp");
+    const { silent, port } = await silentPort(t);
+    const forward = forwarder({ port, deadlineMs: 60_000 });
+    const answer = forward.ask(question(), "a");
     await once(silent, "message");
     forward[Symbol.dispose]();
     assert.equal(await answer, "failed");
   });
 
-  test("refuses more questions than it has sockets for", async (t) => {
-    const silent = createSocket("udp4");
-    silent.bind(0, "127.88.0.2");
-    await once(silent, "listening");
-    t.after(() => silent.close());
-    const forward = forwarder(silent.address().port, ["127.88.0.2"], 60_000);
-    const waiting = Array.from({ length: 256 }, () => forward.forward(query, "udp"));
-    assert.equal(await forward.forward(query, "udp"), "failed");
+  test("takes no more questions than it has sockets for, and of one asker a part of them", async (t) => {
+    const { port } = await silentPort(t);
+    const forward = forwarder({ port, deadlineMs: 60_000 });
+    const ask = (index: number, asker: string) => forward.ask(question(`n${index}.test`), asker);
+    const greedy = Array.from({ length: 256 }, (_, index) => ask(index, "greedy"));
+    assert.equal(await ask(256, "greedy"), "failed");
+    const others = Array.from({ length: 768 }, (_, index) => ask(1_000 + index, String(index)));
+    assert.equal(await ask(257, "last"), "failed");
     forward[Symbol.dispose]();
-    assert.deepEqual([...new Set(await Promise.all(waiting))], ["failed"]);
+    assert.deepEqual([...new Set(await Promise.all([...greedy, ...others]))], ["failed"]);
   });
-});
-
-test("parseNameservers() takes addresses, three at most, and nothing else", () => {
-  const text =
-    "# nameserver 192.0.2.9\nsearch a\nnameserver 192.0.2.1\nnameserver x\nnameserver\t::1\n nameserver 192.0.2.2\nnameserver 192.0.2.1\nnameserver 192.0.2.3 # x\nnameserver 192.0.2.4\n";
-  assert.deepEqual(parseNameservers(text), ["192.0.2.1", "::1", "192.0.2.3"]);
-});
-
-test("StreamReader cuts messages wherever the stream was cut", () => {
-  const stream = Buffer.concat(
-    [Buffer.from("abc"), Buffer.alloc(0), Buffer.from("d")].map(streamMessage),
-  );
-  for (let cut = 0; cut <= stream.length; cut += 1) {
-    const reader = new StreamReader();
-    const messages = [
-      ...reader.push(stream.subarray(0, cut)),
-      ...reader.push(stream.subarray(cut)),
-    ];
-    assert.deepEqual(messages.map(String), ["abc", "", "d"]);
-  }
 });

@@ -1,16 +1,16 @@
 /**
- * Asks the host's own nameservers for what the cluster does not know. A query travels as it came, under an ID and from
- * a port of its own, so that an answer can only come from whom was asked; the answer goes back as it came. One
- * nameserver after the other, each with a deadline.
+ * Asks the host's own nameservers for what the cluster does not know: one after the other, each with a deadline, first
+ * those that answered lately. Equal questions that come while one is under way share its answer, and answers are kept
+ * for their time to live. Bounded: so many questions under way, so many of them one asker's.
  */
-import { createSocket } from "node:dgram";
-import { connect, isIPv6 } from "node:net";
-import { Fault } from "#proto/fault.ts";
 import type { Clock, Random } from "#proto/ports.ts";
-import { StreamReader, streamMessage } from "./stream.ts";
+import type { Answer } from "./answer.ts";
+import { AnswerCache, type CachedAnswer } from "./answer-cache.ts";
+import { type Query, responseCode } from "./message.ts";
+import { askUpstream } from "./upstream.ts";
 
 export interface ForwarderOptions {
-  /** Asked for every query, so that a change of the host's configuration counts at once. */
+  /** Asked for every query, so that a change of the host's configuration counts. */
   readonly nameservers: () => Promise<readonly string[]>;
   readonly port?: number;
   readonly deadlineMs?: number;
@@ -21,42 +21,39 @@ export interface ForwarderModules {
   readonly random: Random;
 }
 
-export type Transport = "udp" | "tcp";
+/** Nobody to ask, or nobody who answered. */
+export type Outcome = CachedAnswer | "no-upstream" | "failed";
 
-const deadlineMsDefault = 2_000;
+/** Three of them end before the C library in the container gives up, which waits for 5 s. */
+const deadlineMsDefault = 1_500;
+const attemptsMax = 3;
 
-/** Each has a socket; more askers than this are told to come again. */
-const outstandingMax = 256;
+/** Each has a socket. */
+const questionsMax = 1_024;
+/** One task that asks for what nobody answers does not keep others from asking. */
+const waitingPerAskerMax = 256;
+
+/** A nameserver that did not answer is asked last for so long. */
+const avoidMs = 10_000;
 
 export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #cache: AnswerCache;
+  readonly #underWay = new Map<string, Promise<Outcome>>();
+  readonly #waiting = new Map<string, number>();
   readonly #exchanges = new Set<AbortController>();
-  #outstanding = 0;
+  /** Nameserver → until when it is asked last. */
+  readonly #avoided = new Map<string, number>();
+  #servers = "";
   #disposed = false;
 
   constructor(options: ForwarderOptions, { clock, random }: ForwarderModules) {
     this.#options = options;
     this.#clock = clock;
     this.#random = random;
-  }
-
-  /** The answer's bytes; "no-upstream" where there is nobody to ask, "failed" where nobody answered. */
-  async forward(query: Buffer, transport: Transport): Promise<Buffer | "no-upstream" | "failed"> {
-    if (this.#outstanding >= outstandingMax) return "failed";
-    this.#outstanding += 1;
-    try {
-      const servers = await this.#options.nameservers();
-      for (const server of servers) {
-        if (this.#disposed) return "failed";
-        const answer = await this.#ask(server, query, transport);
-        if (answer !== undefined) return answer;
-      }
-      return servers.length === 0 ? "no-upstream" : "failed";
-    } finally {
-      this.#outstanding -= 1;
-    }
+    this.#cache = new AnswerCache({ clock });
   }
 
   [Symbol.dispose](): void {
@@ -64,18 +61,80 @@ export class Forwarder {
     for (const exchange of this.#exchanges) exchange.abort();
   }
 
-  /** Undefined: no answer of this server, for whatever reason; the next one is asked. */
-  async #ask(server: string, query: Buffer, transport: Transport): Promise<Buffer | undefined> {
-    const id = this.#random.int(0x10000);
-    const asked = withId(query, id);
-    using deadline = this.#deadline();
-    const exchange = { server, port: this.#options.port ?? 53, asked, signal: deadline.signal };
+  /** What can be said at once. */
+  recall(query: Query): CachedAnswer | undefined {
+    return this.#cache.get(keyOf(query));
+  }
+
+  /** `asker` is counted, so that all get their share. */
+  async ask(query: Query, asker: string): Promise<Outcome> {
+    const waiting = this.#waiting.get(asker) ?? 0;
+    if (waiting >= waitingPerAskerMax) return "failed";
+    this.#waiting.set(asker, waiting + 1);
     try {
-      const answer = await (transport === "udp" ? askDatagram(exchange) : askStream(exchange));
-      return withId(answer, query.readUInt16BE(0));
+      return await this.#share(query);
+    } finally {
+      const left = (this.#waiting.get(asker) ?? 1) - 1;
+      if (left === 0) this.#waiting.delete(asker);
+      else this.#waiting.set(asker, left);
+    }
+  }
+
+  #share(query: Query): Promise<Outcome> {
+    const key = keyOf(query);
+    const known = this.#underWay.get(key);
+    if (known !== undefined) return known;
+    if (this.#underWay.size >= questionsMax) return Promise.resolve("failed");
+    const asking = this.#askInTurn(query, key).finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, asking);
+    return asking;
+  }
+
+  async #askInTurn(query: Query, key: string): Promise<Outcome> {
+    const servers = this.#inOrder(await this.#options.nameservers());
+    if (servers.length === 0) return "no-upstream";
+    let refusal: Answer | undefined;
+    for (let attempt = 0; attempt < attemptsMax && !this.#disposed; attempt += 1) {
+      const server = servers[attempt % servers.length] ?? "";
+      // Who refused once does so again.
+      if (refusal !== undefined && attempt >= servers.length) break;
+      const answer = await this.#ask(server, query);
+      if (answer === undefined) continue;
+      if (isFinal(answer)) {
+        this.#cache.put(key, answer);
+        return { answer, ageSeconds: 0 };
+      }
+      refusal = answer;
+    }
+    return refusal === undefined ? "failed" : { answer: refusal, ageSeconds: 0 };
+  }
+
+  /** Undefined: no answer of this server, for whatever reason; the next one is asked. */
+  async #ask(server: string, query: Query): Promise<Answer | undefined> {
+    using deadline = this.#deadline();
+    const upstream = { server, port: this.#options.port ?? 53 };
+    const id = this.#random.int(0x10000);
+    try {
+      const answer = await askUpstream(upstream, query, { id, signal: deadline.signal });
+      this.#avoided.delete(server);
+      return answer;
     } catch {
+      this.#avoided.set(server, this.#clock.monotonic() + avoidMs);
       return undefined;
     }
+  }
+
+  #inOrder(servers: readonly string[]): readonly string[] {
+    const named = servers.join(" ");
+    if (named !== this.#servers) {
+      // Others may know other names: in a VPN, for one.
+      this.#servers = named;
+      this.#cache.clear();
+      this.#avoided.clear();
+    }
+    const nowMs = this.#clock.monotonic();
+    const avoided = (server: string) => (this.#avoided.get(server) ?? 0) > nowMs;
+    return [...servers.filter((server) => !avoided(server)), ...servers.filter(avoided)];
   }
 
   #deadline(): { readonly signal: AbortSignal } & Disposable {
@@ -93,60 +152,12 @@ export class Forwarder {
   }
 }
 
-interface Exchange {
-  readonly server: string;
-  readonly port: number;
-  readonly asked: Buffer;
-  readonly signal: AbortSignal;
+/** What the answer depends on. Capitals do not matter, and what the asker can take is not the nameserver's business. */
+function keyOf({ name, type, checkingDisabled, edns }: Query): string {
+  return `${type} ${checkingDisabled} ${edns?.dnssecOk ?? false} ${name}`;
 }
 
-const headerBytes = 12;
-
-function askDatagram({ server, port, asked, signal }: Exchange): Promise<Buffer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const socket = createSocket(isIPv6(server) ? "udp6" : "udp4");
-  signal.addEventListener("abort", () => reject(aborted()), { once: true });
-  if (signal.aborted) reject(aborted());
-  socket.on("error", reject);
-  socket.on("message", (bytes) => {
-    if (answers(bytes, asked)) resolve(bytes);
-  });
-  // Connected: the kernel drops what comes from anybody else, and reports a closed port at once.
-  socket.on("connect", () => socket.send(asked));
-  socket.connect(port, server);
-  return promise.finally(() => socket.close());
-}
-
-function askStream({ server, port, asked, signal }: Exchange): Promise<Buffer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const socket = connect({ host: server, port, signal });
-  const reader = new StreamReader();
-  socket.on("error", reject);
-  socket.on("close", () => reject(new Fault("unavailable", "the nameserver hung up")));
-  socket.on("data", (chunk) => {
-    const message = reader.push(chunk).find((bytes) => answers(bytes, asked));
-    if (message !== undefined) resolve(message);
-  });
-  signal.addEventListener("abort", () => socket.destroy(), { once: true });
-  socket.write(streamMessage(asked));
-  return promise.finally(() => socket.destroy());
-}
-
-/** Same ID and a response; the port and the server were the kernel's to check. */
-function answers(bytes: Buffer, asked: Buffer): boolean {
-  return (
-    bytes.length >= headerBytes &&
-    bytes.readUInt16BE(0) === asked.readUInt16BE(0) &&
-    ((bytes[2] ?? 0) & 0x80) !== 0
-  );
-}
-
-function withId(bytes: Buffer, id: number): Buffer {
-  const copy = Buffer.from(bytes);
-  copy.writeUInt16BE(id, 0);
-  return copy;
-}
-
-function aborted(): Fault {
-  return new Fault("deadline-exceeded", "the nameserver did not answer in time");
+/** Others may know better than one that has trouble or does not want to. */
+function isFinal({ code }: Answer): boolean {
+  return code === responseCode.noError || code === responseCode.noSuchName;
 }

@@ -2,12 +2,12 @@
 import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, isIPv6, type Server, type Socket } from "node:net";
-import { pipeline } from "node:stream/promises";
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
-import type { Transport } from "./forwarder.ts";
-import { StreamReader, streamMessage } from "./stream.ts";
+import { serveConnection } from "./connection.ts";
 import type { Asker } from "./zone.ts";
+
+export type Transport = "udp" | "tcp";
 
 export interface ListenerOptions {
   readonly address: string;
@@ -21,19 +21,25 @@ export interface ListenerModules {
     bytes: Buffer,
     asker: Asker,
     transport: Transport,
-  ) => Promise<Buffer | undefined>;
+  ) => Buffer | undefined | Promise<Buffer | undefined>;
   readonly log: Log;
 }
 
-const connectionsMax = 128;
-const connectionIdleMs = 10_000;
+const connectionsMax = 512;
+const connectionsPerAskerMax = 16;
+
+/** Room for a burst of some thousand questions, as far as the kernel allows it. */
+const receiveBufferBytes = 4 * 1024 * 1024;
+/** Nobody reads: further answers are not kept. */
+const unsentBytesMax = 4 * 1024 * 1024;
 
 export class Listener {
   readonly networkId: string;
   readonly #modules: ListenerModules;
   readonly #datagrams: DatagramSocket;
   readonly #server: Server;
-  readonly #connections = new Set<Socket>();
+  /** Connection → asker. */
+  readonly #connections = new Map<Socket, string>();
 
   static async open(options: ListenerOptions, modules: ListenerModules): Promise<Listener> {
     const listener = new Listener(options, modules);
@@ -48,20 +54,21 @@ export class Listener {
 
   /** For `open`. */
   constructor({ networkId, address }: ListenerOptions, modules: ListenerModules) {
+    const six = isIPv6(address);
     this.networkId = networkId;
     this.#modules = modules;
     this.#datagrams = createSocket({
-      type: isIPv6(address) ? "udp6" : "udp4",
-      ipv6Only: isIPv6(address),
+      type: six ? "udp6" : "udp4",
+      ipv6Only: six,
+      // Replies go to addresses, which need no look-up and no turn of the loop for it.
+      lookup: (hostname, _options, callback) => callback(null, hostname, six ? 6 : 4),
     });
-    this.#server = createServer({ allowHalfOpen: true }, (connection) =>
-      this.#onConnection(connection),
-    );
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#onConnection(socket));
     this.#server.maxConnections = connectionsMax;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#connections.keys()) connection.destroy();
     const closed = [once(this.#datagrams, "close")];
     this.#datagrams.close();
     if (this.#server.listening) {
@@ -72,47 +79,43 @@ export class Listener {
   }
 
   async #bind({ address, port }: ListenerOptions): Promise<void> {
+    // Without a look-up it may listen before bind() returns.
+    const bound = once(this.#datagrams, "listening");
     this.#datagrams.bind({ address, port });
-    await once(this.#datagrams, "listening");
+    await bound;
+    this.#datagrams.setRecvBufferSize(receiveBufferBytes);
     this.#server.listen({ host: address, port, ipv6Only: isIPv6(address) });
     await once(this.#server, "listening");
     // From here on an error concerns one packet or one connection, and its sender asks again.
     this.#datagrams.on("error", (error) => this.#onError(error));
     this.#server.on("error", (error) => this.#onError(error));
-    this.#datagrams.on("message", (bytes, from) => void this.#onDatagram(bytes, from));
+    this.#datagrams.on("message", (bytes, from) => this.#onDatagram(bytes, from));
   }
 
-  async #onDatagram(
-    bytes: Buffer,
-    from: { readonly address: string; readonly port: number },
-  ): Promise<void> {
-    try {
-      const reply = await this.#modules.answer(bytes, this.#asker(from.address), "udp");
-      if (reply !== undefined) this.#datagrams.send(reply, from.port, from.address);
-    } catch (error) {
-      // The sockets may have been closed while the answer was on its way.
-      this.#onError(error);
+  #onDatagram(bytes: Buffer, from: { readonly address: string; readonly port: number }): void {
+    const reply = this.#modules.answer(bytes, this.#asker(from.address), "udp");
+    if (reply instanceof Promise) {
+      void reply.then((late) => this.#send(late, from)).catch((error) => this.#onError(error));
+    } else this.#send(reply, from);
+  }
+
+  /** Throws when the socket was closed while an answer was on its way. */
+  #send(reply: Buffer | undefined, to: { readonly address: string; readonly port: number }): void {
+    if (reply === undefined || this.#datagrams.getSendQueueSize() > unsentBytesMax) return;
+    this.#datagrams.send(reply, to.port, to.address);
+  }
+
+  #onConnection(socket: Socket): void {
+    const address = socket.remoteAddress;
+    const others = this.#connections.values().filter((asker) => asker === address);
+    if (address === undefined || others.toArray().length >= connectionsPerAskerMax) {
+      socket.destroy();
+      return;
     }
-  }
-
-  #onConnection(connection: Socket): void {
-    this.#connections.add(connection);
-    connection.on("close", () => this.#connections.delete(connection));
-    connection.setTimeout(connectionIdleMs, () => connection.destroy());
-    const asker = this.#asker(connection.remoteAddress ?? "");
-    const replies = (chunks: AsyncIterable<Buffer>) => this.#converse(chunks, asker);
-    pipeline(connection, replies, connection).catch((error: unknown) => this.#onError(error));
-  }
-
-  /** One query after the other; who does not read the replies is not read from either. */
-  async *#converse(chunks: AsyncIterable<Buffer>, asker: Asker): AsyncGenerator<Buffer> {
-    const reader = new StreamReader();
-    for await (const chunk of chunks) {
-      for (const bytes of reader.push(chunk)) {
-        const reply = await this.#modules.answer(bytes, asker, "tcp");
-        if (reply !== undefined) yield streamMessage(reply);
-      }
-    }
+    this.#connections.set(socket, address);
+    socket.on("close", () => this.#connections.delete(socket));
+    const asker = this.#asker(address);
+    serveConnection(socket, (bytes) => this.#modules.answer(bytes, asker, "tcp"));
   }
 
   #asker(address: string): Asker {

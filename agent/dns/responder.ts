@@ -4,7 +4,6 @@
  */
 import ipaddr from "ipaddr.js";
 import { PortProtocol } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { Random } from "#proto/ports.ts";
 import {
   encodeRecord,
   encodeService,
@@ -13,7 +12,7 @@ import {
   type Reply,
   responseCode,
 } from "./message.ts";
-import { Shuffler } from "./shuffler.ts";
+import type { Shuffler } from "./shuffler.ts";
 import { addressOfReverseName, encodeName, textOfName } from "./wire-name.ts";
 import type { Target } from "./zone-network.ts";
 import type { View } from "./zone.ts";
@@ -38,8 +37,8 @@ export class Responder {
   /** View → name → its addresses. A view's names are bounded by the zone's: unknown ones are not kept. */
   readonly #known = new WeakMap<View, Map<string, Addresses>>();
 
-  constructor(random: Random) {
-    this.#shuffler = new Shuffler(random);
+  constructor(shuffler: Shuffler) {
+    this.#shuffler = shuffler;
   }
 
   reply(view: View, query: Query, bytesMax: number): Reply | "forward" {
