@@ -227,7 +227,7 @@ test("worker, knows the exit code of a container that ended while it was away", 
   await node.close();
   for (const { container } of running) process.kill(container?.pid ?? 0, "SIGTERM");
   const exits = join(node.root, "run", "exits");
-  await until("both exits", () => readdirSync(exits).length >= 2);
+  await until(() => readdirSync(exits).length >= 2);
   await node.open();
   const failed = await node.untilState(once.id, TaskState.FAILED);
   assert.equal(failed.container?.exitCode, 7);
@@ -245,7 +245,7 @@ test("worker, restarts a container whose supervisor was killed", { timeout }, as
   await node.close();
   const pid = Number(readFileSync(conmon, "utf8"));
   process.kill(pid, "SIGKILL");
-  await until("conmon to end", () => !isConmonAlive(pid, task.id));
+  await until(() => !isConmonAlive(pid, task.id));
   await node.open();
   const back = await node.untilState(task.id, TaskState.RUNNING, 2);
   assert.match(back.attempts[0]?.reason ?? "", /conmon, was killed/);
@@ -266,7 +266,7 @@ test("worker, waits for the supervisor's word on a container that has just ended
   process.kill(conmon, "SIGSTOP");
   const pid = container?.pid ?? 0;
   process.kill(pid, "SIGKILL");
-  await until("the container to end", () => !isContainerAlive(pid, task.id));
+  await until(() => !isContainerAlive(pid, task.id));
   await node.open();
   assert.equal(node.worker.statuses().get(task.id)?.state, TaskState.RUNNING);
   process.kill(conmon, "SIGCONT");

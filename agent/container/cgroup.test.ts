@@ -72,7 +72,7 @@ for (const root of hierarchies) {
     writeFileSync(join(folder, "cgroup.procs"), `${child.pid}`);
     child.stdin.end("go\n");
     const pids = () => readFileSync(join(folder, "cgroup.procs"), "utf8").split("\n").length;
-    await until("ten processes", () => pids() >= 10);
+    await until(() => pids() >= 10);
     await removeCgroups(path, systemClock);
     assert.equal(existsSync(join(root, path)), false);
     const [, signal] = await ended;

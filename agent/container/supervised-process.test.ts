@@ -40,7 +40,7 @@ test("isConmonAlive, a lookalike: outside of the container's cgroup only", async
   } finally {
     child.kill("SIGKILL");
     await ended;
-    await until("the cgroup to be empty", () => removed(folder));
+    await until(() => removed(folder));
   }
   assert.equal(isConmonAlive(child.pid ?? 0, taskId), false);
 });

@@ -44,7 +44,7 @@ test("health, a task is STARTING until its check succeeds, as its own user and w
   );
   assert.equal(starting.state, TaskState.STARTING);
   assert.equal(starting.message, "waiting for the health check");
-  await until("two probes", () => probesOf(node, task).length >= 2);
+  await until(() => probesOf(node, task).length >= 2);
   assert.equal(node.worker.statuses().get(task.id)?.state, TaskState.STARTING);
   const root = `/proc/${starting.container?.pid}/root`;
   writeFileSync(`${root}/ready`, "");
@@ -98,14 +98,14 @@ test("health, a check that hangs is killed with all that it started", { timeout 
   });
   node.worker.assign([task]);
   await node.until(task.id, ({ container }) => container?.health === Health.STARTING);
-  await until("a probe", () => probesOf(node, task).length > 0);
+  await until(() => probesOf(node, task).length > 0);
   const [first] = probesOf(node, task);
   assert.equal(first?.exitCode, -1);
   assert.equal(first?.output, "begun\nthe check did not end within 0.4 s");
   await node.close();
   const paths = readCgroupPaths(join(node.root, "run", "runc"), task.id);
   const group = join(paths.get("freezer") ?? paths.get("") ?? "", "probe", "cgroup.procs");
-  await until("the probe's processes to end", () => readFileSync(group, "utf8") === "");
+  await until(() => readFileSync(group, "utf8") === "");
 });
 
 test("health, keeps the end of what a check prints", { timeout }, async () => {
@@ -116,7 +116,7 @@ test("health, keeps the end of what a check prints", { timeout }, async () => {
   node.worker.assign([task]);
   const { attempts } = await node.until(task.id, (status) => status.attempts.length > 0);
   assert.match(attempts[0]?.reason ?? "", /^unhealthy: .* line 2999$/);
-  await until("a probe", () => probesOf(node, task).length > 0);
+  await until(() => probesOf(node, task).length > 0);
   const output = probesOf(node, task).at(-1)?.output ?? "";
   assert.ok(output.endsWith("line 2999"));
   assert.ok(output.length > 4_000 && output.length <= 4_096);
@@ -136,7 +136,7 @@ test("health, goes on where it was when the agent comes back", { timeout }, asyn
   assert.equal(adopted?.state, TaskState.RUNNING);
   assert.equal(adopted?.container?.health, Health.HEALTHY);
   assert.equal(adopted?.container?.pid, before.container?.pid);
-  await until("further probes", () => probesOf(node, task).length > Math.min(probes, 4));
+  await until(() => probesOf(node, task).length > Math.min(probes, 4));
   assert.deepEqual(node.reports, []);
 });
 
@@ -164,7 +164,7 @@ test("health, a task that is stopped while it is checked ends, and its check wit
   node.worker.assign([task]);
   await node.until(task.id, ({ container }) => container?.health === Health.STARTING);
   const file = join(node.root, "agent", "tasks", task.id, "1", "probe.json");
-  await until("the file", () => existsSync(file));
+  await until(() => existsSync(file));
   node.worker.assign([create(TaskSchema, { ...task, desiredState: TaskState.SHUTDOWN })]);
   await node.untilState(task.id, TaskState.SHUTDOWN);
   assert.deepEqual(readdirSync(join(node.root, "run", "runc")), []);

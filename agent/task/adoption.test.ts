@@ -43,15 +43,12 @@ async function reboot(node: TestNode, tasks: readonly Task[]): Promise<void> {
     const pid = pidIn(node, task, "1/pid");
     process.kill(conmon, "SIGKILL");
     process.kill(pid, "SIGKILL");
-    await until(
-      "the killed to be gone",
-      () => !isConmonAlive(conmon, task.id) && !isContainerAlive(pid, task.id),
-    );
+    await until(() => !isConmonAlive(conmon, task.id) && !isContainerAlive(pid, task.id));
   }
   await rm(join(node.root, "run"), { recursive: true });
   for (const parent of node.cgroups()) {
     for (const { id } of tasks) {
-      await until("the cgroup to be empty", () => removed(join(parent, id)));
+      await until(() => removed(join(parent, id)));
     }
   }
 }
@@ -77,19 +74,16 @@ test("reboot, the tasks come back without their managers, on a fresh file system
   node.worker.assign(tasks);
   for (const { id } of tasks) await node.untilState(id, TaskState.RUNNING, 1);
   for (const task of tasks) {
-    await until("the first attempt to speak", () => logOf(node, task).endsWith(" up\n"));
+    await until(() => logOf(node, task).endsWith(" up\n"));
   }
   await reboot(node, tasks);
   await node.open();
   for (const task of tasks) {
     const back = await node.untilState(task.id, TaskState.RUNNING, 2);
     assert.match(back.attempts[0]?.reason ?? "", /its host was restarted/);
-    await until("two attempts in the log", () => logOf(node, task).match(/ up$/gm)?.length === 2);
+    await until(() => logOf(node, task).match(/ up$/gm)?.length === 2);
     assert.doesNotMatch(logOf(node, task), /left-over/);
-    await until(
-      "the first attempt to be cleared",
-      () => !readdirSync(folderOf(node, task)).includes("1"),
-    );
+    await until(() => !readdirSync(folderOf(node, task)).includes("1"));
   }
 });
 

@@ -138,10 +138,7 @@ test("stop, a container that somebody froze ends as any other", { timeout }, asy
   node.worker.assign([polite, deaf]);
   for (const { id } of [polite, deaf]) await node.untilState(id, TaskState.RUNNING);
   const log = join(node.root, "agent", "tasks", polite.id, "log");
-  await until(
-    "the container to speak",
-    () => existsSync(log) && readFileSync(log, "utf8").includes("up"),
-  );
+  await until(() => existsSync(log) && readFileSync(log, "utf8").includes("up"));
   freeze(node, polite);
   freeze(node, deaf);
   node.worker.assign([shutDown(polite), shutDown(deaf)]);

@@ -1,15 +1,22 @@
-/** For tests that wait for what nothing tells of: the kernel, a file that another program writes. */
-import assert from "node:assert/strict";
-import { systemClock } from "../system-ports.ts";
+/**
+ * Waiting for what has no event of its own: looks once each turn of the event loop at first, then now and then, up to a
+ * deadline.
+ */
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 
-const waitMsMax = 30_000;
+const eagerMs = 50;
 const lookMs = 5;
 
-/** Looks often. Fails with what was waited for, so that no test waits for ever. */
-export async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
-  const endsAtMs = systemClock.monotonic() + waitMsMax;
-  while (!(await is())) {
-    assert(systemClock.monotonic() < endsAtMs, `waited for ${what}`);
-    await systemClock.sleep(lookMs);
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  deadlineMs = 30_000,
+): Promise<void> {
+  const startMs = performance.now();
+  while (!(await condition())) {
+    const waitedMs = performance.now() - startMs;
+    if (waitedMs > deadlineMs) {
+      throw new Error(`waited ${deadlineMs} ms in vain for ${String(condition)}`);
+    }
+    await (waitedMs < eagerMs ? turn() : sleep(lookMs));
   }
 }
