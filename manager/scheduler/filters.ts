@@ -59,7 +59,15 @@ const maxReplicas: Filter = {
   explain: () => "max replicas per node limit exceed",
 };
 
-export const filters: readonly Filter[] = [ready, resources, platform, maxReplicas];
+const encryption: Filter = {
+  name: "encryption",
+  check: (task, { node }) =>
+    !task.networks.some(({ network }) => network?.spec?.encrypted) ||
+    (node.description?.encryptionKey ?? "") !== "",
+  explain: (count) => `no WireGuard for encrypted networks on ${nodes(count)}`,
+};
+
+export const filters: readonly Filter[] = [ready, resources, platform, encryption, maxReplicas];
 
 /** The first filter that the node fails. */
 export function findObstacle(task: Task, candidate: Candidate): Filter | undefined {

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeAvailability, NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  NetworkAttachmentSchema,
+  NodeAvailability,
+  NodeState,
+  TaskState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Change } from "../store/objects.ts";
 import { openTestStore, testNode, testTask, testTaskSpec } from "../testing/fixtures.ts";
 import { NodeLoads } from "./node-load.ts";
@@ -127,6 +133,20 @@ test("A platform is met under either of its names", async () => {
   const task = pending("a", { spec: testTaskSpec({ placement: { platforms } }) });
   const { homes } = await schedule([task], { nodes: [testNode(1)] });
   assert.equal(homes.get("a"), "node1");
+});
+
+test("A task on an encrypted network goes where WireGuard is, or says that it is nowhere", async () => {
+  const encrypted = create(NetworkAttachmentSchema, { network: { spec: { encrypted: true } } });
+  const plain = create(NetworkAttachmentSchema, { network: { spec: {} } });
+  const able = testNode(2, { description: { encryptionKey: "a key" } });
+  const tasks = [pending("a", { networks: [plain, encrypted] })];
+  const { homes } = await schedule(tasks, { nodes: [testNode(1), able, testNode(3)] });
+  assert.equal(homes.get("a"), "node2");
+  const { blocked } = await schedule(tasks, { nodes: [testNode(1), testNode(3)] });
+  const reason = "no suitable node (no WireGuard for encrypted networks on 2 nodes)";
+  assert.equal(blocked.get("a"), reason);
+  const open = await schedule([pending("b", { networks: [plain] })], { nodes: [testNode(1)] });
+  assert.equal(open.homes.get("b"), "node1");
 });
 
 test("The most replicas per node are kept within one batch", async () => {
