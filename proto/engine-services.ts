@@ -4,6 +4,7 @@ import {
   EngineService,
   ImageService,
   LayerService,
+  NetworkService,
   VolumeService,
 } from "./gen/swarm/v1/engine_pb.ts";
 
@@ -16,6 +17,7 @@ export const relayedServices = [
   VolumeService,
   ContainerService,
   EngineService,
+  NetworkService,
 ] as const;
 
 export const engineServices = [...relayedServices, LayerService] as const;

@@ -11,6 +11,7 @@ import type {
   EngineService,
   ImageService,
   LayerService,
+  NetworkService,
   VolumeService,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { addService, type Handlers } from "#proto/grpc.ts";
@@ -26,6 +27,7 @@ export interface EngineHandlers {
   readonly volumes?: Partial<Handlers<typeof VolumeService>>;
   readonly containers?: Partial<Handlers<typeof ContainerService>>;
   readonly engine?: Partial<Handlers<typeof EngineService>>;
+  readonly networks?: Partial<Handlers<typeof NetworkService>>;
   readonly layers?: Partial<Handlers<typeof LayerService>>;
 }
 
@@ -97,6 +99,7 @@ export function addEngineServices(
     ContainerService: handlers.containers,
     EngineService: handlers.engine,
     LayerService: handlers.layers,
+    NetworkService: handlers.networks,
   };
   for (const service of engineServices) {
     addService(server, service, whole(service, given[service.name] ?? {}), authorize);

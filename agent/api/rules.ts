@@ -10,6 +10,7 @@ import {
   EngineService,
   ImageService,
   LayerService,
+  NetworkService,
   VolumeService,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Authorize, CallContext } from "#proto/grpc.ts";
@@ -52,6 +53,13 @@ const containers: Rules<typeof ContainerService> = {
 
 const engine: Rules<typeof EngineService> = { getDiskUsage: "manager" };
 
+const networks: Rules<typeof NetworkService> = {
+  inspectHostNetwork: "manager",
+  traceFromTask: "manager",
+  traceToTask: "manager",
+  probeNode: "manager",
+};
+
 const layers: Rules<typeof LayerService> = { findBlobs: "node", readBlob: "node" };
 
 const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Map<
@@ -63,6 +71,7 @@ const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Map<
   [ContainerService.typeName, containers],
   [EngineService.typeName, engine],
   [LayerService.typeName, layers],
+  [NetworkService.typeName, networks],
 ]);
 
 export function ruleOf(method: DescMethod): Rule | undefined {

@@ -6,6 +6,7 @@ import {
   ContainerService,
   EngineService,
   ImageService,
+  NetworkService,
   VolumeService,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { PeerService, RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
@@ -123,6 +124,13 @@ const containers: Rules<typeof ContainerService> = {
 
 const engine: Rules<typeof EngineService> = { getDiskUsage: "user" };
 
+const networks: Rules<typeof NetworkService> = {
+  inspectHostNetwork: "user",
+  traceFromTask: "user",
+  traceToTask: "user",
+  probeNode: "user",
+};
+
 /** By service and method, as their descriptors name them. */
 export const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Map<
   string,
@@ -138,4 +146,5 @@ export const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Ma
   [VolumeService.typeName, volumes],
   [ContainerService.typeName, containers],
   [EngineService.typeName, engine],
+  [NetworkService.typeName, networks],
 ]);
