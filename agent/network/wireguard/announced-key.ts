@@ -2,15 +2,14 @@
  * A node's public keys as it announces them (NodeDescription.encryption_key): the one in use and, after a space, the one
  * that comes. Peers know both before the host changes over, so that its first packets under the new key are understood.
  */
-import { type HostKeys, isKey } from "./host-keys.ts";
+import { isKey, type KeyPair } from "./host-keys.ts";
 
 export interface AnnouncedKey {
   readonly inUse: string;
   readonly next?: string;
 }
 
-export function announce(keys: Pick<HostKeys, "inUse" | "next">): string {
-  const { inUse, next } = keys;
+export function announce({ inUse, next }: KeyPair): string {
   return next === undefined ? inUse.publicKey : `${inUse.publicKey} ${next.publicKey}`;
 }
 

@@ -22,7 +22,7 @@ export interface HostKey {
 
 export interface KeyPair {
   readonly inUse: HostKey;
-  readonly next?: HostKey;
+  readonly next: HostKey | undefined;
 }
 
 export interface HostKeysModules {
@@ -31,7 +31,7 @@ export interface HostKeysModules {
   readonly log: Log;
 }
 
-export class HostKeys {
+export class HostKeys implements KeyPair {
   readonly #path: string;
   readonly #modules: HostKeysModules;
   #keys: KeyPair;
@@ -39,7 +39,7 @@ export class HostKeys {
   static async open(path: string, modules: HostKeysModules): Promise<HostKeys> {
     const stored = await readKeys(path, modules.log);
     if (stored !== undefined) return new HostKeys(path, stored, modules);
-    const keys = { inUse: newKey(modules, 0) };
+    const keys = { inUse: newKey(modules, 0), next: undefined };
     await writeKeys(path, keys);
     return new HostKeys(path, keys, modules);
   }
@@ -66,7 +66,7 @@ export class HostKeys {
 
   /** Takes the next key into use and forgets the one before. */
   async promote(): Promise<void> {
-    if (this.next !== undefined) await this.#keep({ inUse: this.next });
+    if (this.next !== undefined) await this.#keep({ inUse: this.next, next: undefined });
   }
 
   async #keep(keys: KeyPair): Promise<void> {
@@ -115,7 +115,7 @@ export function parseKeys(text: string): KeyPair {
   const value: unknown = JSON.parse(text);
   if (!isRecord(value)) throw damaged();
   const inUse = parseKey(value["inUse"]);
-  return value["next"] === undefined ? { inUse } : { inUse, next: parseKey(value["next"]) };
+  return { inUse, next: value["next"] === undefined ? undefined : parseKey(value["next"]) };
 }
 
 export function serializeKeys({ inUse, next }: KeyPair): string {
