@@ -1,7 +1,8 @@
 /**
- * What the cluster answers itself, and what is to be asked elsewhere. Addresses of a name are encoded once per view and
- * shuffled for each answer.
+ * What the cluster answers itself, and what is to be asked elsewhere. Addresses of a name are encoded when they are first asked
+ * for, and shuffled for each answer.
  */
+import { isIPv4, isIPv6 } from "node:net";
 import ipaddr from "ipaddr.js";
 import { PortProtocol } from "#proto/gen/swarm/v1/types_pb.ts";
 import {
@@ -34,38 +35,34 @@ interface Addresses {
 
 export class Responder {
   readonly #shuffler: Shuffler;
-  /** View → name → its addresses. A view's names are bounded by the zone's: unknown ones are not kept. */
-  readonly #known = new WeakMap<View, Map<string, Addresses>>();
+  readonly #addresses = new WeakMap<readonly Target[], Addresses>();
 
   constructor(shuffler: Shuffler) {
     this.#shuffler = shuffler;
   }
 
   reply(view: View, query: Query, bytesMax: number): Reply | "forward" {
-    const known = this.#known.get(view)?.get(query.name);
-    if (known !== undefined) return this.#addressReply(known, query, bytesMax);
     const text = textOfName(query.name);
     const targets = view.find(text);
-    if (targets !== undefined) {
-      return this.#addressReply(this.#learn(view, query.name, targets), query, bytesMax);
-    }
+    if (targets !== undefined) return this.#addressReply(targets, query.type, bytesMax);
     const address = addressOfReverseName(text);
     if (address !== undefined) return reverseReply(view, address, query.type);
     return this.#serviceReply(view, text, query.type) ?? (view.mayForward ? "forward" : noName);
   }
 
-  #learn(view: View, name: string, targets: readonly Target[]): Addresses {
+  #addressesOf(targets: readonly Target[]): Addresses {
+    const known = this.#addresses.get(targets);
+    if (known !== undefined) return known;
     const addresses = {
       a: recordsOf(targets.map(({ address }) => address)),
       aaaa: recordsOf(targets.map(({ address6 }) => address6)),
     };
-    const known = this.#known.get(view);
-    if (known === undefined) this.#known.set(view, new Map([[name, addresses]]));
-    else known.set(name, addresses);
+    this.#addresses.set(targets, addresses);
     return addresses;
   }
 
-  #addressReply({ a, aaaa }: Addresses, { type }: Query, bytesMax: number): Reply {
+  #addressReply(targets: readonly Target[], type: number, bytesMax: number): Reply {
+    const { a, aaaa } = this.#addressesOf(targets);
     // To "any" one kind of records is enough (RFC 8482).
     const wanted = type === recordType.any ? (a.length > 0 ? a : aaaa) : undefined;
     const answers = wanted ?? (type === recordType.a ? a : type === recordType.aaaa ? aaaa : []);
@@ -130,10 +127,14 @@ function recordsOf(addresses: readonly string[]): Buffer[] {
 
 /** Undefined: there is no address, or what came is none. */
 function addressRecord(address: string, owner?: Buffer): Buffer | undefined {
-  if (!ipaddr.isValid(address)) return undefined;
-  const data = Buffer.from(ipaddr.parse(address).toByteArray());
-  const type = data.length === 4 ? recordType.a : recordType.aaaa;
-  return encodeRecord({ ...(owner && { owner }), type, ttlSeconds, data });
+  const parts = { ...(owner && { owner }), ttlSeconds };
+  if (isIPv4(address)) {
+    const data = Buffer.from(address.split(".").map(Number));
+    return encodeRecord({ ...parts, type: recordType.a, data });
+  }
+  if (!isIPv6(address) || address.includes("%")) return undefined;
+  const data = Buffer.from(ipaddr.IPv6.parse(address).toByteArray());
+  return encodeRecord({ ...parts, type: recordType.aaaa, data });
 }
 
 function addressRecordsOf({ name, address, address6 }: Target): readonly Buffer[] {

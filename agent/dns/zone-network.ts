@@ -49,9 +49,13 @@ export class ZoneNetwork {
   /** Address → endpoint, of both families. */
   readonly #endpoints = new Map<string, NetworkEndpoint>();
   readonly #virtualIps = new Map<string, ServiceEndpoint>();
+  /** What was asked for since it last changed. Names that nobody has are not kept: there is no end of them. */
+  readonly #found = new Map<string, readonly Target[]>();
 
   set network(network: Network | undefined) {
+    if (network === this.#network) return;
     this.#network = network;
+    this.#found.clear();
     this.#ranges = (network?.ipam?.configs ?? []).flatMap(({ subnet }) => rangeOf(subnet));
   }
 
@@ -81,6 +85,7 @@ export class ZoneNetwork {
     const { names, shared } = namesOf(endpoint);
     for (const name of names) this.#taskNames.add(name, endpoint);
     for (const name of shared) this.#sharedNames.add(name, endpoint);
+    for (const name of [...names, ...shared]) this.#found.delete(name);
     for (const address of addressesOf(endpoint)) this.#endpoints.set(address, endpoint);
   }
 
@@ -88,6 +93,7 @@ export class ZoneNetwork {
     const { names, shared } = namesOf(endpoint);
     for (const name of names) this.#taskNames.remove(name, endpoint);
     for (const name of shared) this.#sharedNames.remove(name, endpoint);
+    for (const name of [...names, ...shared]) this.#found.delete(name);
     for (const address of addressesOf(endpoint)) {
       // Another task may have been given it already.
       if (this.#endpoints.get(address) === endpoint) this.#endpoints.delete(address);
@@ -101,6 +107,7 @@ export class ZoneNetwork {
     const addresses = virtualIpsOf(place);
     for (const address of addresses) this.#virtualIps.set(address, service);
     if (addresses.length > 0) this.#withVirtualIp.add(service.id);
+    this.#found.clear();
   }
 
   removeService(service: ServiceEndpoint): void {
@@ -112,6 +119,7 @@ export class ZoneNetwork {
       if (this.#virtualIps.get(address) === service) this.#virtualIps.delete(address);
     }
     this.#withVirtualIp.delete(service.id);
+    this.#found.clear();
   }
 
   endpointAt(address: string): NetworkEndpoint | undefined {
@@ -132,8 +140,16 @@ export class ZoneNetwork {
     return service === undefined ? undefined : this.#fullName(service.name);
   }
 
-  /** Undefined: nobody here has the name. */
+  /** Undefined: nobody here has the name. The same object until that changes: what is derived from it can be kept with it. */
   find(name: string): readonly Target[] | undefined {
+    const known = this.#found.get(name);
+    if (known !== undefined) return known;
+    const found = this.#find(name);
+    if (found !== undefined) this.#found.set(name, found);
+    return found;
+  }
+
+  #find(name: string): readonly Target[] | undefined {
     const tasks = this.#taskNames.get(name);
     const shared = this.#sharedNames.get(name);
     const services = this.#serviceNames.get(name);

@@ -48,7 +48,6 @@ export class Zone {
     this.#views.clear();
   }
 
-  /** The same object until the next update: what is derived from it can be kept with it. */
   view({ networkId, address }: Asker): View {
     const taskId = this.#networks.get(networkId)?.endpointAt(address)?.taskId ?? "";
     let views = this.#views.get(networkId);
@@ -113,10 +112,12 @@ interface ViewModules {
 /** What one asker sees. */
 export class View {
   readonly #networks: readonly ZoneNetwork[];
+  readonly #named: readonly ZoneNetwork[];
   readonly #modules: ViewModules;
 
   constructor(networks: readonly ZoneNetwork[], modules: ViewModules) {
     this.#networks = networks;
+    this.#named = networks.filter((network) => network.named);
     this.#modules = modules;
   }
 
@@ -125,9 +126,12 @@ export class View {
     return this.#networks.some((network) => !network.internal);
   }
 
-  /** What a name, in lower case, leads to; undefined: the name is not of the cluster. */
+  /**
+   * What a name, in lower case, leads to; undefined: the name is not of the cluster. The same object until that changes: what
+   * is derived from it can be kept with it.
+   */
   find(name: string): readonly Target[] | undefined {
-    const named = this.#networks.filter((network) => network.named);
+    const named = this.#named;
     for (const network of named) {
       const targets = network.find(name);
       if (targets !== undefined) return targets;
@@ -146,8 +150,8 @@ export class View {
    * cluster's.
    */
   nameAt(address: string): { readonly name: string } | "nobody" | "elsewhere" {
-    for (const network of this.#networks) {
-      const name = network.named ? network.nameAt(address) : undefined;
+    for (const network of this.#named) {
+      const name = network.nameAt(address);
       if (name !== undefined) return { name };
     }
     return this.#modules.contains(address) ? "nobody" : "elsewhere";
