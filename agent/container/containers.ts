@@ -5,7 +5,7 @@
  * Folders: <tasks>/<taskId>/ holds the log and the generated files, <tasks>/<taskId>/<attempt>/ the bundle of an attempt.
  */
 import { existsSync, mkdirSync } from "node:fs";
-import { readdir, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
@@ -35,7 +35,7 @@ import { hostnameOf, type ImageDefaults, type OciSpec, planOciSpec } from "./oci
 import { completeTask } from "./complete-task.ts";
 import type { MountPlaces } from "./mounts.ts";
 import type { TaskMounts } from "./task-mounts.ts";
-import { planHosts, planResolvConf } from "./name-files.ts";
+import { type NameSource, planHosts, planResolvConf } from "./name-files.ts";
 import { linkLayers, overlayOptions, prepareRootfs } from "./rootfs.ts";
 import { Runc } from "./runc.ts";
 import { labelFiles, labelledMount } from "./selinux.ts";
@@ -117,10 +117,11 @@ export class Containers {
     await this.#modules.mounts.prepare(task, signal);
     await linkLayers(folder, ingredients.image.layers);
     const files = this.#filesOf(task.id);
+    const { namespace } = ingredients;
     await Promise.all([
-      writeFile(files.hosts, planHosts(task)),
+      writeFile(files.hosts, planHosts(task, namespace.addresses)),
       writeFile(files.hostname, `${hostnameOf(task)}\n`),
-      writeFile(files.resolvConf, planResolvConf(task, ingredients.namespace.nameserver)),
+      writeFile(files.resolvConf, planResolvConf(task, await nameSource(namespace))),
     ]);
     const labelled = [...Object.values(files), ...this.#modules.mounts.filesOf(task)];
     await labelFiles(linux.mountLabel, labelled, this.#modules.exec);
@@ -366,5 +367,19 @@ async function readFolder(path: string): Promise<string[]> {
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return [];
     throw error;
+  }
+}
+
+async function nameSource({ path, nameserver }: TaskNamespace): Promise<NameSource> {
+  if (path === undefined) return { hostFile: await readResolvConf() };
+  return nameserver === undefined ? {} : { nameserver };
+}
+
+async function readResolvConf(): Promise<string> {
+  try {
+    return await readFile("/etc/resolv.conf", "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return "";
+    throw Fault.wrap("Cannot read the host's resolv.conf", error);
   }
 }

@@ -9,32 +9,38 @@ function taskOf(container: MessageInitShape<typeof ContainerSpecSchema>) {
   const value = create(ContainerSpecSchema, container);
   return create(TaskSchema, {
     id: "abcdefghijklmnopqrstuvwxy",
-    networks: [{ addresses: ["10.0.1.5/24"] }],
     spec: { runtime: { case: "container", value } },
   });
 }
 
 test("planHosts, loopback, the wanted names, then the task's own addresses", () => {
-  const lines = planHosts(taskOf({ hosts: ["1.2.3.4 db db2"] })).split("\n");
+  const lines = planHosts(taskOf({ hosts: ["1.2.3.4 db db2"] }), ["10.0.1.5"]).split("\n");
   assert.equal(lines[0], "127.0.0.1\tlocalhost");
   assert.deepEqual(lines.slice(-3), ["1.2.3.4\tdb db2", "10.0.1.5\tabcdefghijkl", ""]);
 });
 
 test("planResolvConf, on a network: its gateway, and names asked as they are", () => {
   const text = "nameserver 10.0.1.1\noptions ndots:0\n";
-  assert.equal(planResolvConf(taskOf({}), "10.0.1.1"), text);
+  assert.equal(planResolvConf(taskOf({}), { nameserver: "10.0.1.1" }), text);
 });
 
 test("planResolvConf, the user's own wishes win", () => {
   const dnsConfig = { nameservers: ["9.9.9.9"], search: ["a.b"], options: ["ndots:2"] };
   const text = "nameserver 9.9.9.9\nsearch a.b\noptions ndots:2\n";
-  assert.equal(planResolvConf(taskOf({ dnsConfig }), "10.0.1.1"), text);
+  assert.equal(planResolvConf(taskOf({ dnsConfig }), { nameserver: "10.0.1.1" }), text);
 });
 
 test("planResolvConf, no network: nobody to ask", () => {
-  assert.equal(planResolvConf(taskOf({}), undefined), "");
+  assert.equal(planResolvConf(taskOf({}), {}), "");
+});
+
+test("planResolvConf, on the host's network: as the host asks, unless the user names servers", () => {
+  const hostFile = "nameserver 192.0.2.53\nsearch lan\n";
+  assert.equal(planResolvConf(taskOf({}), { hostFile }), hostFile);
+  const dnsConfig = { nameservers: ["9.9.9.9"] };
+  assert.equal(planResolvConf(taskOf({ dnsConfig }), { hostFile }), "nameserver 9.9.9.9\n");
 });
 
 test("planHosts, a line break: refused", () => {
-  assert.throws(() => planHosts(taskOf({ hosts: ["1.2.3.4 a\n6.6.6.6 bank"] })), /line break/);
+  assert.throws(() => planHosts(taskOf({ hosts: ["1.2.3.4 a\n6.6.6.6 bank"] }), []), /line break/);
 });

@@ -12,20 +12,27 @@ const loopback = [
   "ff02::2\tip6-allrouters",
 ];
 
-export function planHosts(task: Task): string {
+/** `addresses` are the task's own on its networks. */
+export function planHosts(task: Task, addresses: readonly string[]): string {
   const container = task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
   const extra = (container?.hosts ?? []).map((line) => oneLine(line).replace(/\s+/, "\t"));
-  const own = task.networks.flatMap(({ addresses }) =>
-    addresses.map((address) => `${address.split("/", 1)[0]}\t${hostnameOf(task)}`),
-  );
+  const own = addresses.map((address) => `${address}\t${hostnameOf(task)}`);
   return [...loopback, ...extra, ...own, ""].join("\n");
 }
 
-/** What the user names wins over the network's own server; without either there is nobody to ask. */
-export function planResolvConf(task: Task, nameserver: string | undefined): string {
+/** Whom a task asks by itself: its network's server; on the host's network, as the host does; else nobody. */
+export interface NameSource {
+  readonly nameserver?: string;
+  /** The host's own resolv.conf. */
+  readonly hostFile?: string;
+}
+
+/** What the user names wins. */
+export function planResolvConf(task: Task, { nameserver, hostFile }: NameSource): string {
   const container = task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
   const dns = container?.dnsConfig;
   const wanted = dns?.nameservers ?? [];
+  if (hostFile !== undefined && wanted.length === 0) return hostFile;
   const servers = wanted.length > 0 ? wanted : nameserver === undefined ? [] : [nameserver];
   const given = dns?.options ?? [];
   // A name such as "web" is asked as it is, before any search domain.

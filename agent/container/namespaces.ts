@@ -13,8 +13,8 @@ export interface OciNamespace {
 }
 
 export interface Surroundings {
-  /** Path of the task's network namespace. */
-  readonly networkNamespace: string;
+  /** Path of the task's network namespace; undefined: the host's. */
+  readonly networkNamespace: string | undefined;
   readonly cgroupVersion: 1 | 2;
 }
 
@@ -33,7 +33,7 @@ export function planNamespaces(
     { type: "uts" },
     // On v1 it would show other paths than those that are mounted.
     ...(cgroupVersion === 2 ? [{ type: "cgroup" }] : []),
-    { type: "network", path: networkNamespace },
+    ...(networkNamespace === undefined ? [] : [{ type: "network", path: networkNamespace }]),
   ];
 }
 

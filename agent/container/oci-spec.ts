@@ -43,7 +43,8 @@ export interface SpecInput {
   /** Absent where only the wishes are checked. */
   readonly places?: MountPlaces;
   readonly rootfs: string;
-  readonly networkNamespace: string;
+  /** Undefined: the host's. */
+  readonly networkNamespace: string | undefined;
   readonly cgroupParent: string;
   readonly host: HostFacts;
 }
@@ -123,7 +124,8 @@ export function planOciSpec(input: SpecInput): OciSpec {
         devices: planDeviceRules(devices, spec.privileged),
         ...planResources(spec, task.spec?.resources, limits),
       },
-      sysctl: { ...networkSysctls, ...spec.sysctls },
+      // The host's are its own.
+      sysctl: { ...(input.networkNamespace !== undefined && networkSysctls), ...spec.sysctls },
       ...confinement.linux,
     },
   };

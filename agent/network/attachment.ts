@@ -1,13 +1,13 @@
 /**
- * A task's namespace and its links, as lines for `ip`. The task is a /32 behind a veth: inside, every route goes through
- * the gateway, whose MAC is the same on every host and known beforehand, so that a task never asks for a neighbour.
- * Made for `ip -batch`: lines for the host, and lines for the namespace. Pure.
+ * A task's namespace and its links, as lines for `ip`. The task is a /32, and a /128, behind a veth: inside, every route goes
+ * through the gateway, whose MAC is the same on every host and known beforehand, so that a task never asks for a
+ * neighbour. Made for `ip -batch`: lines for the host, and lines for the namespace. Pure.
  */
 import { parseAddress } from "#proto/ipv4.ts";
+import { gatewayMac } from "./devices.ts";
 import type { OverlayAttachment } from "./network-state.ts";
-
-/** Host side of every task's veth, on every host: a task that moves meets the same gateway. */
-export const gatewayMac = "02:6e:ff:ff:ff:ff";
+import { hostPrefix } from "./plan.ts";
+import { isText6 } from "./subnet.ts";
 
 /** One digit of the veth's name. */
 export const attachmentsMax = 36;
@@ -18,17 +18,27 @@ const departingGroup = 0x73776d;
 /** Routing tables and priorities of rules inside a task's namespace, one per attachment. */
 const tableBase = 100;
 
+/** An attachment as the kernel has it. */
+export interface TaskLink extends OverlayAttachment {
+  readonly mtu: number;
+}
+
 export interface AttachPlan {
   readonly host: readonly string[];
   readonly inside: readonly string[];
+  /** For `ip -6`: lines that do not show their family. */
+  readonly inside6: readonly string[];
 }
 
-export interface AttachOptions {
-  readonly taskId: string;
-  readonly attachments: readonly OverlayAttachment[];
-  readonly mtu: number;
-  /** The host's own source address towards tasks. */
+/** The host's own source addresses towards tasks. */
+export interface LinkHost {
   readonly source: string;
+  readonly source6: string | undefined;
+}
+
+export interface AttachOptions extends LinkHost {
+  readonly taskId: string;
+  readonly links: readonly TaskLink[];
   /** What stands already, from an earlier attempt or an earlier life of the agent. */
   readonly standing: Standing;
 }
@@ -36,8 +46,8 @@ export interface AttachOptions {
 export interface Standing {
   readonly namespace: boolean;
   readonly veths: ReadonlySet<string>;
-  /** Priorities of the rules in the namespace: `ip rule` knows no replace. */
-  readonly rulePriorities: ReadonlySet<number>;
+  /** Families and priorities of the rules in the namespace, "4 100": `ip rule` knows no replace. */
+  readonly rulePriorities: ReadonlySet<string>;
 }
 
 export const nothingStands: Standing = {
@@ -66,25 +76,42 @@ export function taskMac(address: string): string {
   return `02:42:${bytes.join(":")}`;
 }
 
-/** The attachment that the default route and DNS go through: an internal network leads nowhere. */
-export function mainAttachment(
-  attachments: readonly OverlayAttachment[],
-): OverlayAttachment | undefined {
-  return attachments.find(({ overlay }) => !overlay.internal) ?? attachments[0];
+/** The attachment of the default route and DNS, as proto/main-network.ts has it for networks. */
+export function mainAttachment<Attachment extends Pick<OverlayAttachment, "overlay">>(
+  attachments: readonly Attachment[],
+): Attachment | undefined {
+  return (
+    attachments.find(({ overlay }) => !overlay.local && !overlay.internal) ??
+    attachments.find(({ overlay }) => overlay.local) ??
+    attachments[0]
+  );
 }
 
 export function planAttach(options: AttachOptions): AttachPlan {
-  const { taskId, attachments, standing } = options;
+  const { taskId, links, standing } = options;
   return {
     host: [
       ...(standing.namespace ? [] : [`netns add ${taskId}`]),
-      ...attachments.flatMap((attachment, index) => hostLines(attachment, index, options)),
+      ...links.flatMap((link, index) => hostLines(link, index, options)),
     ],
     inside: [
       "link set lo up",
-      ...attachments.flatMap((attachment, index) => insideLines(attachment, index, options)),
+      ...links.flatMap((link, index) => insideLines(link, index, links)),
+      ...ruleLines(options, 4),
     ],
+    inside6: ruleLines(options, 6),
   };
+}
+
+/** What kernel-reader.ts finds of a link that is as planned. */
+export function factsOf({ addresses, mtu }: TaskLink, host: LinkHost): readonly string[] {
+  const mac = macOf(addresses);
+  return [
+    `up mtu ${mtu}`,
+    "route_localnet",
+    ...addresses.map((address) => `neigh ${address} ${mac}`),
+    ...addresses.map((address) => `route ${address} src ${sourceOf(address, host) ?? ""}`),
+  ];
 }
 
 /** Everything of these tasks, in one batch. */
@@ -99,47 +126,77 @@ export function planDetach(
   ];
 }
 
+function macOf([address = ""]: readonly string[]): string {
+  return taskMac(address);
+}
+
+function sourceOf(address: string, { source, source6 }: LinkHost): string | undefined {
+  return isText6(address) ? source6 : source;
+}
+
 function hostLines(
-  { address }: OverlayAttachment,
+  { addresses, mtu }: TaskLink,
   index: number,
-  { taskId, mtu, source, standing }: AttachOptions,
+  options: AttachOptions,
 ): readonly string[] {
+  const { taskId, standing } = options;
   const veth = vethName(taskId, index);
-  const mac = taskMac(address);
+  const mac = macOf(addresses);
   const add = `link add ${veth} address ${gatewayMac} mtu ${mtu} type veth peer name eth${index} netns ${taskId} address ${mac} mtu ${mtu}`;
   return [
-    ...(standing.veths.has(veth) ? [] : [add]),
     // No link-local address: tasks would reach the host's services on it.
+    ...(standing.veths.has(veth) ? [`link set ${veth} mtu ${mtu}`] : [add]),
     `link set ${veth} addrgenmode none up`,
-    `neigh replace ${address} lladdr ${mac} dev ${veth} nud permanent`,
-    `route replace ${address}/32 dev ${veth} src ${source}`,
+    ...addresses.flatMap((address) => {
+      const source = sourceOf(address, options);
+      const route = `route replace ${hostPrefix(address)} dev ${veth}`;
+      return [
+        `neigh replace ${address} lladdr ${mac} dev ${veth} nud permanent`,
+        source === undefined ? route : `${route} src ${source}`,
+      ];
+    }),
   ];
 }
 
-function insideLines(
-  attachment: OverlayAttachment,
-  index: number,
-  { attachments, standing }: AttachOptions,
-): readonly string[] {
-  const { overlay, address } = attachment;
-  const { gateway, subnet } = overlay;
+function insideLines(link: TaskLink, index: number, links: readonly TaskLink[]): readonly string[] {
   const device = `eth${index}`;
-  const lines = [
-    `addr replace ${address}/${subnet.prefixLength} dev ${device} noprefixroute`,
-    `link set ${device} addrgenmode none up`,
+  const isMain = link === mainAttachment(links);
+  const ways = rangesOf(link).flatMap(({ gateway, subnet }) => [
     `neigh replace ${gateway} lladdr ${gatewayMac} dev ${device} nud permanent`,
-    `route replace ${gateway} dev ${device} scope link`,
+    `route replace ${gateway} dev ${device}${subnet.family === 4 ? " scope link" : ""}`,
     `route replace ${subnet.text} via ${gateway} dev ${device}`,
-  ];
-  if (attachment === mainAttachment(attachments)) {
-    return [...lines, `route replace default via ${gateway} dev ${device}`];
-  }
-  // Answers leave by the interface that was asked: from another one they would be spoofed.
-  const table = tableBase + index;
-  const rule = `rule add pref ${table} from ${address} lookup ${table}`;
+    // Answers leave by the interface that was asked: from another one they would be spoofed.
+    `route replace default via ${gateway} dev ${device}${isMain ? "" : ` table ${tableBase + index}`}`,
+  ]);
   return [
-    ...lines,
-    `route replace default via ${gateway} dev ${device} table ${table}`,
-    ...(standing.rulePriorities.has(table) ? [] : [rule]),
+    ...rangesOf(link).map(({ address, subnet }) =>
+      subnet.family === 4
+        ? `addr replace ${address}/${subnet.prefixLength} dev ${device} noprefixroute`
+        : // Nobody else can have it, and to ask around takes a second.
+          `addr replace ${address}/128 dev ${device} nodad`,
+    ),
+    `link set ${device} mtu ${link.mtu}`,
+    `link set ${device} addrgenmode none up`,
+    ...ways,
   ];
+}
+
+/** The families that the task has an address of. */
+function rangesOf({ overlay, addresses }: OverlayAttachment) {
+  return overlay.ranges.flatMap((range) => {
+    const address = addresses.find((text) => isText6(text) === (range.subnet.family === 6));
+    return address === undefined ? [] : [{ ...range, address }];
+  });
+}
+
+function ruleLines({ links, standing }: AttachOptions, family: 4 | 6): readonly string[] {
+  return links.flatMap((link, index) => {
+    const table = tableBase + index;
+    if (link === mainAttachment(links) || standing.rulePriorities.has(`${family} ${table}`)) {
+      return [];
+    }
+    return rangesOf(link)
+      .filter(({ subnet }) => subnet.family === family)
+      .map(({ address }) => `rule add pref ${table} from ${address} lookup ${table}`);
+  });
 }

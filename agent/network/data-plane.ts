@@ -1,15 +1,36 @@
 /**
- * A picture of everything of ours that stands in a host's kernel, apart from the tasks' own links. There is one shape
- * for what is wanted and for what is there, so that a plan is a difference and `cleanup` is the way to `emptyDataPlane`.
- * Values are the texts that the kernel's tools print and take.
+ * A picture of everything of ours that stands in a host's kernel, apart from the tasks' own links and the services' maps.
+ * There is one shape for what is wanted and for what is there, so that a plan is a difference and `cleanup` is the way to
+ * `emptyDataPlane`. Values are the texts that the kernel's tools print and take.
  */
-import { contains, overlap, parseSubnet, type Subnet } from "./subnet.ts";
+import {
+  backAddress,
+  backAddress6,
+  backMac,
+  backTableOf,
+  type Device,
+  encryptedDevice,
+  markMask,
+  markOf,
+  nodeAddress6,
+  nodeMac,
+  plainDevice,
+  vniOf,
+  zoneMark,
+  zoneOf,
+} from "./devices.ts";
 import type { Overlay, OverlayNode, ParsedNetworkState } from "./network-state.ts";
-import { guardVersion, type RulesetOptions, tableVersion } from "./ruleset.ts";
-
-export const setNames = ["nodes", "pool", "samenet", "internal", "closed"] as const;
-
-export type SetName = (typeof setNames)[number];
+import {
+  type Elements,
+  type ElementsName,
+  elementsNames,
+  noElements,
+  setOf,
+} from "./ruleset/elements.ts";
+import { guardVersion, type RulesetOptions, tableVersion } from "./ruleset/ruleset.ts";
+import { hostSubnet, isText6, overlap, parseSubnet, type Subnet } from "./subnet.ts";
+import { encryptedAddress } from "./wireguard/addresses.ts";
+import type { EncryptionLink } from "./wireguard/encryption.ts";
 
 export interface VxlanLink {
   readonly vni: number;
@@ -23,24 +44,37 @@ export interface DataPlane {
   /** Which ruleset the tables `inet swarm` and `netdev swarm` hold; undefined: there is no such table. */
   readonly table: string | undefined;
   readonly guard: string | undefined;
-  readonly sets: Readonly<Record<SetName, ReadonlySet<string>>>;
-  readonly vxlan: VxlanLink | undefined;
+  readonly elements: Elements;
+  readonly links: ReadonlyMap<Device, VxlanLink>;
   /** Subnets with an `unreachable` route: an unknown address fails at once and never leaks into the LAN. */
   readonly subnets: ReadonlySet<string>;
   /** Anycast gateway and DNS addresses, on lo. */
   readonly gateways: ReadonlySet<string>;
-  /** Address of a peer → its MAC on the VXLAN device, and the way round for the FDB. */
+  /** Next hop and device, "192.0.2.2 dev sw-vx0" → MAC of that node there, and the MAC of the way back. */
   readonly neighbours: ReadonlyMap<string, string>;
+  /** MAC of a peer and device, "MAC dev sw-vx0" → the end of its VXLAN. */
   readonly fdb: ReadonlyMap<string, string>;
-  /** Address of a task on another host → "via NODE src SELF". */
+  /** Address of a task on another host → "via NODE dev DEVICE src SELF". */
   readonly routes: ReadonlyMap<string, string>;
+  /** Default routes of the tables that lead replies back, "default via … table 1000". */
+  readonly backRoutes: ReadonlySet<string>;
+  /** Policy rules, "pref 100 iif sw-vx0 lookup main", which stand in both families. */
+  readonly rules: ReadonlySet<string>;
+  readonly rules6: ReadonlySet<string>;
   /** File below /proc/sys/net → value. Only what is named is looked after; nothing is ever put back. */
   readonly sysctls: ReadonlyMap<string, string>;
 }
 
-export interface DataPlaneOptions extends RulesetOptions {
+export interface DataPlaneOptions {
+  readonly port: number;
   /** Of the interface that holds the data-path address. */
   readonly underlayMtu: number;
+  /** What the device of encrypted networks stands on; undefined: there is none. */
+  readonly encryption: EncryptionLink | undefined;
+  /** Whether the kernel has IPv6 at all. */
+  readonly ipv6: boolean;
+  /** Interfaces that take router advertisements, which they would not as a router. */
+  readonly advertised: readonly string[];
 }
 
 /** Outer IPv4, UDP and VXLAN headers and the inner Ethernet header. */
@@ -49,76 +83,220 @@ export const vxlanOverheadBytes = 50;
 export const emptyDataPlane: DataPlane = {
   table: undefined,
   guard: undefined,
-  sets: {
-    nodes: new Set(),
-    pool: new Set(),
-    samenet: new Set(),
-    internal: new Set(),
-    closed: new Set(),
-  },
-  vxlan: undefined,
+  elements: noElements,
+  links: new Map(),
   subnets: new Set(),
   gateways: new Set(),
   neighbours: new Map(),
   fdb: new Map(),
   routes: new Map(),
+  backRoutes: new Set(),
+  rules: new Set(),
+  rules6: new Set(),
   sysctls: new Map(),
 };
 
-/** A node's MAC on the VXLAN device. A packet's sender is known by it. */
-export function nodeMac(number: number): string {
-  const bytes = [number >>> 8, number & 0xff].map((byte) => byte.toString(16).padStart(2, "0"));
-  return `02:6e:00:00:${bytes.join(":")}`;
+export function rulesetOptions(self: OverlayNode, port: number): RulesetOptions {
+  return { port, address: self.address, address6: self.addresses6[0] };
 }
 
 export function wantedDataPlane(state: ParsedNetworkState, options: DataPlaneOptions): DataPlane {
-  const { self, peers, overlays } = state;
+  const { ipv6 } = options;
+  const links = wantedLinks(state, options);
+  const devices = [...links.keys()];
+  const ranges = state.overlays.flatMap((overlay) => rangesOf(overlay, ipv6));
+  const backs = devices.flatMap((device) => backsOf(device, ipv6));
+  const rules = new Set(devices.flatMap(rulesOf));
   return {
-    table: tableVersion(options),
-    guard: guardVersion(options),
-    sets: wantedSets([self, ...peers], overlays),
-    vxlan: {
-      vni: options.vni,
-      port: options.port,
-      local: self.address,
-      mac: nodeMac(self.number),
-      mtu: options.underlayMtu - vxlanOverheadBytes,
-    },
-    subnets: new Set(overlays.map((overlay) => overlay.subnet.text)),
-    gateways: new Set(overlays.map((overlay) => overlay.gateway)),
-    neighbours: new Map(peers.map((peer) => [peer.address, nodeMac(peer.number)])),
-    fdb: new Map(peers.map((peer) => [nodeMac(peer.number), peer.address])),
-    routes: new Map(
-      [...state.remotes].map(([task, node]) => [task, `via ${node.address} src ${self.address}`]),
+    table: tableVersion(rulesetOptions(state.self, options.port)),
+    guard: guardVersion(devices),
+    elements: wantedElements(state, devices, ipv6),
+    links,
+    subnets: new Set(ranges.map(({ subnet }) => subnet.text)),
+    gateways: new Set(ranges.map(({ gateway }) => gateway)),
+    neighbours: new Map([
+      ...devices.flatMap((device) => neighboursOf(state.peers, device, ipv6)),
+      ...backs.map(({ address, device }) => [`${address} dev ${device}`, backMac] as const),
+    ]),
+    fdb: wantedFdb(state.peers, devices),
+    routes: wantedRoutes(state, devices, ipv6),
+    backRoutes: new Set(backs.map(({ route }) => route)),
+    rules,
+    rules6: ipv6 ? rules : new Set(),
+    sysctls: wantedSysctls(
+      options,
+      devices,
+      ranges.some(({ subnet }) => subnet.family === 6),
     ),
-    sysctls: wantedSysctls(options),
   };
+}
+
+function rangesOf({ ranges }: Overlay, ipv6: boolean) {
+  return ranges.filter(({ subnet }) => ipv6 || subnet.family === 4);
+}
+
+function wantedLinks(
+  { self }: ParsedNetworkState,
+  { port, underlayMtu, encryption }: DataPlaneOptions,
+): ReadonlyMap<Device, VxlanLink> {
+  const link = (device: Device, end: { address: string; mtu: number }) =>
+    [
+      device,
+      {
+        vni: vniOf[device],
+        port,
+        local: end.address,
+        mac: nodeMac(self.number, device),
+        mtu: end.mtu - vxlanOverheadBytes,
+      },
+    ] as const;
+  const plain = link(plainDevice, { address: self.address, mtu: underlayMtu });
+  return new Map(encryption === undefined ? [plain] : [plain, link(encryptedDevice, encryption)]);
+}
+
+/** What came over the device goes to its task, whatever its mark; what has the device's mark goes back over it. */
+function rulesOf(device: Device): readonly string[] {
+  return [
+    `pref 100 iif ${device} lookup main`,
+    `pref 110 fwmark ${markOf[device]}/${markMask} lookup ${backTableOf[device]}`,
+  ];
+}
+
+function backsOf(device: Device, ipv6: boolean) {
+  const table = backTableOf[device];
+  const route = `default via ${backAddress} dev ${device} table ${table}`;
+  const route6 = `default via ${backAddress6} dev ${device} table ${table}`;
+  const back = { address: backAddress, device, route };
+  return ipv6 ? [back, { address: backAddress6, device, route: route6 }] : [back];
+}
+
+function neighboursOf(peers: readonly OverlayNode[], device: Device, ipv6: boolean) {
+  return peers.flatMap(({ address, number }) => {
+    const hops = ipv6 ? [address, nodeAddress6(number)] : [address];
+    return hops.map((hop) => [`${hop} dev ${device}`, nodeMac(number, device)] as const);
+  });
+}
+
+function wantedFdb(
+  peers: readonly OverlayNode[],
+  devices: readonly Device[],
+): ReadonlyMap<string, string> {
+  return new Map(
+    devices.flatMap((device) =>
+      peers.map(
+        ({ number, address }) =>
+          [
+            `${nodeMac(number, device)} dev ${device}`,
+            device === plainDevice ? address : encryptedAddress(number),
+          ] as const,
+      ),
+    ),
+  );
+}
+
+/** A route over a device that is not there is left out: the subnet's `unreachable` one refuses at once. */
+function wantedRoutes(
+  { self, remotes }: ParsedNetworkState,
+  devices: readonly Device[],
+  ipv6: boolean,
+): ReadonlyMap<string, string> {
+  const routes = new Map<string, string>();
+  for (const [task, { node, device }] of remotes) {
+    if (!devices.includes(device)) continue;
+    if (!isText6(task)) routes.set(task, `via ${node.address} dev ${device} src ${self.address}`);
+    else if (ipv6)
+      routes.set(task, `via ${nodeAddress6(node.number)} dev ${device}${source6(self)}`);
+  }
+  return routes;
+}
+
+/** As a part of a route: the host's own packets carry a node's address. */
+export function source6({ addresses6 }: OverlayNode): string {
+  const [address] = addresses6;
+  return address === undefined ? "" : ` src ${address}`;
 }
 
 /** The files that matter, whatever their values are now. */
-export function wantedSysctls({ device }: RulesetOptions): ReadonlyMap<string, string> {
-  return new Map([
-    ["ipv4/ip_forward", "1"],
+export function wantedSysctls(
+  { advertised }: Pick<DataPlaneOptions, "advertised">,
+  devices: readonly Device[],
+  forwarding6: boolean,
+): ReadonlyMap<string, string> {
+  const ofDevice = devices.flatMap((device) => [
     // The rules check sources; the strict filter would only know half of the ways that packets take.
-    [`ipv4/conf/${device}/rp_filter`, "0"],
-    [`ipv4/conf/${device}/src_valid_mark`, "1"],
+    [`ipv4/conf/${device}/rp_filter`, "0"] as const,
+    [`ipv4/conf/${device}/src_valid_mark`, "1"] as const,
+    [`ipv4/conf/${device}/route_localnet`, "1"] as const,
   ]);
+  // A router takes no router advertisements, unless it is told so before: the host would lose its default route.
+  const accept = advertised.map((name) => [`ipv6/conf/${name}/accept_ra`, "2"] as const);
+  const ofIpv6 = forwarding6 ? [...accept, ["ipv6/conf/all/forwarding", "1"] as const] : [];
+  return new Map([["ipv4/ip_forward", "1"], ...ofDevice, ...ofIpv6]);
 }
 
-function wantedSets(
-  nodes: readonly OverlayNode[],
-  overlays: readonly Overlay[],
-): Readonly<Record<SetName, ReadonlySet<string>>> {
-  const subnets = overlays.map((overlay) => overlay.subnet.text);
-  const internal = overlays.filter((overlay) => overlay.internal).map(({ subnet }) => subnet.text);
+function wantedElements(
+  { self, peers, overlays }: ParsedNetworkState,
+  devices: readonly Device[],
+  ipv6: boolean,
+): Elements {
+  const nodes = [self, ...peers];
+  const zones = peers.flatMap(({ number }) =>
+    devices.map((device) => ({ mac: nodeMac(number, device), zone: zoneOf(number, device) })),
+  );
+  const ofFamily = (family: 4 | 6) => {
+    const ranges = (filter: (overlay: Overlay) => boolean) =>
+      overlays
+        .filter(filter)
+        .flatMap((overlay) => rangesOf(overlay, ipv6))
+        .filter(({ subnet }) => subnet.family === family);
+    const subnets = (filter: (overlay: Overlay) => boolean) =>
+      ranges(filter).map(({ subnet }) => subnet.text);
+    const all = ranges(() => true);
+    return {
+      pool: setOf(subnets(() => true)),
+      samenet: setOf(subnets(({ ingress }) => !ingress).map((text) => `${text} . ${text}`)),
+      resolver: setOf(all.map(({ subnet, gateway }) => `${subnet.text} . ${gateway}`)),
+      internal: setOf(subnets(({ internal }) => internal)),
+      closed: setOf(subnets(({ internal }) => internal)),
+      gateway: new Map(all.map(({ subnet, gateway }) => [subnet.text, gateway])),
+      secret: setOf(subnets(({ encrypted }) => encrypted)),
+    };
+  };
+  const six = ofFamily(6);
   return {
-    nodes: new Set(nodes.flatMap((node) => node.addresses)),
-    pool: new Set(subnets),
-    samenet: new Set(subnets.map((subnet) => `${subnet} . ${subnet}`)),
-    internal: new Set(internal),
-    closed: new Set(internal),
+    ...ofFamily(4),
+    pool6: six.pool,
+    samenet6: six.samenet,
+    resolver6: six.resolver,
+    internal6: six.internal,
+    closed6: six.closed,
+    gateway6: six.gateway,
+    secret6: six.secret,
+    nodes: setOf(nodes.flatMap((node) => node.addresses)),
+    nodes6: setOf(nodes.flatMap((node) => node.addresses6)),
+    node_zone: new Map(zones.map(({ mac, zone }) => [mac, String(zone)])),
+    zone_mark: new Map(zones.map(({ zone }) => [String(zone), String(zoneMark(zone))])),
+    zone_mac: new Map(zones.map(({ mac, zone }) => [String(zoneMark(zone)), mac])),
   };
 }
+
+/** Whose keys begin with a network's subnet. */
+const ofSubnets: ReadonlySet<ElementsName> = new Set([
+  "pool",
+  "pool6",
+  "samenet",
+  "samenet6",
+  "resolver",
+  "resolver6",
+  "internal",
+  "internal6",
+  "closed",
+  "closed6",
+  "gateway",
+  "gateway6",
+  "secret",
+  "secret6",
+]);
 
 /**
  * Keeps what a task of this host still needs. A task that is told to stop leaves the assignments at once, and with the
@@ -134,29 +312,26 @@ export function retainAttached(
   const routes = new Map(wanted.routes);
   for (const address of attached) routes.delete(address);
   const live = leftOver(wanted, actual).filter((subnet) =>
-    attached.some((address) => contains(subnet, address)),
+    attached.some((address) => overlap(subnet, hostSubnet(address))),
   );
   if (live.length === 0) return { ...wanted, routes };
   const isLive = (text: string) => live.some((subnet) => overlap(subnet, parseSubnet(text)));
-  const isLiveAddress = (address: string) => isLive(`${address}/32`);
+  const isLiveAddress = (address: string) =>
+    live.some((subnet) => overlap(subnet, hostSubnet(address)));
   for (const [address, way] of actual.routes) if (isLiveAddress(address)) routes.set(address, way);
+  const elements = { ...wanted.elements };
+  for (const name of elementsNames) {
+    if (!ofSubnets.has(name)) continue;
+    const kept = [...actual.elements[name]].filter(([key]) => isLive(key.split(" . ")[0] ?? ""));
+    elements[name] = new Map([...wanted.elements[name], ...kept]);
+  }
   return {
     ...wanted,
     routes,
+    elements,
     subnets: withHolding(wanted.subnets, actual.subnets, isLive),
     gateways: withHolding(wanted.gateways, actual.gateways, isLiveAddress),
-    sets: {
-      nodes: wanted.sets.nodes,
-      pool: withHolding(wanted.sets.pool, actual.sets.pool, isLive),
-      samenet: withHolding(wanted.sets.samenet, actual.sets.samenet, isLivePair),
-      internal: withHolding(wanted.sets.internal, actual.sets.internal, isLive),
-      closed: withHolding(wanted.sets.closed, actual.sets.closed, isLive),
-    },
   };
-
-  function isLivePair(pair: string): boolean {
-    return isLive(pair.split(" . ")[0] ?? "");
-  }
 }
 
 /** Subnets that stand, are not wanted any more, and are in no wanted subnet's way. */

@@ -1,77 +1,108 @@
 /**
  * Reads what stands in this network namespace: the picture of our own objects, and what of the host's own the driver
- * needs to know. Only asked on open and after an error: between, the driver remembers what it has written.
+ * needs to know. Only asked on open, for repair, and after an error: between, the driver remembers what it has written.
  */
 import { readdir, readFile } from "node:fs/promises";
 import type { Exec } from "#agent/exec.ts";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import { isId } from "#proto/ids.ts";
-import { gatewayMac } from "./attachment.ts";
-import {
-  type DataPlane,
-  emptyDataPlane,
-  type SetName,
-  setNames,
-  type VxlanLink,
-  wantedSysctls,
-} from "./data-plane.ts";
 import { isAddress } from "#proto/ipv4.ts";
-import { contains, parseSubnet } from "./subnet.ts";
+import { isAddress6 } from "#proto/ipv6.ts";
+import { type DataPlane, emptyDataPlane, type VxlanLink, wantedSysctls } from "./data-plane.ts";
+import { backTableOf, type Device, devices, gatewayMac } from "./devices.ts";
+import { readTables } from "./nft-reader.ts";
 import { routeProtocol } from "./plan.ts";
-import type { RulesetOptions } from "./ruleset.ts";
+import { holds, parseSubnet, type Subnet } from "./subnet.ts";
+import { isRecord, type JsonObject, number, parseRecords, text } from "./tool-output.ts";
 
 /** Where `ip netns` keeps its names; not a choice of ours. */
 export const namespaceRoot = "/run/netns";
+
+const sysctlRoot = "/proc/sys/net";
+
+/** The host side of a task's link. */
+export interface Veth {
+  /** The task's, as far as their routes stand. */
+  readonly addresses: readonly string[];
+  /** What was found of it, as attachment.ts names what there must be. */
+  readonly facts: ReadonlySet<string>;
+}
 
 export interface Kernel {
   readonly dataPlane: DataPlane;
   /** IPv4 addresses of the host's interfaces → MTU of the interface. */
   readonly mtuOfAddress: ReadonlyMap<string, number>;
-  /** Host sides of tasks' links → the task's address, where its route stands. */
-  readonly veths: ReadonlyMap<string, string | undefined>;
+  readonly veths: ReadonlyMap<string, Veth>;
   /** Tasks with a namespace. */
   readonly namespaces: ReadonlySet<string>;
+  /** Where the host's own routes lead, the default one aside. */
+  readonly hostSubnets: readonly Subnet[];
+  readonly ipv6: boolean;
+  /** Interfaces that take router advertisements, and would not as a router's. */
+  readonly advertised: readonly string[];
+  /** All rules of the host in nft's words. */
+  readonly ruleset: string;
 }
 
-export async function readKernel(exec: Exec, options: RulesetOptions): Promise<Kernel> {
+export async function readKernel(exec: Exec): Promise<Kernel> {
   const links = parseRecords((await exec.run("ip", ["-j", "-d", "addr", "show"])).stdout);
-  const vxlan = links.filter((link) => link["ifname"] === options.device).map(parseVxlan)[0];
-  const [routes, peers, tables, sysctls, namespaces] = await Promise.all([
-    readRoutes(exec, options),
-    vxlan === undefined ? noPeers : readPeers(exec, options),
-    readTables(exec),
-    readSysctls(options),
+  const vxlans = parseVxlans(links);
+  const advertised = await readAdvertised();
+  const ipv6 = advertised !== undefined;
+  const [routes, neighbours, fdb, rules, rules6, tables, namespaces] = await Promise.all([
+    readRoutes(exec, ipv6),
+    exec.run("ip", ["-j", "neigh", "show", "nud", "permanent"]),
+    vxlans.size === 0 ? { stdout: "" } : exec.run("bridge", ["-j", "fdb", "show"]),
+    exec.run("ip", ["-4", "-N", "-j", "rule", "show"]),
+    ipv6 ? exec.run("ip", ["-6", "-N", "-j", "rule", "show"]) : { stdout: "" },
+    readTables(exec, vxlans.keys()),
     readNamespaces(),
   ]);
-  const subnets = [...routes.subnets].map(parseSubnet);
-  const gateways = loopbackAddresses(links).filter((address) =>
-    subnets.some((subnet) => contains(subnet, address)),
-  );
+  const permanent = parseRecords(neighbours.stdout);
   return {
     dataPlane: {
       ...emptyDataPlane,
-      ...peers,
-      ...tables,
-      vxlan,
+      table: tables.table,
+      guard: tables.guard,
+      elements: tables.elements,
+      links: vxlans,
       subnets: routes.subnets,
-      gateways: new Set(gateways),
+      gateways: parseGateways(links, [...routes.subnets].map(parseSubnet)),
+      neighbours: new Map(
+        permanent
+          .filter(onDevice)
+          .map((entry) => [
+            `${text(entry, "dst")} dev ${text(entry, "dev")}`,
+            text(entry, "lladdr"),
+          ]),
+      ),
+      fdb: parseFdb(fdb.stdout),
       routes: routes.remote,
-      sysctls,
+      backRoutes: routes.back,
+      rules: parseRules(rules.stdout),
+      rules6: parseRules(rules6.stdout),
+      sysctls: await readSysctls(wantedSysctls({ advertised: [] }, devices, ipv6).keys()),
     },
     mtuOfAddress: parseMtus(links),
-    veths: new Map(
-      links
-        .filter(isVeth)
-        .map((link) => [text(link, "ifname"), routes.local.get(text(link, "ifname"))]),
-    ),
+    veths: await readVeths(links, routes.local, permanent),
     namespaces,
+    hostSubnets: routes.host,
+    ipv6,
+    advertised: advertised ?? [],
+    ruleset: tables.ruleset,
   };
 }
 
 /** Priorities of the rules in a task's namespace. */
-export async function readRulePriorities(exec: Exec, taskId: string): Promise<ReadonlySet<number>> {
-  const { stdout } = await exec.run("ip", ["-n", taskId, "-j", "rule", "show"]);
-  return new Set(parseRecords(stdout).map((rule) => number(rule, "priority")));
+export async function readRulePriorities(exec: Exec, taskId: string): Promise<ReadonlySet<string>> {
+  const shown = await Promise.all(
+    ["-4", "-6"].map((family) => exec.run("ip", ["-n", taskId, family, "-j", "rule", "show"])),
+  );
+  return new Set(
+    shown.flatMap(({ stdout }, index) =>
+      parseRecords(stdout).map((rule) => `${index === 0 ? 4 : 6} ${number(rule, "priority")}`),
+    ),
+  );
 }
 
 export async function readNamespaces(): Promise<ReadonlySet<string>> {
@@ -83,108 +114,126 @@ export async function readNamespaces(): Promise<ReadonlySet<string>> {
   }
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
-async function readRoutes(exec: Exec, { device }: RulesetOptions) {
-  const { stdout } = await exec.run("ip", ["-4", "-N", "-j", "route", "show", "table", "main"]);
+async function readRoutes(exec: Exec, ipv6: boolean) {
+  const show = async (family: "-4" | "-6") => {
+    const args = [family, "-N", "-j", "route", "show", "table", "all"];
+    return parseRecords((await exec.run("ip", args)).stdout);
+  };
+  const shown = [...(await show("-4")), ...(ipv6 ? await show("-6") : [])];
   const subnets = new Set<string>();
   const remote = new Map<string, string>();
-  const local = new Map<string, string>();
-  for (const route of parseRecords(stdout)) {
+  const local = new Map<string, JsonObject[]>();
+  const host: Subnet[] = [];
+  const back = new Set<string>();
+  for (const route of shown) {
     const destination = text(route, "dst");
-    if (Number(route["protocol"]) === routeProtocol) subnets.add(destination);
-    if (!isAddress(destination)) continue;
-    const target = route["dev"];
-    if (target === device) {
-      remote.set(destination, `via ${text(route, "gateway")} src ${text(route, "prefsrc")}`);
-    } else if (typeof target === "string") local.set(target, destination);
-  }
-  return { subnets, remote, local };
-}
-
-type Peers = Pick<DataPlane, "neighbours" | "fdb">;
-
-const noPeers: Peers = { neighbours: new Map(), fdb: new Map() };
-
-async function readPeers(exec: Exec, { device }: RulesetOptions): Promise<Peers> {
-  const [neighbours, fdb] = await Promise.all([
-    exec.run("ip", ["-4", "-j", "neigh", "show", "dev", device, "nud", "permanent"]),
-    exec.run("bridge", ["-j", "fdb", "show", "dev", device]),
-  ]);
-  return {
-    neighbours: new Map(
-      parseRecords(neighbours.stdout).map((entry) => [text(entry, "dst"), text(entry, "lladdr")]),
-    ),
-    fdb: new Map(parseRecords(fdb.stdout).map((entry) => [text(entry, "mac"), text(entry, "dst")])),
-  };
-}
-
-type Tables = Pick<DataPlane, "table" | "guard" | "sets">;
-
-async function readTables(exec: Exec): Promise<Tables> {
-  const [inet, netdev] = await Promise.all([readTable(exec, "inet"), readTable(exec, "netdev")]);
-  const sets = Object.fromEntries(
-    setNames.map((name) => [name, elementsOf(inet.entries, name)]),
-  ) as Record<SetName, ReadonlySet<string>>;
-  // An old kernel takes the chain away with its device, a new one hangs it on the next device of the name.
-  const guard = netdev.version === undefined || netdev.hooked ? netdev.version : "loose";
-  return { table: inet.version, guard, sets };
-}
-
-interface Table {
-  readonly version: string | undefined;
-  /** Has a chain that hangs on a device. */
-  readonly hooked: boolean;
-  readonly entries: readonly JsonObject[];
-}
-
-// nft's JSON leaves comments of tables and devices of chains out, so the text is read as well. A table that is not there is an error
-// to nft, with a message in words: look at the list of tables first.
-async function readTable(exec: Exec, family: "inet" | "netdev"): Promise<Table> {
-  const { stdout: tables } = await exec.run("nft", ["-j", "list", "tables", family]);
-  const named = parseNft(tables).some(
-    (entry) => isRecord(entry["table"]) && entry["table"]["name"] === "swarm",
-  );
-  if (!named) return { version: undefined, hooked: false, entries: [] };
-  const [json, terse] = await Promise.all([
-    exec.run("nft", ["-j", "list", "table", family, "swarm"]),
-    exec.run("nft", ["-t", "list", "table", family, "swarm"]),
-  ]);
-  const version = /^\tcomment "([0-9a-f]+)"$/m.exec(terse.stdout)?.[1] ?? "unknown";
-  const hooked = terse.stdout.includes("hook egress device");
-  return { version, hooked, entries: parseNft(json.stdout) };
-}
-
-function elementsOf(entries: readonly JsonObject[], name: SetName): ReadonlySet<string> {
-  const set = entries
-    .map((entry) => entry["set"])
-    .find((entry) => isRecord(entry) && entry["name"] === name);
-  const elements = isRecord(set) && Array.isArray(set["elem"]) ? set["elem"] : [];
-  return new Set(elements.map(parseElement));
-}
-
-function parseElement(element: unknown): string {
-  if (typeof element === "string") return element;
-  if (isRecord(element) && Array.isArray(element["concat"])) {
-    return element["concat"].map(parseElement).join(" . ");
-  }
-  if (isRecord(element) && isRecord(element["prefix"])) {
-    return `${text(element["prefix"], "addr")}/${number(element["prefix"], "len")}`;
-  }
-  throw unexpected("an element of a set", element);
-}
-
-async function readSysctls(options: RulesetOptions): Promise<ReadonlyMap<string, string>> {
-  const values = new Map<string, string>();
-  for (const path of wantedSysctls(options).keys()) {
-    try {
-      values.set(path, (await readFile(`/proc/sys/net/${path}`, "utf8")).trim());
-    } catch (error) {
-      // The device is not there yet.
-      if (errnoOf(error) !== "ENOENT") throw Fault.wrap(`Cannot read sysctl "${path}"`, error);
+    const device = text(route, "dev");
+    const table = text(route, "table");
+    if (table !== "") {
+      if (onDevice(route) && table === String(backTableOf[device as Device])) {
+        back.add(`${destination} via ${text(route, "gateway")} dev ${device} table ${table}`);
+      }
+    } else if (Number(route["protocol"]) === routeProtocol) subnets.add(destination);
+    else if (onDevice(route)) {
+      // The kernel's own routes of the device lead to no task.
+      if (isHost(destination)) remote.set(destination, wayOf(route));
+    } else if (isTaskLink(device)) local.set(device, [...(local.get(device) ?? []), route]);
+    else if (isAddress(destination)) host.push(parseSubnet(`${destination}/32`));
+    else if (destination !== "default" && !destination.includes(":")) {
+      host.push(parseSubnet(destination));
     }
   }
+  return { subnets, remote, local, host, back };
+}
+
+function wayOf(route: JsonObject): string {
+  const source = text(route, "prefsrc");
+  const way = `via ${text(route, "gateway")} dev ${text(route, "dev")}`;
+  return source === "" ? way : `${way} src ${source}`;
+}
+
+function onDevice(record: JsonObject): boolean {
+  return devices.some((device) => device === record["dev"]);
+}
+
+function isHost(destination: string): boolean {
+  return isAddress(destination) || isAddress6(destination);
+}
+
+function isTaskLink(device: string): boolean {
+  return device.startsWith("v-");
+}
+
+function parseRules(json: string): ReadonlySet<string> {
+  const own = parseRecords(json).filter((rule) => Number(rule["protocol"]) === routeProtocol);
+  return new Set(
+    own.map((rule) => {
+      const { iif, fwmark, fwmask, table } = rule;
+      const from = iif === undefined ? "" : ` iif ${String(iif)}`;
+      const mark = fwmark === undefined ? "" : ` fwmark ${String(fwmark)}/${String(fwmask)}`;
+      return `pref ${number(rule, "priority")}${from}${mark} lookup ${table === "254" ? "main" : String(table)}`;
+    }),
+  );
+}
+
+function parseFdb(json: string): ReadonlyMap<string, string> {
+  const entries = parseRecords(json).filter((entry) =>
+    devices.some((device) => device === entry["ifname"]),
+  );
+  return new Map(
+    entries.map((entry) => [
+      `${text(entry, "mac")} dev ${text(entry, "ifname")}`,
+      text(entry, "dst"),
+    ]),
+  );
+}
+
+async function readSysctls(paths: Iterable<string>): Promise<ReadonlyMap<string, string>> {
+  const values = new Map<string, string>();
+  for (const path of paths) {
+    const value = await readSysctl(path);
+    if (value !== undefined) values.set(path, value);
+  }
   return values;
+}
+
+/** Undefined: there is no such device yet. */
+async function readSysctl(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(`${sysctlRoot}/${path}`, "utf8")).trim();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw Fault.wrap(`Cannot read sysctl "${path}"`, error);
+  }
+}
+
+/** Undefined: this kernel has no IPv6. */
+async function readAdvertised(): Promise<readonly string[] | undefined> {
+  const folder = `${sysctlRoot}/ipv6/conf`;
+  let names: readonly string[];
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw Fault.wrap(`Cannot list "${folder}"`, error);
+  }
+  if ((await readSysctl("ipv6/conf/all/forwarding")) !== "0") return [];
+  const advertised: string[] = [];
+  for (const name of names) {
+    const own = ["all", "default", "lo"].includes(name) || isTaskLink(name);
+    if (own || devices.some((device) => device === name)) continue;
+    if ((await readSysctl(`ipv6/conf/${name}/accept_ra`)) === "1") advertised.push(name);
+  }
+  return advertised;
+}
+
+function parseVxlans(links: readonly JsonObject[]): ReadonlyMap<Device, VxlanLink> {
+  const found = new Map<Device, VxlanLink>();
+  for (const device of devices) {
+    const link = links.find((each) => each["ifname"] === device);
+    if (link !== undefined) found.set(device, parseVxlan(link));
+  }
+  return found;
 }
 
 function parseVxlan(link: JsonObject): VxlanLink {
@@ -204,64 +253,58 @@ function isUp(link: JsonObject): boolean {
   return Array.isArray(link["flags"]) && link["flags"].includes("UP");
 }
 
-function isVeth(link: JsonObject): boolean {
-  return text(link, "ifname").startsWith("v-") && link["address"] === gatewayMac;
+async function readVeths(
+  links: readonly JsonObject[],
+  routes: ReadonlyMap<string, readonly JsonObject[]>,
+  neighbours: readonly JsonObject[],
+): Promise<ReadonlyMap<string, Veth>> {
+  const veths = new Map<string, Veth>();
+  const ofDevice = Map.groupBy(neighbours, (entry) => text(entry, "dev"));
+  for (const link of links) {
+    const name = text(link, "ifname");
+    if (!isTaskLink(name) || link["address"] !== gatewayMac) continue;
+    const own = (routes.get(name) ?? []).filter((route) => isHost(text(route, "dst")));
+    const near = ofDevice.get(name) ?? [];
+    const localnet = await readSysctl(`ipv4/conf/${name}/route_localnet`);
+    veths.set(name, {
+      addresses: own.map((route) => text(route, "dst")),
+      facts: new Set([
+        ...(isUp(link) ? [`up mtu ${number(link, "mtu")}`] : []),
+        ...own.map((route) => `route ${text(route, "dst")} src ${text(route, "prefsrc")}`),
+        ...near.map((entry) => `neigh ${text(entry, "dst")} ${text(entry, "lladdr")}`),
+        ...(localnet === "1" ? ["route_localnet"] : []),
+      ]),
+    });
+  }
+  return veths;
 }
 
-function inetAddresses(link: JsonObject): readonly JsonObject[] {
+function addressesOf(link: JsonObject, family: "inet" | "inet6"): readonly JsonObject[] {
   const all = Array.isArray(link["addr_info"]) ? link["addr_info"] : [];
-  return all.filter(isRecord).filter((address) => address["family"] === "inet");
+  return all.filter(isRecord).filter((address) => address["family"] === family);
 }
 
 function parseMtus(links: readonly JsonObject[]): ReadonlyMap<string, number> {
   return new Map(
     links.flatMap((link) =>
-      inetAddresses(link).map((address) => [text(address, "local"), number(link, "mtu")] as const),
+      addressesOf(link, "inet").map(
+        (address) => [text(address, "local"), number(link, "mtu")] as const,
+      ),
     ),
   );
 }
 
-function loopbackAddresses(links: readonly JsonObject[]): readonly string[] {
-  return links
-    .filter((link) => link["ifname"] === "lo")
-    .flatMap(inetAddresses)
-    .filter((address) => address["prefixlen"] === 32 && address["scope"] === "link")
-    .map((address) => text(address, "local"));
-}
-
-function parseNft(json: string): readonly JsonObject[] {
-  const parsed: unknown = JSON.parse(json);
-  if (!isRecord(parsed) || !Array.isArray(parsed["nftables"]))
-    throw unexpected("nft's list", parsed);
-  return parsed["nftables"].filter(isRecord);
-}
-
-/** iproute2 prints nothing at all where there is nothing to show, and `{}` for what a filter left out. */
-function parseRecords(json: string): readonly JsonObject[] {
-  if (json.trim() === "") return [];
-  const parsed: unknown = JSON.parse(json);
-  if (!Array.isArray(parsed)) throw unexpected("a list of iproute2", parsed);
-  return parsed.filter(isRecord).filter((record) => Object.keys(record).length > 0);
-}
-
-function isRecord(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function text(record: JsonObject, key: string): string {
-  const value = record[key];
-  return typeof value === "string" ? value : "";
-}
-
-function number(record: JsonObject, key: string): number {
-  const value = record[key];
-  if (typeof value !== "number") throw unexpected(`"${key}"`, record);
-  return value;
-}
-
-function unexpected(what: string, value: unknown): Fault {
-  return new Fault(
-    "internal",
-    `Cannot understand ${what}: ${JSON.stringify(value)?.slice(0, 200)}`,
-  );
+function parseGateways(
+  links: readonly JsonObject[],
+  subnets: readonly Subnet[],
+): ReadonlySet<string> {
+  const loopback = links.filter((link) => link["ifname"] === "lo");
+  const inet = loopback
+    .flatMap((link) => addressesOf(link, "inet"))
+    .filter((address) => address["prefixlen"] === 32 && address["scope"] === "link");
+  const inet6 = loopback
+    .flatMap((link) => addressesOf(link, "inet6"))
+    .filter((address) => address["prefixlen"] === 128 && address["scope"] === "global");
+  const found = [...inet, ...inet6].map((address) => text(address, "local"));
+  return new Set(found.filter((address) => subnets.some((subnet) => holds(subnet, address))));
 }

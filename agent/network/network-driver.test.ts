@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import type { NetworkEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
-import { nodeMac } from "./data-plane.ts";
+import { nodeMac } from "./devices.ts";
 import { forgedVxlan } from "./testing/forged-vxlan.ts";
 import {
   attachmentsOf,
@@ -306,7 +306,7 @@ describe("NetworkDriver on three hosts", { concurrency: false }, () => {
     await applyAll();
   });
 
-  test("a network that this version cannot carry is refused, the others are carried", async () => {
+  test("a network that this host cannot carry is refused, the others are carried", async () => {
     const secret = network("secret", "10.77.4.0/24", { encrypted: true });
     const state = ground.state(host(1), [...networks, secret], endpoints());
     const answer = await host(1).tryCall({ kind: "apply", state });

@@ -6,102 +6,150 @@
  * All changes go through one lane: a state that is overtaken while it waits is never performed, fifty tasks cost a few
  * processes, and no two writers meet. Between changes the picture in memory is trusted; after an error it is read anew.
  */
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Exec } from "#agent/exec.ts";
 import { Fault } from "#proto/fault.ts";
-import type { NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Network, NetworkAttachment, PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isId } from "#proto/ids.ts";
-import type { Log } from "#proto/ports.ts";
-import { attachmentsMax, mainAttachment } from "./attachment.ts";
+import type { Clock, Log } from "#proto/ports.ts";
+import { attachmentsMax, mainAttachment, type TaskLink } from "./attachment.ts";
+import { bridgeName, bridgeNetwork, chooseAddress, chooseBridge } from "./bridge.ts";
 import { forgetFlows } from "./conntrack.ts";
-import { type DataPlane, emptyDataPlane, retainAttached, wantedDataPlane } from "./data-plane.ts";
-import { type Kernel, namespaceRoot, readKernel } from "./kernel-reader.ts";
+import { encryptedDevice, plainDevice } from "./devices.ts";
+import { HostPlane, type Wanted } from "./host-plane.ts";
+import { namespaceRoot, readKernel } from "./kernel-reader.ts";
 import {
   type NetworkState,
+  type Overlay,
+  type OverlayAttachment,
   type ParsedNetworkState,
-  parseAttachments,
+  parseAttachment,
   parseNetworkState,
 } from "./network-state.ts";
-import { planDataPlane, type Step } from "./plan.ts";
-import type { RulesetOptions } from "./ruleset.ts";
-import { type Arrival, type LinkHost, TaskLinks } from "./task-links.ts";
+import type { HostPort } from "./services/wanted.ts";
+import { holds } from "./subnet.ts";
+import { type Arrival, TaskLinks } from "./task-links.ts";
+import { type TaskRecord, TaskRecords } from "./task-records.ts";
 import { WorkLane } from "./work-lane.ts";
+import type { Encryption } from "./wireguard/encryption.ts";
 
 export type { NetworkState } from "./network-state.ts";
 
 export interface NetworkDriverOptions {
   readonly runRoot: string;
-  /** Name, network identifier and UDP port of the VXLAN device; the last two are the same on all nodes. */
-  readonly device?: string;
-  readonly vni?: number;
-  readonly port?: number;
 }
 
 export interface NetworkDriverModules {
   readonly exec: Exec;
+  readonly clock: Clock;
   readonly log: Log;
+  /** Without, encrypted networks are refused. */
+  readonly encryption?: Encryption;
 }
 
+/** Where a task runs. */
 export interface TaskNamespace {
-  readonly path: string;
-  /** The gateway of the task's main network; none: the task has no network. */
+  /** Undefined: the host's own network namespace. */
+  readonly path: string | undefined;
+  /** The gateway of the task's main network; none: the task has no network, or the host's. */
   readonly nameserver?: string;
+  /** The task's own, on all its networks, those that this host chose among them. */
+  readonly addresses: readonly string[];
+}
+
+export interface AttachOptions {
+  /** To be published on this host alone, from attach to detach. */
+  readonly hostPorts?: readonly PortConfig[];
+}
+
+/** For people and metrics. */
+export interface NetworkStatus {
+  readonly convergences: number;
+  /** How long the last one took. */
+  readonly convergenceMs: number;
+  /** How often something had to be put back that another had changed. */
+  readonly repairs: number;
+  /** What was put back last. */
+  readonly drift: readonly string[];
+  /** What cannot be carried at the moment, and why. */
+  readonly refusals: readonly string[];
 }
 
 /** Tasks per process of `ip`: the first of them waits for the last. */
 const arrivalsBatchMax = 16;
 const departuresBatchMax = 128;
 
-/** Of a namespace that has no link; a number is needed and not used. */
-const noHost: LinkHost = { mtu: 0, source: "" };
+/** Lines of drift that are remembered: enough to know what happened. */
+const driftMax = 20;
+
+interface Parts {
+  readonly plane: HostPlane;
+  readonly records: TaskRecords;
+  readonly recorded: readonly TaskRecord[];
+  readonly scratchRoot: string;
+}
 
 export class NetworkDriver {
-  readonly #ruleset: RulesetOptions;
   readonly #scratchRoot: string;
   readonly #exec: Exec;
+  readonly #clock: Clock;
   readonly #log: Log;
-  readonly #lane: WorkLane<Arrival>;
+  readonly #plane: HostPlane;
+  readonly #records: TaskRecords;
+  readonly #lane: WorkLane<TaskRecord>;
   readonly #links: TaskLinks;
-  #kernel: Kernel;
-  /** False after an error: what stands may not be what is remembered. */
-  #known = true;
-  #wanted: ParsedNetworkState | undefined;
+  /** By task; of tasks whose namespace stands. */
+  readonly #tasks: Map<string, TaskRecord>;
+  #state: NetworkState | undefined;
+  #parsed: ParsedNetworkState | undefined;
+  #bridge: Overlay | undefined;
+  #refusals: readonly Fault[] = [];
+  #repairing = false;
+  #status: NetworkStatus = {
+    convergences: 0,
+    convergenceMs: 0,
+    repairs: 0,
+    drift: [],
+    refusals: [],
+  };
 
   /** Reads what stands and changes none of it, but for the remains of a detach that did not come to its end. */
   static async open(
     options: NetworkDriverOptions,
     modules: NetworkDriverModules,
   ): Promise<NetworkDriver> {
-    const ruleset = {
-      device: options.device ?? "sw-vx0",
-      vni: options.vni ?? 4096,
-      port: options.port ?? 4789,
-    };
-    const scratchRoot = join(options.runRoot, "network");
+    const root = join(options.runRoot, "network");
+    const scratchRoot = join(root, "batches");
     await rm(scratchRoot, { recursive: true, force: true });
     await mkdir(scratchRoot, { recursive: true });
-    const kernel = await readKernel(modules.exec, ruleset);
-    const driver = new NetworkDriver({ ruleset, scratchRoot, kernel }, modules);
+    const { exec, log, encryption } = modules;
+    const plane = await HostPlane.open(scratchRoot, { exec, log, encryption });
+    const records = new TaskRecords(join(root, "tasks"), log);
+    const recorded = await records.read();
+    const driver = new NetworkDriver({ plane, records, recorded, scratchRoot }, modules);
     await driver.#links.removeOrphans();
     return driver;
   }
 
   /** For `open`. */
-  constructor(
-    options: { ruleset: RulesetOptions; scratchRoot: string; kernel: Kernel },
-    modules: NetworkDriverModules,
-  ) {
-    const { ruleset, scratchRoot, kernel } = options;
-    this.#ruleset = ruleset;
+  constructor({ plane, records, recorded, scratchRoot }: Parts, modules: NetworkDriverModules) {
+    const { exec, clock, log } = modules;
     this.#scratchRoot = scratchRoot;
-    this.#exec = modules.exec;
-    this.#log = modules.log;
-    this.#kernel = kernel;
-    const reader = () => readKernel(modules.exec, ruleset);
-    this.#links = new TaskLinks({ scratchRoot }, { exec: modules.exec, readKernel: reader });
-    this.#links.remember(kernel);
-    this.#lane = new WorkLane<Arrival>({
+    this.#exec = exec;
+    this.#clock = clock;
+    this.#log = log;
+    this.#plane = plane;
+    this.#records = records;
+    this.#links = new TaskLinks({ scratchRoot }, { exec, readKernel: () => readKernel(exec) });
+    this.#links.remember(plane.kernel);
+    const standing = new Set(this.#links.tasks());
+    this.#tasks = new Map(
+      recorded
+        .filter(({ taskId }) => standing.has(taskId))
+        .map((record) => [record.taskId, record]),
+    );
+    this.#lane = new WorkLane<TaskRecord>({
       converge: () => this.#converge(),
       depart: (taskIds) => this.#depart(taskIds),
       arrive: (arrivals) => this.#arrive(arrivals),
@@ -115,26 +163,40 @@ export class NetworkDriver {
    * a network had to be refused, after the others were carried out.
    */
   async apply(state: NetworkState): Promise<void> {
-    const wanted = parseNetworkState(state);
-    this.#wanted = wanted;
+    const parsed = parseNetworkState(state);
+    this.#state = state;
+    this.#parsed = parsed;
     await this.#lane.converge();
-    const [refusal, ...more] = wanted.refusals;
+    const [refusal, ...more] = this.#refusals;
     if (refusal === undefined) return;
     const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
-    throw new Fault(refusal.code, `Cannot carry every network: ${refusal.message}${others}`, {
+    throw new Fault(refusal.code, `Cannot carry everything: ${refusal.message}${others}`, {
       cause: refusal,
     });
   }
 
   /** Reads what stands and repairs what is not as wanted, as after a stranger's `nft flush ruleset`. */
   async repair(): Promise<void> {
-    if (this.#wanted === undefined) return;
-    this.#known = false;
+    if (this.#state === undefined) return;
+    this.#repairing = true;
     await this.#lane.converge();
   }
 
+  status(): NetworkStatus {
+    return this.#status;
+  }
+
+  /** Networks that this host has beside the managers', for DNS: it answers at their gateways, too. */
+  localNetworks(): readonly Network[] {
+    return this.#bridge === undefined ? [] : [bridgeNetwork(this.#bridge)];
+  }
+
   /** Idempotent. What was made is gone again when it fails, unless it stood before. */
-  async attach(taskId: string, attachments: readonly NetworkAttachment[]): Promise<TaskNamespace> {
+  async attach(
+    taskId: string,
+    attachments: readonly NetworkAttachment[],
+    { hostPorts = [] }: AttachOptions = {},
+  ): Promise<TaskNamespace> {
     try {
       if (!isId(taskId)) throw new Fault("invalid-argument", "this is no task's ID");
       if (attachments.length > attachmentsMax) {
@@ -143,11 +205,12 @@ export class NetworkDriver {
           `${attachmentsMax} networks are the most a task can have`,
         );
       }
-      const parsed = parseAttachments(attachments);
-      await this.#lane.arrive({ taskId, attachments: parsed });
-      const nameserver = mainAttachment(parsed)?.overlay.gateway;
-      const path = join(namespaceRoot, taskId);
-      return nameserver === undefined ? { path } : { path, nameserver };
+      if (isHosts(attachments)) return { path: undefined, addresses: [] };
+      // "none" gives nothing but the loopback that every namespace has.
+      const real = attachments.filter(({ network }) => network?.id !== "none");
+      for (const attachment of real) if (!isBridge(attachment)) parseAttachment(attachment);
+      await this.#lane.arrive({ taskId, attachments: real, hostPorts });
+      return this.#namespaceOf(taskId);
     } catch (error) {
       throw Fault.wrap(`Cannot attach task "${taskId}" to its networks`, error);
     }
@@ -170,81 +233,112 @@ export class NetworkDriver {
 
   /** Removes everything of ours from the kernel, links of running tasks too. For a host that leaves its cluster. */
   async cleanup(): Promise<void> {
-    this.#wanted = undefined;
+    this.#state = undefined;
+    this.#parsed = undefined;
+    this.#bridge = undefined;
     const tasks = await this.list();
     await Promise.all(tasks.map((taskId) => this.detach(taskId)));
-    this.#known = false;
+    this.#plane.distrust();
     await this.#lane.converge();
-    await rm(this.#scratchRoot, { recursive: true, force: true });
+    await rm(join(this.#scratchRoot, ".."), { recursive: true, force: true });
+  }
+
+  #namespaceOf(taskId: string): TaskNamespace {
+    const attachments = this.#tasks.get(taskId)?.attachments ?? [];
+    const nameserver = mainAttachment(this.#resolve(attachments))?.overlay.ranges[0]?.gateway;
+    return {
+      path: join(namespaceRoot, taskId),
+      addresses: this.#links.addresses(taskId),
+      ...(nameserver === undefined ? {} : { nameserver }),
+    };
   }
 
   async #converge(): Promise<void> {
-    try {
-      await this.#attemptConverge();
-    } catch (error) {
-      // Something of ours was changed behind our back: the second attempt starts from what is there.
-      this.#known = false;
-      this.#log.warn("reading the host's network anew", { reason: Fault.from(error).message });
-      await this.#attemptConverge();
+    const startMs = this.#clock.monotonic();
+    const repairing = this.#repairing;
+    this.#repairing = false;
+    if (repairing) await this.#plane.reread();
+    const mended = repairing ? await this.#mendLinks() : [];
+    const { steps, refusals } = await this.#plane.converge(this.#wanted());
+    this.#refusals = [...(this.#parsed?.refusals ?? []), ...refusals];
+    this.#status = {
+      ...this.#status,
+      convergences: this.#status.convergences + 1,
+      convergenceMs: this.#clock.monotonic() - startMs,
+      refusals: this.#refusals.map(({ message }) => message),
+    };
+    const drift = [...mended.map((taskId) => `link of task ${taskId}`), ...steps];
+    if (repairing && drift.length > 0) this.#onDrift(drift);
+  }
+
+  #onDrift(drift: readonly string[]): void {
+    const repairs = this.#status.repairs + 1;
+    this.#status = { ...this.#status, repairs, drift: drift.slice(0, driftMax) };
+    this.#log.warn("put back what others changed of the network", {
+      changes: drift.length,
+      first: drift[0] ?? "",
+    });
+  }
+
+  async #mendLinks(): Promise<readonly string[]> {
+    const { kernel } = this.#plane;
+    this.#links.remember(kernel);
+    if (this.#parsed === undefined) return [];
+    const arrivals: Arrival[] = [];
+    for (const { taskId, attachments } of this.#tasks.values()) {
+      // One whose network is gone keeps its link as it is.
+      const links = trySync(() => this.#linksOf(attachments));
+      if (links !== undefined) arrivals.push({ taskId, links });
     }
+    return await this.#links.mend(arrivals, kernel, this.#linkHost());
   }
 
-  async #attemptConverge(): Promise<void> {
-    try {
-      if (!this.#known) await this.#reread();
-      const wanted = await this.#wantedDataPlane();
-      const steps = planDataPlane(this.#kernel.dataPlane, wanted, this.#ruleset);
-      for (const step of steps) await this.#perform(step);
-      this.#kernel = { ...this.#kernel, dataPlane: wanted };
-    } catch (error) {
-      this.#known = false;
-      throw Fault.wrap("Cannot program the host's network", error);
-    }
+  #wanted(): Wanted | undefined {
+    if (this.#state === undefined || this.#parsed === undefined) return undefined;
+    const { services, endpoints, dataPathPort } = this.#state;
+    const { overlays } = this.#parsed;
+    const { dataPlane, hostSubnets } = this.#plane.kernel;
+    this.#bridge = chooseBridge(dataPlane.subnets, overlays, hostSubnets);
+    const all = this.#bridge === undefined ? overlays : [...overlays, this.#bridge];
+    return {
+      network: { ...this.#parsed, overlays: all },
+      services,
+      endpoints,
+      dataPathPort,
+      attached: this.#links.addresses(),
+      hostPorts: [...this.#tasks.values()].flatMap((task) => this.#hostPortsOf(task)),
+    };
   }
 
-  async #wantedDataPlane(): Promise<DataPlane> {
-    if (this.#wanted === undefined) return emptyDataPlane;
-    const underlayMtu = await this.#underlayMtu(this.#wanted.self.address);
-    const wanted = wantedDataPlane(this.#wanted, { ...this.#ruleset, underlayMtu });
-    return retainAttached(wanted, this.#kernel.dataPlane, this.#links.addresses());
-  }
-
-  async #underlayMtu(address: string): Promise<number> {
-    // The host may have got the address since we looked.
-    if (!this.#kernel.mtuOfAddress.has(address)) await this.#reread();
-    const mtu = this.#kernel.mtuOfAddress.get(address);
-    if (mtu !== undefined) return mtu;
-    throw new Fault(
-      "failed-precondition",
-      `no interface of this host has the data-path address ${address}; give it one or join with another`,
-    );
-  }
-
-  async #reread(): Promise<void> {
-    this.#kernel = await readKernel(this.#exec, this.#ruleset);
-    this.#links.remember(this.#kernel);
-    this.#known = true;
-  }
-
-  async #perform(step: Step): Promise<void> {
-    if (step.kind === "sysctl") return await writeFile(`/proc/sys/net/${step.path}`, step.value);
-    const args = step.kind === "nft" ? ["-f", "-"] : ["-batch", "-"];
-    await this.#exec.run(step.kind, args, { input: `${step.lines.join("\n")}\n` });
+  #hostPortsOf({ taskId, attachments, hostPorts }: TaskRecord): readonly HostPort[] {
+    if (hostPorts.length === 0) return [];
+    const main = mainAttachment(this.#resolve(attachments));
+    return main === undefined
+      ? []
+      : hostPorts.map((port) => ({ taskId, port, addresses: main.addresses }));
   }
 
   async #depart(taskIds: readonly string[]): Promise<void> {
     const addresses = taskIds.flatMap((taskId) => this.#links.addresses(taskId));
+    const published = taskIds.some((taskId) => this.#tasks.get(taskId)?.hostPorts.length);
+    for (const taskId of taskIds) this.#tasks.delete(taskId);
+    // No port leads to where nobody is.
+    if (published) await this.#tryToConverge();
     await this.#links.detach(taskIds);
+    await this.#records.forget(taskIds);
     await forgetFlows(addresses, { exec: this.#exec, log: this.#log });
     // The task may live on elsewhere, and its network may have waited for it to leave.
-    if (this.#wanted === undefined || addresses.length === 0) return;
+    if (this.#state !== undefined && addresses.length > 0) await this.#tryToConverge();
+  }
+
+  /** What was asked for is done without it; the next state repairs the rest. */
+  async #tryToConverge(): Promise<void> {
     const converged = await settle(() => this.#converge());
     if (converged.status === "fulfilled") return;
-    // The tasks are gone, and that is what was asked for; the next state repairs the rest.
     this.#log.warn("network is not as wanted", { reason: Fault.from(converged.reason).message });
   }
 
-  async #arrive(arrivals: readonly Arrival[]): Promise<readonly PromiseSettledResult<void>[]> {
+  async #arrive(arrivals: readonly TaskRecord[]): Promise<readonly PromiseSettledResult<void>[]> {
     const together = await settle(() => this.#attach(arrivals));
     if (together.status === "fulfilled" || arrivals.length === 1)
       return arrivals.map(() => together);
@@ -254,25 +348,103 @@ export class NetworkDriver {
     return results;
   }
 
-  async #attach(arrivals: readonly Arrival[]): Promise<void> {
-    const attachments = arrivals.flatMap((arrival) => arrival.attachments);
-    const { dataPlane } = this.#kernel;
-    const { vxlan, subnets } = dataPlane;
-    const early = attachments.find(
-      ({ overlay }) => vxlan === undefined || !subnets.has(overlay.subnet.text),
+  async #attach(arrivals: readonly TaskRecord[]): Promise<void> {
+    const taken = [...this.#links.addresses()];
+    const records = arrivals.map((arrival) => this.#withOwnAddresses(arrival, taken));
+    const links = records.map(({ taskId, attachments }) => ({
+      taskId,
+      links: this.#linksOf(attachments),
+    }));
+    for (const record of records) await this.#records.save(record);
+    await this.#links.attach(links, this.#linkHost());
+    for (const record of records) this.#tasks.set(record.taskId, record);
+    this.#plane.onAttached(records.flatMap(({ taskId }) => this.#links.addresses(taskId)));
+    if (records.some(({ hostPorts }) => hostPorts.length > 0)) await this.#converge();
+  }
+
+  /** With an address on the bridge: the one that it has, else a free one, which is then taken. */
+  #withOwnAddresses(record: TaskRecord, taken: string[]): TaskRecord {
+    const { taskId } = record;
+    const attachments = record.attachments.map((attachment) => {
+      if (!isBridge(attachment)) return attachment;
+      const bridge = this.#bridge;
+      const [range] = bridge?.ranges ?? [];
+      if (bridge === undefined || range === undefined) throw early(bridgeName);
+      const own = this.#links.addresses(taskId).find((address) => holds(range.subnet, address));
+      const address = own ?? chooseAddress(bridge, taskId, taken);
+      taken.push(address);
+      return { ...attachment, addresses: [`${address}/${range.subnet.prefixLength}`] };
+    });
+    return { ...record, attachments };
+  }
+
+  #resolve(attachments: readonly NetworkAttachment[]): readonly OverlayAttachment[] {
+    const { ipv6 } = this.#plane.kernel;
+    return attachments.map((attachment) => {
+      if (!isBridge(attachment)) {
+        const { overlay, addresses } = parseAttachment(attachment);
+        return { overlay, addresses: addresses.filter((text) => ipv6 || !text.includes(":")) };
+      }
+      if (this.#bridge === undefined) throw early(bridgeName);
+      const addresses = attachment.addresses.map((text) => text.split("/")[0] ?? "");
+      return { overlay: this.#bridge, addresses };
+    });
+  }
+
+  #linksOf(attachments: readonly NetworkAttachment[]): readonly TaskLink[] {
+    return this.#resolve(attachments).map((attachment) => ({
+      ...attachment,
+      mtu: this.#mtuOf(attachment.overlay),
+    }));
+  }
+
+  #mtuOf({ id, name, ranges, encrypted, local, mtu }: Overlay): number {
+    const { dataPlane, mtuOfAddress } = this.#plane.kernel;
+    const plain = dataPlane.links.get(plainDevice);
+    const carried = ranges.every(
+      ({ subnet }) => subnet.family === 6 || dataPlane.subnets.has(subnet.text),
     );
-    if (early !== undefined) {
-      throw new Fault(
-        "unavailable",
-        `network "${early.overlay.id}" has not been set up on this host; wait for the managers' word`,
-      );
+    if (plain === undefined || !carried) throw early(id);
+    const link = encrypted ? dataPlane.links.get(encryptedDevice) : plain;
+    if (link === undefined) {
+      throw new Fault("unavailable", `network "${name}" cannot be encrypted on this host yet`);
     }
-    const host = vxlan === undefined ? noHost : { mtu: vxlan.mtu, source: vxlan.local };
-    await this.#links.attach(arrivals, host);
-    // A route to where the task was before is replaced by the one to its link.
-    const routes = new Map(dataPlane.routes);
-    for (const { address } of attachments) routes.delete(address);
-    this.#kernel = { ...this.#kernel, dataPlane: { ...dataPlane, routes } };
+    const most = local ? (mtuOfAddress.get(plain.local) ?? plain.mtu) : link.mtu;
+    if (mtu === undefined || mtu <= most) return mtu ?? most;
+    throw new Fault(
+      "failed-precondition",
+      `network "${name}" wants packets of ${mtu} bytes, but this host's link carries ${most}; create it with a smaller MTU`,
+    );
+  }
+
+  #linkHost() {
+    const self = this.#parsed?.self;
+    return { source: self?.address ?? "", source6: self?.addresses6[0] };
+  }
+}
+
+function isBridge({ network }: NetworkAttachment): boolean {
+  return network?.id === bridgeName;
+}
+
+function isHosts(attachments: readonly NetworkAttachment[]): boolean {
+  if (!attachments.some(({ network }) => network?.id === "host")) return false;
+  if (attachments.length === 1) return true;
+  throw new Fault("invalid-argument", "a task on the host's network has no other network");
+}
+
+function early(network: string): Fault {
+  return new Fault(
+    "unavailable",
+    `network "${network}" has not been set up on this host; wait for the managers' word`,
+  );
+}
+
+function trySync<Value>(work: () => Value): Value | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
   }
 }
 

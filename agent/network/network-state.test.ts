@@ -4,10 +4,15 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { NetworkEndpointSchema, PeerSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import { NetworkAttachmentSchema, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
-import { isAddress } from "#proto/ipv4.ts";
+import {
+  IpFamily,
+  type Network,
+  NetworkAttachmentSchema,
+  NetworkSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { formatAddress6 } from "#proto/ipv6.ts";
 import { contains, parseSubnet } from "./subnet.ts";
-import { parseAttachments, parseNetworkState, parseOverlay } from "./network-state.ts";
+import { parseAttachment, parseNetworkState, parseOverlay } from "./network-state.ts";
 
 function network(
   id: string,
@@ -23,10 +28,25 @@ const peer = (number: number) =>
     nodeId: `node${number}`,
     number,
     dataPathAddress: `192.0.2.${number}`,
-    addresses: [`198.51.100.${number}`, "2001:db8::1"],
+    addresses: [`198.51.100.${number}`, "2001:DB8::1", "fe80::1"],
   });
 
 const front = network("front", "10.0.1.0/24", "10.0.1.1");
+
+const six = create(NetworkSchema, {
+  id: "six",
+  spec: { ipv6Enabled: true },
+  ipam: {
+    configs: [
+      { family: IpFamily.IPV6, subnet: "fd00:2::/64", gateway: "fd00:2::1" },
+      { family: IpFamily.IPV4, subnet: "10.0.2.0/24", gateway: "10.0.2.1" },
+    ],
+  },
+});
+
+const mtuSpec = (mtu: string) => ({
+  driverConfig: { name: "overlay", options: { "com.docker.network.driver.mtu": mtu } },
+});
 
 function hasCode(code: string) {
   return (error: unknown) => error instanceof Fault && error.code === code;
@@ -42,10 +62,17 @@ describe("parseNetworkState()", () => {
     dataPathPort: 0,
   };
 
-  test("leaves itself out of the peers and IPv6 out of the addresses", () => {
+  test("leaves itself out of the peers and sorts addresses by family", () => {
     const { peers } = parseNetworkState(base);
     assert.deepEqual(peers, [
-      { id: "node2", number: 2, address: "192.0.2.2", addresses: ["192.0.2.2", "198.51.100.2"] },
+      {
+        id: "node2",
+        number: 2,
+        address: "192.0.2.2",
+        addresses: ["192.0.2.2", "198.51.100.2"],
+        addresses6: ["2001:db8::1"],
+        encryptionKey: "",
+      },
     ]);
   });
 
@@ -75,11 +102,40 @@ describe("parseNetworkState()", () => {
     assert.deepEqual([...remotes.keys()], ["10.0.1.5"]);
   });
 
+  test("leads encrypted networks and both families over their devices", () => {
+    const secret = network("secret", "10.0.3.0/24", "10.0.3.1", { encrypted: true });
+    const endpoint = create(NetworkEndpointSchema, {
+      nodeId: "node2",
+      networkId: "six",
+      address: "10.0.2.5",
+      address6: "FD00:2::5",
+    });
+    const hidden = create(NetworkEndpointSchema, {
+      nodeId: "node2",
+      networkId: "secret",
+      address: "10.0.3.5",
+    });
+    const { remotes } = parseNetworkState({
+      ...base,
+      networks: [secret, six],
+      endpoints: [endpoint, hidden],
+    });
+    assert.deepEqual(
+      [...remotes].map(([address, { node, device }]) => [address, node.number, device]),
+      [
+        ["10.0.2.5", 2, "sw-vx0"],
+        ["fd00:2::5", 2, "sw-vx0"],
+        ["10.0.3.5", 2, "sw-vx1"],
+      ],
+    );
+  });
+
   test("refuses one network and carries the others", () => {
     const networks = [
       front,
-      network("six", "10.0.2.0/24", "10.0.2.1", { ipv6Enabled: true }),
-      network("secret", "10.0.3.0/24", "10.0.3.1", { encrypted: true }),
+      create(NetworkSchema, { id: "none", ipam: { configs: [] } }),
+      network("odd", "10.0.2.0/24", "10.0.2.1", mtuSpec("lots")),
+      network("small", "10.0.2.0/24", "10.0.2.1", mtuSpec("500")),
       network("twice", "10.0.0.0/16", "10.0.0.1"),
       network("last", "10.1.0.0/16", "10.1.0.1"),
     ];
@@ -90,7 +146,7 @@ describe("parseNetworkState()", () => {
     );
     assert.deepEqual(
       refusals.map(({ code }) => code),
-      ["unimplemented", "unimplemented", "failed-precondition"],
+      ["invalid-argument", "invalid-argument", "failed-precondition"],
     );
   });
 
@@ -126,25 +182,40 @@ describe("parseOverlay()", () => {
   });
 });
 
-describe("parseAttachments()", () => {
+describe("parseAttachment()", () => {
+  const attach = (network: Network, ...addresses: string[]) =>
+    parseAttachment(create(NetworkAttachmentSchema, { network, addresses }));
+
   test("wants one address of the network that is not the gateway's", () => {
-    const attach = (...addresses: string[]) =>
-      parseAttachments([create(NetworkAttachmentSchema, { network: front, addresses })]);
-    assert.equal(attach("10.0.1.5/24")[0]?.address, "10.0.1.5");
-    for (const bad of ["10.0.2.5/24", "10.0.1.1/24", "x", "10.0.1.5\n/24"]) {
-      assert.throws(() => attach(bad), Fault, bad);
+    assert.deepEqual(attach(front, "10.0.1.5/24").addresses, ["10.0.1.5"]);
+    for (const bad of ["10.0.2.5/24", "10.0.1.1/24", "x", "10.0.1.5\n/24", "fd00::5/64"]) {
+      assert.throws(() => attach(front, bad), Fault, bad);
     }
-    assert.throws(() => attach(), hasCode("failed-precondition"));
+    assert.throws(() => attach(front), hasCode("failed-precondition"));
+  });
+
+  test("takes one of each family, IPv4 first", () => {
+    assert.deepEqual(attach(six, "FD00:2::5/64", "10.0.2.5/24").addresses, [
+      "10.0.2.5",
+      "fd00:2::5",
+    ]);
+    assert.throws(() => attach(six, "10.0.2.5/24", "10.0.2.6/24"), hasCode("failed-precondition"));
+    assert.throws(() => attach(six, "10.0.2.5/24", "fd00:2::1/64"), hasCode("invalid-argument"));
   });
 });
 
+const ipv4 = fc.tuple(fc.ipV4(), fc.integer({ min: 0, max: 32 }));
+const ipv6 = fc.tuple(
+  fc.bigInt({ min: 0n, max: 2n ** 128n - 1n }).map(formatAddress6),
+  fc.integer({ min: 0, max: 128 }),
+);
+
 test("parseSubnet() holds the address it was made from", () => {
   fc.assert(
-    fc.property(fc.ipV4(), fc.integer({ min: 0, max: 32 }), (address, length) => {
+    fc.property(fc.oneof(ipv4, ipv6), ([address, length]) => {
       const subnet = parseSubnet(`${address}/${length}`);
       assert(contains(subnet, address));
       assert.deepEqual(parseSubnet(subnet.text), subnet);
-      assert(isAddress(address));
     }),
   );
 });

@@ -7,7 +7,10 @@ import { Fault } from "#proto/fault.ts";
 import type { NetworkEndpoint, Peer, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { IpFamily, type Network, type NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
 import { formatAddress, parseAddress } from "#proto/ipv4.ts";
-import { contains, overlap, parseSubnet, type Subnet } from "./subnet.ts";
+import { formatAddress6, isAddress6, parseAddress6 } from "#proto/ipv6.ts";
+import { isOverlay } from "#proto/main-network.ts";
+import { type Device, encryptedDevice, nodeNumberMax, plainDevice } from "./devices.ts";
+import { contains, hostSubnet, isText6, overlap, parseSubnet, type Subnet } from "./subnet.ts";
 
 /** Wanted and complete: what is not in it goes away. */
 export interface NetworkState {
@@ -20,13 +23,27 @@ export interface NetworkState {
   readonly dataPathPort: number;
 }
 
+/** A network's place in one family. */
+export interface Range {
+  readonly subnet: Subnet;
+  readonly gateway: string;
+}
+
 /** A network as the data plane sees it. */
 export interface Overlay {
   readonly id: string;
-  readonly subnet: Subnet;
-  readonly gateway: string;
+  readonly name: string;
+  /** IPv4, and IPv6 where the network has it. */
+  readonly ranges: readonly Range[];
   /** No way out of the network, and none to the host's own services. */
   readonly internal: boolean;
+  readonly encrypted: boolean;
+  /** For published ports alone: its tasks do not reach each other through it. */
+  readonly ingress: boolean;
+  /** Of this host alone: a task here has an address here, and no other host a way to it. */
+  readonly local: boolean;
+  /** As asked for; undefined: the most that passes. */
+  readonly mtu: number | undefined;
 }
 
 export interface OverlayNode {
@@ -36,44 +53,84 @@ export interface OverlayNode {
   readonly address: string;
   /** All its addresses, the data path's among them. */
   readonly addresses: readonly string[];
+  readonly addresses6: readonly string[];
+  /** Empty: it takes part in no encrypted network. */
+  readonly encryptionKey: string;
 }
 
-/** One address of a task on one network. */
+/** One task on one network: an address per family of the network, or fewer. */
 export interface OverlayAttachment {
   readonly overlay: Overlay;
-  readonly address: string;
+  readonly addresses: readonly string[];
+}
+
+/** Where the address of a task on another host is. */
+export interface Remote {
+  readonly node: OverlayNode;
+  readonly device: Device;
 }
 
 export interface ParsedNetworkState {
   readonly self: OverlayNode;
   readonly peers: readonly OverlayNode[];
   readonly overlays: readonly Overlay[];
-  /** Address of a task on another host → that host. */
-  readonly remotes: ReadonlyMap<string, OverlayNode>;
+  readonly remotes: ReadonlyMap<string, Remote>;
   readonly refusals: readonly Fault[];
 }
 
-/** 14 bits of a conntrack zone are a node's number; the other two say which device it came over. */
-export const nodeNumberMax = 0x3fff;
-
 /** Room for the network's, the gateway's and the broadcast address and one task. */
-const prefixLengthMax = 30;
+const prefixLengthMax = { 4: 30, 6: 126 } as const;
+
+/** What Docker's overlay and bridge drivers call it. */
+const mtuOption = "com.docker.network.driver.mtu";
+
+/** The least that IPv4 hosts must take; IPv6 wants 1280. */
+const mtuMin = { 4: 576, 6: 1280 } as const;
 
 export function parseNetworkState(state: NetworkState): ParsedNetworkState {
   const self = parseNode(state.self);
   const { peers, refusals: peerRefusals } = parsePeers(state.peers, self);
-  const { overlays, refusals } = parseOverlays(state.networks);
+  const { overlays, refusals } = parseOverlays(state.networks.filter(isOverlay));
+  const remotes = parseRemotes(state.endpoints, overlays, peers);
+  return { self, peers, overlays, remotes, refusals: [...peerRefusals, ...refusals] };
+}
+
+function parseRemotes(
+  endpoints: readonly NetworkEndpoint[],
+  overlays: readonly Overlay[],
+  peers: readonly OverlayNode[],
+): ReadonlyMap<string, Remote> {
   const overlayOf = new Map(overlays.map((overlay) => [overlay.id, overlay]));
   const peerOf = new Map(peers.map((peer) => [peer.id, peer]));
-  const remotes = new Map<string, OverlayNode>();
-  for (const endpoint of state.endpoints) {
+  const remotes = new Map<string, Remote>();
+  for (const endpoint of endpoints) {
     const overlay = overlayOf.get(endpoint.networkId);
-    const peer = peerOf.get(endpoint.nodeId);
+    const node = peerOf.get(endpoint.nodeId);
     // An endpoint may arrive before its peer; the state that brings the peer brings the route.
-    if (overlay === undefined || peer === undefined) continue;
-    if (contains(overlay.subnet, endpoint.address)) remotes.set(endpoint.address, peer);
+    if (overlay === undefined || node === undefined) continue;
+    const device = overlay.encrypted ? encryptedDevice : plainDevice;
+    for (const text of [endpoint.address, endpoint.address6]) {
+      const address = addressIn(overlay, text);
+      if (address !== undefined) remotes.set(address, { node, device });
+    }
   }
-  return { self, peers, overlays, remotes, refusals: [...peerRefusals, ...refusals] };
+  return remotes;
+}
+
+/** Canonical; undefined: it is none of the network's. */
+function addressIn({ ranges }: Overlay, text: string): string | undefined {
+  if (text === "") return undefined;
+  const family = isText6(text) ? 6 : 4;
+  const range = ranges.find(({ subnet }) => subnet.family === family);
+  if (range === undefined || !contains(range.subnet, text)) return undefined;
+  const address = canonical(text);
+  return address === range.gateway ? undefined : address;
+}
+
+function canonical(address: string): string {
+  return isText6(address)
+    ? formatAddress6(parseAddress6(address))
+    : formatAddress(parseAddress(address));
 }
 
 /** One that makes no sense is left out; the others are reached all the same. */
@@ -92,59 +149,83 @@ function parsePeers(peers: readonly Peer[], self: OverlayNode) {
 }
 
 export function parseOverlay(network: Network): Overlay {
-  const name = network.spec?.annotations?.name ?? network.id;
-  if (network.spec?.ipv6Enabled) throw unsupported(name, "IPv6");
-  if (network.spec?.encrypted) throw unsupported(name, "encryption");
-  const configs = network.ipam?.configs ?? [];
-  const config = configs.find((candidate) => candidate.family !== IpFamily.IPV6);
-  if (config === undefined || configs.length !== 1) {
-    throw new Fault(
-      "failed-precondition",
-      `network "${name}" has ${configs.length} subnets; this host carries networks with one IPv4 subnet`,
-    );
-  }
-  const subnet = parseSubnet(config.subnet);
-  if (subnet.prefixLength > prefixLengthMax || !contains(subnet, config.gateway)) {
-    throw new Fault(
-      "invalid-argument",
-      `network "${name}" has no gateway address and room for tasks in ${subnet.text}`,
-    );
-  }
-  const internal = network.spec?.internal ?? false;
-  return { id: network.id, subnet, gateway: config.gateway, internal };
+  const { id, spec } = network;
+  const name = spec?.annotations?.name ?? id;
+  const ranges = parseRanges(network, name);
+  return {
+    id,
+    name,
+    ranges,
+    internal: spec?.internal ?? false,
+    encrypted: spec?.encrypted ?? false,
+    ingress: spec?.ingress ?? false,
+    local: false,
+    mtu: parseMtu(network, ranges.length > 1 ? 6 : 4),
+  };
 }
 
-export function parseAttachments(
-  attachments: readonly NetworkAttachment[],
-): readonly OverlayAttachment[] {
-  return attachments.map(({ network, addresses }) => {
-    if (network === undefined) {
-      throw new Fault("invalid-argument", "an attachment names no network");
-    }
-    const overlay = parseOverlay(network);
-    const [address] = addresses;
-    if (address === undefined || addresses.length !== 1) {
+function parseRanges({ ipam }: Network, name: string): readonly Range[] {
+  const configs = ipam?.configs ?? [];
+  const ranges = ([4, 6] as const).flatMap((family) => {
+    const own = configs.filter((config) => (config.family === IpFamily.IPV6 ? 6 : 4) === family);
+    if (own.length === 0 && family === 6) return [];
+    const [config] = own;
+    if (config === undefined || own.length !== 1) {
       throw new Fault(
         "failed-precondition",
-        `an attachment to network "${network.id}" has ${addresses.length} addresses, not one`,
+        `network "${name}" has ${own.length} IPv${family} subnets; hosts carry networks with one, and at most one of IPv6`,
       );
     }
-    const text = address.split("/")[0] ?? "";
-    if (!contains(overlay.subnet, text) || text === overlay.gateway) {
+    const subnet = parseSubnet(config.subnet);
+    if (
+      subnet.family !== family ||
+      subnet.prefixLength > prefixLengthMax[family] ||
+      !contains(subnet, config.gateway)
+    ) {
       throw new Fault(
         "invalid-argument",
-        `"${address}" is no task's address in ${overlay.subnet.text}`,
+        `network "${name}" has no gateway address and room for tasks in ${subnet.text}`,
       );
     }
-    return { overlay, address: text };
+    return [{ subnet, gateway: canonical(config.gateway) }];
   });
+  return ranges;
 }
 
-function unsupported(name: string, feature: string): Fault {
-  return new Fault(
-    "unimplemented",
-    `network "${name}" wants ${feature}, which this version does not carry; create it without`,
+function parseMtu({ spec }: Network, family: 4 | 6): number | undefined {
+  const text = spec?.driverConfig?.options[mtuOption];
+  if (text === undefined || text === "") return undefined;
+  const mtu = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (mtu >= mtuMin[family] && mtu <= 0xffff) return mtu;
+  throw new Fault(
+    "invalid-argument",
+    `"${text}" is no MTU: give ${mtuOption} a number from ${mtuMin[family]} on`,
   );
+}
+
+/** Of overlays alone. */
+export function parseAttachment({ network, addresses }: NetworkAttachment): OverlayAttachment {
+  if (network === undefined) {
+    throw new Fault("invalid-argument", "an attachment names no network");
+  }
+  const overlay = parseOverlay(network);
+  const families = new Set<boolean>();
+  const texts = addresses.map((text) => text.split("/")[0] ?? "");
+  for (const text of texts) families.add(isText6(text));
+  if (texts.length === 0 || families.size !== texts.length) {
+    throw new Fault(
+      "failed-precondition",
+      `an attachment to network "${overlay.name}" has ${addresses.length} addresses, not one of each family`,
+    );
+  }
+  const own = texts.map((text) => {
+    const address = addressIn(overlay, text);
+    if (address !== undefined) return address;
+    const subnets = overlay.ranges.map(({ subnet }) => subnet.text).join(" and ");
+    throw new Fault("invalid-argument", `"${text}" is no task's address in ${subnets}`);
+  });
+  // IPv4 first, as the ranges.
+  return { overlay, addresses: own.toSorted((a, b) => Number(isText6(a)) - Number(isText6(b))) };
 }
 
 function parseOverlays(
@@ -155,9 +236,9 @@ function parseOverlays(
   for (const network of networks) {
     try {
       const overlay = parseOverlay(network);
-      const other = overlays.find((candidate) => overlap(candidate.subnet, overlay.subnet));
+      const other = overlays.find((candidate) => overlapping(candidate, overlay));
       if (other === undefined) overlays.push(overlay);
-      else refusals.push(overlapping(overlay, other));
+      else refusals.push(overlapFault(overlay, other));
     } catch (error) {
       refusals.push(Fault.from(error));
     }
@@ -166,10 +247,15 @@ function parseOverlays(
 }
 
 // One table of routes carries all networks: the second owner of an address would take it from the first.
-function overlapping(overlay: Overlay, other: Overlay): Fault {
+function overlapping(one: Overlay, other: Overlay): boolean {
+  return one.ranges.some((a) => other.ranges.some((b) => overlap(a.subnet, b.subnet)));
+}
+
+function overlapFault(overlay: Overlay, other: Overlay): Fault {
+  const subnets = ({ ranges }: Overlay) => ranges.map(({ subnet }) => subnet.text).join(" and ");
   return new Fault(
     "failed-precondition",
-    `subnet ${overlay.subnet.text} of network "${overlay.id}" overlaps ${other.subnet.text} of network "${other.id}"`,
+    `subnet ${subnets(overlay)} of network "${overlay.name}" overlaps ${subnets(other)} of network "${other.name}"`,
   );
 }
 
@@ -181,10 +267,17 @@ function parseNode(peer: Peer): OverlayNode {
     );
   }
   const address = formatAddress(parseAddress(peer.dataPathAddress));
-  // A node may have IPv6 addresses too: VXLAN's outside is IPv4, so they do not matter here.
-  const others = peer.addresses.filter((text) => !text.includes(":"));
-  const addresses = [
-    ...new Set([address, ...others.map((text) => formatAddress(parseAddress(text)))]),
-  ];
-  return { id: peer.nodeId, number: peer.number, address, addresses };
+  const addresses = peer.addresses.filter((text) => !isText6(text)).map(canonical);
+  // Link-local ones mean nothing on other links, and may have a zone in their text.
+  const addresses6 = peer.addresses.filter((text) => isAddress6(text)).map(canonical);
+  return {
+    id: peer.nodeId,
+    number: peer.number,
+    address,
+    addresses: [...new Set([address, ...addresses])],
+    addresses6: [...new Set(addresses6)].filter((text) => !overlap(hostSubnet(text), linkLocal)),
+    encryptionKey: peer.encryptionKey,
+  };
 }
+
+const linkLocal = parseSubnet("fe80::/10");

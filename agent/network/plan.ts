@@ -1,43 +1,63 @@
 /**
  * The difference between what stands in a host's kernel and what is wanted, as batches for `nft`, `ip` and `bridge`. Pure.
  *
- * Order: rules first, so that nothing is ever open; then the link, `unreachable` routes and gateways; the guard on the
- * device; sysctls; peers; routes. What goes, goes the other way round. Lines that are repeated change nothing (`replace`)
- * or are in the plan only where the picture says that they are needed (`add`, `del`).
+ * Order: rules first, so that nothing is ever open; then links, `unreachable` routes, gateways and ways back; the guard on the
+ * devices; sysctls; peers; routes; services. What goes, goes the other way round: no service leads where no route does.
+ * Lines that are repeated change nothing (`replace`) or are in the plan only where the picture says that they are needed
+ * (`add`, `del`).
  */
-import { type DataPlane, type SetName, setNames, without } from "./data-plane.ts";
-import { overlap, parseSubnet } from "./subnet.ts";
-import { guardLines, type RulesetOptions, tableLines } from "./ruleset.ts";
+import { type DataPlane, type VxlanLink, without } from "./data-plane.ts";
+import { type Device, devices } from "./devices.ts";
+import {
+  addLines,
+  declarations,
+  deleteLines,
+  type ElementsName,
+  elementsNames,
+} from "./ruleset/elements.ts";
+import { guardLines, type RulesetOptions, tableLines } from "./ruleset/ruleset.ts";
+import { isText6, overlap, parseSubnet } from "./subnet.ts";
 
 export type Step =
-  | { readonly kind: "nft" | "ip" | "bridge"; readonly lines: readonly string[] }
+  /** "ip6" is `ip -6`, for lines that do not show their family. */
+  | { readonly kind: "nft" | "ip" | "ip6" | "bridge"; readonly lines: readonly string[] }
   | { readonly kind: "sysctl"; readonly path: string; readonly value: string };
 
-/** The routes that are ours, among those of the host. */
+/** The routes and rules that are ours, among those of the host. */
 export const routeProtocol = 115;
 export const unreachableMetric = 4096;
+
+export interface PlanOptions {
+  /** Undefined: nothing is wanted. */
+  readonly ruleset: RulesetOptions | undefined;
+  /** Lines for nft that lead from the services that stand to those that are wanted; from none where the table is another. */
+  readonly services: readonly string[];
+}
 
 export function planDataPlane(
   actual: DataPlane,
   wanted: DataPlane,
-  options: RulesetOptions,
+  { ruleset, services }: PlanOptions,
 ): readonly Step[] {
-  const link = planLink(actual, wanted, options);
+  const links = planLinks(actual, wanted);
   // What hangs on a device goes with it.
-  const base = link.fresh ? onFreshLink(actual) : actual;
-  const rules = planRules(base, wanted, options);
-  const peers = planPeers(base, wanted, options);
+  const base = withoutWhatHangsOn(links.gone, actual);
+  const rules = planRules(base, wanted, { ruleset, services });
+  const guard = planGuard(base, wanted);
+  const peers = planPeers(base, wanted);
+  const routes = planRoutes(base, wanted);
   const steps: readonly Step[] = [
     { kind: "nft", lines: rules.first },
-    { kind: "ip", lines: [...link.lines, ...planArrivals(base, wanted)] },
-    { kind: "nft", lines: planGuard(link.fresh ? loosened(actual) : actual, wanted, options) },
-    ...planSysctls(base, wanted, link.fresh),
+    { kind: "ip", lines: [...links.lines, ...planArrivals(base, wanted)] },
+    { kind: "ip", lines: planPolicy(base.rules, wanted.rules) },
+    { kind: "ip6", lines: planPolicy(base.rules6, wanted.rules6) },
+    { kind: "nft", lines: guard.first },
+    ...planSysctls(base, wanted, links.fresh),
     { kind: "bridge", lines: peers.bridge },
-    {
-      kind: "ip",
-      lines: [...peers.ip, ...planRoutes(base, wanted, options), ...planDepartures(base, wanted)],
-    },
-    { kind: "nft", lines: rules.last },
+    { kind: "ip", lines: [...peers.ip, ...routes.arriving] },
+    { kind: "nft", lines: rules.services },
+    { kind: "ip", lines: [...routes.leaving, ...planDepartures(base, wanted)] },
+    { kind: "nft", lines: [...guard.last, ...rules.last] },
   ];
   return merge(steps);
 }
@@ -55,83 +75,109 @@ function merge(steps: readonly Step[]): readonly Step[] {
   return merged;
 }
 
-function onFreshLink(actual: DataPlane): DataPlane {
-  return { ...actual, neighbours: new Map(), fdb: new Map(), routes: new Map() };
-}
-
-function planLink(actual: DataPlane, wanted: DataPlane, { device }: RulesetOptions) {
-  const is = actual.vxlan;
-  const to = wanted.vxlan;
-  if (to === undefined) {
-    return { fresh: is !== undefined, lines: is === undefined ? [] : [`link del ${device}`] };
+function planLinks(actual: DataPlane, wanted: DataPlane) {
+  const lines: string[] = [];
+  const gone = new Set<Device>();
+  const fresh = new Set<Device>();
+  for (const device of devices) {
+    const is = actual.links.get(device);
+    const to = wanted.links.get(device);
+    if (to === undefined) {
+      if (is !== undefined) lines.push(`link del ${device}`);
+      if (is !== undefined) gone.add(device);
+      continue;
+    }
+    const same =
+      is !== undefined && is.vni === to.vni && is.port === to.port && is.local === to.local;
+    if (same && is.mac === to.mac && is.mtu === to.mtu) continue;
+    if (!same) {
+      lines.push(...(is === undefined ? [] : [`link del ${device}`]), ...newLink(device, to));
+      gone.add(device);
+      fresh.add(device);
+    }
+    lines.push(`link set ${device} address ${to.mac} mtu ${to.mtu} up`);
   }
-  const same =
-    is !== undefined && is.vni === to.vni && is.port === to.port && is.local === to.local;
-  if (same && is.mac === to.mac && is.mtu === to.mtu) return { fresh: false, lines: [] };
-  const set = `link set ${device} address ${to.mac} mtu ${to.mtu} up`;
-  if (same) return { fresh: false, lines: [set] };
-  const add = `link add ${device} type vxlan id ${to.vni} local ${to.local} dstport ${to.port} nolearning`;
-  const lines = [add, `link set ${device} addrgenmode none`, set];
-  return { fresh: true, lines: is === undefined ? lines : [`link del ${device}`, ...lines] };
+  return { lines, gone, fresh };
 }
 
-function planRules(actual: DataPlane, wanted: DataPlane, options: RulesetOptions) {
-  if (wanted.table === undefined) {
+function newLink(device: Device, { vni, local, port }: VxlanLink): readonly string[] {
+  return [
+    `link add ${device} type vxlan id ${vni} local ${local} dstport ${port} nolearning`,
+    `link set ${device} addrgenmode none`,
+  ];
+}
+
+function withoutWhatHangsOn(gone: ReadonlySet<Device>, actual: DataPlane): DataPlane {
+  if (gone.size === 0) return actual;
+  const stays = (text: string) => ![...gone].some((device) => ` ${text} `.includes(` ${device} `));
+  const keys = (map: ReadonlyMap<string, string>) =>
+    new Map([...map].filter(([key, value]) => stays(key) && stays(value)));
+  return {
+    ...actual,
+    // The table stays when its device goes, but its chain does not hang on it.
+    guard: actual.guard === undefined ? undefined : "loose",
+    neighbours: keys(actual.neighbours),
+    fdb: keys(actual.fdb),
+    routes: keys(actual.routes),
+    backRoutes: new Set([...actual.backRoutes].filter(stays)),
+  };
+}
+
+function planRules(actual: DataPlane, wanted: DataPlane, { ruleset, services }: PlanOptions) {
+  if (wanted.table === undefined || ruleset === undefined) {
     const gone = actual.table === undefined ? [] : ["delete table inet swarm"];
+    return { first: [], services: [], last: gone };
+  }
+  const names = elementsNames.filter((name) => declarations[name].table === "inet");
+  if (actual.table !== wanted.table) {
+    const elements = names.flatMap((name) => addLines(name, wanted.elements[name]));
+    return { first: tableLines(ruleset, [...elements, ...services]), services: [], last: [] };
+  }
+  return { ...planElements(names, actual, wanted), services };
+}
+
+function planGuard(actual: DataPlane, wanted: DataPlane) {
+  if (wanted.guard === undefined) {
+    const gone = actual.guard === undefined ? [] : ["delete table netdev swarm"];
     return { first: [], last: gone };
   }
-  if (actual.table !== wanted.table) {
-    return {
-      first: tableLines(
-        options,
-        setNames.flatMap((name) => planAdd(name, wanted.sets[name])),
-      ),
-      last: [],
-    };
+  const names = elementsNames.filter((name) => declarations[name].table === "netdev");
+  if (actual.guard !== wanted.guard) {
+    const elements = names.flatMap((name) => addLines(name, wanted.elements[name]));
+    return { first: guardLines([...wanted.links.keys()], elements), last: [] };
   }
+  return planElements(names, actual, wanted);
+}
+
+function planElements(names: readonly ElementsName[], actual: DataPlane, wanted: DataPlane) {
   const first: string[] = [];
   const last: string[] = [];
-  for (const name of setNames) {
-    const added = without(wanted.sets[name], actual.sets[name]);
-    const gone = without(actual.sets[name], wanted.sets[name]);
-    // The kernel refuses an interval that overlaps another one: what is in the way goes before.
-    const early = name === "nodes" ? new Set<string>() : inTheWay(gone, added);
-    first.push(...planDelete(name, early), ...planAdd(name, added));
-    last.push(...planDelete(name, without(gone, early)));
+  for (const name of names) {
+    const is = actual.elements[name];
+    const to = wanted.elements[name];
+    const added = new Map([...to].filter(([key, value]) => is.get(key) !== value));
+    const gone = new Set([...is.keys()].filter((key) => to.get(key) !== is.get(key)));
+    // An element cannot be overwritten, and the kernel refuses an interval that overlaps another one: what is in the way
+    // goes before.
+    const early = inTheWay(name, gone, added);
+    first.push(...deleteLines(name, early), ...addLines(name, added));
+    last.push(...deleteLines(name, without(gone, early)));
   }
   return { first, last };
 }
 
-function inTheWay(gone: ReadonlySet<string>, added: ReadonlySet<string>): Set<string> {
+function inTheWay(
+  name: ElementsName,
+  gone: ReadonlySet<string>,
+  added: ReadonlyMap<string, string>,
+): Set<string> {
   if (added.size === 0 || gone.size === 0) return new Set();
-  const subnetOf = (element: string) => parseSubnet(element.split(" . ")[0] ?? "");
-  const subnets = [...added].map(subnetOf);
-  return new Set(
-    [...gone].filter((element) => subnets.some((subnet) => overlap(subnet, subnetOf(element)))),
-  );
-}
-
-function planAdd(name: SetName, elements: ReadonlySet<string>): readonly string[] {
-  return elements.size === 0
-    ? []
-    : [`add element inet swarm ${name} { ${[...elements].join(", ")} }`];
-}
-
-function planDelete(name: SetName, elements: ReadonlySet<string>): readonly string[] {
-  return elements.size === 0
-    ? []
-    : [`delete element inet swarm ${name} { ${[...elements].join(", ")} }`];
-}
-
-/** The table stays when its device goes, but its chain hangs on nothing. */
-function loosened(actual: DataPlane): DataPlane {
-  return { ...actual, guard: actual.guard === undefined ? undefined : "loose" };
-}
-
-function planGuard(actual: DataPlane, wanted: DataPlane, options: RulesetOptions) {
-  if (wanted.guard === actual.guard) return [];
-  if (wanted.guard === undefined) return ["delete table netdev swarm"];
-  return guardLines(options);
+  if (!declarations[name].type.includes("interval")) {
+    return new Set([...gone].filter((key) => added.has(key)));
+  }
+  const subnetOf = (key: string) => parseSubnet(key.split(" . ")[0] ?? "");
+  const subnets = [...added.keys()].map(subnetOf);
+  return new Set([...gone].filter((key) => subnets.some((each) => overlap(each, subnetOf(key)))));
 }
 
 function planArrivals(actual: DataPlane, wanted: DataPlane): readonly string[] {
@@ -140,17 +186,19 @@ function planArrivals(actual: DataPlane, wanted: DataPlane): readonly string[] {
       (subnet) =>
         `route add unreachable ${subnet} metric ${unreachableMetric} proto ${routeProtocol}`,
     ),
-    // Scope link: never chosen as a source for the outside.
-    ...[...without(wanted.gateways, actual.gateways)].map(
-      (gateway) => `addr add ${gateway}/32 dev lo scope link`,
+    // Never chosen as a source for the outside: by its scope, or for being out of date.
+    ...[...without(wanted.gateways, actual.gateways)].map((gateway) =>
+      isText6(gateway)
+        ? `addr add ${gateway}/128 dev lo nodad preferred_lft 0`
+        : `addr add ${gateway}/32 dev lo scope link`,
     ),
   ];
 }
 
 function planDepartures(actual: DataPlane, wanted: DataPlane): readonly string[] {
   return [
-    ...[...without(actual.gateways, wanted.gateways)].map(
-      (gateway) => `addr del ${gateway}/32 dev lo`,
+    ...[...without(actual.gateways, wanted.gateways)].map((gateway) =>
+      isText6(gateway) ? `addr del ${gateway}/128 dev lo` : `addr del ${gateway}/32 dev lo`,
     ),
     ...[...without(actual.subnets, wanted.subnets)].map(
       (subnet) =>
@@ -159,45 +207,65 @@ function planDepartures(actual: DataPlane, wanted: DataPlane): readonly string[]
   ];
 }
 
-function planPeers(actual: DataPlane, wanted: DataPlane, { device }: RulesetOptions) {
+function planPolicy(actual: ReadonlySet<string>, wanted: ReadonlySet<string>): readonly string[] {
+  return [
+    ...[...without(wanted, actual)].map((rule) => `rule add ${rule} protocol ${routeProtocol}`),
+    ...[...without(actual, wanted)].map((rule) => `rule del ${rule} protocol ${routeProtocol}`),
+  ];
+}
+
+function planPeers(actual: DataPlane, wanted: DataPlane) {
   const bridge: string[] = [];
   const ip: string[] = [];
   for (const [mac, address] of actual.fdb) {
-    if (wanted.fdb.get(mac) !== address) bridge.push(`fdb del ${mac} dev ${device} dst ${address}`);
+    if (wanted.fdb.get(mac) !== address) bridge.push(`fdb del ${mac} dst ${address}`);
   }
   for (const [mac, address] of wanted.fdb) {
-    if (actual.fdb.get(mac) !== address)
-      bridge.push(`fdb replace ${mac} dev ${device} dst ${address}`);
+    if (actual.fdb.get(mac) !== address) bridge.push(`fdb replace ${mac} dst ${address}`);
   }
-  for (const [address, mac] of wanted.neighbours) {
-    if (actual.neighbours.get(address) !== mac) {
-      ip.push(`neigh replace ${address} lladdr ${mac} dev ${device} nud permanent`);
+  for (const [hop, mac] of wanted.neighbours) {
+    if (actual.neighbours.get(hop) !== mac) {
+      ip.push(`neigh replace ${hop} lladdr ${mac} nud permanent`);
     }
   }
-  for (const address of actual.neighbours.keys()) {
-    if (!wanted.neighbours.has(address)) ip.push(`neigh del ${address} dev ${device}`);
+  for (const hop of actual.neighbours.keys()) {
+    if (!wanted.neighbours.has(hop)) ip.push(`neigh del ${hop}`);
   }
-  // Without a device there is nothing to take from.
-  return wanted.vxlan === undefined ? { bridge: [], ip: [] } : { bridge, ip };
+  // The ways back are no peers', but lead to such a neighbour.
+  for (const route of without(wanted.backRoutes, actual.backRoutes)) {
+    ip.push(isText6(route) ? `route replace ${route}` : `route replace ${route} onlink`);
+  }
+  return { bridge, ip };
 }
 
-function planRoutes(actual: DataPlane, wanted: DataPlane, { device }: RulesetOptions) {
-  if (wanted.vxlan === undefined) return [];
-  const lines: string[] = [];
+function planRoutes(actual: DataPlane, wanted: DataPlane) {
+  const arriving: string[] = [];
+  const leaving: string[] = [];
   for (const [address, way] of wanted.routes) {
-    if (actual.routes.get(address) !== way) {
-      lines.push(`route replace ${address}/32 ${way} dev ${device} onlink`);
-    }
+    if (actual.routes.get(address) === way) continue;
+    const line = `route replace ${hostPrefix(address)} ${way}`;
+    arriving.push(isText6(address) ? line : `${line} onlink`);
   }
   // With the device: a route of the same address to a task on this host stays.
-  for (const address of actual.routes.keys()) {
-    if (!wanted.routes.has(address)) lines.push(`route del ${address}/32 dev ${device}`);
+  for (const [address, way] of actual.routes) {
+    if (wanted.routes.has(address)) continue;
+    const [device = ""] = /dev \S+/.exec(way) ?? [];
+    leaving.push(`route del ${hostPrefix(address)} ${device}`);
   }
-  return lines;
+  return { arriving, leaving };
 }
 
-function planSysctls(actual: DataPlane, wanted: DataPlane, fresh: boolean): readonly Step[] {
+export function hostPrefix(address: string): string {
+  return `${address}/${isText6(address) ? 128 : 32}`;
+}
+
+function planSysctls(
+  actual: DataPlane,
+  wanted: DataPlane,
+  fresh: ReadonlySet<Device>,
+): readonly Step[] {
+  const isFresh = (path: string) => [...fresh].some((device) => path.includes(`/${device}/`));
   return [...wanted.sysctls]
-    .filter(([path, value]) => fresh || actual.sysctls.get(path) !== value)
+    .filter(([path, value]) => isFresh(path) || actual.sysctls.get(path) !== value)
     .map(([path, value]) => ({ kind: "sysctl", path, value }));
 }

@@ -6,19 +6,22 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Exec } from "#agent/exec.ts";
-import { isVethOf, planAttach, planDetach, type Standing, vethName } from "./attachment.ts";
+import { errnoOf } from "#proto/fault.ts";
+import {
+  factsOf,
+  isVethOf,
+  type LinkHost,
+  planAttach,
+  planDetach,
+  type Standing,
+  type TaskLink,
+  vethName,
+} from "./attachment.ts";
 import { type Kernel, readRulePriorities } from "./kernel-reader.ts";
-import type { OverlayAttachment } from "./network-state.ts";
 
 export interface Arrival {
   readonly taskId: string;
-  readonly attachments: readonly OverlayAttachment[];
-}
-
-/** What of the host a link needs to know. */
-export interface LinkHost {
-  readonly mtu: number;
-  readonly source: string;
+  readonly links: readonly TaskLink[];
 }
 
 export interface TaskLinksModules {
@@ -31,8 +34,8 @@ export class TaskLinks {
   readonly #exec: Exec;
   readonly #readKernel: () => Promise<Kernel>;
   readonly #namespaces = new Set<string>();
-  /** Host side of a link → the task's address; undefined: half made in an earlier life. */
-  readonly #veths = new Map<string, string | undefined>();
+  /** Host side of a link → the task's addresses; none: half made in an earlier life. */
+  readonly #veths = new Map<string, readonly string[]>();
   /** Tasks whose every line was performed in this life. */
   readonly #complete = new Set<string>();
 
@@ -46,7 +49,7 @@ export class TaskLinks {
   /** Takes what the kernel says for true. */
   remember(kernel: Kernel): void {
     this.#veths.clear();
-    for (const [veth, address] of kernel.veths) this.#veths.set(veth, address);
+    for (const [veth, { addresses }] of kernel.veths) this.#veths.set(veth, addresses);
     this.#namespaces.clear();
     for (const taskId of kernel.namespaces) this.#namespaces.add(taskId);
     for (const taskId of this.#complete) {
@@ -63,7 +66,12 @@ export class TaskLinks {
     const entries = [...this.#veths].filter(
       ([veth]) => taskId === undefined || isVethOf(taskId, veth),
     );
-    return entries.flatMap(([, address]) => address ?? []);
+    return entries.flatMap(([, addresses]) => addresses);
+  }
+
+  /** Host sides of links → the task's addresses. */
+  get veths(): ReadonlyMap<string, readonly string[]> {
+    return this.#veths;
   }
 
   /** All or nothing: what is new is gone again after a failure. What stood before is left as it is. */
@@ -75,12 +83,29 @@ export class TaskLinks {
       .filter((taskId) => !this.#namespaces.has(taskId));
     await using undo = new AsyncDisposableStack();
     undo.defer(() => this.#abandon(fresh));
-    await using files = new AsyncDisposableStack();
-    const lines: string[] = [];
-    for (const arrival of waiting) lines.push(...(await this.#linesOf(arrival, host, files)));
-    await this.#exec.run("ip", ["-batch", "-"], { input: batch(lines) });
-    for (const arrival of waiting) this.#onAttached(arrival);
+    await this.#perform(waiting, host);
     undo.move();
+  }
+
+  /**
+   * Puts back what is missing of the links of tasks that have their namespace, by what `remember` was told. Says which tasks
+   * had something missing.
+   */
+  async mend(
+    arrivals: readonly Arrival[],
+    kernel: Kernel,
+    host: LinkHost,
+  ): Promise<readonly string[]> {
+    const broken = arrivals.filter(({ taskId, links }) =>
+      links.some((link, index) => {
+        const facts = kernel.veths.get(vethName(taskId, index))?.facts;
+        return (
+          this.#namespaces.has(taskId) && !factsOf(link, host).every((fact) => facts?.has(fact))
+        );
+      }),
+    );
+    if (broken.length > 0) await this.#perform(broken, host);
+    return broken.map(({ taskId }) => taskId);
   }
 
   async detach(taskIds: readonly string[]): Promise<void> {
@@ -103,34 +128,53 @@ export class TaskLinks {
     for (const veth of orphans) this.#veths.delete(veth);
   }
 
+  async #perform(arrivals: readonly Arrival[], host: LinkHost): Promise<void> {
+    await using files = new AsyncDisposableStack();
+    const lines: string[] = [];
+    for (const arrival of arrivals) lines.push(...(await this.#linesOf(arrival, host, files)));
+    await this.#exec.run("ip", ["-batch", "-"], { input: batch(lines) });
+    for (const arrival of arrivals) {
+      await openLoopback(arrival);
+      this.#onAttached(arrival);
+    }
+  }
+
   async #linesOf(
-    { taskId, attachments }: Arrival,
+    { taskId, links }: Arrival,
     host: LinkHost,
     files: AsyncDisposableStack,
   ): Promise<readonly string[]> {
-    const standing = await this.#standing(taskId, attachments);
-    const plan = planAttach({ taskId, attachments, standing, ...host });
-    const file = join(this.#scratchRoot, taskId);
-    files.defer(() => rm(file, { force: true }));
-    await writeFile(file, batch(plan.inside));
-    return [...plan.host, `netns exec ${taskId} ip -batch ${file}`];
+    const standing = await this.#standing(taskId, links);
+    const plan = planAttach({ taskId, links, standing, ...host });
+    const inside = async (flags: string, lines: readonly string[]) => {
+      if (lines.length === 0) return [];
+      const file = join(this.#scratchRoot, `${taskId}${flags.trim()}`);
+      files.defer(() => rm(file, { force: true }));
+      await writeFile(file, batch(lines));
+      return [`netns exec ${taskId} ip${flags} -batch ${file}`];
+    };
+    return [
+      ...plan.host,
+      ...(await inside("", plan.inside)),
+      ...(await inside(" -6", plan.inside6)),
+    ];
   }
 
-  async #standing(taskId: string, attachments: readonly OverlayAttachment[]): Promise<Standing> {
+  async #standing(taskId: string, links: readonly TaskLink[]): Promise<Standing> {
     const namespace = this.#namespaces.has(taskId);
     const veths = new Set([...this.#veths.keys()].filter((veth) => isVethOf(taskId, veth)));
-    const mayHaveRules = namespace && attachments.length > 1;
+    const mayHaveRules = namespace && links.length > 1;
     const rulePriorities = mayHaveRules
       ? await readRulePriorities(this.#exec, taskId)
-      : new Set<number>();
+      : new Set<string>();
     return { namespace, veths, rulePriorities };
   }
 
-  #onAttached({ taskId, attachments }: Arrival): void {
+  #onAttached({ taskId, links }: Arrival): void {
     this.#namespaces.add(taskId);
     this.#complete.add(taskId);
-    for (const [index, { address }] of attachments.entries()) {
-      this.#veths.set(vethName(taskId, index), address);
+    for (const [index, { addresses }] of links.entries()) {
+      this.#veths.set(vethName(taskId, index), addresses);
     }
   }
 
@@ -150,6 +194,19 @@ export class TaskLinks {
     for (const taskId of namespaces) {
       this.#namespaces.delete(taskId);
       this.#complete.delete(taskId);
+    }
+  }
+}
+
+/** Answers to 127.0.0.1 of the host, where a published port was asked, come in by the task's link. */
+async function openLoopback({ taskId, links }: Arrival): Promise<void> {
+  for (const index of links.keys()) {
+    const path = `/proc/sys/net/ipv4/conf/${vethName(taskId, index)}/route_localnet`;
+    try {
+      await writeFile(path, "1");
+    } catch (error) {
+      // The link is gone again: whoever did that ends the task.
+      if (errnoOf(error) !== "ENOENT") throw error;
     }
   }
 }

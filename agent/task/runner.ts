@@ -6,7 +6,12 @@
 import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { type TaskStatus, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  type PortConfig,
+  PublishMode,
+  type TaskStatus,
+  TaskState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { parseSignal } from "#proto/stop-signal.ts";
 import { msFromDuration } from "#proto/time.ts";
@@ -389,7 +394,9 @@ export class TaskRunner {
   async #prepareWith(image: TaskImage, signal: AbortSignal): Promise<Prepared> {
     const { networks, containers } = this.#modules;
     checkStopSignal(supportedContainer(this.#task), image);
-    const namespace = await networks.attach(this.#task.id, this.#task.networks);
+    const namespace = await networks.attach(this.#task.id, this.#task.networks, {
+      hostPorts: hostPortsOf(this.#task),
+    });
     const prepared = { image, namespace };
     await containers.prepare(this.#task, prepared, signal);
     return prepared;
@@ -445,6 +452,11 @@ function checkStopSignal(spec: Pick<ContainerSpec, "image" | "stopSignal">, imag
 function startExitCode(reason: string): number {
   if (!reason.startsWith("exec: ")) return 128;
   return /executable file not found|no such file or directory/.test(reason) ? 127 : 126;
+}
+
+/** All others are the whole cluster's, and lead to the task from every node. */
+function hostPortsOf({ endpoint }: Task): readonly PortConfig[] {
+  return (endpoint?.ports ?? []).filter(({ publishMode }) => publishMode === PublishMode.HOST);
 }
 
 /** Only what has a name on a network is looked up by others. */

@@ -2,7 +2,7 @@
 import type { NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { ImageDefaults } from "../container/oci-spec.ts";
 import type { ImageHealth } from "../health/health-check.ts";
-import type { TaskNamespace } from "../network/network-driver.ts";
+import type { AttachOptions, TaskNamespace } from "../network/network-driver.ts";
 
 export interface TaskImage {
   readonly config: ImageDefaults & ImageHealth & { readonly stopSignal: string };
@@ -31,7 +31,11 @@ export interface ImageSource {
 
 export interface TaskNetworks {
   /** The same namespace for the same task, however often it is asked for. */
-  attach(taskId: string, attachments: readonly NetworkAttachment[]): Promise<TaskNamespace>;
+  attach(
+    taskId: string,
+    attachments: readonly NetworkAttachment[],
+    options?: AttachOptions,
+  ): Promise<TaskNamespace>;
   detach(taskId: string): Promise<void>;
   list(): Promise<readonly string[]>;
 }

@@ -59,7 +59,7 @@ function tell(report: Report): void {
 
 const network = await NetworkDriver.open(
   { runRoot: "/run/swarm" },
-  { exec: systemExec, log: silentLog },
+  { exec: systemExec, clock: systemClock, log: silentLog },
 );
 const worker = await Worker.open(
   { stateRoot, runRoot: "/run/swarm", cgroupParent, runtime: "runc" },

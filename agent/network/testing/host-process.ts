@@ -2,7 +2,7 @@
 import { systemExec } from "#agent/exec.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { Fault } from "#proto/fault.ts";
-import type { NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { NetworkAttachment, PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import { NetworkDriver, type NetworkState } from "../network-driver.ts";
 
@@ -13,10 +13,11 @@ export type Call =
       readonly tasks: readonly {
         readonly id: string;
         readonly attachments: readonly NetworkAttachment[];
+        readonly hostPorts?: readonly PortConfig[];
       }[];
     }
   | { readonly kind: "detach"; readonly taskIds: readonly string[] }
-  | { readonly kind: "list" | "repair" | "cleanup" };
+  | { readonly kind: "list" | "repair" | "status" | "cleanup" };
 
 export type Answer =
   | { readonly kind: "done"; readonly value: unknown; readonly programs: readonly string[] }
@@ -32,7 +33,10 @@ const exec: typeof systemExec = {
   start: (command, args, options) => systemExec.start(command, args, options),
 };
 
-const driver = await NetworkDriver.open({ runRoot: "/run/swarm" }, { exec, log: silentLog });
+const driver = await NetworkDriver.open(
+  { runRoot: "/run/swarm" },
+  { exec, clock: systemClock, log: silentLog },
+);
 const dns = new DnsServer(
   { resolvConf: "/run/upstream.conf" },
   { clock: systemClock, random: systemRandom, log: silentLog },
@@ -42,15 +46,22 @@ async function perform(call: Call): Promise<unknown> {
   switch (call.kind) {
     case "apply":
       await driver.apply(call.state);
-      return await dns.apply(call.state);
+      return await dns.apply({
+        ...call.state,
+        networks: [...call.state.networks, ...driver.localNetworks()],
+      });
     case "attach":
       return await Promise.all(
-        call.tasks.map(({ id, attachments }) => driver.attach(id, attachments)),
+        call.tasks.map(({ id, attachments, hostPorts = [] }) =>
+          driver.attach(id, attachments, { hostPorts }),
+        ),
       );
     case "detach":
       return await Promise.all(call.taskIds.map((id) => driver.detach(id)));
     case "list":
       return await driver.list();
+    case "status":
+      return driver.status();
     case "repair":
       return await driver.repair();
     case "cleanup":

@@ -200,7 +200,7 @@ export class TestNode {
       attach: async (taskId) => {
         if (!this.#namespaces.has(taskId)) await systemExec.run("ip", ["netns", "add", taskId]);
         this.#namespaces.add(taskId);
-        return { path: `/run/netns/${taskId}` };
+        return { path: `/run/netns/${taskId}`, addresses: [] };
       },
       detach: async (taskId) => {
         if (!this.#namespaces.delete(taskId)) return;

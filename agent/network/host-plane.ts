@@ -1,0 +1,250 @@
+/**
+ * The one writer of what data-plane.ts pictures, and of the services' maps: leads the kernel from what stands to what is
+ * wanted, encryption's link included. Between convergences what was written is remembered; after an error and for a repair
+ * it is read anew. Called by one lane only.
+ */
+import { writeFile } from "node:fs/promises";
+import type { Exec } from "#agent/exec.ts";
+import { Fault } from "#proto/fault.ts";
+import type { NetworkEndpoint, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { Log } from "#proto/ports.ts";
+import {
+  type DataPlane,
+  emptyDataPlane,
+  retainAttached,
+  rulesetOptions,
+  wantedDataPlane,
+} from "./data-plane.ts";
+import { dataPathPortDefault } from "./devices.ts";
+import { type Kernel, readKernel } from "./kernel-reader.ts";
+import type { ParsedNetworkState } from "./network-state.ts";
+import { planDataPlane, type Step } from "./plan.ts";
+import type { RulesetOptions } from "./ruleset/ruleset.ts";
+import { emptyServices, type ServicePicture } from "./services/picture.ts";
+import { planServices } from "./services/plan.ts";
+import { readServices } from "./services/reader.ts";
+import { type HostPort, wantedServices } from "./services/wanted.ts";
+import type { Encryption, EncryptionLink } from "./wireguard/encryption.ts";
+
+export interface HostPlaneModules {
+  readonly exec: Exec;
+  readonly log: Log;
+  /** Undefined: this host carries no encrypted networks. */
+  readonly encryption: Encryption | undefined;
+}
+
+/** Everything that is wanted of the host. */
+export interface Wanted {
+  readonly network: ParsedNetworkState;
+  readonly services: readonly ServiceEndpoint[];
+  readonly endpoints: readonly NetworkEndpoint[];
+  /** 0: the default. */
+  readonly dataPathPort: number;
+  /** Addresses of tasks that have their link here. */
+  readonly attached: readonly string[];
+  readonly hostPorts: readonly HostPort[];
+}
+
+export interface Converged {
+  /** What was done, for people who ask what had changed. */
+  readonly steps: readonly string[];
+  /** What could not be carried, of services and encryption. */
+  readonly refusals: readonly Fault[];
+}
+
+/** All services' elements are read again only so rarely, where they are many: it takes seconds. */
+const largeRereadPeriod = 20;
+const smallElementsMax = 20_000;
+
+export class HostPlane {
+  readonly #scratchRoot: string;
+  readonly #exec: Exec;
+  readonly #log: Log;
+  readonly #encryption: Encryption | undefined;
+  #kernel: Kernel;
+  #services: Awaited<ReturnType<typeof wantedServices>> | ServicePicture;
+  /** False after an error: what stands may not be what is remembered. */
+  #known = true;
+  #servicesKnown = true;
+  #rereads = 0;
+
+  /** `scratchRoot` is a folder for files that live as long as one command. */
+  static async open(scratchRoot: string, modules: HostPlaneModules): Promise<HostPlane> {
+    const kernel = await readKernel(modules.exec);
+    const services = await readServices(modules.exec, scratchRoot);
+    return new HostPlane({ kernel, services, scratchRoot }, modules);
+  }
+
+  /** For `open`. */
+  constructor(
+    start: { kernel: Kernel; services: ServicePicture; scratchRoot: string },
+    { exec, log, encryption }: HostPlaneModules,
+  ) {
+    this.#scratchRoot = start.scratchRoot;
+    this.#kernel = start.kernel;
+    this.#services = start.services;
+    this.#exec = exec;
+    this.#log = log;
+    this.#encryption = encryption;
+  }
+
+  get kernel(): Kernel {
+    return this.#kernel;
+  }
+
+  /** What is remembered is not trusted any more. */
+  distrust(): void {
+    this.#known = false;
+    this.#servicesKnown = false;
+  }
+
+  /** Reads what stands, for a repair. */
+  async reread(): Promise<void> {
+    this.#rereads += 1;
+    this.#known = false;
+    if (this.#elementCount() <= smallElementsMax || this.#rereads % largeRereadPeriod === 0) {
+      this.#servicesKnown = false;
+    }
+    await this.#encryption?.repair();
+    await this.#read();
+  }
+
+  /** Undefined: nothing is wanted. */
+  async converge(wanted: Wanted | undefined): Promise<Converged> {
+    try {
+      return await this.#attempt(wanted);
+    } catch (error) {
+      // Something of ours was changed behind our back: the second attempt starts from what is there.
+      this.distrust();
+      this.#log.warn("reading the host's network anew", { reason: Fault.from(error).message });
+      return await this.#attempt(wanted);
+    }
+  }
+
+  /** Where a task's link stands, the route to its former host does not. */
+  onAttached(addresses: readonly string[]): void {
+    const { dataPlane } = this.#kernel;
+    const routes = new Map(dataPlane.routes);
+    for (const address of addresses) routes.delete(address);
+    this.#kernel = { ...this.#kernel, dataPlane: { ...dataPlane, routes } };
+  }
+
+  /** Of the interface that has this address. */
+  async underlayMtu(address: string): Promise<number> {
+    // The host may have got the address since we looked.
+    if (!this.#kernel.mtuOfAddress.has(address)) await this.#read();
+    const mtu = this.#kernel.mtuOfAddress.get(address);
+    if (mtu !== undefined) return mtu;
+    throw new Fault(
+      "failed-precondition",
+      `no interface of this host has the data-path address ${address}; give it one or join with another`,
+    );
+  }
+
+  async #attempt(wanted: Wanted | undefined): Promise<Converged> {
+    try {
+      if (!this.#known || !this.#servicesKnown) await this.#read();
+      return wanted === undefined ? await this.#clear() : await this.#lead(wanted);
+    } catch (error) {
+      this.distrust();
+      throw Fault.wrap("Cannot program the host's network", error);
+    }
+  }
+
+  async #lead(wanted: Wanted): Promise<Converged> {
+    const { network, attached } = wanted;
+    const underlayMtu = await this.underlayMtu(network.self.address);
+    const { link, refusals } = await this.#encrypt(network, underlayMtu);
+    const port = wanted.dataPathPort || dataPathPortDefault;
+    const { ipv6, advertised, dataPlane } = this.#kernel;
+    const options = { port, underlayMtu, encryption: link, ipv6, advertised };
+    const plane = retainAttached(wantedDataPlane(network, options), dataPlane, attached);
+    const services = await wantedServices(
+      {
+        nodeId: network.self.id,
+        networkIds: new Set(network.overlays.map(({ id }) => id)),
+        services: wanted.services,
+        endpoints: wanted.endpoints,
+        hostPorts: wanted.hostPorts,
+      },
+      this.#services,
+    );
+    const steps = await this.#change(plane, services, rulesetOptions(network.self, port));
+    return { steps, refusals: [...refusals, ...services.refusals] };
+  }
+
+  async #clear(): Promise<Converged> {
+    const steps = await this.#change(emptyDataPlane, emptyServices, undefined);
+    await this.#encryption?.apply({
+      self: { number: 0 },
+      peers: [],
+      wanted: false,
+      underlayMtu: 0,
+    });
+    return { steps, refusals: [] };
+  }
+
+  async #change(
+    plane: DataPlane,
+    services: ServicePicture,
+    ruleset: RulesetOptions | undefined,
+  ): Promise<readonly string[]> {
+    const { dataPlane } = this.#kernel;
+    const standing = dataPlane.table === plane.table ? this.#services : emptyServices;
+    // With the table they go by themselves.
+    const lines = ruleset === undefined ? [] : await planServices(standing, services);
+    const steps = planDataPlane(dataPlane, plane, { ruleset, services: lines });
+    for (const step of steps) await this.#perform(step);
+    this.#kernel = { ...this.#kernel, dataPlane: plane };
+    this.#services = services;
+    return steps.flatMap((step) =>
+      step.kind === "sysctl" ? `${step.path} = ${step.value}` : step.lines,
+    );
+  }
+
+  /** Plain networks do not need it: where it fails, the others go on. */
+  async #encrypt(
+    { self, peers, overlays }: ParsedNetworkState,
+    underlayMtu: number,
+  ): Promise<{ link: EncryptionLink | undefined; refusals: readonly Fault[] }> {
+    const secret = overlays.find(({ encrypted }) => encrypted);
+    const wanted = secret !== undefined;
+    if (this.#encryption === undefined) {
+      const lacking = new Fault(
+        "unimplemented",
+        `network "${secret?.name}" wants encryption, which this host does not carry`,
+      );
+      return { link: undefined, refusals: wanted ? [lacking] : [] };
+    }
+    try {
+      const link = await this.#encryption.apply({ self, peers, wanted, underlayMtu });
+      return { link, refusals: [] };
+    } catch (error) {
+      return { link: undefined, refusals: [Fault.wrap("Cannot encrypt networks", error)] };
+    }
+  }
+
+  async #read(): Promise<void> {
+    this.#kernel = await readKernel(this.#exec);
+    this.#known = true;
+    if (this.#servicesKnown) return;
+    this.#services = await readServices(this.#exec, this.#scratchRoot);
+    this.#servicesKnown = true;
+  }
+
+  async #perform(step: Step): Promise<void> {
+    if (step.kind === "sysctl") return await writeFile(`/proc/sys/net/${step.path}`, step.value);
+    const input = `${step.lines.join("\n")}\n`;
+    if (step.kind === "nft") await this.#exec.run("nft", ["-f", "-"], { input });
+    else if (step.kind === "ip6") await this.#exec.run("ip", ["-6", "-batch", "-"], { input });
+    else await this.#exec.run(step.kind, ["-batch", "-"], { input });
+  }
+
+  #elementCount(): number {
+    let count = 0;
+    for (const map of Object.values(this.#services.maps)) {
+      for (const slots of map.values()) count += slots.length;
+    }
+    return count;
+  }
+}

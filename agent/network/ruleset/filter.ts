@@ -1,0 +1,70 @@
+/** Who may reach whom: among tasks, between tasks and the outside, and from all of them to this host. */
+import { unservedPortRules } from "../services/maps.ts";
+import { vethPattern } from "../devices.ts";
+import { vxlanDevices, vxlanNetwork, vxlanNetworks } from "./raw.ts";
+import { encryptionDevice } from "../wireguard/addresses.ts";
+import type { RulesetOptions } from "./ruleset.ts";
+
+// An egress packet is masqueraded as a node: forged VXLAN in it would be trusted. So it is dropped before anything is
+// accepted; it must not ride on a flow that began as something else. A flow to a published port has an original destination
+// outside the pool; a peer sends to tasks only what it has checked itself.
+export function forwardChains({ port }: RulesetOptions): string {
+  return `\
+  chain filter_fwd {
+    type filter hook forward priority filter
+    udp dport ${port} ${vxlanNetwork} ${vxlanNetworks} ip saddr @pool drop
+    ct state established,related accept
+    ip saddr @pool goto from_task
+    ip6 saddr @pool6 goto from_task
+    ip daddr @pool goto to_task
+    ip6 daddr @pool6 goto to_task
+  }
+  chain from_task {
+    ct state invalid drop
+    ip saddr . ip daddr @samenet accept
+    ip6 saddr . ip6 daddr @samenet6 accept
+    ip saddr @internal goto refuse
+    ip6 saddr @internal6 goto refuse
+    ct status dnat ct original ip daddr != @pool accept comment "a published port, asked from a task"
+    ct status dnat ct original ip6 daddr != @pool6 accept
+    ip daddr @pool goto refuse
+    ip6 daddr @pool6 goto refuse
+  }
+  chain to_task {
+    ct state invalid drop
+    ct status dnat ct original ip daddr != @pool accept comment "a published port of this node"
+    ct status dnat ct original ip6 daddr != @pool6 accept
+    iifname ${vxlanDevices} accept comment "a published port of a peer"
+    goto refuse
+  }`;
+}
+
+export function inputChains({ port }: RulesetOptions): string {
+  return `\
+  chain filter_in {
+    type filter hook input priority filter
+    udp dport ${port} ${vxlanNetwork} 4096 ip saddr != @nodes drop
+    udp dport ${port} ${vxlanNetwork} 4097 iifname != "${encryptionDevice}" drop
+    ct state established,related accept
+    meta l4proto . th dport @ports fib daddr type local jump unserved
+    iifname ${vxlanDevices} drop comment "nothing of the host is reachable through the overlay"
+    iifname "${vethPattern}" goto task_to_host
+    iifname != "lo" ip daddr @pool drop comment "gateway addresses serve tasks only"
+    iifname != "lo" ip6 daddr @pool6 drop
+  }
+  chain unserved {
+    ip daddr @pool return
+    ip6 daddr @pool6 return
+${unservedPortRules()}
+  }
+  chain task_to_host {
+    ip saddr . ip daddr @resolver meta l4proto { tcp, udp } th dport 53 accept
+    ip6 saddr . ip6 daddr @resolver6 meta l4proto { tcp, udp } th dport 53 accept
+    icmp type echo-request accept
+    icmpv6 type echo-request accept
+    ip daddr @pool goto refuse
+    ip6 daddr @pool6 goto refuse
+    ip saddr @closed goto refuse
+    ip6 saddr @closed6 goto refuse
+  }`;
+}
