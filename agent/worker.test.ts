@@ -27,7 +27,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
-import { until } from "#proto/testing/until.ts";
+import { untilSeen } from "#proto/testing/until.ts";
 import { isConmonAlive, isContainerAlive } from "./container/supervised-process.ts";
 import { always, TestNode } from "./task/testing/test-node.ts";
 
@@ -227,7 +227,7 @@ test("worker, knows the exit code of a container that ended while it was away", 
   await node.close();
   for (const { container } of running) process.kill(container?.pid ?? 0, "SIGTERM");
   const exits = join(node.root, "run", "exits");
-  await until(() => readdirSync(exits).length >= 2);
+  await untilSeen(() => readdirSync(exits).length >= 2);
   await node.open();
   const failed = await node.untilState(once.id, TaskState.FAILED);
   assert.equal(failed.container?.exitCode, 7);
@@ -245,7 +245,7 @@ test("worker, restarts a container whose supervisor was killed", { timeout }, as
   await node.close();
   const pid = Number(readFileSync(conmon, "utf8"));
   process.kill(pid, "SIGKILL");
-  await until(() => !isConmonAlive(pid, task.id));
+  await untilSeen(() => !isConmonAlive(pid, task.id));
   await node.open();
   const back = await node.untilState(task.id, TaskState.RUNNING, 2);
   assert.match(back.attempts[0]?.reason ?? "", /conmon, was killed/);
@@ -266,7 +266,7 @@ test("worker, waits for the supervisor's word on a container that has just ended
   process.kill(conmon, "SIGSTOP");
   const pid = container?.pid ?? 0;
   process.kill(pid, "SIGKILL");
-  await until(() => !isContainerAlive(pid, task.id));
+  await untilSeen(() => !isContainerAlive(pid, task.id));
   await node.open();
   assert.equal(node.worker.statuses().get(task.id)?.state, TaskState.RUNNING);
   process.kill(conmon, "SIGCONT");
@@ -327,7 +327,7 @@ test("worker, does not forget a container that cannot be removed", { timeout }, 
   await node.untilState(task.id, TaskState.RUNNING);
   node.cannotRemove = true;
   node.worker.assign([]);
-  const stuck = await node.until(task.id, ({ message }) => message.includes("again"));
+  const stuck = await node.untilSeen(task.id, ({ message }) => message.includes("again"));
   assert.equal(stuck.message, "trying again: Cannot remove the container: device busy");
   assert.equal(stuck.state, TaskState.RUNNING);
   assert.ok(node.worker.statuses().has(task.id));

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { newId } from "#proto/ids.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
-import { until } from "#proto/testing/until.ts";
+import { untilSeen } from "#proto/testing/until.ts";
 import {
   parseCgroupPaths,
   readCgroupPaths,
@@ -72,7 +72,7 @@ for (const root of hierarchies) {
     writeFileSync(join(folder, "cgroup.procs"), `${child.pid}`);
     child.stdin.end("go\n");
     const pids = () => readFileSync(join(folder, "cgroup.procs"), "utf8").split("\n").length;
-    await until(() => pids() >= 10);
+    await untilSeen(() => pids() >= 10);
     await removeCgroups(path, systemClock);
     assert.equal(existsSync(join(root, path)), false);
     const [, signal] = await ended;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { newId } from "#proto/ids.ts";
 import { systemRandom } from "#proto/system-ports.ts";
-import { until } from "#proto/testing/until.ts";
+import { untilSeen } from "#proto/testing/until.ts";
 import { isConmonAlive, isContainerAlive } from "./supervised-process.ts";
 
 /** Calls itself conmon and has the task's ID among its arguments. */
@@ -40,7 +40,7 @@ test("isConmonAlive, a lookalike: outside of the container's cgroup only", async
   } finally {
     child.kill("SIGKILL");
     await ended;
-    await until(() => removed(folder));
+    await untilSeen(() => removed(folder));
   }
   assert.equal(isConmonAlive(child.pid ?? 0, taskId), false);
 });

@@ -7,7 +7,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { Health, type HealthConfigSchema, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs } from "#proto/time.ts";
-import { until } from "#proto/testing/until.ts";
+import { untilSeen } from "#proto/testing/until.ts";
 import { readCgroupPaths } from "../container/cgroup.ts";
 import { always, TestNode } from "../task/testing/test-node.ts";
 
@@ -38,13 +38,13 @@ test("health, a task is STARTING until its check succeeds, as its own user and w
     { user: "65534", env: ["COLOUR=blue"] },
   );
   node.worker.assign([task]);
-  const starting = await node.until(
+  const starting = await node.untilSeen(
     task.id,
     ({ container }) => container?.health === Health.STARTING,
   );
   assert.equal(starting.state, TaskState.STARTING);
   assert.equal(starting.message, "waiting for the health check");
-  await until(() => probesOf(node, task).length >= 2);
+  await untilSeen(() => probesOf(node, task).length >= 2);
   assert.equal(node.worker.statuses().get(task.id)?.state, TaskState.STARTING);
   const root = `/proc/${starting.container?.pid}/root`;
   writeFileSync(`${root}/ready`, "");
@@ -64,10 +64,13 @@ test("health, an unhealthy container counts as failed, with what the check said 
   await node.open();
   const task = checked(node, { test: ["CMD-SHELL", "echo the pool is empty; exit 3"] });
   node.worker.assign([task]);
-  const { attempts, err } = await node.until(task.id, ({ attempts }) => attempts.length > 0);
+  const { attempts, err } = await node.untilSeen(task.id, ({ attempts }) => attempts.length > 0);
   assert.equal(err, "unhealthy: the pool is empty");
   assert.equal(attempts[0]?.reason, "unhealthy: the pool is empty");
-  await node.until(task.id, ({ attempt, state }) => attempt === 2 && state === TaskState.STARTING);
+  await node.untilSeen(
+    task.id,
+    ({ attempt, state }) => attempt === 2 && state === TaskState.STARTING,
+  );
 });
 
 test("health, one that was healthy is reported as unhealthy before it is stopped", {
@@ -79,7 +82,10 @@ test("health, one that was healthy is reported as unhealthy before it is stopped
   node.worker.assign([task]);
   const { container } = await node.untilState(task.id, TaskState.RUNNING, 1);
   writeFileSync(`/proc/${container?.pid}/root/tmp/ill`, "");
-  const ill = await node.until(task.id, (status) => status.container?.health === Health.UNHEALTHY);
+  const ill = await node.untilSeen(
+    task.id,
+    (status) => status.container?.health === Health.UNHEALTHY,
+  );
   assert.equal(ill.state, TaskState.RUNNING);
   assert.equal(ill.container?.pid, container?.pid);
   const again = await node.untilState(task.id, TaskState.RUNNING, 2);
@@ -97,15 +103,15 @@ test("health, a check that hangs is killed with all that it started", { timeout 
     retries: 50,
   });
   node.worker.assign([task]);
-  await node.until(task.id, ({ container }) => container?.health === Health.STARTING);
-  await until(() => probesOf(node, task).length > 0);
+  await node.untilSeen(task.id, ({ container }) => container?.health === Health.STARTING);
+  await untilSeen(() => probesOf(node, task).length > 0);
   const [first] = probesOf(node, task);
   assert.equal(first?.exitCode, -1);
   assert.equal(first?.output, "begun\nthe check did not end within 0.4 s");
   await node.close();
   const paths = readCgroupPaths(join(node.root, "run", "runc"), task.id);
   const group = join(paths.get("freezer") ?? paths.get("") ?? "", "probe", "cgroup.procs");
-  await until(() => readFileSync(group, "utf8") === "");
+  await untilSeen(() => readFileSync(group, "utf8") === "");
 });
 
 test("health, keeps the end of what a check prints", { timeout }, async () => {
@@ -114,9 +120,9 @@ test("health, keeps the end of what a check prints", { timeout }, async () => {
   const script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; exit 1";
   const task = checked(node, { test: ["CMD-SHELL", script], retries: 1 });
   node.worker.assign([task]);
-  const { attempts } = await node.until(task.id, (status) => status.attempts.length > 0);
+  const { attempts } = await node.untilSeen(task.id, (status) => status.attempts.length > 0);
   assert.match(attempts[0]?.reason ?? "", /^unhealthy: .* line 2999$/);
-  await until(() => probesOf(node, task).length > 0);
+  await untilSeen(() => probesOf(node, task).length > 0);
   const output = probesOf(node, task).at(-1)?.output ?? "";
   assert.ok(output.endsWith("line 2999"));
   assert.ok(output.length > 4_000 && output.length <= 4_096);
@@ -136,7 +142,7 @@ test("health, goes on where it was when the agent comes back", { timeout }, asyn
   assert.equal(adopted?.state, TaskState.RUNNING);
   assert.equal(adopted?.container?.health, Health.HEALTHY);
   assert.equal(adopted?.container?.pid, before.container?.pid);
-  await until(() => probesOf(node, task).length > Math.min(probes, 4));
+  await untilSeen(() => probesOf(node, task).length > Math.min(probes, 4));
   assert.deepEqual(node.reports, []);
 });
 
@@ -162,9 +168,9 @@ test("health, a task that is stopped while it is checked ends, and its check wit
   await node.open();
   const task = checked(node, { test: ["CMD", "sleep", "300"], timeout: durationFromMs(60_000) });
   node.worker.assign([task]);
-  await node.until(task.id, ({ container }) => container?.health === Health.STARTING);
+  await node.untilSeen(task.id, ({ container }) => container?.health === Health.STARTING);
   const file = join(node.root, "agent", "tasks", task.id, "1", "probe.json");
-  await until(() => existsSync(file));
+  await untilSeen(() => existsSync(file));
   node.worker.assign([create(TaskSchema, { ...task, desiredState: TaskState.SHUTDOWN })]);
   await node.untilState(task.id, TaskState.SHUTDOWN);
   assert.deepEqual(readdirSync(join(node.root, "run", "runc")), []);

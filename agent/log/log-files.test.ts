@@ -4,7 +4,7 @@ import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock } from "#proto/system-ports.ts";
-import { until } from "#proto/testing/until.ts";
+import { untilSeen } from "#proto/testing/until.ts";
 import { listLogFiles, logPath } from "./log-files.ts";
 import { ScriptTask } from "./testing/script-task.ts";
 
@@ -66,13 +66,13 @@ test("log files, nobody is there to rotate them: conmon bounds them, and the lat
   using task = new ScriptTask("seq 1 200000; until [ -e $go ]; do sleep 0.01; done; seq 1 10");
   await task.start("--log-path", "k8s-file:log", "--log-size-max", "1000000");
   const isDone = async () => (await task.texts({ tail: 1n }))[0] === "200000";
-  await until(isDone);
+  await untilSeen(isDone);
   const sizes = listLogFiles(task.folder).map(({ sizeBytes }) => sizeBytes);
   assert.ok(sizes.every((bytes) => bytes <= 1_000_000));
   const texts = await task.texts();
   assert.deepEqual(texts, numbers(200_001 - texts.length, 200_000));
   task.go();
-  await until(() => task.hasExited);
+  await untilSeen(() => task.hasExited);
   assert.deepEqual(await task.texts({ tail: 10n }), numbers(1, 10));
 });
 
@@ -81,12 +81,12 @@ test("log reader, slower than the task writes: told which lines were dropped", {
 }, async () => {
   using task = new ScriptTask("seq 1 1000; until [ -e $go ]; do sleep 0.01; done; seq 1001 200000");
   await task.start("--log-path", "k8s-file:log", "--log-size-max", "1000000");
-  await until(async () => (await task.texts({ tail: 1n }))[0] === "1000");
+  await untilSeen(async () => (await task.texts({ tail: 1n }))[0] === "1000");
   const reader = task.read({ follow: true });
   const first = await reader.next();
   assert.ok(first.done !== true);
   task.go();
-  await until(() => task.hasExited);
+  await untilSeen(() => task.hasExited);
   task.ended.abort();
   const rest = (await Array.fromAsync(reader)).flat();
   const notices = rest.filter(({ dropped }) => dropped === true);
@@ -109,7 +109,7 @@ test("log reader, bytes, long lines, both streams and no last end of line: as th
     String.raw`printf 'a\377\000b\n'; echo oops >&2; head -c 3000000 /dev/zero | tr '\0' x; printf '\nend'`,
   );
   await task.start("--log-path", "k8s-file:log", "--log-size-max", "100000000");
-  await until(() => task.hasExited);
+  await untilSeen(() => task.hasExited);
   const lines = (await Array.fromAsync(task.read())).flat();
   const of = (stream: number) => lines.filter((line) => line.stream === stream);
   const stdout = of(1).map(({ data, partial }) =>

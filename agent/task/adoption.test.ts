@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { until } from "#proto/testing/until.ts";
+import { untilSeen } from "#proto/testing/until.ts";
 import { isConmonAlive, isContainerAlive } from "../container/supervised-process.ts";
 import { systemExec } from "../exec.ts";
 import { listLogFiles } from "../log/log-files.ts";
@@ -43,12 +43,12 @@ async function reboot(node: TestNode, tasks: readonly Task[]): Promise<void> {
     const pid = pidIn(node, task, "1/pid");
     process.kill(conmon, "SIGKILL");
     process.kill(pid, "SIGKILL");
-    await until(() => !isConmonAlive(conmon, task.id) && !isContainerAlive(pid, task.id));
+    await untilSeen(() => !isConmonAlive(conmon, task.id) && !isContainerAlive(pid, task.id));
   }
   await rm(join(node.root, "run"), { recursive: true });
   for (const parent of node.cgroups()) {
     for (const { id } of tasks) {
-      await until(() => removed(join(parent, id)));
+      await untilSeen(() => removed(join(parent, id)));
     }
   }
 }
@@ -74,16 +74,16 @@ test("reboot, the tasks come back without their managers, on a fresh file system
   node.worker.assign(tasks);
   for (const { id } of tasks) await node.untilState(id, TaskState.RUNNING, 1);
   for (const task of tasks) {
-    await until(() => logOf(node, task).endsWith(" up\n"));
+    await untilSeen(() => logOf(node, task).endsWith(" up\n"));
   }
   await reboot(node, tasks);
   await node.open();
   for (const task of tasks) {
     const back = await node.untilState(task.id, TaskState.RUNNING, 2);
     assert.match(back.attempts[0]?.reason ?? "", /its host was restarted/);
-    await until(() => logOf(node, task).match(/ up$/gm)?.length === 2);
+    await untilSeen(() => logOf(node, task).match(/ up$/gm)?.length === 2);
     assert.doesNotMatch(logOf(node, task), /left-over/);
-    await until(() => !readdirSync(folderOf(node, task)).includes("1"));
+    await untilSeen(() => !readdirSync(folderOf(node, task)).includes("1"));
   }
 });
 
@@ -117,12 +117,12 @@ test("adoption, restarts count on where they were", { timeout }, async () => {
   await node.open();
   const task = node.task({ args: ["sh", "-c", "exit 3"] }, always);
   node.worker.assign([task]);
-  await node.until(task.id, ({ attempt }) => attempt === 4);
+  await node.untilSeen(task.id, ({ attempt }) => attempt === 4);
   await node.close();
   const stored = JSON.parse(readFileSync(join(folderOf(node, task), "state.json"), "utf8"));
   node.reports.length = 0;
   await node.open();
-  const next = await node.until(
+  const next = await node.untilSeen(
     task.id,
     ({ attempt, attempts }) => attempt > stored.attempt && attempts.length > 3,
   );
@@ -145,7 +145,7 @@ test("start, a full disk: the task says so, and runs when there is room", { time
     const filler = join(tasks, "filler");
     await systemExec.run("sh", ["-c", 'cat /dev/zero >"$1" || true', "sh", filler]);
     node.worker.assign([task]);
-    const { err } = await node.until(task.id, (status) => status.err !== "");
+    const { err } = await node.untilSeen(task.id, (status) => status.err !== "");
     assert.match(err, /the disk is full/);
     await rm(filler);
     node.worker.assign([]);
@@ -175,11 +175,14 @@ test("restart, a full disk between attempts: the next one comes when there is ro
     const filler = join(tasks, "filler");
     await systemExec.run("sh", ["-c", 'cat /dev/zero >"$1" || true', "sh", filler]);
     process.kill(container?.pid ?? 0, "SIGKILL");
-    await node.until(task.id, ({ attempts }) =>
+    await node.untilSeen(task.id, ({ attempts }) =>
       /the disk is full/.test(attempts.at(-1)?.reason ?? ""),
     );
     await rm(filler);
-    await node.until(task.id, ({ attempt, state }) => attempt > 2 && state === TaskState.RUNNING);
+    await node.untilSeen(
+      task.id,
+      ({ attempt, state }) => attempt > 2 && state === TaskState.RUNNING,
+    );
     await node.removeAll();
     assert.deepEqual(readdirSync(tasks), []);
   } finally {
@@ -195,7 +198,7 @@ test("exits, a storm of them: every one counts, and nothing of it is left", {
   const tasks = Array.from({ length: 15 }, () => node.task({ args: ["true"] }, always));
   node.worker.assign(tasks);
   for (const { id } of tasks) {
-    const { attempts } = await node.until(id, ({ attempt }) => attempt === 4);
+    const { attempts } = await node.untilSeen(id, ({ attempt }) => attempt === 4);
     assert.deepEqual(
       attempts.map(({ number, exitCode }) => [number, exitCode]),
       [

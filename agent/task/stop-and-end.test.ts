@@ -14,7 +14,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
-import { until } from "#proto/testing/until.ts";
+import { untilSeen } from "#proto/testing/until.ts";
 import { readCgroupPaths } from "../container/cgroup.ts";
 import { isContainerAlive } from "../container/supervised-process.ts";
 import { always, TestNode } from "./testing/test-node.ts";
@@ -114,8 +114,8 @@ test("stop, one with a name on a network gets its signal only after the delay", 
   await node.untilState(task.id, TaskState.RUNNING);
   const stoppedAt = systemClock.monotonic();
   node.worker.assign([shutDown(task)]);
-  await node.until(task.id, ({ message }) => message === "leaving DNS");
-  const stopping = await node.until(task.id, ({ message }) => message === "stopping");
+  await node.untilSeen(task.id, ({ message }) => message === "leaving DNS");
+  const stopping = await node.untilSeen(task.id, ({ message }) => message === "stopping");
   assert.ok(systemClock.monotonic() - stoppedAt >= 690);
   assert.equal(stopping.state, TaskState.RUNNING);
   const { attempts } = await node.untilState(task.id, TaskState.SHUTDOWN);
@@ -138,7 +138,7 @@ test("stop, a container that somebody froze ends as any other", { timeout }, asy
   node.worker.assign([polite, deaf]);
   for (const { id } of [polite, deaf]) await node.untilState(id, TaskState.RUNNING);
   const log = join(node.root, "agent", "tasks", polite.id, "log");
-  await until(() => existsSync(log) && readFileSync(log, "utf8").includes("up"));
+  await untilSeen(() => existsSync(log) && readFileSync(log, "utf8").includes("up"));
   freeze(node, polite);
   freeze(node, deaf);
   node.worker.assign([shutDown(polite), shutDown(deaf)]);

@@ -241,6 +241,6 @@ test("relay, a connection is kept while it is used, and closed when it is idle",
 test("relay, what users reach is all but what goes from node to node", () => {
   assert.deepEqual(
     relayedServices.map(({ name }) => name),
-    ["ImageService", "VolumeService", "ContainerService", "EngineService"],
+    ["ImageService", "VolumeService", "ContainerService", "EngineService", "NetworkService"],
   );
 });
