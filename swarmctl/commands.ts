@@ -123,7 +123,7 @@ const service: Noun = {
     { name: "ps", summary: "List the tasks of services", load: () => import("./service/ps.ts") },
     {
       name: "inspect",
-      summary: "Show everything about services as JSON",
+      summary: "Show everything about services, as JSON or for people",
       load: () => import("./service/inspect.ts"),
     },
     {

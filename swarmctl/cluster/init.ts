@@ -6,8 +6,9 @@ import {
   NetworkConfigSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { AnnotationsSchema, NodeAvailability } from "#proto/gen/swarm/v1/types_pb.ts";
+import { Fault } from "#proto/fault.ts";
 import type { Context } from "../context.ts";
-import { flag, flags, text, wholeNumber } from "../flags/parse-flag.ts";
+import { flag, flags, text } from "../flags/parse-flag.ts";
 import { availability } from "../node/words.ts";
 import { addHostFlags, type HostFlags, hostAddresses } from "./host-flags.ts";
 import { joinInstructions } from "./join-command.ts";
@@ -20,17 +21,27 @@ const initDeadlineMs = 60_000;
 interface Options extends SpecFlags, HostFlags {
   readonly defaultAddrPool?: string[];
   readonly defaultAddrPoolMaskLength?: number;
+  readonly dataPathPort?: number;
   readonly availability?: NodeAvailability;
   readonly forceNewCluster?: true;
 }
 
 export function define(command: Command, context: Context): void {
   addHostFlags(command)
-    .option("--default-addr-pool <cidr>", "where networks get subnets from (repeat)", flags(text))
+    .option(
+      "--default-addr-pool <cidr>",
+      "where networks get subnets from, of IPv4 or IPv6 (default 10.0.0.0/8 and a pool of the cluster's own; repeat)",
+      flags(text),
+    )
     .option(
       "--default-addr-pool-mask-length <bits>",
-      "prefix length of those subnets",
-      flag(maskLength),
+      "prefix length of the IPv4 subnets (default 24)",
+      flag(smallNumber),
+    )
+    .option(
+      "--data-path-port <port>",
+      "UDP port of the traffic between containers, on all hosts (default 4789)",
+      flag(smallNumber),
     )
     .option("--availability <word>", "of this host: active, pause or drain", flag(availability))
     .option(
@@ -68,10 +79,13 @@ function clusterSpec(options: Options): ClusterSpec {
     network: create(NetworkConfigSchema, {
       defaultAddressPools: options.defaultAddrPool ?? [],
       subnetSize: options.defaultAddrPoolMaskLength ?? 0,
+      dataPathPort: options.dataPathPort ?? 0,
     }),
   });
 }
 
-function maskLength(value: string): number {
-  return Number(wholeNumber(value));
+/** Which of these hold is the manager's to say, in words; a field of 32 bits takes them all. */
+function smallNumber(value: string): number {
+  if (/^\d{1,9}$/.test(value)) return Number(value);
+  throw new Fault("invalid-argument", "Write a whole number of 0 or more");
 }

@@ -160,8 +160,15 @@ describe("--network", () => {
     assert.deepEqual(parseNetworkAttachment("name=back,alias=a,alias=b").aliases, ["a", "b"]);
   });
 
+  it("has an address for each replica, in the form that managers take", () => {
+    const text = "name=back,ip=10.0.0.5,ip=10.0.0.6,ip=FD00:0::5,driver-opt=a=b";
+    const { addresses, driverAttachmentOpts } = parseNetworkAttachment(text);
+    assert.deepEqual(addresses, ["10.0.0.5", "10.0.0.6", "fd00::5"]);
+    assert.deepEqual(driverAttachmentOpts, { a: "b" });
+  });
+
   it("is refused without a name or with anything else", () => {
-    for (const text of ["", "alias=a", "name=a,ip=10.0.0.1"]) {
+    for (const text of ["", "alias=a", "name=a,mac=02:42", "name=a,ip=ten", "name=a,ip="]) {
       assert.throws(() => parseNetworkAttachment(text), { name: "Fault" });
     }
   });

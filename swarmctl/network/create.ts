@@ -3,80 +3,65 @@ import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import {
   DriverSchema,
-  type IpamConfig,
-  IpamConfigSchema,
   IpamOptionsSchema,
   type NetworkSpec,
   NetworkSpecSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { isEncrypted } from "#proto/network-options.ts";
 import type { Context } from "../context.ts";
 import { flags, type Pair, pair, recordOf } from "../flags/parse-flag.ts";
+import { addIpamFlags, ipamConfigs, type IpamFlags } from "./ipam-flags.ts";
 
-interface Options {
+interface Options extends IpamFlags {
   readonly driver: string;
-  readonly subnet?: string[];
-  readonly gateway?: string[];
-  readonly ipRange?: string[];
+  readonly ipv6?: true;
   readonly internal?: true;
   readonly attachable?: true;
+  readonly ingress?: true;
+  readonly opt?: Pair[];
   readonly label?: Pair[];
 }
 
 export function define(command: Command, context: Context): void {
   command
     .argument("<name>", "the network's name")
-    .option("-d, --driver <driver>", "how hosts are connected", "overlay")
-    .option(
-      "--subnet <cidr>",
-      "its addresses (default: from the cluster's pool; repeat)",
-      flags(String),
-    )
-    .option(
-      "--gateway <address>",
-      "the gateway of the subnet at the same place (repeat)",
-      flags(String),
-    )
-    .option("--ip-range <cidr>", "part of the subnet that tasks get (repeat)", flags(String))
+    .option("-d, --driver <driver>", "how hosts are connected", "overlay");
+  addIpamFlags(command)
+    .option("--ipv6", "IPv6 beside IPv4")
     .option("--internal", "no way out of the cluster")
     .option("--attachable", "open to containers that are no service's")
+    .option("--ingress", "what published ports lead through, in place of the one that was removed")
+    .option(
+      "-o, --opt <key=value>",
+      "encrypted, or com.docker.network.driver.mtu=1400 (repeat)",
+      flags(pair),
+    )
     .option("--label <key=value>", "label on the network (repeat)", flags(pair))
     .action(async (name: string, options: Options) => {
-      checkSubnets(command, options);
+      const spec = networkSpec(command, name, options);
       const control = await context.control();
-      const { network } = await control.createNetwork({ spec: networkSpec(name, options) });
+      const { network } = await control.createNetwork({ spec });
       if (network === undefined) throw new Fault("internal", "The manager returned no network");
       context.print(network.id);
     });
 }
 
-function checkSubnets(
-  command: Command,
-  { subnet = [], gateway = [], ipRange = [] }: Options,
-): void {
-  if (gateway.length > subnet.length)
-    command.error("error: '--gateway' needs a '--subnet' of its own");
-  if (ipRange.length > subnet.length) {
-    command.error("error: '--ip-range' needs a '--subnet' of its own");
+/** Whatever flags do not fit together is wrong usage. */
+function networkSpec(command: Command, name: string, options: Options): NetworkSpec {
+  const driverOptions = recordOf(options.opt);
+  try {
+    const configs = ipamConfigs(options);
+    return create(NetworkSpecSchema, {
+      annotations: { name, labels: recordOf(options.label) },
+      driverConfig: create(DriverSchema, { name: options.driver, options: driverOptions }),
+      encrypted: isEncrypted(driverOptions),
+      ipv6Enabled: options.ipv6 ?? false,
+      internal: options.internal ?? false,
+      attachable: options.attachable ?? false,
+      ingress: options.ingress ?? false,
+      ...(configs.length > 0 && { ipam: create(IpamOptionsSchema, { configs }) }),
+    });
+  } catch (thrown) {
+    return command.error(`error: ${Fault.from(thrown).message}`);
   }
-}
-
-function networkSpec(name: string, options: Options): NetworkSpec {
-  const configs = ipamConfigs(options);
-  return create(NetworkSpecSchema, {
-    annotations: { name, labels: recordOf(options.label) },
-    driverConfig: create(DriverSchema, { name: options.driver }),
-    internal: options.internal ?? false,
-    attachable: options.attachable ?? false,
-    ...(configs.length > 0 && { ipam: create(IpamOptionsSchema, { configs }) }),
-  });
-}
-
-function ipamConfigs({ subnet = [], gateway = [], ipRange = [] }: Options): IpamConfig[] {
-  return subnet.map((cidr, index) =>
-    create(IpamConfigSchema, {
-      subnet: cidr,
-      gateway: gateway[index] ?? "",
-      range: ipRange[index] ?? "",
-    }),
-  );
 }

@@ -1,6 +1,7 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { isOverlay } from "#proto/main-network.ts";
 import type { Context } from "../context.ts";
 import { addListingFlags, type ListingOptions, printListing, shortId } from "../output/listing.ts";
 import { compareText } from "../output/table.ts";
@@ -17,7 +18,7 @@ export function define(command: Command, context: Context): void {
         { title: "NETWORK ID", of: (network) => shortId(network.id) },
         { title: "NAME", of: nameOf },
         { title: "DRIVER", of: (network) => network.spec?.driverConfig?.name || "overlay" },
-        { title: "SCOPE", of: () => "swarm" },
+        { title: "SCOPE", of: (network) => (isOverlay(network) ? "swarm" : "local") },
         { title: "SUBNET", of: subnets },
       ],
     });

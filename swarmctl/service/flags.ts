@@ -11,19 +11,17 @@ import {
 import {
   type Driver,
   DriverSchema,
-  EndpointSpecSchema,
-  type EndpointMode,
   type NetworkAttachmentConfig,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { flag, flags, type Pair, pair, recordOf, wholeNumber } from "../flags/parse-flag.ts";
 import { addContainerFlags, changedContainer, type ContainerFlags } from "./container-flags.ts";
 import { type EnvironmentFlags, parseVariable } from "./environment.ts";
+import { addEndpointFlags, changedEndpoint, type EndpointFlags } from "./endpoint-flags.ts";
 import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
 import { addFileFlags, type FileFlags, filesFromFlags } from "./file-flags.ts";
 import { parseNetworkAttachment } from "./network-attachment.ts";
 import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
 import { addRestartFlags, newRestart, type RestartFlags } from "./restart-flags.ts";
-import { endpointMode } from "./words.ts";
 
 export interface ServiceFlags
   extends EnvironmentFlags,
@@ -31,12 +29,12 @@ export interface ServiceFlags
     ContainerFlags,
     ResourceFlags,
     RestartFlags,
-    FileFlags {
+    FileFlags,
+    EndpointFlags {
   readonly name?: string;
   readonly replicas?: bigint;
   readonly network?: NetworkAttachmentConfig[];
   readonly label?: Pair[];
-  readonly endpointMode?: EndpointMode;
   readonly logDriver?: string;
   readonly logOpt?: Pair[];
 }
@@ -48,10 +46,10 @@ export function addServiceFlags(command: Command): Command {
     .option("-l, --label <key=value>", "label on the service (repeat)", flags(pair))
     .option(
       "--network <network>",
-      "name, or name=x,alias=y (repeat)",
+      "name, or name=x,alias=y,ip=10.0.1.5,ip=10.0.1.6: one address for each replica (repeat)",
       flags(parseNetworkAttachment),
-    )
-    .option("--endpoint-mode <mode>", "vip (default) or dnsrr", flag(endpointMode));
+    );
+  addEndpointFlags(command, "create");
   command
     .option("-e, --env <name=value>", "environment variable (repeat)", flags(parseVariable))
     .option("--env-file <file>", "file of environment variables (repeat)", flags(String));
@@ -87,13 +85,12 @@ export interface Container {
 }
 
 export function serviceSpecFromFlags(options: ServiceFlags, container: Container): ServiceSpec {
+  const endpoint = changedEndpoint(undefined, options);
   return create(ServiceSpecSchema, {
     annotations: { name: options.name ?? "", labels: recordOf(options.label) },
     mode: { case: "replicated", value: { replicas: options.replicas ?? 1n } },
     task: taskSpec(options, container),
-    ...(options.endpointMode !== undefined && {
-      endpoint: create(EndpointSpecSchema, { mode: options.endpointMode }),
-    }),
+    ...(endpoint !== undefined && { endpoint }),
   });
 }
 

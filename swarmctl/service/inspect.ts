@@ -1,13 +1,28 @@
 import type { Command } from "commander";
 import { ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
+import { forEachRef } from "../for-each-ref.ts";
 import { inspectEach } from "../output/inspect.ts";
+import { prettyService } from "./pretty.ts";
 
 export function define(command: Command, context: Context): void {
-  command.argument("<service...>", "IDs, prefixes of IDs, or names");
-  command.action(async (refs: string[]) => {
-    const control = await context.control();
-    const get = async (ref: string) => (await control.getService({ ref })).service;
-    await inspectEach(context, ServiceSchema, refs, get);
-  });
+  command
+    .argument("<service...>", "IDs, prefixes of IDs, or names")
+    .option("--pretty", "for people, the main things only")
+    .action(async (refs: string[], { pretty }: { readonly pretty?: true }) => {
+      const control = await context.control();
+      const get = async (ref: string) => (await control.getService({ ref })).service;
+      if (!pretty) {
+        await inspectEach(context, ServiceSchema, refs, get);
+        return;
+      }
+      const { networks } = await control.listNetworks({});
+      let isFirst = true;
+      await forEachRef(context, refs, async (ref) => {
+        const service = await get(ref);
+        if (service === undefined) return;
+        context.print(`${isFirst ? "" : "\n"}${prettyService(service, networks)}`);
+        isFirst = false;
+      });
+    });
 }

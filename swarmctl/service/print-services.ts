@@ -5,7 +5,7 @@ import { ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
 import { type ListingOptions, printListing, shortId } from "../output/listing.ts";
 import { compareText } from "../output/table.ts";
-import { imageOf, modeWord, portsWord, replicasWord, serviceName } from "./words.ts";
+import { imageOf, modeWord, replicasWord, serviceName, servicePortsWord } from "./words.ts";
 
 export function printServices(
   context: Context,
@@ -32,7 +32,7 @@ export function printServices(
         of: (service) => replicasWord(service.spec, statuses.get(service.id)),
       },
       { title: "IMAGE", of: (service) => imageOf(service.spec) },
-      { title: "PORTS", of: portsWord },
+      { title: "PORTS", of: servicePortsWord },
     ],
   });
 }

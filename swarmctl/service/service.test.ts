@@ -88,7 +88,7 @@ describe("service ps", () => {
     assert.equal(
       stdout,
       [
-        "ID             NAME        IMAGE                     NODE   DESIRED STATE   CURRENT STATE           ERROR",
+        "ID             NAME        IMAGE                     NODE   DESIRED STATE   CURRENT STATE           ERROR                              PORTS",
         "webtask10000   web.1       registry:5000/busybox:1   h1     Running         Running 5 seconds ago",
         'webtask10000    \\_ web.1   registry:5000/busybox:1   h1     Shutdown        Failed 6 seconds ago    "task: non-zero exit (137)"',
         'old000000000    \\_ web.1   registry:5000/busybox:1   h1     Shutdown        Rejected 2 hours ago    "Cannot pull image "registry:5…"',

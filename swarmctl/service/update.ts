@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import type { ContainerSpec, ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { NetworkAttachmentConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseShellWords } from "#stacks/shell-words.ts";
 import type { Context } from "../context.ts";
 import { flag, flags, type Pair, pair, text, wholeNumber } from "../flags/parse-flag.ts";
@@ -12,19 +13,31 @@ import { changeService, withReplicas } from "./change-service.ts";
 import { changedList, changedMap } from "./changed-list.ts";
 import { addContainerFlags, changedContainer, type ContainerFlags } from "./container-flags.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
+import { addEndpointFlags, changedEndpoint, type EndpointFlags } from "./endpoint-flags.ts";
 import { parseVariable, readEnvironment } from "./environment.ts";
 import { addFileFlags, changedFiles, type FileFlags } from "./file-flags.ts";
 import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flags.ts";
+import {
+  changedNetworks,
+  type NetworkChanges,
+  parseNetworkAttachment,
+} from "./network-attachment.ts";
 import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
 import { addRestartFlags, changedRestart, type RestartFlags } from "./restart-flags.ts";
 import { readSecurityOpts } from "./security-opt.ts";
 
-type TaskFlags = HealthFlags & ContainerFlags & ResourceFlags & FileFlags & RestartFlags;
+type TaskFlags = HealthFlags &
+  ContainerFlags &
+  ResourceFlags &
+  FileFlags &
+  RestartFlags &
+  NetworkChanges;
 
 interface Options
   extends ConvergeOptions,
     TaskFlags,
     RegistryFlags,
+    EndpointFlags,
     Pick<ServiceFlags, "logDriver" | "logOpt"> {
   readonly image?: string;
   readonly args?: string[];
@@ -46,8 +59,15 @@ export function define(command: Command, context: Context): void {
     .option("--label-add <key=value>", "label on the service: add (repeat)", flags(pair))
     .option("--label-rm <key>", "label on the service: take out (repeat)", flags(text))
     .option("--replicas <n>", "how many tasks", flag(wholeNumber))
+    .option(
+      "--network-add <network>",
+      "put on a network, as --network of create (repeat)",
+      flags(parseNetworkAttachment),
+    )
+    .option("--network-rm <network>", "take off a network, by name or ID (repeat)", flags(text))
     .option("--force", "replace all tasks even if nothing changes");
   addRegistryFlags(command);
+  addEndpointFlags(command, "update");
   addContainerFlags(command, "update");
   addFileFlags(command, "update");
   addHealthFlags(command);
@@ -58,7 +78,8 @@ export function define(command: Command, context: Context): void {
     const given = await withFilesRead(context, options);
     const control = await context.control();
     const change = async (spec: ServiceSpec) => {
-      const wanted = changed(spec, given);
+      const networks = await changedNetworks(control, spec.task?.networks ?? [], given);
+      const wanted = changed(spec, { ...given, networks });
       return options.withRegistryAuth ? await withRegistryAuth(context.io, wanted) : wanted;
     };
     const service = await changeService(control, ref, change, {
@@ -81,12 +102,18 @@ async function withFilesRead({ io }: Context, options: Options): Promise<Options
   };
 }
 
-function changed(spec: ServiceSpec, options: Options): ServiceSpec {
+interface Wanted extends Options {
+  readonly networks: NetworkAttachmentConfig[];
+}
+
+function changed(spec: ServiceSpec, options: Wanted): ServiceSpec {
   const scaled = options.replicas === undefined ? spec : withReplicas(spec, options.replicas);
   const { annotations } = scaled;
   const labels = changedMap(annotations?.labels ?? {}, options.labelAdd, options.labelRm);
+  const endpoint = changedEndpoint(scaled.endpoint, options);
   const labelled = {
     ...scaled,
+    ...(endpoint !== undefined && { endpoint }),
     ...(annotations !== undefined && { annotations: { ...annotations, labels } }),
   };
   if (labelled.task === undefined) return labelled;
@@ -95,6 +122,7 @@ function changed(spec: ServiceSpec, options: Options): ServiceSpec {
   const restart = changedRestart(labelled.task.restart, options);
   const task = {
     ...labelled.task,
+    networks: options.networks,
     ...(restart !== undefined && { restart }),
     ...(logDriver !== undefined && { logDriver }),
     ...(resources !== undefined && { resources }),

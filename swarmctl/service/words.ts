@@ -3,13 +3,14 @@ import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ServiceStatus } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
+  EndpointAffinity,
   EndpointMode,
-  type PortConfig,
-  PortProtocol,
   PublishMode,
   RestartCondition,
+  TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { oneOf } from "../flags/parse-flag.ts";
+import { portsWord } from "./publish.ts";
 
 export const restartCondition = oneOf<RestartCondition>({
   none: RestartCondition.NONE,
@@ -20,6 +21,11 @@ export const restartCondition = oneOf<RestartCondition>({
 export const endpointMode = oneOf<EndpointMode>({
   vip: EndpointMode.VIP,
   dnsrr: EndpointMode.DNSRR,
+});
+
+export const endpointAffinity = oneOf<EndpointAffinity>({
+  none: EndpointAffinity.NONE,
+  "client-ip": EndpointAffinity.CLIENT_IP,
 });
 
 const modeWords = {
@@ -58,22 +64,17 @@ export function serviceName(service: Service): string {
   return service.spec?.annotations?.name ?? service.id;
 }
 
-const protocolWords: Readonly<Record<PortProtocol, string>> = {
-  [PortProtocol.TCP]: "tcp",
-  [PortProtocol.UDP]: "udp",
-  [PortProtocol.SCTP]: "sctp",
-};
-
 /** Ports of the routing mesh; ports on single hosts belong to tasks. */
-export function portsWord(service: Service): string {
-  return (service.endpoint?.ports ?? [])
-    .filter((port) => port.publishMode === PublishMode.INGRESS)
-    .map(portWord)
-    .join(", ");
+export function servicePortsWord(service: Service): string {
+  const ports = service.endpoint?.ports ?? [];
+  return portsWord(ports.filter(({ publishMode }) => publishMode === PublishMode.INGRESS));
 }
 
-function portWord(port: PortConfig): string {
-  return `*:${port.publishedPort}->${port.targetPort}/${protocolWords[port.protocol]}`;
+/** Ports of the task's own host, while it runs there. */
+export function taskPortsWord(task: Task): string {
+  if (task.status?.state !== TaskState.RUNNING) return "";
+  const ports = task.endpoint?.ports ?? [];
+  return portsWord(ports.filter(({ publishMode }) => publishMode === PublishMode.HOST));
 }
 
 /** "web.3", or "web.<node ID>" for the tasks of global services. */

@@ -13,6 +13,7 @@ import {
   shortId,
 } from "../output/listing.ts";
 import { truncate } from "../output/table.ts";
+import { taskPortsWord } from "../service/words.ts";
 import { type TaskRow, taskRows } from "./rows.ts";
 
 export interface TaskListingOptions extends ListingOptions {
@@ -74,6 +75,7 @@ function columns({ hostnames, trunc, nowMs }: View): Column<TaskRow>[] {
       of: ({ state, sinceMs }) => `${taskStateWord(state)} ${formatAgo(sinceMs, nowMs)}`,
     },
     { title: "ERROR", of: ({ error }) => errorWord(error, trunc) },
+    { title: "PORTS", of: ({ task, past }) => (past ? "" : taskPortsWord(task)) },
   ];
 }
 
