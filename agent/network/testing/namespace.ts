@@ -7,13 +7,16 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { type RunOptions, type RunResult, systemExec } from "#agent/exec.ts";
 
+/** A wireguard-go outlives the agent that started it, and ends with its link. */
+const holding = "cat; exec ip link del sw-wg0 2> /dev/null";
+
 export class Namespace {
   readonly pid: number;
   readonly #holder: ChildProcess;
   readonly #children = new Set<ChildProcess>();
 
   static async open(): Promise<Namespace> {
-    const args = ["--net", "--mount", "--propagation", "private", "cat"];
+    const args = ["--net", "--mount", "--propagation", "private", "sh", "-c", holding];
     const holder = systemExec.start("unshare", args, { stdio: ["pipe", "pipe", "inherit"] });
     const echoed = holder.stdout === null ? Promise.reject() : once(holder.stdout, "data");
     // What comes back comes from inside: both namespaces are made.
@@ -55,10 +58,12 @@ export class Namespace {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const all = [...this.#children, this.#holder];
-    const closed = all.map((child) => once(child, "close"));
-    for (const child of all) child.kill("SIGKILL");
+    const closed = [...this.#children].map((child) => once(child, "close"));
+    for (const child of this.#children) child.kill("SIGKILL");
     await Promise.all(closed);
+    const released = once(this.#holder, "close");
+    this.#holder.stdin?.end();
+    await released;
   }
 
   #enter(command: string, args: readonly string[]): readonly string[] {

@@ -64,4 +64,18 @@ describe("renewing a host's key", { concurrency: false }, () => {
       assert.equal(peer[3], `${first.innerAddress}/32`);
     });
   }
+
+  test("a connection lives through it, with every byte in its place", async () => {
+    const lines = Array.from({ length: 60 }, (_, index) => `${index}`);
+    const listen = ["-u", "TCP-LISTEN:7000,reuseaddr", "STDOUT"];
+    const received = second.namespace.run("socat", listen, { timeoutMs: 20_000 });
+    const script = `for i in ${lines.join(" ")}; do echo $i; sleep 0.1; done`;
+    const target = `TCP:${second.innerAddress}:7000,retry=50,interval=0.1`;
+    const sent = first.namespace.run("sh", ["-c", `(${script}) | socat -u STDIN ${target}`], {
+      timeoutMs: 20_000,
+    });
+    await rotate(first, second, 3);
+    await sent;
+    assert.deepEqual((await received).stdout.trim().split("\n"), lines);
+  });
 });

@@ -7,7 +7,7 @@ import { Namespace } from "../../testing/namespace.ts";
 import type { EncryptionNode, EncryptionState } from "../encryption.ts";
 import type { EncryptionAnswer, EncryptionCall } from "./encryption-process.ts";
 
-export class EncryptedHost implements AsyncDisposable {
+export class EncryptedHost {
   readonly number: number;
   readonly namespace: Namespace;
   /** What it announces, as peers shall hear it. */
@@ -82,13 +82,6 @@ export class EncryptedHost implements AsyncDisposable {
       .map((line) => line.split("\t"));
     return [own.slice(1), ...peers];
   }
-
-  /** Also what lives on without its agent. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    const pid = await this.process();
-    if (pid !== undefined) process.kill(pid, "SIGKILL");
-    await this.namespace[Symbol.asyncDispose]();
-  }
 }
 
 export class EncryptedHosts implements AsyncDisposable {
@@ -102,7 +95,7 @@ export class EncryptedHosts implements AsyncDisposable {
     await lan.batch(["link add lan0 type bridge forward_delay 0", "link set lan0 up"]);
     const all: EncryptedHost[] = [];
     for (let number = 1; number <= count; number += 1) {
-      const host = stack.use(new EncryptedHost(number, await Namespace.open()));
+      const host = new EncryptedHost(number, stack.use(await Namespace.open()));
       await lan.batch([
         `link add h${number} type veth peer name eth0 netns ${host.namespace.pid}`,
         `link set h${number} master lan0 up`,
