@@ -3,7 +3,7 @@
  * compiled object, and the filters that run them. Knows the commands, and no order.
  */
 import { createHash } from "node:crypto";
-import { access, readdir, readFile, rm, stat, statfs } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Exec } from "#agent/exec.ts";
 import { errnoOf, Fault } from "#proto/fault.ts";
@@ -70,6 +70,7 @@ export class BpfHost {
   async load(): Promise<void> {
     // Half of one, if any: `loadall` replaces nothing.
     await rm(this.#pins, { recursive: true, force: true });
+    await mkdir(pinsRoot(this.#options.bpfRoot), { recursive: true });
     const maps = join(this.#pins, "maps");
     const load = ["prog", "loadall", this.#options.objectPath, this.#pins];
     await this.#exec.run("bpftool", [...load, "type", "classifier", "pinmaps", maps]);

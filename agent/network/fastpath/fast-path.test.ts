@@ -90,7 +90,9 @@ class FakeKernel implements AsyncDisposable {
 
   async #load(pins: string): Promise<void> {
     this.map.clear();
-    await mkdir(join(pins, "maps"), { recursive: true });
+    // Like bpftool, which makes no folder above.
+    await mkdir(pins);
+    await mkdir(join(pins, "maps"));
     for (const pin of ["from_task", "from_wire", "maps/places"])
       await writeFile(join(pins, pin), "");
   }
