@@ -327,7 +327,7 @@ test("worker, does not forget a container that cannot be removed", { timeout }, 
   await node.untilState(task.id, TaskState.RUNNING);
   node.cannotRemove = true;
   node.worker.assign([]);
-  const stuck = await node.untilSeen(task.id, ({ message }) => message.includes("again"));
+  const stuck = await node.until(task.id, ({ message }) => message.includes("again"));
   assert.equal(stuck.message, "trying again: Cannot remove the container: device busy");
   assert.equal(stuck.state, TaskState.RUNNING);
   assert.ok(node.worker.statuses().has(task.id));

@@ -38,7 +38,7 @@ test("health, a task is STARTING until its check succeeds, as its own user and w
     { user: "65534", env: ["COLOUR=blue"] },
   );
   node.worker.assign([task]);
-  const starting = await node.untilSeen(
+  const starting = await node.until(
     task.id,
     ({ container }) => container?.health === Health.STARTING,
   );
@@ -64,13 +64,10 @@ test("health, an unhealthy container counts as failed, with what the check said 
   await node.open();
   const task = checked(node, { test: ["CMD-SHELL", "echo the pool is empty; exit 3"] });
   node.worker.assign([task]);
-  const { attempts, err } = await node.untilSeen(task.id, ({ attempts }) => attempts.length > 0);
+  const { attempts, err } = await node.until(task.id, ({ attempts }) => attempts.length > 0);
   assert.equal(err, "unhealthy: the pool is empty");
   assert.equal(attempts[0]?.reason, "unhealthy: the pool is empty");
-  await node.untilSeen(
-    task.id,
-    ({ attempt, state }) => attempt === 2 && state === TaskState.STARTING,
-  );
+  await node.until(task.id, ({ attempt, state }) => attempt === 2 && state === TaskState.STARTING);
 });
 
 test("health, one that was healthy is reported as unhealthy before it is stopped", {
@@ -82,10 +79,7 @@ test("health, one that was healthy is reported as unhealthy before it is stopped
   node.worker.assign([task]);
   const { container } = await node.untilState(task.id, TaskState.RUNNING, 1);
   writeFileSync(`/proc/${container?.pid}/root/tmp/ill`, "");
-  const ill = await node.untilSeen(
-    task.id,
-    (status) => status.container?.health === Health.UNHEALTHY,
-  );
+  const ill = await node.until(task.id, (status) => status.container?.health === Health.UNHEALTHY);
   assert.equal(ill.state, TaskState.RUNNING);
   assert.equal(ill.container?.pid, container?.pid);
   const again = await node.untilState(task.id, TaskState.RUNNING, 2);
@@ -103,7 +97,7 @@ test("health, a check that hangs is killed with all that it started", { timeout 
     retries: 50,
   });
   node.worker.assign([task]);
-  await node.untilSeen(task.id, ({ container }) => container?.health === Health.STARTING);
+  await node.until(task.id, ({ container }) => container?.health === Health.STARTING);
   await untilSeen(() => probesOf(node, task).length > 0);
   const [first] = probesOf(node, task);
   assert.equal(first?.exitCode, -1);
@@ -120,7 +114,7 @@ test("health, keeps the end of what a check prints", { timeout }, async () => {
   const script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; exit 1";
   const task = checked(node, { test: ["CMD-SHELL", script], retries: 1 });
   node.worker.assign([task]);
-  const { attempts } = await node.untilSeen(task.id, (status) => status.attempts.length > 0);
+  const { attempts } = await node.until(task.id, (status) => status.attempts.length > 0);
   assert.match(attempts[0]?.reason ?? "", /^unhealthy: .* line 2999$/);
   await untilSeen(() => probesOf(node, task).length > 0);
   const output = probesOf(node, task).at(-1)?.output ?? "";
@@ -168,7 +162,7 @@ test("health, a task that is stopped while it is checked ends, and its check wit
   await node.open();
   const task = checked(node, { test: ["CMD", "sleep", "300"], timeout: durationFromMs(60_000) });
   node.worker.assign([task]);
-  await node.untilSeen(task.id, ({ container }) => container?.health === Health.STARTING);
+  await node.until(task.id, ({ container }) => container?.health === Health.STARTING);
   const file = join(node.root, "agent", "tasks", task.id, "1", "probe.json");
   await untilSeen(() => existsSync(file));
   node.worker.assign([create(TaskSchema, { ...task, desiredState: TaskState.SHUTDOWN })]);

@@ -117,12 +117,12 @@ test("adoption, restarts count on where they were", { timeout }, async () => {
   await node.open();
   const task = node.task({ args: ["sh", "-c", "exit 3"] }, always);
   node.worker.assign([task]);
-  await node.untilSeen(task.id, ({ attempt }) => attempt === 4);
+  await node.until(task.id, ({ attempt }) => attempt === 4);
   await node.close();
   const stored = JSON.parse(readFileSync(join(folderOf(node, task), "state.json"), "utf8"));
   node.reports.length = 0;
   await node.open();
-  const next = await node.untilSeen(
+  const next = await node.until(
     task.id,
     ({ attempt, attempts }) => attempt > stored.attempt && attempts.length > 3,
   );
@@ -145,7 +145,7 @@ test("start, a full disk: the task says so, and runs when there is room", { time
     const filler = join(tasks, "filler");
     await systemExec.run("sh", ["-c", 'cat /dev/zero >"$1" || true', "sh", filler]);
     node.worker.assign([task]);
-    const { err } = await node.untilSeen(task.id, (status) => status.err !== "");
+    const { err } = await node.until(task.id, (status) => status.err !== "");
     assert.match(err, /the disk is full/);
     await rm(filler);
     node.worker.assign([]);
@@ -175,14 +175,11 @@ test("restart, a full disk between attempts: the next one comes when there is ro
     const filler = join(tasks, "filler");
     await systemExec.run("sh", ["-c", 'cat /dev/zero >"$1" || true', "sh", filler]);
     process.kill(container?.pid ?? 0, "SIGKILL");
-    await node.untilSeen(task.id, ({ attempts }) =>
+    await node.until(task.id, ({ attempts }) =>
       /the disk is full/.test(attempts.at(-1)?.reason ?? ""),
     );
     await rm(filler);
-    await node.untilSeen(
-      task.id,
-      ({ attempt, state }) => attempt > 2 && state === TaskState.RUNNING,
-    );
+    await node.until(task.id, ({ attempt, state }) => attempt > 2 && state === TaskState.RUNNING);
     await node.removeAll();
     assert.deepEqual(readdirSync(tasks), []);
   } finally {
@@ -198,7 +195,7 @@ test("exits, a storm of them: every one counts, and nothing of it is left", {
   const tasks = Array.from({ length: 15 }, () => node.task({ args: ["true"] }, always));
   node.worker.assign(tasks);
   for (const { id } of tasks) {
-    const { attempts } = await node.untilSeen(id, ({ attempt }) => attempt === 4);
+    const { attempts } = await node.until(id, ({ attempt }) => attempt === 4);
     assert.deepEqual(
       attempts.map(({ number, exitCode }) => [number, exitCode]),
       [

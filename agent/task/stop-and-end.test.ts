@@ -114,8 +114,8 @@ test("stop, one with a name on a network gets its signal only after the delay", 
   await node.untilState(task.id, TaskState.RUNNING);
   const stoppedAt = systemClock.monotonic();
   node.worker.assign([shutDown(task)]);
-  await node.untilSeen(task.id, ({ message }) => message === "leaving DNS");
-  const stopping = await node.untilSeen(task.id, ({ message }) => message === "stopping");
+  await node.until(task.id, ({ message }) => message === "leaving DNS");
+  const stopping = await node.until(task.id, ({ message }) => message === "stopping");
   assert.ok(systemClock.monotonic() - stoppedAt >= 690);
   assert.equal(stopping.state, TaskState.RUNNING);
   const { attempts } = await node.untilState(task.id, TaskState.SHUTDOWN);
