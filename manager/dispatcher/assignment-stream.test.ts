@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import {
   AssignmentsResponse_Type as Type,
@@ -44,7 +44,8 @@ async function openStream(logSubscriptions: LogSubscriptions = noLogs) {
 async function take(stream: AsyncIterator<AssignmentsResponse>): Promise<AssignmentsResponse> {
   const next = await stream.next();
   assert.ok(next.done !== true);
-  return next.value;
+  // As it arrives: on its way out its changes are bytes.
+  return fromBinary(AssignmentsResponseSchema, toBinary(AssignmentsResponseSchema, next.value));
 }
 
 const taskIds = (messages: readonly AssignmentsResponse[]) =>

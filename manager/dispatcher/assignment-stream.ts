@@ -1,14 +1,14 @@
 /**
  * What one node is sent: its whole set, then the changes to it. Between two messages only the names of changed items are
- * kept, so that a slow node costs names and gets the newest state of each item once, however often it changed.
+ * kept, so that a slow node costs names and gets the newest state of each item once, however often it changed. What the
+ * node has is not kept: it may be told to drop what it never had, as when an item came and went between two messages.
+ *
+ * Messages carry their changes in bytes: see change-encoder.ts.
  */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import {
   type Assignment,
-  AssignmentChange_Action as ChangeAction,
-  type AssignmentChange,
-  AssignmentChangeSchema,
   type AssignmentsResponse,
   AssignmentsResponse_Type as ResponseType,
   AssignmentsResponseSchema,
@@ -17,9 +17,10 @@ import {
 import type { Clock } from "#proto/ports.ts";
 import type { AssignmentIndex } from "./assignment-index.ts";
 import { Bell } from "./bell.ts";
-import { assignment, type ItemKey, removalOf } from "./items.ts";
+import { putChanges } from "./change-encoder.ts";
+import { assignment, type ItemKey } from "./items.ts";
 
-/** How long the first change waits for others. */
+/** Messages are at least so far apart: what changes meanwhile is gathered. A change after a quiet time goes at once. */
 const gatherMs = 4;
 const changesPerMessageMax = 10_000;
 /** A message ends with the change that reaches this; gRPC refuses one over 16 MiB as a whole. */
@@ -52,9 +53,12 @@ export async function* streamAssignments(
     yield message;
     signal.throwIfAborted();
   }
+  const { clock } = modules;
+  let sentAtMs = clock.monotonic();
   for (;;) {
     await stream.changed(signal);
-    await gather(modules.clock, signal);
+    await gather(clock, sentAtMs + gatherMs - clock.monotonic(), signal);
+    sentAtMs = clock.monotonic();
     for (let message = stream.next(); message !== undefined; message = stream.next()) {
       yield message;
       signal.throwIfAborted();
@@ -62,9 +66,10 @@ export async function* streamAssignments(
   }
 }
 
-async function gather(clock: Clock, signal: AbortSignal): Promise<void> {
+async function gather(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  if (ms <= 0) return;
   try {
-    await clock.sleep(gatherMs, signal);
+    await clock.sleep(ms, signal);
   } catch (thrown) {
     // Node's timers reject with an error of their own, which does not say why.
     signal.throwIfAborted();
@@ -77,8 +82,8 @@ class AssignmentStream {
   readonly #modules: AssignmentStreamModules;
   readonly #bell = new Bell();
   readonly #pending = new Set<ItemKey>();
-  /** What the node has. */
-  readonly #sent = new Set<ItemKey>();
+  /** The wishes for logs that the node was told of: who takes one back does not name it. */
+  readonly #logs = new Set<ItemKey>();
   #sequence = 0;
   /** More changed than is noted: what is noted is worth nothing. */
   #behind = false;
@@ -131,7 +136,7 @@ class AssignmentStream {
 
   #noteLogs(): void {
     for (const key of this.#logKeys()) this.#note(key);
-    for (const key of this.#sent) if (key.startsWith("log:")) this.#note(key);
+    for (const key of this.#logs) this.#note(key);
   }
 
   *#logKeys(): Iterable<ItemKey> {
@@ -141,27 +146,28 @@ class AssignmentStream {
   }
 
   /** Takes as many keys off as fit into a message, and says what they come to. */
-  #take(keys: Set<ItemKey>): AssignmentChange[] {
-    const changes: AssignmentChange[] = [];
+  #take(keys: Set<ItemKey>): Uint8Array[] {
+    const changes: Uint8Array[] = [];
     let sizeBytes = 0;
     for (const key of keys) {
       if (changes.length >= changesPerMessageMax || sizeBytes >= messageBytes) break;
       keys.delete(key);
       const change = this.#change(key);
-      if (change === undefined) continue;
       changes.push(change);
-      sizeBytes += toBinary(AssignmentChangeSchema, change).length;
+      sizeBytes += change.length;
     }
     return changes;
   }
 
-  #change(key: ItemKey): AssignmentChange | undefined {
+  #change(key: ItemKey): Uint8Array {
+    const { encoder } = this.#modules.index;
     const item = this.#item(key);
     if (item === undefined) {
-      return this.#sent.delete(key) ? changeOf(ChangeAction.REMOVE, removalOf(key)) : undefined;
+      this.#logs.delete(key);
+      return encoder.removal(key);
     }
-    this.#sent.add(key);
-    return changeOf(ChangeAction.UPDATE, item);
+    if (key.startsWith("log:")) this.#logs.add(key);
+    return encoder.update(item);
   }
 
   #item(key: ItemKey): Assignment | undefined {
@@ -173,18 +179,12 @@ class AssignmentStream {
     return value && assignment({ case: "logSubscription", value });
   }
 
-  #message(type: ResponseType, changes: AssignmentChange[]): AssignmentsResponse {
+  #message(type: ResponseType, changes: readonly Uint8Array[]): AssignmentsResponse {
     const appliesTo = this.#sequence === 0 ? "" : String(this.#sequence);
     this.#sequence++;
     const message = create(AssignmentsResponseSchema, { type, appliesTo });
     message.resultsIn = String(this.#sequence);
-    message.changes = changes;
+    putChanges(message, changes);
     return message;
   }
-}
-
-function changeOf(action: ChangeAction, item: Assignment): AssignmentChange {
-  const change = create(AssignmentChangeSchema, { action });
-  change.assignment = item;
-  return change;
 }

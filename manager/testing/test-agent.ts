@@ -2,6 +2,7 @@
  * An agent without containers, over real gRPC: holds a session, folds its assignments, and reports tasks as running or
  * stopped the moment that it is told to have them so.
  */
+import { unpackEndpoint } from "#proto/endpoint-wire.ts";
 import {
   AssignmentChange_Action as Action,
   type Assignment,
@@ -14,6 +15,11 @@ import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { type Client, Connection } from "#proto/grpc.ts";
 import { timestampFromMs } from "#proto/time.ts";
+
+function idOf(item: Exclude<Assignment["item"], { case: undefined }>): string {
+  if (item.case === "peer") return item.value.nodeId;
+  return item.case === "endpoint" ? unpackEndpoint(item.value).id : item.value.id;
+}
 
 export interface TestAgentOptions {
   readonly nodeId: string;
@@ -125,7 +131,7 @@ export class TestAgent implements Disposable {
       for (const { action, assignment } of message.changes) {
         const item = assignment?.item;
         if (item?.case === undefined) continue;
-        const id = item.case === "peer" ? item.value.nodeId : item.value.id;
+        const id = idOf(item);
         if (action === Action.REMOVE) this.items.delete(`${item.case}:${id}`);
         else this.items.set(`${item.case}:${id}`, item);
         if (action === Action.UPDATE && item.case === "task") this.#obey(item.value);
