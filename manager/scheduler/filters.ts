@@ -4,13 +4,15 @@
  */
 import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeAvailability, NodeState, type Platform } from "#proto/gen/swarm/v1/types_pb.ts";
-import { type Reservation, reservationOf } from "./node-load.ts";
+import type { PortKey } from "../allocator/port-book.ts";
+import { hostPortsOf, type Reservation, reservationOf } from "./node-load.ts";
 
 /** A node as it stands while a batch of tasks is being placed. */
 export interface Candidate {
   readonly node: Node;
   readonly free: Reservation;
   readonly tasksOfService: number;
+  readonly takenPorts: ReadonlySet<PortKey>;
 }
 
 export interface Filter {
@@ -41,6 +43,12 @@ const resources: Filter = {
   explain: (count) => `insufficient resources on ${nodes(count)}`,
 };
 
+const hostPorts: Filter = {
+  name: "host ports",
+  check: (task, { takenPorts }) => [...hostPortsOf(task)].every((port) => !takenPorts.has(port)),
+  explain: (count) => `host-mode port already in use on ${nodes(count)}`,
+};
+
 const platform: Filter = {
   name: "platform",
   check: (task, { node }) => {
@@ -67,7 +75,14 @@ const encryption: Filter = {
   explain: (count) => `no WireGuard for encrypted networks on ${nodes(count)}`,
 };
 
-export const filters: readonly Filter[] = [ready, resources, platform, encryption, maxReplicas];
+export const filters: readonly Filter[] = [
+  ready,
+  resources,
+  hostPorts,
+  platform,
+  encryption,
+  maxReplicas,
+];
 
 /** The first filter that the node fails. */
 export function findObstacle(task: Task, candidate: Candidate): Filter | undefined {

@@ -4,8 +4,9 @@
  * tasks that history has dropped.
  */
 import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { PublishMode, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
+import { type PortKey, portKey } from "../allocator/port-book.ts";
 import type { Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { isAlive, stateOf } from "../task.ts";
@@ -24,6 +25,8 @@ export interface NodeLoad {
   readonly tasks: number;
   readonly tasksByService: ReadonlyMap<string, number>;
   readonly reserved: Reservation;
+  /** Ports of mode host, and how many tasks have each: more than one only while one of them is stopping. */
+  readonly hostPorts: ReadonlyMap<PortKey, number>;
   /** The last failures of a service's tasks here, at most `failuresMax`. */
   readonly failures: ReadonlyMap<string, Failures>;
 }
@@ -37,6 +40,7 @@ interface MutableLoad extends NodeLoad {
   tasks: number;
   readonly tasksByService: Map<string, number>;
   reserved: Reservation;
+  readonly hostPorts: Map<PortKey, number>;
   readonly failures: Map<string, Failures>;
 }
 
@@ -80,6 +84,11 @@ export class NodeLoads {
     const count = (load.tasksByService.get(task.serviceId) ?? 0) + sign;
     if (count > 0) load.tasksByService.set(task.serviceId, count);
     else load.tasksByService.delete(task.serviceId);
+    for (const port of hostPortsOf(task)) {
+      const users = (load.hostPorts.get(port) ?? 0) + sign;
+      if (users > 0) load.hostPorts.set(port, users);
+      else load.hostPorts.delete(port);
+    }
     if (load.tasks === 0 && load.failures.size === 0) this.#loads.delete(task.nodeId);
   }
 
@@ -110,6 +119,12 @@ export function reservationOf(task: Task): Reservation {
   };
 }
 
+/** The ports that it takes of its node. */
+export function hostPortsOf({ endpoint }: Task): ReadonlySet<PortKey> {
+  const ports = endpoint?.ports ?? [];
+  return new Set(ports.filter(({ publishMode }) => publishMode === PublishMode.HOST).map(portKey));
+}
+
 /** What a node offers. Undescribed nodes offer nothing that could be reserved. */
 export function capacityOf(node: Node): Reservation {
   return {
@@ -132,6 +147,7 @@ function emptyLoad(nodeId: string): MutableLoad {
     tasks: 0,
     tasksByService: new Map(),
     reserved: { nanoCpus: 0, memoryBytes: 0 },
+    hostPorts: new Map(),
     failures: new Map(),
   };
 }

@@ -7,6 +7,7 @@ import {
   NetworkAttachmentSchema,
   NodeAvailability,
   NodeState,
+  PublishMode,
   TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Change } from "../store/objects.ts";
@@ -221,4 +222,29 @@ test("Loads folded from changes are those of a fresh scan", async () => {
     }
   });
   await fc.assert(property, { numRuns: 60 });
+});
+
+test("A port of mode host is one task's on each node, until that task has ended", async () => {
+  const publishing = (publishedPort: number) => ({
+    endpoint: { ports: [{ targetPort: 80, publishedPort, publishMode: PublishMode.HOST }] },
+  });
+  const stopping = { ...publishing(80), desiredState: TaskState.SHUTDOWN };
+  const ended = { ...stopping, status: { state: TaskState.SHUTDOWN } };
+  const { homes, blocked } = await schedule(
+    [pending("a", publishing(80)), pending("b", publishing(80)), pending("c", publishing(81))],
+    {
+      nodes: five.slice(0, 3),
+      running: [
+        on("node1", "r", publishing(80)),
+        on("node2", "s", stopping),
+        on("node3", "e", ended),
+      ],
+    },
+  );
+  assert.equal(homes.get("a"), "node3");
+  assert.ok(homes.has("c"));
+  assert.deepEqual(
+    [...blocked],
+    [["b", "no suitable node (host-mode port already in use on 3 nodes)"]],
+  );
 });

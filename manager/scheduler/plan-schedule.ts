@@ -10,7 +10,14 @@ import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Action } from "../store/objects.ts";
 import { managerStatus } from "../task.ts";
 import { type Candidate, explainObstacles, type Filter, findObstacle } from "./filters.ts";
-import { capacityOf, keepsFailing, type NodeLoad, reservationOf } from "./node-load.ts";
+import type { PortKey } from "../allocator/port-book.ts";
+import {
+  capacityOf,
+  hostPortsOf,
+  keepsFailing,
+  type NodeLoad,
+  reservationOf,
+} from "./node-load.ts";
 
 export interface ScheduleContext {
   readonly nodes: readonly Node[];
@@ -30,6 +37,7 @@ interface Bench extends Candidate {
   tasks: number;
   tasksOfService: number;
   readonly tasksByService: Map<string, number>;
+  readonly takenPorts: Set<PortKey>;
   lastResort: boolean;
 }
 
@@ -69,6 +77,7 @@ function benchOf(node: Node, load: NodeLoad): Bench {
     tasks: load.tasks,
     tasksByService: new Map(load.tasksByService),
     tasksOfService: 0,
+    takenPorts: new Set(load.hostPorts.keys()),
     lastResort: false,
   };
 }
@@ -101,6 +110,7 @@ function place(task: Task, bench: Bench): void {
   bench.tasks++;
   bench.tasksOfService++;
   bench.tasksByService.set(task.serviceId, bench.tasksOfService);
+  for (const port of hostPortsOf(task)) bench.takenPorts.add(port);
 }
 
 function explain(task: Task, benches: readonly Bench[]): string {
