@@ -24,6 +24,7 @@ import { emptyServices, type ServicePicture } from "./services/picture.ts";
 import { planServices } from "./services/plan.ts";
 import { readServices } from "./services/reader.ts";
 import { type HostPort, wantedServices } from "./services/wanted.ts";
+import { hostSubnet, overlap, parseSubnet } from "./subnet.ts";
 import type { Encryption, EncryptionLink } from "./wireguard/encryption.ts";
 
 export interface HostPlaneModules {
@@ -105,7 +106,12 @@ export class HostPlane {
     if (this.#elementCount() <= smallElementsMax || this.#rereads % largeRereadPeriod === 0) {
       this.#servicesKnown = false;
     }
-    await this.#encryption?.repair();
+    try {
+      await this.#encryption?.repair();
+    } catch (error) {
+      // Converging tries again, and carries the plain networks all the same.
+      this.#log.warn("cannot repair encryption", { reason: Fault.from(error).message });
+    }
     await this.#read();
   }
 
@@ -154,7 +160,7 @@ export class HostPlane {
   async #lead(wanted: Wanted): Promise<Converged> {
     const { network, attached } = wanted;
     const underlayMtu = await this.underlayMtu(network.self.address);
-    const { link, refusals } = await this.#encrypt(network, underlayMtu);
+    const { link, refusals } = await this.#encrypt(wanted, underlayMtu);
     const port = wanted.dataPathPort || dataPathPortDefault;
     const { ipv6, advertised, dataPlane } = this.#kernel;
     const options = { port, underlayMtu, encryption: link, ipv6, advertised };
@@ -204,11 +210,17 @@ export class HostPlane {
 
   /** Plain networks do not need it: where it fails, the others go on. */
   async #encrypt(
-    { self, peers, overlays }: ParsedNetworkState,
+    { network: { self, peers, overlays }, attached }: Wanted,
     underlayMtu: number,
   ): Promise<{ link: EncryptionLink | undefined; refusals: readonly Fault[] }> {
     const secret = overlays.find(({ encrypted }) => encrypted);
-    const wanted = secret !== undefined;
+    // A task in its grace needs the link, though its network is told of no more.
+    const { secret: before, secret6: before6 } = this.#kernel.dataPlane.elements;
+    const standing = [...before.keys(), ...before6.keys()].map(parseSubnet);
+    const inGrace = attached
+      .map(hostSubnet)
+      .some((address) => standing.some((subnet) => overlap(subnet, address)));
+    const wanted = secret !== undefined || inGrace;
     if (this.#encryption === undefined) {
       const lacking = new Fault(
         "unimplemented",
