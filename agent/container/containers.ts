@@ -11,6 +11,7 @@ import { Fault, errnoOf } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
+import { hostResolvConf, readResolvConf } from "../dns/resolv-conf.ts";
 import type { Exec } from "../exec.ts";
 import { conmonLogFlags } from "../log/conmon-log.ts";
 import { endOpenLines } from "../log/end-lines.ts";
@@ -371,13 +372,14 @@ async function readFolder(path: string): Promise<string[]> {
 }
 
 async function nameSource({ path, nameserver }: TaskNamespace): Promise<NameSource> {
-  if (path === undefined) return { hostFile: await readResolvConf() };
-  return nameserver === undefined ? {} : { nameserver };
+  if (path === undefined) return { hostFile: await readHostFile() };
+  if (nameserver === undefined) return {};
+  return { nameserver, search: (await readResolvConf()).search };
 }
 
-async function readResolvConf(): Promise<string> {
+async function readHostFile(): Promise<string> {
   try {
-    return await readFile("/etc/resolv.conf", "utf8");
+    return await readFile(hostResolvConf, "utf8");
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return "";
     throw Fault.wrap("Cannot read the host's resolv.conf", error);

@@ -30,6 +30,15 @@ test("planResolvConf, the user's own wishes win", () => {
   assert.equal(planResolvConf(taskOf({ dnsConfig }), { nameserver: "10.0.1.1" }), text);
 });
 
+test("planResolvConf, the host's domains where the user names none; the root means none at all", () => {
+  const source = { nameserver: "10.0.1.1", search: ["lan", "corp.test"] };
+  const text = (search: string) => `nameserver 10.0.1.1\n${search}options ndots:0\n`;
+  assert.equal(planResolvConf(taskOf({}), source), text("search lan corp.test\n"));
+  const own = (search: string[]) => planResolvConf(taskOf({ dnsConfig: { search } }), source);
+  assert.equal(own(["a.b"]), text("search a.b\n"));
+  assert.equal(own(["."]), text(""));
+});
+
 test("planResolvConf, no network: nobody to ask", () => {
   assert.equal(planResolvConf(taskOf({}), {}), "");
 });

@@ -23,12 +23,15 @@ export function planHosts(task: Task, addresses: readonly string[]): string {
 /** Whom a task asks by itself: its network's server; on the host's network, as the host does; else nobody. */
 export interface NameSource {
   readonly nameserver?: string;
+  /** The host's domains, tried where the user names none. */
+  readonly search?: readonly string[];
   /** The host's own resolv.conf. */
   readonly hostFile?: string;
 }
 
 /** What the user names wins. */
-export function planResolvConf(task: Task, { nameserver, hostFile }: NameSource): string {
+export function planResolvConf(task: Task, source: NameSource): string {
+  const { nameserver, hostFile } = source;
   const container = task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
   const dns = container?.dnsConfig;
   const wanted = dns?.nameservers ?? [];
@@ -38,9 +41,12 @@ export function planResolvConf(task: Task, { nameserver, hostFile }: NameSource)
   // A name such as "web" is asked as it is, before any search domain.
   const ndots = nameserver !== undefined && !given.some((option) => option.startsWith("ndots:"));
   const options = [...given, ...(ndots ? ["ndots:0"] : [])];
+  const asked = dns?.search ?? [];
+  // As in Docker, the root alone means none.
+  const search = (asked.length > 0 ? asked : (source.search ?? [])).filter((name) => name !== ".");
   const lines = [
     ...servers.map((server) => `nameserver ${server}`),
-    ...((dns?.search.length ?? 0) > 0 ? [`search ${dns?.search.join(" ")}`] : []),
+    ...(search.length > 0 ? [`search ${search.join(" ")}`] : []),
     ...(options.length > 0 ? [`options ${options.join(" ")}`] : []),
   ];
   return lines.map((line) => `${oneLine(line)}\n`).join("");
