@@ -7,14 +7,13 @@ import { access, mkdir, readdir, readFile, rm, stat, statfs } from "node:fs/prom
 import { join } from "node:path";
 import type { Exec } from "#agent/exec.ts";
 import { errnoOf, Fault } from "#proto/fault.ts";
+import { plainDevice } from "../devices.ts";
 import { encodeKey, parseDump } from "./places.ts";
 
 export interface BpfHostOptions {
   readonly objectPath: string;
   /** Where the kernel's file system of pins is, or is to be mounted. */
   readonly bpfRoot: string;
-  /** Of the VXLAN device. */
-  readonly device: string;
 }
 
 export interface Filter {
@@ -28,7 +27,6 @@ const bpfFsMagic = 0xcafe4a11;
 /** See attachment.ts. */
 const vethPattern = /^v-[0-9a-z]{13}$/;
 
-/** Made and taken away with a `finally`-free life: each method is one step that may be repeated. */
 export class BpfHost {
   readonly #options: BpfHostOptions;
   readonly #exec: Exec;
@@ -109,12 +107,11 @@ export class BpfHost {
 }
 
 /** Takes away what stands in this network namespace, whichever object it was made of; needs neither bpftool nor the object. */
-export async function clearRemains(
-  { bpfRoot, device }: Pick<BpfHostOptions, "bpfRoot" | "device">,
-  exec: Exec,
-): Promise<void> {
+export async function clearRemains(bpfRoot: string, exec: Exec): Promise<void> {
   const { stdout } = await exec.run("tc", ["-j", "qdisc", "show"]);
-  const filtered = parseClsact(stdout).filter((name) => name === device || vethPattern.test(name));
+  const filtered = parseClsact(stdout).filter(
+    (name) => name === plainDevice || vethPattern.test(name),
+  );
   const lines = filtered.map((name) => `qdisc del dev ${name} clsact`);
   if (lines.length > 0) await exec.run("tc", ["-batch", "-"], { input: text(lines) });
   const prefix = await namespacePrefix();

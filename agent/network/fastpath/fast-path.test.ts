@@ -39,7 +39,7 @@ class FakeKernel implements AsyncDisposable {
 
   fastPath(mode: FastPathMode = "auto", objectPath = join(this.root, "object.o")) {
     return FastPath.open(
-      { mode, device: "sw-vx0", objectPath, bpfRoot: this.root },
+      { mode, objectPath, bpfRoot: this.root },
       { exec: this.exec, log: silentLog, readDevices: () => Promise.resolve(this.devices) },
     );
   }

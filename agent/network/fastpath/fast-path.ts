@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import type { Exec } from "#agent/exec.ts";
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
+import { plainDevice } from "../devices.ts";
 import { BpfHost, clearRemains, type Filter, readDevices } from "./bpf-host.ts";
 import { encodePlaces, noPlaces, type Places, planEnlist, planRetire } from "./places.ts";
 import { missingParts } from "./support.ts";
@@ -22,8 +23,6 @@ export type FastPathMode = (typeof fastPathModes)[number];
 
 export interface FastPathOptions {
   readonly mode: FastPathMode;
-  /** Name of the VXLAN device. */
-  readonly device: string;
   readonly objectPath?: string;
   readonly bpfRoot?: string;
 }
@@ -43,7 +42,7 @@ type Values = ReadonlyMap<string, string>;
 
 export class FastPath {
   readonly #mode: FastPathMode;
-  readonly #location: { readonly bpfRoot: string; readonly device: string };
+  readonly #bpfRoot: string;
   readonly #host: BpfHost;
   readonly #exec: Exec;
   readonly #log: Log;
@@ -60,10 +59,10 @@ export class FastPath {
     options: FastPathOptions,
     modules: FastPathModules,
   ): Promise<FastPath | undefined> {
-    const { mode, device } = options;
+    const { mode } = options;
     const { exec, log } = modules;
     const objectPath = options.objectPath ?? objectPathDefault;
-    const location = { bpfRoot: options.bpfRoot ?? bpfRootDefault, device };
+    const bpfRoot = options.bpfRoot ?? bpfRootDefault;
     try {
       if (mode === "off") return await none();
       const support = { release: release(), endianness: endianness(), btfPath, objectPath };
@@ -71,11 +70,11 @@ export class FastPath {
       if (missing.length > 0) {
         throw new Fault("failed-precondition", `this host lacks ${missing.join(", ")}`);
       }
-      const host = await BpfHost.open({ objectPath, ...location }, exec);
+      const host = await BpfHost.open({ objectPath, bpfRoot }, exec);
       await host.mount();
       const loaded = await host.isLoaded();
-      if (!loaded) await clearRemains(location, exec);
-      return new FastPath({ mode, location, host, loaded }, modules);
+      if (!loaded) await clearRemains(bpfRoot, exec);
+      return new FastPath({ mode, bpfRoot, host, loaded }, modules);
     } catch (error) {
       const fault = Fault.wrap("Cannot use the network's fast path", error);
       if (mode === "on") throw fault;
@@ -84,7 +83,7 @@ export class FastPath {
     }
 
     async function none(): Promise<undefined> {
-      await clearRemains(location, exec);
+      await clearRemains(bpfRoot, exec);
     }
   }
 
@@ -92,24 +91,19 @@ export class FastPath {
   constructor(
     parts: {
       readonly mode: FastPathMode;
-      readonly location: { readonly bpfRoot: string; readonly device: string };
+      readonly bpfRoot: string;
       readonly host: BpfHost;
       readonly loaded: boolean;
     },
     modules: FastPathModules,
   ) {
     this.#mode = parts.mode;
-    this.#location = parts.location;
+    this.#bpfRoot = parts.bpfRoot;
     this.#host = parts.host;
     this.#state = parts.loaded ? "loaded" : "absent";
     this.#exec = modules.exec;
     this.#log = modules.log;
     this.#readDevices = modules.readDevices ?? readDevices;
-  }
-
-  /** How many addresses take the shortcut. */
-  get size(): number {
-    return this.#values?.size ?? 0;
   }
 
   /** Before anything departs or changes: what is not so in `places` is out of the map when this resolves. */
@@ -145,7 +139,7 @@ export class FastPath {
   /** Takes everything away. */
   async cleanup(): Promise<void> {
     await this.retire(noPlaces);
-    await clearRemains(this.#location, this.#exec);
+    await clearRemains(this.#bpfRoot, this.#exec);
     this.forget();
     this.#state = "absent";
   }
@@ -201,19 +195,14 @@ export class FastPath {
     const lacking = [...devices].filter(
       ([name, index]) => names.has(name) && this.#filtered.get(name) !== index,
     );
-    if (lacking.length > 0) await this.#host.attach(lacking.map(([name]) => this.#filterOf(name)));
+    if (lacking.length > 0) await this.#host.attach(lacking.map(([name]) => filterOf(name)));
     for (const name of this.#filtered.keys()) if (!devices.has(name)) this.#filtered.delete(name);
     for (const [name, index] of lacking) this.#filtered.set(name, index);
   }
 
-  #filterOf(device: string): Filter {
-    const program = device === this.#location.device ? "from_wire" : "from_task";
-    return { device, program };
-  }
-
   async #standDown(): Promise<void> {
     try {
-      await clearRemains(this.#location, this.#exec);
+      await clearRemains(this.#bpfRoot, this.#exec);
     } catch (error) {
       throw Fault.wrap("Cannot take an address out of the network's fast path", error);
     }
@@ -226,4 +215,8 @@ export class FastPath {
     this.#filtered.clear();
     this.#log.warn(message, { reason: Fault.from(error).message });
   }
+}
+
+function filterOf(device: string): Filter {
+  return { device, program: device === plainDevice ? "from_wire" : "from_task" };
 }

@@ -3,30 +3,51 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { formatAddress } from "#proto/ipv4.ts";
-import {
-  encodeKey,
-  encodePlaces,
-  parseDump,
-  placesOf,
-  planEnlist,
-  planRetire,
-  type PlacesInput,
-} from "./places.ts";
+import { type DataPlane, emptyDataPlane } from "../data-plane.ts";
+import { devices, nodeMac } from "../devices.ts";
+import { noElements, setOf } from "../ruleset/elements.ts";
+import { encodeKey, encodePlaces, parseDump, placesOf, planEnlist, planRetire } from "./places.ts";
 
-const input: PlacesInput = {
-  subnets: ["10.77.1.0/24", "10.77.2.0/28"],
-  vxlan: { device: "sw-vx0", mac: "02:6e:00:00:00:01" },
-  links: new Map([["10.77.1.11", "v-web"]]),
-  remotes: new Map([
-    ["10.77.2.14", "02:6e:00:00:00:02"],
-    ["10.77.1.11", "02:6e:00:00:00:03"],
-    ["10.77.2.16", "02:6e:00:00:00:02"],
-    ["10.77.0.255", "02:6e:00:00:00:02"],
+const way = (node: string, device: string) => `via ${node} dev ${device} src 192.0.2.1`;
+
+const dataPlane: DataPlane = {
+  ...emptyDataPlane,
+  elements: {
+    ...noElements,
+    samenet: setOf(["10.77.1.0/24", "10.77.2.0/28", "10.77.3.0/24"].map((it) => `${it} . ${it}`)),
+    secret: setOf(["10.77.3.0/24"]),
+  },
+  links: new Map(
+    devices.map((device) => [
+      device,
+      { vni: 1, port: 2, local: "192.0.2.1", mac: nodeMac(1, device), mtu: 1450 },
+    ]),
+  ),
+  neighbours: new Map(
+    devices.flatMap((device) =>
+      [2, 3].map((number) => [`192.0.2.${number} dev ${device}`, nodeMac(number, device)]),
+    ),
+  ),
+  routes: new Map([
+    ["10.77.2.14", way("192.0.2.2", "sw-vx0")],
+    ["10.77.1.11", way("192.0.2.3", "sw-vx0")],
+    ["10.77.1.12", way("192.0.2.9", "sw-vx0")],
+    ["10.77.1.13", way("192.0.2.3", "sw-vx1")],
+    ["10.77.3.12", way("192.0.2.3", "sw-vx0")],
+    ["10.77.2.16", way("192.0.2.2", "sw-vx0")],
+    ["10.77.0.255", way("192.0.2.2", "sw-vx0")],
+    ["fd00::7", "via fe80::6e:2 dev sw-vx0"],
   ]),
 };
 
-test("places, a task of this host has its veth, one of another host the VXLAN device, one of no network none", () => {
-  const places = placesOf(input);
+const veths = new Map([
+  ["v-web", ["10.77.1.11", "fd00::1"]],
+  ["v-secret", ["10.77.3.11"]],
+  ["v-half", []],
+]);
+
+test("places, a task of this host has its veth, one of another host the VXLAN device, others have none", () => {
+  const places = placesOf(dataPlane, veths);
   assert.deepEqual(
     [...places].map(([address, { device, local, to, from }]) => [address, device, local, to, from]),
     [
@@ -36,33 +57,29 @@ test("places, a task of this host has its veth, one of another host the VXLAN de
   );
 });
 
-test("places, without a VXLAN device there are only the host's own", () => {
-  assert.deepEqual([...placesOf({ ...input, vxlan: undefined }).keys()], ["10.77.1.11"]);
+test("places, without a VXLAN device there are only the host's own, without networks none", () => {
+  const alone = { ...dataPlane, links: new Map() };
+  assert.deepEqual([...placesOf(alone, veths).keys()], ["10.77.1.11"]);
+  assert.equal(placesOf(emptyDataPlane, veths).size, 0);
 });
 
 test("places are the bytes that the program reads, and hang on devices that are there", () => {
-  const values = encodePlaces(placesOf(input), new Map([["sw-vx0", 0x0102]]));
+  const values = encodePlaces(placesOf(dataPlane, veths), new Map([["sw-vx0", 0x0102]]));
   const value = "02 01 00 00 0a 4d 02 00 00 00 00 00 02 6e 00 00 00 02 02 6e 00 00 00 01";
   assert.deepEqual([...values], [["10.77.2.14", value]]);
   assert.equal(encodeKey("10.77.2.14"), "0a 4d 02 0e");
 });
 
 test("places, no two networks share a number", () => {
-  const subnet = fc.nat(2 ** 20 - 1).map((n) => `${formatAddress(n * 4096 + 2 ** 24)}/20`);
+  const subnet = fc.nat(2 ** 20 - 1).map((n) => `${formatAddress(n * 4096)}/20`);
   fc.assert(
     fc.property(fc.uniqueArray(subnet, { minLength: 1, maxLength: 30 }), (subnets) => {
-      const links = new Map(
-        subnets.flatMap((text, index) => {
-          const base = text.split("/")[0]?.replace(/\.0$/, "") ?? "";
-          return [[`${base}.7`, `v-${index}`] as const];
-        }),
-      );
-      const places = placesOf({ subnets, vxlan: undefined, links, remotes: new Map() });
-      assert.equal(places.size, subnets.length);
-      assert.equal(
-        new Set([...places.values()].map(({ network }) => network)).size,
-        subnets.length,
-      );
+      const samenet = setOf(subnets.map((text) => `${text} . ${text}`));
+      const plane = { ...emptyDataPlane, elements: { ...noElements, samenet } };
+      const addresses = subnets.map((text) => text.replace(/\.0\/20$/, ".7"));
+      const places = [...placesOf(plane, new Map([["v-all", addresses]])).values()];
+      assert.equal(places.length, subnets.length);
+      assert.equal(new Set(places.map(({ network }) => network)).size, subnets.length);
     }),
   );
 });

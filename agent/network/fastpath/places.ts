@@ -4,8 +4,17 @@
  * in fastpath.bpf.c, as bpftool writes them: "0a 4d 01 0b". Pure.
  */
 import { Fault } from "#proto/fault.ts";
-import { formatAddress, lastAddress, parseAddress, parseSubnet, type Subnet } from "#proto/ipv4.ts";
-import { gatewayMac, taskMac } from "../attachment.ts";
+import {
+  formatAddress,
+  isAddress,
+  lastAddress,
+  parseAddress,
+  parseSubnet,
+  type Subnet,
+} from "#proto/ipv4.ts";
+import { taskMac } from "../attachment.ts";
+import type { DataPlane } from "../data-plane.ts";
+import { gatewayMac, plainDevice } from "../devices.ts";
 
 export interface Place {
   /** A task of this host: its veth; of another host: the VXLAN device. */
@@ -21,40 +30,49 @@ export interface Place {
 /** Address of a task → its place. */
 export type Places = ReadonlyMap<string, Place>;
 
-export interface PlacesInput {
-  /** Subnets whose tasks may reach each other, and not through an encrypted link. */
-  readonly subnets: Iterable<string>;
-  readonly vxlan: { readonly device: string; readonly mac: string } | undefined;
-  /** Address of a task of this host → the host side of its link. */
-  readonly links: ReadonlyMap<string, string>;
-  /** Address of a task of another host → that node's MAC on the VXLAN device. */
-  readonly remotes: ReadonlyMap<string, string>;
-}
-
 /** The map's; more tasks go the slow way. */
 const placesMax = 65_536;
+
+/** Of a route: next hop and device, as in the list of neighbours. */
+const plainWay = new RegExp(`^via (\\S+ dev ${plainDevice}) `);
 
 const addressBytes = 4;
 const valueBytes = 24;
 
 export const noPlaces: Places = new Map();
 
-export function placesOf({ subnets, vxlan, links, remotes }: PlacesInput): Places {
-  const networkOf = finder([...subnets].map(parseSubnet));
+/**
+ * `veths`: host side of a task's link → the task's addresses there. Of networks whose tasks reach each other, and not
+ * through an encrypted link; the ingress network is none.
+ */
+export function placesOf(
+  dataPlane: DataPlane,
+  veths: ReadonlyMap<string, readonly string[]>,
+): Places {
+  const { elements } = dataPlane;
+  const pairs = [...elements.samenet.keys()].map((pair) => pair.split(" . ")[0] ?? "");
+  const subnets = pairs.filter((subnet) => !elements.secret.has(subnet));
+  const networkOf = finder(subnets.map(parseSubnet));
   const places = new Map<string, Place>();
   const add = (address: string, place: Omit<Place, "network">) => {
     const network = networkOf(parseAddress(address));
     if (network !== undefined && places.size < placesMax)
       places.set(address, { ...place, network });
   };
-  for (const [address, device] of links) {
-    add(address, { device, local: true, to: taskMac(address), from: gatewayMac });
+  for (const [device, addresses] of veths) {
+    for (const address of addresses.filter(isAddress)) {
+      add(address, { device, local: true, to: taskMac(address), from: gatewayMac });
+    }
   }
-  if (vxlan === undefined) return places;
-  for (const [address, mac] of remotes) {
+  const from = dataPlane.links.get(plainDevice)?.mac;
+  if (from === undefined) return places;
+  for (const [address, way] of dataPlane.routes) {
+    const [, hop] = plainWay.exec(way) ?? [];
+    const to = hop === undefined ? undefined : dataPlane.neighbours.get(hop);
     // A task that is here is not elsewhere.
-    if (links.has(address)) continue;
-    add(address, { device: vxlan.device, local: false, to: mac, from: vxlan.mac });
+    if (to !== undefined && isAddress(address) && !places.has(address)) {
+      add(address, { device: plainDevice, local: false, to, from });
+    }
   }
   return places;
 }
