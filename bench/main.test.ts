@@ -5,13 +5,25 @@ import { capture, type Outcome } from "#lab/process.ts";
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 
+interface NetworkScaleResult {
+  readonly bench: string;
+  readonly sizes: readonly {
+    readonly nodes: number;
+    readonly tasks: number;
+    readonly task_moves: { readonly messages: number };
+  }[];
+}
+
 function bench(...args: readonly string[]): Promise<Outcome> {
   return capture([process.execPath, main, ...args]);
 }
 
 describe("wrong usage is told in one line with exit code 2", { concurrency: true }, () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
-    [[], /name a benchmark: "deploy", "engine", "pull", "recover", "raft", "soak" or "spread"/],
+    [
+      [],
+      /name a benchmark: "deploy", "engine", "network-scale", "pull", "recover", "raft", "soak" or "spread"/,
+    ],
     [["fly"], /name a benchmark/],
     [["deploy", "50"], /too many arguments/],
     [["deploy", "--replicas"], /argument missing/],
@@ -30,6 +42,19 @@ describe("wrong usage is told in one line with exit code 2", { concurrency: true
       assert.equal(stderr.trim().split("\n").length, 1);
     });
   }
+});
+
+test("network-scale says what each size costs, and its last line is the result", async () => {
+  const { status, stdout, stderr } = await bench("network-scale", "--nodes", "20");
+  assert.equal(status, 0, stderr);
+  const result = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as NetworkScaleResult;
+  assert.equal(result.bench, "network-scale");
+  assert.deepEqual(
+    result.sizes.map(({ nodes, tasks }) => [nodes, tasks]),
+    [[20, 200]],
+  );
+  // The new one is assigned, runs, the old one leaves and is gone: four times one message to each node.
+  assert.equal(result.sizes[0]?.task_moves.messages, 80);
 });
 
 test("deploy measures a real cluster, and its last line is the result", async () => {

@@ -1,4 +1,4 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|engine|pull|raft|recover|soak|spread [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|engine|network-scale|pull|raft|recover|soak|spread [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
@@ -6,6 +6,8 @@ import { benchDeploy } from "./deploy.ts";
 import { benchEngine } from "./engine/engine.ts";
 import { formatEngineReport } from "./engine/report.ts";
 import { Ground } from "./ground.ts";
+import { benchNetworkScale, type NetworkScale } from "./network-scale/network-scale.ts";
+import { formatNetworkScaleReport } from "./network-scale/report.ts";
 import { benchPull } from "./pull/pull.ts";
 import type { Group } from "./raft/group.ts";
 import { RaftGround } from "./raft/ground.ts";
@@ -26,6 +28,7 @@ const roundsMax = 100;
 const agentsMax = 1_000;
 const minutesMax = 24 * 60;
 const warmUpMax = 3_600;
+const scaleNodesMax = 1_000;
 
 interface PeerOption {
   readonly peer: boolean;
@@ -44,6 +47,10 @@ interface RoundsFlags extends PeerOption {
 interface RaftFlags extends PeerOption {
   readonly rounds: number;
   readonly kills: number;
+}
+
+interface NetworkScaleFlags {
+  readonly nodes: number;
 }
 
 interface SoakFlags {
@@ -70,6 +77,11 @@ function program(signal: AbortSignal): Command {
     .option("--rounds <n>", "times each side deploys; the median counts", numberUpTo(roundsMax), 3)
     .option("--peer", "measure Docker Swarm too, and compare", false)
     .action((flags: RoundsFlags) => engine(flags, signal));
+  bench
+    .command("network-scale")
+    .description("What managers send to the nodes of one network of 100, 300 and so many nodes")
+    .option("--nodes <n>", "nodes at most, ten tasks each", numberUpTo(scaleNodesMax), 1_000)
+    .action((flags: NetworkScaleFlags) => networkScale(flags, signal));
   bench
     .command("pull")
     .description("How long a host takes to have an image, from a registry on the LAN")
@@ -127,6 +139,16 @@ async function deploy(flags: DeployFlags, signal: AbortSignal): Promise<void> {
 async function engine({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<void> {
   await using ground = await Ground.up({ peer, signal, onStep });
   process.stdout.write(formatEngineReport(await benchEngine(ground, { rounds, signal, onStep })));
+}
+
+async function networkScale(flags: NetworkScaleFlags, signal: AbortSignal): Promise<void> {
+  const scales: NetworkScale[] = [];
+  const sizes = [100, 300].filter((nodes) => nodes < flags.nodes);
+  for (const nodes of [...sizes, flags.nodes]) {
+    onStep(`${nodes} nodes`);
+    scales.push(await benchNetworkScale({ nodes, signal }));
+  }
+  process.stdout.write(formatNetworkScaleReport(scales));
 }
 
 async function pull({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<void> {
