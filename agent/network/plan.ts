@@ -88,21 +88,26 @@ function planLinks(actual: DataPlane, wanted: DataPlane) {
       continue;
     }
     const same =
-      is !== undefined && is.vni === to.vni && is.port === to.port && is.local === to.local;
-    if (same && is.mac === to.mac && is.mtu === to.mtu) continue;
+      is !== undefined &&
+      is.vni === to.vni &&
+      is.port === to.port &&
+      is.local === to.local &&
+      is.mac === to.mac;
+    if (same && is.mtu === to.mtu) continue;
     if (!same) {
       lines.push(...(is === undefined ? [] : [`link del ${device}`]), ...newLink(device, to));
       gone.add(device);
       fresh.add(device);
     }
-    lines.push(`link set ${device} address ${to.mac} mtu ${to.mtu} up`);
+    lines.push(`link set ${device} mtu ${to.mtu} up`);
   }
   return { lines, gone, fresh };
 }
 
-function newLink(device: Device, { vni, local, port }: VxlanLink): readonly string[] {
+// With its address from the start: to set one, even the same, takes all its neighbours away.
+function newLink(device: Device, { vni, local, mac, port }: VxlanLink): readonly string[] {
   return [
-    `link add ${device} type vxlan id ${vni} local ${local} dstport ${port} nolearning`,
+    `link add ${device} address ${mac} type vxlan id ${vni} local ${local} dstport ${port} nolearning`,
     `link set ${device} addrgenmode none`,
   ];
 }
