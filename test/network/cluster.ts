@@ -159,12 +159,13 @@ export class Cluster {
     };
   }
 
-  #peer({ id, number }: Host) {
+  #peer({ id, number, encryptionKey }: Host) {
     return create(PeerSchema, {
       nodeId: id,
       number,
       dataPathAddress: hostAddress(number),
       addresses: [hostAddress(number), hostAddress6(number)],
+      encryptionKey,
     });
   }
 
@@ -193,6 +194,7 @@ export class Cluster {
       tasks: arriving.map((task) => ({
         id: taskId(task.name),
         attachments: task.places.map(attachmentOf),
+        hostPorts: task.hostPorts ?? [],
       })),
     });
     await Promise.all(

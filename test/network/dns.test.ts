@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Cluster, taskId } from "./cluster.ts";
 import type { Protocol } from "./probe.ts";
-import { gateways, type NetworkName } from "./scene.ts";
+import { gateway6, gateways, type NetworkName } from "./scene.ts";
 
 const protocols = ["udp", "tcp"] as const;
 
@@ -35,7 +35,7 @@ describe("network, DNS addresses", { concurrency: false }, () => {
         const name = `${own.split(".").toReversed().join(".")}.in-addr.arpa`;
         const server = gateways[network];
         const pointer = await cluster.probe(task).resolve({ protocol, server, name, type: "PTR" });
-        assert.equal(pointer, task);
+        assert.equal(pointer, `${task}.${network}`);
         assert.notEqual(await ask(task, network, stranger, protocol), addressOf(stranger));
       }
     });
@@ -67,9 +67,18 @@ describe("network, DNS addresses", { concurrency: false }, () => {
       .split("\n")
       .map((line) => line.split(/\s+/))
       .map(([kind, , , , local]) => `${kind} ${local}`);
-    const addresses = cluster
-      .state(host)
-      .networks.flatMap((network) => network.ipam?.configs.map((config) => config.gateway) ?? []);
+    const loopback = await host.namespace.run("ip", ["-j", "addr", "show", "dev", "lo"]);
+    const [{ addr_info: standing = [] } = {}] = JSON.parse(loopback.stdout) as readonly {
+      readonly addr_info?: readonly { readonly local: string }[];
+    }[];
+    const addresses = standing
+      .map(({ local }) => local)
+      .filter((address) => address !== "127.0.0.1" && address !== "::1");
+    const front = [gateways.front, gateway6];
+    assert(
+      front.every((address) => addresses.includes(address)),
+      addresses.join(" "),
+    );
     const wanted = addresses.map((address) => (address.includes(":") ? `[${address}]` : address));
     assert.deepEqual(
       sockets.toSorted(),

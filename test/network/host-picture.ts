@@ -54,6 +54,7 @@ function withoutNumbers(line: string): string {
     .replace(/@if\d+/, "")
     .replace(/ link-netnsid \d+/, "")
     .replace(/ link-netns \S+/, "")
+    .replace(/ (qdisc|qlen|numtxqueues) .*/, "")
     .replace(/(valid_lft|preferred_lft|expires) \S+/g, "")
     .trim();
 }

@@ -170,8 +170,8 @@ describe("network, who may reach whom", { concurrency: false }, () => {
   async function reach(from: string, address: string, port: number): Promise<string> {
     const probe = cluster.probe(from);
     if (port === 53) {
-      const query = { protocol: "tcp", server: address, name: "a1", type: "A" } as const;
-      return (await probe.resolve(query)).startsWith("E") ? "no" : "yes";
+      const query = { protocol: "tcp", server: address, name: from, type: "A" } as const;
+      return /^(timeout|E[A-Z]+)$/.test(await probe.resolve(query)) ? "no" : "yes";
     }
     const { text } = await probe.askTimed({ protocol: "tcp", address, port });
     if (text.includes(" ")) return "yes";

@@ -128,7 +128,7 @@ add rule inet swarm mangle_pre meta mark set ct mark
 `;
     await namespace.run("nft", ["-f", "-"], { input });
     assert.equal(await cluster.probe("far").ask("tcp", hostAddress(1), 9092), `c2 ${farAddress}`);
-    await assert.rejects(clash("tcp"));
+    assert.notDeepEqual(await clash("tcp").catch(() => []), seenBy(["c2", "c2"], farAddress));
     await namespace.run("nft", ["delete", "table", "inet", "swarm"]);
     await cluster.host(2).call({ kind: "repair" });
     assert.deepEqual(await clash("tcp"), seenBy(["c2", "c2"], farAddress));
