@@ -258,8 +258,10 @@ export class NetworkDriver {
     const repairing = this.#repairing;
     this.#repairing = false;
     if (repairing) await this.#plane.reread();
-    const mended = repairing ? await this.#mendLinks() : [];
+    if (repairing) this.#links.remember(this.#plane.kernel);
     const { steps, refusals } = await this.#plane.converge(this.#wanted());
+    // Now that the devices are as wanted: the width of links is theirs.
+    const mended = repairing ? await this.#mendLinks() : [];
     this.#refusals = [...(this.#parsed?.refusals ?? []), ...refusals];
     this.#status = {
       ...this.#status,
@@ -281,8 +283,6 @@ export class NetworkDriver {
   }
 
   async #mendLinks(): Promise<readonly string[]> {
-    const { kernel } = this.#plane;
-    this.#links.remember(kernel);
     if (this.#parsed === undefined) return [];
     const arrivals: Arrival[] = [];
     for (const { taskId, attachments } of this.#tasks.values()) {
@@ -290,7 +290,7 @@ export class NetworkDriver {
       const links = trySync(() => this.#linksOf(attachments));
       if (links !== undefined) arrivals.push({ taskId, links });
     }
-    return await this.#links.mend(arrivals, kernel, this.#linkHost());
+    return await this.#links.mend(arrivals, this.#plane.kernel, this.#linkHost());
   }
 
   #wanted(): Wanted | undefined {
@@ -305,9 +305,17 @@ export class NetworkDriver {
       services,
       endpoints,
       dataPathPort,
-      attached: this.#links.addresses(),
+      attached: [...this.#links.addresses(), ...this.#recordedAddresses()],
       hostPorts: [...this.#tasks.values()].flatMap((task) => this.#hostPortsOf(task)),
     };
+  }
+
+  /** Also of tasks whose links a stranger has broken. */
+  #recordedAddresses(): readonly string[] {
+    const attachments = [...this.#tasks.values()].flatMap((task) => task.attachments);
+    return attachments.flatMap(({ addresses }) =>
+      addresses.map((text) => text.split("/")[0] ?? ""),
+    );
   }
 
   #hostPortsOf({ taskId, attachments, hostPorts }: TaskRecord): readonly HostPort[] {
