@@ -1,5 +1,6 @@
-/** Real sockets on loopback addresses; the upstream nameserver is a socket of the test. */
+/** Real sockets on loopback addresses; the upstream nameserver is one of the test's. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -7,17 +8,28 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
+import { promisify } from "node:util";
 import { create } from "@bufbuild/protobuf";
-import { decode, encode, type Packet, streamDecode, streamEncode } from "dns-packet";
-import { NetworkEndpointSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import { NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { decode, encode, type Packet, streamEncode } from "dns-packet";
+import { NetworkEndpointSchema, ServiceEndpointSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import { IpFamily, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import { DnsServer } from "./dns-server.ts";
+import { StreamReader } from "./stream.ts";
+import { type Behaviour, openUpstream, replyTo, type TestUpstream } from "./testing/upstream.ts";
 
 const ports = { clock: systemClock, random: systemRandom, log: silentLog };
 
-function networkOn(id: string, gateway: string) {
-  return create(NetworkSchema, { id, ipam: { configs: [{ subnet: `${gateway}/24`, gateway }] } });
+function networkOn(
+  id: string,
+  gateway: string,
+  spec: { internal?: boolean; ingress?: boolean } = {},
+) {
+  return create(NetworkSchema, {
+    id,
+    spec: { ...spec, annotations: { name: id } },
+    ipam: { configs: [{ subnet: `${gateway}/24`, gateway }] },
+  });
 }
 
 function endpoints(networkId: string, service: string, count: number) {
@@ -35,29 +47,21 @@ function endpoints(networkId: string, service: string, count: number) {
 interface Setup {
   readonly server: DnsServer;
   readonly port: number;
+  readonly upstream: TestUpstream;
 }
 
-/** `upstream` answers nobody (undefined), or as it likes. */
-async function setUp(
-  t: TestContext,
-  upstream?: (query: Packet) => Packet | undefined,
-): Promise<Setup> {
+/** Without `behave` the host has no nameserver. */
+async function setUp(t: TestContext, behave?: Behaviour): Promise<Setup> {
   const folder = await mkdtemp(join(tmpdir(), "dns-"));
   t.after(() => rm(folder, { recursive: true }));
   const resolvConf = join(folder, "resolv.conf");
-  await writeFile(resolvConf, upstream === undefined ? "search test\n" : "nameserver 127.0.0.1\n");
-  const socket = createSocket("udp4");
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  t.after(() => socket.close());
-  socket.on("message", (bytes, { port, address }) => {
-    const reply = upstream?.(decode(bytes));
-    if (reply !== undefined) socket.send(encode(reply), port, address);
-  });
+  const upstream = await openUpstream(t, behave);
+  const known = behave === undefined ? "search test" : `nameserver ${upstream.address}`;
+  await writeFile(resolvConf, `${known}\n`);
   const port = await freePort();
-  const server = new DnsServer({ port, resolvConf, upstreamPort: socket.address().port }, ports);
+  const server = new DnsServer({ port, resolvConf, upstreamPort: upstream.port }, ports);
   t.after(() => server[Symbol.asyncDispose]());
-  return { server, port };
+  return { server, port, upstream };
 }
 
 async function freePort(): Promise<number> {
@@ -69,10 +73,13 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function ask(name: string, { server = "127.88.0.1", port = 0, type = "A" as "A" | "AAAA" }) {
-  const socket = createSocket("udp4");
+type Type = "A" | "AAAA" | "PTR" | "SRV" | "ANY" | "TXT";
+
+async function ask(name: string, { server = "127.88.0.1", port = 0, type = "A" as Type }) {
+  const socket = createSocket(server.includes(":") ? "udp6" : "udp4");
   try {
-    const query = encode({ type: "query", id: 9, flags: 0x100, questions: [{ type, name }] });
+    const question = { type: type as "A", name };
+    const query = encode({ type: "query", id: 9, flags: 0x100, questions: [question] });
     return decode(await exchange(socket, query, { server, port }));
   } finally {
     socket.close();
@@ -135,17 +142,57 @@ describe("DnsServer", () => {
     assert.equal(reply?.answers?.length, 500);
   });
 
-  test("forwards what it does not know and brings the answer back", async (t) => {
-    const { server, port } = await setUp(t, ({ id = 0, questions = [] }) => ({
-      type: "response",
-      id,
-      questions,
-      answers: [{ type: "A", name: "example.test", data: "192.0.2.1" }],
+  test("forwards what it does not know, brings the answer back, and keeps it", async (t) => {
+    const { server, port, upstream } = await setUp(t, (asked) => replyTo(asked));
+    await server.apply({ services: [], networks: [front], endpoints: [] });
+    for (const name of ["example.test", "Example.Test"]) {
+      const reply = await ask(name, { port });
+      assert.equal(reply.id, 9);
+      assert.equal(reply.questions?.[0]?.name, name);
+      assert.deepEqual(data(reply), ["192.0.2.1"]);
+    }
+    assert.equal(upstream.asked.length, 1);
+  });
+
+  test("cuts forwarded answers, too, for who takes little", async (t) => {
+    const many = Array.from({ length: 60 }, (_, index) => ({
+      type: "A" as const,
+      name: "example.test",
+      data: `192.0.2.${index}`,
     }));
+    const { server, port } = await setUp(t, (asked) => replyTo(asked, { answers: many }));
     await server.apply({ services: [], networks: [front], endpoints: [] });
     const reply = await ask("example.test", { port });
-    assert.equal(reply.id, 9);
-    assert.deepEqual(data(reply), ["192.0.2.1"]);
+    assert(reply.flag_tc && (reply.answers?.length ?? 0) > 10);
+    assert.equal((await askStream("example.test", port)).answers?.length, 60);
+  });
+
+  test("forwards from the ingress network, which has no names, and not from internal ones", async (t) => {
+    const { server, port, upstream } = await setUp(t, (asked) => replyTo(asked));
+    const ingress = networkOn("ingress", "127.88.2.1", { ingress: true });
+    const vault = networkOn("vault", "127.88.3.1", { internal: true });
+    const all = ["ingress", "vault"].flatMap((id) => endpoints(id, "web", 1));
+    await server.apply({ services: [], networks: [ingress, vault], endpoints: all });
+    assert.deepEqual(data(await ask("web", { port, server: "127.88.2.1" })), ["192.0.2.1"]);
+    assert.deepEqual(data(await ask("web", { port, server: "127.88.3.1" })), ["10.0.0.0"]);
+    assert.equal(code(await ask("example.test", { port, server: "127.88.3.1" })), "NXDOMAIN");
+    assert.equal(upstream.asked.length, 1);
+  });
+
+  test("never asks outside for names of the cluster's addresses", async (t) => {
+    const { server, port, upstream } = await setUp(t, (asked) => replyTo(asked));
+    const vip = { networkId: "front", virtualIp: "127.88.0.100" };
+    const services = [create(ServiceEndpointSchema, { id: "s", name: "shop", networks: [vip] })];
+    await server.apply({ services, networks: [front, back], endpoints: [] });
+    const reverse = async (address: string) =>
+      await ask(`${address.split(".").reverse().join(".")}.in-addr.arpa`, { port, type: "PTR" });
+    assert.deepEqual(data(await reverse("127.88.0.100")), ["shop.front"]);
+    for (const address of ["127.88.0.7", "127.88.1.7"]) {
+      assert.equal(code(await reverse(address)), "NXDOMAIN");
+    }
+    assert.equal(upstream.asked.length, 0);
+    await reverse("198.51.100.1");
+    assert.equal(upstream.asked.length, 1);
   });
 
   test("fails when no nameserver answers in time, and goes on meanwhile", async (t) => {
@@ -178,6 +225,155 @@ describe("DnsServer", () => {
     assert.deepEqual(data(await ask("web", { port })), ["10.0.0.0"]);
   });
 
+  test("answers by both families on both gateways of a network", async (t) => {
+    const { server, port } = await setUp(t);
+    const dual = create(NetworkSchema, {
+      id: "dual",
+      ipam: {
+        configs: [
+          { subnet: "127.88.0.0/24", gateway: "127.88.0.1" },
+          { family: IpFamily.IPV6, subnet: "::1/128", gateway: "::1" },
+        ],
+      },
+    });
+    const task = create(NetworkEndpointSchema, {
+      networkId: "dual",
+      taskId: "t",
+      serviceName: "web",
+      address: "10.0.0.1",
+      address6: "fd00::1",
+      serving: true,
+    });
+    await server.apply({ services: [], networks: [dual], endpoints: [task] });
+    for (const from of ["127.88.0.1", "::1"]) {
+      assert.deepEqual(data(await ask("web", { port, server: from })), ["10.0.0.1"]);
+      const six = await ask("WEB", { port, server: from, type: "AAAA" });
+      assert.deepEqual(data(six), ["fd00::1"]);
+    }
+  });
+
+  test("says where a port is served: a service's by its name, a task's by number", async (t) => {
+    const { server, port } = await setUp(t, (asked) => replyTo(asked));
+    const place = { networkId: "front", virtualIp: "10.9.9.9" };
+    const named = { name: "http", targetPort: 8080, publishedPort: 80 };
+    const shop = { id: "s", name: "shop", networks: [place], ports: [named] };
+    const task = {
+      networkId: "front",
+      taskId: "t",
+      taskName: "shop.1.t",
+      serviceId: "s",
+      serviceName: "shop",
+      address: "10.0.0.1",
+      serving: true,
+    };
+    await server.apply({
+      services: [create(ServiceEndpointSchema, shop)],
+      networks: [front],
+      endpoints: [create(NetworkEndpointSchema, task)],
+    });
+    const served = async (name: string) => {
+      const { answers = [], additionals = [] } = await ask(name, { port, type: "SRV" });
+      const [answer, additional] = [answers[0], additionals[0]];
+      assert(answer?.type === "SRV" && additional?.type === "A");
+      assert.equal(additional.name, answer.data.target);
+      return [answer.data.target, answer.data.port, additional.data];
+    };
+    assert.deepEqual(await served("_http._tcp.shop"), ["shop.front", 8080, "10.9.9.9"]);
+    assert.deepEqual(await served("_53._udp.tasks.shop"), ["shop.1.t.front", 53, "10.0.0.1"]);
+    assert.equal(code(await ask("_smtp._tcp.shop", { port, type: "SRV" })), "NXDOMAIN");
+    assert.equal(code(await ask("_http._udp.shop", { port, type: "SRV" })), "NXDOMAIN");
+    assert.deepEqual(data(await ask("_http._tcp.shop", { port })), []);
+    assert.equal(code(await ask("_ldap._tcp.elsewhere", { port, type: "SRV" })), "NOERROR");
+  });
+
+  test("shuffles its answers", async (t) => {
+    const { server, port } = await setUp(t);
+    await server.apply({
+      services: [],
+      networks: [front],
+      endpoints: endpoints("front", "web", 6),
+    });
+    const orders = new Set<string>();
+    for (let round = 0; round < 20; round += 1)
+      orders.add(JSON.stringify(data(await ask("web", { port }))));
+    assert(orders.size > 5);
+  });
+
+  test("answers questions that come in one piece over TCP as soon as it can", async (t) => {
+    const late = Promise.withResolvers<void>();
+    const { server, port } = await setUp(t, () => {
+      late.resolve();
+      return undefined;
+    });
+    await server.apply({
+      services: [],
+      networks: [front],
+      endpoints: endpoints("front", "web", 1),
+    });
+    const names = ["example.test", "web", "tasks.web"];
+    const pieces = names.map((name, id) =>
+      streamEncode({ type: "query", id, questions: [{ type: "A", name }] }),
+    );
+    const stream = connect({ host: "127.88.0.1", port });
+    stream.write(Buffer.concat(pieces));
+    await late.promise;
+    const ids: unknown[] = [];
+    for await (const reply of repliesOf(stream)) {
+      ids.push(reply.id);
+      if (ids.length === 2) break;
+    }
+    assert.deepEqual(ids, [1, 2]);
+  });
+
+  test("keeps so many connections of a task at a time", async (t) => {
+    const { server, port } = await setUp(t);
+    await server.apply({
+      services: [],
+      networks: [front],
+      endpoints: endpoints("front", "web", 1),
+    });
+    const streams = Array.from({ length: 17 }, () => connect({ host: "127.88.0.1", port }));
+    t.after(() => streams.forEach((stream) => stream.destroy()));
+    for (const stream of streams) stream.on("error", () => {});
+    const closed = await Promise.race(
+      streams.map((stream, index) => once(stream.resume(), "close").then(() => index)),
+    );
+    assert.equal(closed, 16);
+    const other = connect({ host: "127.88.0.1", port, localAddress: "127.88.0.77" });
+    other.write(streamEncode({ type: "query", id: 5, questions: [{ type: "A", name: "web" }] }));
+    for await (const { id } of repliesOf(other)) {
+      assert.equal(id, 5);
+      break;
+    }
+  });
+
+  test("is understood by dig", async (t) => {
+    const { server, port, upstream } = await setUp(t, (asked) => replyTo(asked));
+    const place = { networkId: "front", virtualIp: "127.88.0.100", virtualIp6: "fd00::100" };
+    const services = [create(ServiceEndpointSchema, { id: "s", name: "shop", networks: [place] })];
+    const tasks = endpoints("front", "web", 40);
+    await server.apply({ services, networks: [front], endpoints: tasks });
+    const dig = async (...args: string[]) => {
+      const at = ["@127.88.0.1", "-p", String(port), "+tries=1", "+timeout=5"];
+      const { stdout } = await promisify(execFile)("dig", [...at, ...args], { timeout: 20_000 });
+      assert.doesNotMatch(stdout, /Warning|malformed|extra bytes/i);
+      return stdout.trim();
+    };
+    assert.equal(await dig("+short", "shop"), "127.88.0.100");
+    assert.equal(await dig("+short", "shop.front", "AAAA"), "fd00::100");
+    assert.equal(await dig("+short", "-x", "127.88.0.100"), "shop.front.");
+    assert.equal(await dig("+short", "shop", "ANY"), "127.88.0.100");
+    assert.match(await dig("+noedns", "+ignore", "web"), /flags: qr aa tc rd ra;.* ANSWER: 30,/);
+    assert.match(await dig("+noedns", "web"), /flags: qr aa rd ra;.* ANSWER: 40,.*\(TCP\)/s);
+    assert.match(await dig("web"), /EDNS: version: 0, flags:; udp: 1232.* 40,|40,.*udp: 1232/s);
+    assert.match(await dig("shop", "MX"), /status: NOERROR.* ANSWER: 0,/s);
+    assert.match(await dig("+dnssec", "example.test"), /flags: qr rd ra;.* do; udp: 1232/s);
+    assert.match(await dig("+noedns", "+edns=1", "+noednsnegotiation", "shop"), /BADVERS/);
+    assert.match(await dig("shop", "AXFR"), /Transfer failed/);
+    assert.match(await dig("version.bind", "CH", "TXT"), /status: REFUSED/);
+    assert.equal(upstream.asked.length, 1);
+  });
+
   test("opens and closes sockets as networks come and go", async (t) => {
     const { server, port } = await setUp(t);
     await server.apply({ services: [], networks: [front], endpoints: [] });
@@ -203,14 +399,17 @@ describe("DnsServer", () => {
   });
 });
 
-async function askStream(name: string, port: number) {
+async function askStream(name: string, port: number): Promise<Packet> {
   const stream = connect({ host: "127.88.0.1", port });
   // Closing its half, as some resolvers do, the asker still wants the answer.
   stream.end(streamEncode({ type: "query", id: 9, questions: [{ type: "A", name }] }));
-  let bytes = Buffer.alloc(0);
+  for await (const reply of repliesOf(stream)) return reply;
+  throw new Error("the nameserver hung up");
+}
+
+async function* repliesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<Packet> {
+  const reader = new StreamReader();
   for await (const chunk of stream) {
-    bytes = Buffer.concat([bytes, chunk]);
-    if (bytes.length > 2 && bytes.length >= 2 + bytes.readUInt16BE(0)) break;
+    for (const message of reader.push(chunk)) yield decode(message);
   }
-  return streamDecode(bytes);
 }
