@@ -7,9 +7,10 @@ import {
   type NetworkSpec,
   NetworkSpecSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { isEncrypted } from "#proto/network-options.ts";
 import { recordOf } from "./record-of.ts";
 import { namespaceLabel, type Stack } from "./stack.ts";
-import type { NetworkEntry, StackContext } from "./stack-file.ts";
+import { at, type NetworkEntry, type StackContext, type SubnetEntry } from "./stack-file.ts";
 import type { Path } from "./yaml-document.ts";
 
 /** Every stack has it without saying so; services that name no network are on it. */
@@ -53,9 +54,8 @@ export function parseNetworks(
 function networkSpec(context: StackContext, key: string, name: string): NetworkSpec {
   const entry = networkEntry(context, key) ?? {};
   const path = ["networks", key];
-  const configs = (entry.ipam?.config ?? []).map(({ subnet }) =>
-    create(IpamConfigSchema, { subnet }),
-  );
+  const configs = (entry.ipam?.config ?? []).map(ipamConfig);
+  const options = recordOf(context, [...path, "driver_opts"], entry.driver_opts);
   return create(NetworkSpecSchema, {
     annotations: {
       name,
@@ -64,9 +64,21 @@ function networkSpec(context: StackContext, key: string, name: string): NetworkS
         [namespaceLabel]: context.name,
       },
     },
-    driverConfig: create(DriverSchema, { name: entry.driver ?? "overlay" }),
+    driverConfig: create(DriverSchema, { name: entry.driver ?? "overlay", options }),
+    // As managers do it: what is there is compared with the file.
+    encrypted: at(context, [...path, "driver_opts"], () => isEncrypted(options)),
+    ipv6Enabled: entry.enable_ipv6 ?? false,
     internal: entry.internal ?? false,
     attachable: entry.attachable ?? false,
     ...(configs.length > 0 && { ipam: create(IpamOptionsSchema, { configs }) }),
+  });
+}
+
+function ipamConfig({ subnet, gateway, ip_range: range, aux_addresses: reserved }: SubnetEntry) {
+  return create(IpamConfigSchema, {
+    subnet,
+    gateway: gateway ?? "",
+    range: range ?? "",
+    reserved: { ...reserved },
   });
 }

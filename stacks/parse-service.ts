@@ -20,12 +20,14 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { parseLogDriver } from "#proto/log-driver.ts";
+import { isLocalNetworkName } from "#proto/main-network.ts";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
 import { type HealthcheckEntry, parseHealthcheck } from "./parse-healthcheck.ts";
 import { containerFields, resourceRequirements } from "./parse-container.ts";
 import { parseReferences } from "./parse-files.ts";
 import { parseMounts } from "./parse-mounts.ts";
 import { defaultNetwork, networkName } from "./parse-networks.ts";
+import { parseEndpoint } from "./parse-ports.ts";
 import { recordOf } from "./record-of.ts";
 import { parseShellWords } from "./shell-words.ts";
 import { imageLabel, isName, namespaceLabel } from "./stack.ts";
@@ -57,10 +59,12 @@ export function parseService(context: StackContext, key: string): ServiceSpec {
     [...path, "deploy", "resources"],
     entry.deploy?.resources ?? {},
   );
+  const endpoint = parseEndpoint(context, path, entry);
   const labels = { [namespaceLabel]: context.name, [imageLabel]: entry.image };
   return create(ServiceSpecSchema, {
     annotations: { name, labels },
     mode: { case: "replicated", value: { replicas: BigInt(entry.deploy?.replicas ?? 1) } },
+    ...(endpoint !== undefined && { endpoint }),
     task: create(TaskSpecSchema, {
       runtime: { case: "container", value: containerSpec(context, path, entry) },
       restart: restartPolicy(
@@ -148,7 +152,7 @@ function parseNotNegativeMs(text: string): number {
   return ms;
 }
 
-/** The service answers to its short name on each of its networks. */
+/** The service answers to its short name on each of its networks, but for those of each host, where nobody asks. */
 function networkAttachments(
   context: StackContext,
   service: string,
@@ -156,12 +160,15 @@ function networkAttachments(
 ): NetworkAttachmentConfig[] {
   const path = ["services", service, "networks"];
   return attachmentEntries(entry)
-    .map(({ key, place, aliases = [] }) =>
-      create(NetworkAttachmentConfigSchema, {
-        target: networkName(context, key, [...path, place]),
-        aliases: [...new Set([...aliases, service])],
-      }),
-    )
+    .map(({ key, place, aliases = [], ...given }) => {
+      const target = networkName(context, key, [...path, place]);
+      const own = isLocalNetworkName(target) ? [] : [service];
+      return create(NetworkAttachmentConfigSchema, {
+        target,
+        aliases: [...new Set([...aliases, ...own])],
+        addresses: [given.ipv4_address ?? [], given.ipv6_address ?? []].flat(),
+      });
+    })
     .toSorted((a, b) => (a.target < b.target ? -1 : 1));
 }
 

@@ -4,7 +4,12 @@ import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import type { ContainerSpec, ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { RestartCondition } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  EndpointMode,
+  PortProtocol,
+  PublishMode,
+  RestartCondition,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromDuration } from "#proto/time.ts";
 import { parseStack } from "./parse-stack.ts";
 import { imageLabel, namespaceLabel, type Stack } from "./stack.ts";
@@ -161,6 +166,74 @@ describe("a stack file", () => {
     );
   });
 
+  it("reads the addresses and options of a network as managers keep them", () => {
+    const stack = parse(
+      [
+        fileOfX("networks:", "  n:", "    ipv4_address: 10.9.0.5", "    ipv6_address: [fd00::5]"),
+        "networks:",
+        "  n:",
+        "    enable_ipv6: true",
+        '    driver_opts: {encrypted: "", com.docker.network.driver.mtu: 1400}',
+        "    ipam:",
+        "      driver: default",
+        "      config:",
+        "        - {subnet: 10.9.0.0/16, gateway: 10.9.0.9, ip_range: 10.9.1.0/24, aux_addresses: {a: 10.9.0.7}}",
+        "        - subnet: fd00::/64",
+      ].join("\n"),
+    );
+    const [network] = stack.networks;
+    assert.deepEqual([network?.ipv6Enabled, network?.encrypted], [true, true]);
+    assert.deepEqual(network?.driverConfig?.options, {
+      encrypted: "",
+      "com.docker.network.driver.mtu": "1400",
+    });
+    const [four, six] = network?.ipam?.configs ?? [];
+    assert.deepEqual(
+      [four?.gateway, four?.range, four?.reserved, six?.subnet],
+      ["10.9.0.9", "10.9.1.0/24", { a: "10.9.0.7" }, "fd00::/64"],
+    );
+    const [attachment] = serviceOf(stack, "shop_x").task?.networks ?? [];
+    assert.deepEqual(attachment?.addresses, ["10.9.0.5", "fd00::5"]);
+  });
+
+  it("has a network of each host without names on it", () => {
+    const text = `${fileOfX("networks: [h]")}\nnetworks: {h: {external: true, name: host}}`;
+    const stack = parse(text);
+    assert.deepEqual(stack.externalNetworks, ["host"]);
+    const [attachment] = serviceOf(stack, "shop_x").task?.networks ?? [];
+    assert.deepEqual([attachment?.target, attachment?.aliases], ["host", []]);
+  });
+
+  it("publishes ports in the short form and as maps", () => {
+    const spec = parseX(
+      "ports:",
+      "  - 8080:80",
+      "  - 443",
+      '  - "5000-5001:50-51/udp"',
+      "  - {target: 9, published: 99, protocol: sctp, name: nine}",
+      '  - {target: 9, published: "98", mode: host, host_ip: 127.0.0.1}',
+      "deploy: {endpoint_mode: vip}",
+    );
+    const ports = (spec.endpoint?.ports ?? []).map((port) => [
+      port.publishedPort,
+      port.targetPort,
+      port.protocol,
+      port.publishMode,
+      port.hostIp,
+    ]);
+    assert.deepEqual(ports, [
+      [8080, 80, PortProtocol.TCP, PublishMode.INGRESS, ""],
+      [0, 443, PortProtocol.TCP, PublishMode.INGRESS, ""],
+      [5000, 50, PortProtocol.UDP, PublishMode.INGRESS, ""],
+      [5001, 51, PortProtocol.UDP, PublishMode.INGRESS, ""],
+      [99, 9, PortProtocol.SCTP, PublishMode.INGRESS, ""],
+      [98, 9, PortProtocol.TCP, PublishMode.HOST, "127.0.0.1"],
+    ]);
+    const dnsrr = parseX("deploy: {endpoint_mode: dnsrr}");
+    assert.equal(dnsrr.endpoint?.mode, EndpointMode.DNSRR);
+    assert.equal(parseX("hostname: h").endpoint, undefined);
+  });
+
   it("may be extended with x- keys and merges, and may name its version", () => {
     const text = [
       'version: "3.8"',
@@ -189,8 +262,8 @@ describe("a refused stack file", () => {
   const refused: [string, string, string][] = [
     [
       "a key of a service",
-      fileOfX("ports: [80:80]"),
-      "shop.yml:4: services.x.ports is not supported",
+      fileOfX("network_mode: host"),
+      "shop.yml:4: services.x.network_mode is not supported",
     ],
     ["a key of the root", "include: {}\nservices: {}", "shop.yml:1: include is not supported"],
     [
@@ -205,18 +278,43 @@ describe("a refused stack file", () => {
     ],
     [
       "a key of a network",
-      `${fileOfX()}\nnetworks:\n  n:\n    enable_ipv6: true`,
-      "shop.yml:6: networks.n.enable_ipv6 is not supported",
+      `${fileOfX()}\nnetworks:\n  n:\n    enable_ipv4: true`,
+      "shop.yml:6: networks.n.enable_ipv4 is not supported",
     ],
     [
       "a key of ipam",
-      `${fileOfX()}\nnetworks:\n  n:\n    ipam:\n      config:\n        - subnet: 10.0.0.0/24\n          gateway: 10.0.0.1`,
-      "shop.yml:9: networks.n.ipam.config.0.gateway is not supported",
+      `${fileOfX()}\nnetworks:\n  n:\n    ipam:\n      config:\n        - subnet: 10.0.0.0/24\n          dns: 10.0.0.1`,
+      "shop.yml:9: networks.n.ipam.config.0.dns is not supported",
+    ],
+    [
+      "a port that is none",
+      fileOfX("ports:", "  - 8080:http"),
+      'shop.yml:5: services.x.ports.0 is refused: "http" is no port: use a number from 1 to 65535, or a range such as 8000-8010',
+    ],
+    [
+      "a port without a target",
+      fileOfX("ports:", "  - published: 80"),
+      "shop.yml:5: services.x.ports.0 has no target",
+    ],
+    [
+      "a port's mode",
+      fileOfX("ports:", "  - target: 80", "    mode: both"),
+      "shop.yml:6: services.x.ports.0.mode must be ingress or host",
+    ],
+    [
+      "an endpoint mode",
+      fileOfX("deploy: {endpoint_mode: dns}"),
+      "shop.yml:4: services.x.deploy.endpoint_mode must be vip or dnsrr",
+    ],
+    [
+      "an option of a driver",
+      `${fileOfX("networks: [n]")}\nnetworks:\n  n:\n    driver_opts: {encrypted: 7}`,
+      'shop.yml:7: networks.n.driver_opts is refused: "encrypted" is "7": use true or false, or nothing',
     ],
     [
       "a key of an attachment",
-      fileOfX("networks:", "  default:", "    ipv4_address: 10.0.0.2"),
-      "shop.yml:6: services.x.networks.default.ipv4_address is not supported",
+      fileOfX("networks:", "  default:", "    mac_address: 02:42"),
+      "shop.yml:6: services.x.networks.default.mac_address is not supported",
     ],
     [
       "the first of several problems",

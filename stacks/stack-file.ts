@@ -4,6 +4,7 @@ import { Fault } from "#proto/fault.ts";
 import type { ContainerEntry, ResourcesEntry } from "./container-schema.ts";
 import { resolveDollars } from "./dollars.ts";
 import type { HealthcheckEntry } from "./parse-healthcheck.ts";
+import type { EndpointModeEntry, PortEntry } from "./ports-schema.ts";
 import type { ServiceFilesEntry, TopFilesEntry } from "./files-schema.ts";
 import { stackSchema } from "./stack-schema.ts";
 import { type Path, YamlDocument } from "./yaml-document.ts";
@@ -25,6 +26,7 @@ interface LoggingEntry {
 }
 
 interface DeployEntry {
+  readonly endpoint_mode?: EndpointModeEntry;
   readonly replicas?: number;
   readonly resources?: {
     readonly limits?: ResourcesEntry & { readonly pids?: number };
@@ -42,11 +44,21 @@ export interface ServiceEntry extends ContainerEntry, ServiceFilesEntry {
   readonly hostname?: string;
   readonly logging?: LoggingEntry;
   readonly networks?: readonly string[] | Readonly<Record<string, AttachmentEntry | null>>;
+  readonly ports?: readonly (string | number | PortEntry)[];
   readonly deploy?: DeployEntry;
 }
 
 export interface AttachmentEntry {
   readonly aliases?: readonly string[];
+  readonly ipv4_address?: Words;
+  readonly ipv6_address?: Words;
+}
+
+export interface SubnetEntry {
+  readonly subnet: string;
+  readonly gateway?: string;
+  readonly ip_range?: string;
+  readonly aux_addresses?: Readonly<Record<string, string>>;
 }
 
 export interface NetworkEntry {
@@ -55,8 +67,10 @@ export interface NetworkEntry {
   readonly internal?: boolean;
   readonly attachable?: boolean;
   readonly external?: boolean;
+  readonly enable_ipv6?: boolean;
+  readonly driver_opts?: Readonly<Record<string, Scalar>>;
   readonly labels?: Pairs;
-  readonly ipam?: { readonly config?: readonly { readonly subnet: string }[] };
+  readonly ipam?: { readonly config?: readonly SubnetEntry[] };
 }
 
 export interface StackFile extends TopFilesEntry {

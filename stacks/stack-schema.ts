@@ -4,6 +4,7 @@
  */
 import { containerSchema, resourcesSchema } from "./container-schema.ts";
 import { serviceFilesSchema, topFilesSchema } from "./files-schema.ts";
+import { endpointModeSchema, portsSchema } from "./ports-schema.ts";
 import { flag, labels, map, named, orNull, pairs, scalar, text, words } from "./schema-parts.ts";
 
 const count = {
@@ -31,11 +32,22 @@ const healthcheck = map({
   retries: { ...count, maximum: 1_000_000 },
 });
 
+/** Ours: one for each replica; Docker has one, for one container. */
+const addresses = {
+  type: ["string", "array"],
+  items: text,
+  description: "an IP address, or a list of one for each replica",
+} as const;
+
 const attachments = {
   type: ["object", "array"],
   items: text,
   additionalProperties: orNull(
-    map({ aliases: { type: "array", items: text, description: "a list of strings" } }),
+    map({
+      aliases: { type: "array", items: text, description: "a list of strings" },
+      ipv4_address: addresses,
+      ipv6_address: addresses,
+    }),
   ),
   description: "a list of networks or a map",
 };
@@ -50,9 +62,11 @@ const service = map(
     hostname: text,
     logging: map({ driver: text, options: named(scalar) }),
     networks: attachments,
+    ports: portsSchema,
     ...containerSchema,
     ...serviceFilesSchema,
     deploy: map({
+      endpoint_mode: endpointModeSchema,
       replicas: count,
       resources: map({
         limits: map(resourcesSchema.limits),
@@ -64,6 +78,16 @@ const service = map(
   ["image"],
 );
 
+const subnet = map(
+  {
+    subnet: { type: "string", description: "a subnet such as 10.1.0.0/24" },
+    gateway: { type: "string", description: "an address of the subnet" },
+    ip_range: { type: "string", description: "a part of the subnet" },
+    aux_addresses: named({ type: "string", description: "an address of the subnet" }),
+  },
+  ["subnet"],
+);
+
 const network = orNull(
   map({
     name: { type: "string", minLength: 1, description: "a name" },
@@ -71,15 +95,12 @@ const network = orNull(
     internal: flag,
     attachable: flag,
     external: flag,
+    enable_ipv6: flag,
+    driver_opts: named(scalar),
     labels,
     ipam: map({
-      config: {
-        type: "array",
-        items: map({ subnet: { type: "string", description: "a subnet such as 10.1.0.0/24" } }, [
-          "subnet",
-        ]),
-        description: "a list of subnets",
-      },
+      driver: { enum: ["default"], description: "default" },
+      config: { type: "array", items: subnet, description: "a list of subnets" },
     }),
   }),
 );
