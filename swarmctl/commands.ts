@@ -181,6 +181,11 @@ const network: Noun = {
       load: () => import("./network/inspect.ts"),
     },
     {
+      name: "trace",
+      summary: "Follow the way from a task to another or an address, and say where it stops",
+      load: () => import("./network/trace.ts"),
+    },
+    {
       name: "rm",
       summary: "Remove networks",
       aliases: ["remove"],
@@ -387,8 +392,13 @@ const image: Noun = {
 
 const system: Noun = {
   name: "system",
-  summary: "See and free what nodes use of their disks",
+  summary: "See and free what nodes use of their disks, and check how they reach each other",
   verbs: [
+    {
+      name: "check",
+      summary: "Check whether nodes reach each other",
+      load: () => import("./system/check.ts"),
+    },
     {
       name: "df",
       summary: "Show how much images, containers, volumes and logs take",

@@ -14,6 +14,7 @@ import { AssignedFile } from "#agent/assigned-file.ts";
 import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
+import { networkHandlers } from "#agent/network/diagnosis/network-api.ts";
 import { NetworkDriver } from "#agent/network/network-driver.ts";
 import type { EncryptionNews } from "#agent/network/wireguard/key-rotation.ts";
 import { WireGuard } from "#agent/network/wireguard/wireguard.ts";
@@ -77,7 +78,7 @@ export class Engine implements AsyncDisposable {
     );
     const network = await NetworkDriver.open(
       { runRoot: config.runRoot },
-      { ...modules, exec: systemExec, log: log.child({ part: "network" }) },
+      { ...modules, exec: systemExec, encryption, log: log.child({ part: "network" }) },
     );
     const dns = opened.use(new DnsServer({}, { ...modules, log: log.child({ part: "dns" }) }));
     const memory = opened.use(
@@ -112,6 +113,7 @@ export class Engine implements AsyncDisposable {
             ...imageApi.handlers,
             ...(peers && { layers: peers.handlers(images.content) }),
             volumes: volumeHandlers(worker.volumes),
+            networks: networkHandlers({ network, exec: systemExec, clock: modules.clock }),
             containers: {
               ...containers.handlers,
               ...statsHandlers({ list: () => worker.running(), clock: modules.clock }),

@@ -1,0 +1,58 @@
+/** What a host says of its networks to users who look for a fault. */
+import { create } from "@bufbuild/protobuf";
+import type { Exec } from "#agent/exec.ts";
+import { Fault } from "#proto/fault.ts";
+import {
+  InspectHostNetworkResponseSchema,
+  type NetworkService,
+} from "#proto/gen/swarm/v1/engine_pb.ts";
+import type { Handlers } from "#proto/grpc.ts";
+import type { Clock } from "#proto/ports.ts";
+import { durationFromMs } from "#proto/time.ts";
+import type { NetworkDriver } from "../network-driver.ts";
+import type { NetworkState } from "../network-state.ts";
+import { probeNode } from "./probe-node.ts";
+import { Questions } from "./questions.ts";
+import { TraceFromTask } from "./trace-from-task.ts";
+import { traceToTask } from "./trace-to-task.ts";
+
+export interface NetworkApiModules {
+  readonly network: Pick<NetworkDriver, "state" | "status">;
+  readonly exec: Exec;
+  readonly clock: Clock;
+}
+
+export function networkHandlers(modules: NetworkApiModules): Handlers<typeof NetworkService> {
+  const { network, exec } = modules;
+  const questions = new Questions(exec);
+  const state = () => stateOf(network);
+  return {
+    inspectHostNetwork: async ({ networkId }) => inspect(networkId, modules),
+    traceFromTask: async (request) => await new TraceFromTask(request, state(), questions).run(),
+    traceToTask: async (request) => await traceToTask(request, state(), questions),
+    probeNode: async (request) => await probeNode(request, state(), modules),
+  };
+}
+
+function inspect(networkId: string, { network }: NetworkApiModules) {
+  const { networks = [], endpoints = [] } = network.state ?? {};
+  const { convergences, convergenceMs, repairs, drift, refusals } = network.status();
+  return create(InspectHostNetworkResponseSchema, {
+    carried: networks.some(({ id }) => id === networkId),
+    endpoints: endpoints
+      .filter((endpoint) => endpoint.networkId === networkId)
+      .map(({ taskId, address, serving }) => ({ taskId, address, serving })),
+    status: {
+      convergence: durationFromMs(convergenceMs),
+      convergences: BigInt(convergences),
+      repairs: BigInt(repairs),
+      drift: [...drift],
+      refusals: [...refusals],
+    },
+  });
+}
+
+function stateOf(network: Pick<NetworkDriver, "state">): NetworkState {
+  if (network.state !== undefined) return network.state;
+  throw new Fault("unavailable", "this node has not heard from a manager yet: try again");
+}
