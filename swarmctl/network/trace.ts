@@ -6,6 +6,7 @@ import {
   TraceStep_Outcome as Outcome,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { isAddress6 } from "#proto/ipv6.ts";
 import type { Context, ControlClient } from "../context.ts";
 import { nodeName } from "../node-call.ts";
 import { visible } from "../output/table.ts";
@@ -45,7 +46,7 @@ interface Destination {
 /** "web:80", "10.0.1.5", "[fd00::5]:80", "web.1". */
 export function parseDestination(text: string): Destination {
   const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text);
-  const host = match?.[1] ?? match?.[2] ?? (/^[0-9a-fA-F:]+$/.test(text) ? text : undefined);
+  const host = match?.[1] ?? match?.[2] ?? (isAddress6(text) ? text : undefined);
   const port = Number(match?.[3] ?? 0);
   if (host === undefined || port > portMax || (match?.[3] !== undefined && port === 0)) {
     throw new Fault("invalid-argument", `"${text}" is no task, HOST or HOST:PORT`);
