@@ -8,6 +8,7 @@ import type { Exec } from "#agent/exec.ts";
 import { Fault } from "#proto/fault.ts";
 import type { NetworkEndpoint, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Log } from "#proto/ports.ts";
+import { forgetFlows, forgetUdpPorts } from "./conntrack.ts";
 import {
   type DataPlane,
   emptyDataPlane,
@@ -16,13 +17,16 @@ import {
   wantedDataPlane,
 } from "./data-plane.ts";
 import { dataPathPortDefault } from "./devices.ts";
+import type { FastPath } from "./fastpath/fast-path.ts";
+import { placesOf } from "./fastpath/places.ts";
 import { type Kernel, readKernel } from "./kernel-reader.ts";
-import type { ParsedNetworkState } from "./network-state.ts";
+import type { OverlayNode, ParsedNetworkState } from "./network-state.ts";
 import { planDataPlane, type Step } from "./plan.ts";
 import type { RulesetOptions } from "./ruleset/ruleset.ts";
 import { emptyServices, type ServicePicture } from "./services/picture.ts";
 import { planServices } from "./services/plan.ts";
 import { readServices } from "./services/reader.ts";
+import { newUdpPorts } from "./services/udp-ports.ts";
 import { type HostPort, wantedServices } from "./services/wanted.ts";
 import { hostSubnet, overlap, parseSubnet } from "./subnet.ts";
 import type { Encryption, EncryptionLink } from "./wireguard/encryption.ts";
@@ -32,7 +36,11 @@ export interface HostPlaneModules {
   readonly log: Log;
   /** Undefined: this host carries no encrypted networks. */
   readonly encryption: Encryption | undefined;
+  /** Undefined: this host goes without. */
+  readonly fastPath: FastPath | undefined;
 }
+
+export type Veths = ReadonlyMap<string, readonly string[]>;
 
 /** Everything that is wanted of the host. */
 export interface Wanted {
@@ -43,6 +51,8 @@ export interface Wanted {
   readonly dataPathPort: number;
   /** Addresses of tasks that have their link here. */
   readonly attached: readonly string[];
+  /** Host sides of the links that stand → the tasks' addresses. */
+  readonly veths: Veths;
   readonly hostPorts: readonly HostPort[];
 }
 
@@ -62,6 +72,7 @@ export class HostPlane {
   readonly #exec: Exec;
   readonly #log: Log;
   readonly #encryption: Encryption | undefined;
+  readonly #fastPath: FastPath | undefined;
   #kernel: Kernel;
   #services: Awaited<ReturnType<typeof wantedServices>> | ServicePicture;
   /** False after an error: what stands may not be what is remembered. */
@@ -79,7 +90,7 @@ export class HostPlane {
   /** For `open`. */
   constructor(
     start: { kernel: Kernel; services: ServicePicture; scratchRoot: string },
-    { exec, log, encryption }: HostPlaneModules,
+    { exec, log, encryption, fastPath }: HostPlaneModules,
   ) {
     this.#scratchRoot = start.scratchRoot;
     this.#kernel = start.kernel;
@@ -87,6 +98,7 @@ export class HostPlane {
     this.#exec = exec;
     this.#log = log;
     this.#encryption = encryption;
+    this.#fastPath = fastPath;
   }
 
   get kernel(): Kernel {
@@ -127,12 +139,21 @@ export class HostPlane {
     }
   }
 
+  /** Before links of these addresses come or go. `veths`: what stands. */
+  async beforeLinks(addresses: readonly string[], veths: Veths): Promise<void> {
+    if (this.#fastPath === undefined || addresses.length === 0) return;
+    const places = new Map(placesOf(this.#kernel.dataPlane, veths));
+    for (const address of addresses) places.delete(address);
+    await this.#fastPath.retire(places);
+  }
+
   /** Where a task's link stands, the route to its former host does not. */
-  onAttached(addresses: readonly string[]): void {
+  async onAttached(addresses: readonly string[], veths: Veths): Promise<void> {
     const { dataPlane } = this.#kernel;
     const routes = new Map(dataPlane.routes);
     for (const address of addresses) routes.delete(address);
     this.#kernel = { ...this.#kernel, dataPlane: { ...dataPlane, routes } };
+    await this.#fastPath?.enlist(placesOf(this.#kernel.dataPlane, veths));
   }
 
   /** Of the interface that has this address. */
@@ -158,13 +179,14 @@ export class HostPlane {
   }
 
   async #lead(wanted: Wanted): Promise<Converged> {
-    const { network, attached } = wanted;
+    const { network, attached, veths } = wanted;
     const underlayMtu = await this.underlayMtu(network.self.address);
     const { link, refusals } = await this.#encrypt(wanted, underlayMtu);
     const port = wanted.dataPathPort || dataPathPortDefault;
     const { ipv6, advertised, dataPlane } = this.#kernel;
     const options = { port, underlayMtu, encryption: link, ipv6, advertised };
     const plane = retainAttached(wantedDataPlane(network, options), dataPlane, attached);
+    const before = { routes: dataPlane.routes, services: this.#services };
     const services = await wantedServices(
       {
         nodeId: network.self.id,
@@ -173,13 +195,32 @@ export class HostPlane {
         endpoints: wanted.endpoints,
         hostPorts: wanted.hostPorts,
       },
-      this.#services,
+      before.services,
     );
+    // What goes or changes leaves the shortcut first, and enters it last.
+    const places = this.#fastPath && placesOf(plane, veths);
+    if (places !== undefined) await this.#fastPath?.retire(places);
     const steps = await this.#change(plane, services, rulesetOptions(network.self, port));
+    if (places !== undefined) await this.#fastPath?.enlist(places);
+    await this.#forgetFlows(before, network.self);
     return { steps, refusals: [...refusals, ...services.refusals] };
   }
 
+  /** Once slots lead elsewhere: what is translated already would go on to where nobody is. */
+  async #forgetFlows(
+    before: { readonly routes: ReadonlyMap<string, string>; readonly services: ServicePicture },
+    { addresses, addresses6 }: OverlayNode,
+  ): Promise<void> {
+    const modules = { exec: this.#exec, log: this.#log, scratchRoot: this.#scratchRoot };
+    const { routes } = this.#kernel.dataPlane;
+    const gone = [...before.routes.keys()].filter((address) => !routes.has(address));
+    await forgetFlows(gone, modules);
+    const ports = newUdpPorts(before.services, this.#services, [...addresses, ...addresses6]);
+    await forgetUdpPorts(ports, modules);
+  }
+
   async #clear(): Promise<Converged> {
+    await this.#fastPath?.cleanup();
     const steps = await this.#change(emptyDataPlane, emptyServices, undefined);
     await this.#encryption?.apply({
       self: { number: 0 },

@@ -17,6 +17,7 @@ import { attachmentsMax, mainAttachment, type TaskLink } from "./attachment.ts";
 import { bridgeName, bridgeNetwork, chooseAddress, chooseBridge } from "./bridge.ts";
 import { forgetFlows } from "./conntrack.ts";
 import { encryptedDevice, plainDevice } from "./devices.ts";
+import type { FastPath } from "./fastpath/fast-path.ts";
 import { HostPlane, type Wanted } from "./host-plane.ts";
 import { namespaceRoot, readKernel } from "./kernel-reader.ts";
 import {
@@ -46,6 +47,8 @@ export interface NetworkDriverModules {
   readonly log: Log;
   /** Without, encrypted networks are refused. */
   readonly encryption?: Encryption;
+  /** Without, all packets go through the rules. */
+  readonly fastPath?: FastPath | undefined;
 }
 
 /** Where a task runs. */
@@ -123,8 +126,8 @@ export class NetworkDriver {
     const scratchRoot = join(root, "batches");
     await rm(scratchRoot, { recursive: true, force: true });
     await mkdir(scratchRoot, { recursive: true });
-    const { exec, log, encryption } = modules;
-    const plane = await HostPlane.open(scratchRoot, { exec, log, encryption });
+    const { exec, log, encryption, fastPath } = modules;
+    const plane = await HostPlane.open(scratchRoot, { exec, log, encryption, fastPath });
     const records = new TaskRecords(join(root, "tasks"), log);
     const recorded = await records.read();
     const driver = new NetworkDriver({ plane, records, recorded, scratchRoot }, modules);
@@ -180,6 +183,11 @@ export class NetworkDriver {
     if (this.#state === undefined) return;
     this.#repairing = true;
     await this.#lane.converge();
+  }
+
+  /** What was last wanted, for whoever looks for a fault. */
+  get state(): NetworkState | undefined {
+    return this.#state;
   }
 
   status(): NetworkStatus {
@@ -262,6 +270,7 @@ export class NetworkDriver {
     const { steps, refusals } = await this.#plane.converge(this.#wanted());
     // Now that the devices are as wanted: the width of links is theirs.
     const mended = repairing ? await this.#mendLinks() : [];
+    if (mended.length > 0) await this.#plane.onAttached([], this.#links.veths);
     this.#refusals = [...(this.#parsed?.refusals ?? []), ...refusals];
     this.#status = {
       ...this.#status,
@@ -306,6 +315,7 @@ export class NetworkDriver {
       endpoints,
       dataPathPort,
       attached: [...this.#links.addresses(), ...this.#recordedAddresses()],
+      veths: this.#links.veths,
       hostPorts: [...this.#tasks.values()].flatMap((task) => this.#hostPortsOf(task)),
     };
   }
@@ -332,9 +342,14 @@ export class NetworkDriver {
     for (const taskId of taskIds) this.#tasks.delete(taskId);
     // No port leads to where nobody is.
     if (published) await this.#tryToConverge();
+    await this.#plane.beforeLinks(addresses, this.#links.veths);
     await this.#links.detach(taskIds);
     await this.#records.forget(taskIds);
-    await forgetFlows(addresses, { exec: this.#exec, log: this.#log });
+    await forgetFlows(addresses, {
+      exec: this.#exec,
+      log: this.#log,
+      scratchRoot: this.#scratchRoot,
+    });
     // The task may live on elsewhere, and its network may have waited for it to leave.
     if (this.#state !== undefined && addresses.length > 0) await this.#tryToConverge();
   }
@@ -364,9 +379,16 @@ export class NetworkDriver {
       links: this.#linksOf(attachments),
     }));
     for (const record of records) await this.#records.save(record);
+    const standing = new Set(this.#links.addresses());
+    const fresh = links.flatMap((task) => task.links.flatMap(({ addresses }) => addresses));
+    await this.#plane.beforeLinks(
+      fresh.filter((address) => !standing.has(address)),
+      this.#links.veths,
+    );
     await this.#links.attach(links, this.#linkHost());
     for (const record of records) this.#tasks.set(record.taskId, record);
-    this.#plane.onAttached(records.flatMap(({ taskId }) => this.#links.addresses(taskId)));
+    const attached = records.flatMap(({ taskId }) => this.#links.addresses(taskId));
+    await this.#plane.onAttached(attached, this.#links.veths);
     if (records.some(({ hostPorts }) => hostPorts.length > 0)) await this.#converge();
   }
 

@@ -12,6 +12,7 @@ import { EndpointAffinity, PortConfigSchema, PortProtocol } from "#proto/gen/swa
 import { mapNames } from "./maps.ts";
 import { emptyServices } from "./picture.ts";
 import { planServices } from "./plan.ts";
+import { newUdpPorts } from "./udp-ports.ts";
 import { type ServicesInput, wantedServices } from "./wanted.ts";
 
 function service(
@@ -202,4 +203,18 @@ test("services, after any change slots lead to all that serve and nobody else, a
     }),
     { numRuns: 50 },
   );
+});
+
+test("services, UDP ports that are new are told from those that had no backend", async () => {
+  const ports = [names, web, { ...names, hostIp: "10.9.0.1", publishedPort: 54 }];
+  const services = [service("s", { networks: [], ports })];
+  const bare = await wantedServices(input({ services }), emptyServices);
+  const endpoints = [endpoint("s", 1)];
+  const served = await wantedServices(input({ services, endpoints }), bare);
+  const everywhere = ["127.0.0.1", "10.9.0.1"].map((address) => ({ address, port: 5353 }));
+  const one = { address: "10.9.0.1", port: 54 };
+  assert.deepEqual(newUdpPorts(emptyServices, bare, ["10.9.0.1"]), everywhere);
+  assert.deepEqual(newUdpPorts(bare, served, ["10.9.0.1"]), [one]);
+  assert.deepEqual(newUdpPorts(emptyServices, served, ["10.9.0.1"]), [...everywhere, one]);
+  assert.deepEqual(newUdpPorts(served, served, ["10.9.0.1"]), []);
 });
