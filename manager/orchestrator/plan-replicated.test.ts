@@ -374,3 +374,16 @@ test("Whatever happens, repeating the plan fills every slot once and then rests"
   );
   fc.assert(property, { numRuns: 100 });
 });
+
+test("Scaling down a service with an address for each slot takes the higher slots, so that the others stay", () => {
+  const networks = [{ target: "net", addresses: ["10.0.0.2", "10.0.0.3", "10.0.0.4"] }];
+  const service = testService({ replicas: 2, task: { networks } });
+  const spec = testTaskSpec({ networks });
+  const starting = { state: TaskState.STARTING };
+  const tasks = [
+    running(1, { spec, status: starting }),
+    running(2, { spec }),
+    running(3, { spec }),
+  ];
+  assert.deepEqual(plan({ service, tasks }).said, ["remove t3"]);
+});

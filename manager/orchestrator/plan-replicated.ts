@@ -95,10 +95,17 @@ function planScaleUp(context: ServiceContext, kept: readonly number[]): readonly
   return actions;
 }
 
-/** Slots to give up: what does not run first, then from the nodes that hold the most copies, then the higher numbers. */
+/**
+ * Slots to give up: what does not run first, then from the nodes that hold the most copies, then the higher numbers. With
+ * an address for each slot, the higher numbers alone: those that stay keep theirs.
+ */
 function planScaleDown({ service, slots }: ServiceContext): readonly number[] {
   const surplus = slots.size - replicasOf(service);
   if (surplus <= 0) return [];
+  const networks = service.spec?.task?.networks ?? [];
+  if (networks.some(({ addresses }) => addresses.length > 0)) {
+    return [...slots.keys()].toSorted((a, b) => b - a).slice(0, surplus);
+  }
   const copiesByNode = new Map<string, number>();
   const ranked = [...slots]
     .toSorted(([a], [b]) => a - b)
