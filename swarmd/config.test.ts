@@ -9,6 +9,7 @@ const defaults: Config = {
   runRoot: "/run/swarm",
   cgroupParent: "swarm",
   engineAddress: "0.0.0.0:2378",
+  fastPath: "auto",
   insecureRegistries: [],
   imageLayerBytesMax: 64 * 1024 ** 3,
   imageCollection: { highPercent: 85, lowPercent: 80, unusedMs: 720 * 3_600_000 },
@@ -40,6 +41,7 @@ describe("parseCommand", () => {
     ],
     ["--image-peers off", { imagePeers: false }],
     ["--log-level debug", { logLevel: "debug" }],
+    ["--fast-path off", { fastPath: "off" }],
   ];
   for (const [line, config] of good) {
     it(`reads "${line}"`, () => {
@@ -63,6 +65,7 @@ describe("parseCommand", () => {
     [["--cgroup-parent", "../other"], /is not a cgroup's path/],
     [["--cgroup-parent", "a b"], /is not a cgroup's path/],
     [["--insecure-registry", "http://registry:5000"], /is not a registry: write HOST or HOST:PORT/],
+    [["--fast-path", "yes"], /^--fast-path "yes" is none of auto, on, off$/],
     [["--log-level", "loud"], /^--log-level "loud" is none of debug, info, warn, error$/],
     [["--nosuch"], /Unknown option '--nosuch'/],
     [["word"], /Unexpected argument 'word'/],

@@ -1,5 +1,6 @@
 /** The daemon's command line. Everything that can be checked without looking at the host is checked here. */
 import { parseArgs } from "node:util";
+import { type FastPathMode, fastPathModes } from "#agent/network/fastpath/fast-path.ts";
 import { Fault } from "#proto/fault.ts";
 import type { RegistrySettings } from "#registry/endpoints.ts";
 import { parseRegistryFlags, registryFlags, registryFlagsHelp } from "#registry/flags.ts";
@@ -17,6 +18,8 @@ export interface Config extends RegistrySettings, ImageSettings {
   readonly logLevel: LogLevel;
   /** HOST:PORT where the engine serves managers and other nodes. */
   readonly engineAddress: string;
+  /** Whether packets between tasks take a shortcut past the IP stack; see agent/network/fastpath. */
+  readonly fastPath: FastPathMode;
 }
 
 export type Command =
@@ -33,6 +36,8 @@ The daemon of one host of a cluster: runs containers and, on managers, the manag
   --cgroup-parent NAME          where containers' cgroups go (default swarm); on cgroup v2 it is inside of
                                 swarmd's own cgroup, or below the root with a slash before it
 ${registryFlagsHelp}${imageFlagsHelp}  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
+  --fast-path MODE              ${fastPathModes.join(", ")}: packets between tasks take a shortcut past the host's IP
+                                stack, where kernel, bpftool and the compiled program serve (default auto)
   --log-level LEVEL             ${logLevels.join(", ")} (default info)
   --version                     print the version and exit
   --help                        print this and exit
@@ -53,6 +58,10 @@ export function parseCommand(
   if (level === undefined) {
     throw usage(`--log-level "${values["log-level"]}" is none of ${logLevels.join(", ")}`);
   }
+  const fastPath = fastPathModes.find((mode) => mode === values["fast-path"]);
+  if (fastPath === undefined) {
+    throw usage(`--fast-path "${values["fast-path"]}" is none of ${fastPathModes.join(", ")}`);
+  }
   const runRoot = absolute("--run-root", values["run-root"]);
   if (Buffer.byteLength(runRoot) > runRootBytesMax) {
     throw usage(
@@ -67,6 +76,7 @@ export function parseCommand(
     ...parseImageFlags(values),
     logLevel: level,
     engineAddress: listenAddress("--engine-address", values["engine-address"]),
+    fastPath,
   };
   return { command: "run", config };
 }
@@ -82,6 +92,7 @@ function parse(argv: readonly string[]) {
         ...registryFlags,
         ...imageFlags,
         "engine-address": { type: "string", default: "0.0.0.0:2378" },
+        "fast-path": { type: "string", default: "auto" },
         "log-level": { type: "string", default: "info" },
         help: { type: "boolean" },
         version: { type: "boolean" },

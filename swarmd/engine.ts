@@ -15,6 +15,7 @@ import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
 import { networkHandlers } from "#agent/network/diagnosis/network-api.ts";
+import { FastPath } from "#agent/network/fastpath/fast-path.ts";
 import { NetworkDriver } from "#agent/network/network-driver.ts";
 import type { EncryptionNews } from "#agent/network/wireguard/key-rotation.ts";
 import { WireGuard } from "#agent/network/wireguard/wireguard.ts";
@@ -76,9 +77,11 @@ export class Engine implements AsyncDisposable {
         log: log.child({ part: "encryption" }),
       }),
     );
+    const networkModules = { ...modules, exec: systemExec, log: log.child({ part: "network" }) };
+    const fastPath = await FastPath.open({ mode: config.fastPath }, networkModules);
     const network = await NetworkDriver.open(
       { runRoot: config.runRoot },
-      { ...modules, exec: systemExec, encryption, log: log.child({ part: "network" }) },
+      { ...networkModules, encryption, fastPath },
     );
     const dns = opened.use(new DnsServer({}, { ...modules, log: log.child({ part: "dns" }) }));
     const memory = opened.use(

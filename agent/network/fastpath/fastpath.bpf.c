@@ -97,7 +97,9 @@ INLINE int known(struct __sk_buff *skb, struct bpf_sock_tuple *flow, __u8 protoc
 /*
  * Both ways round. The flow as it is: its own entry, or as a reply the one of a virtual address. The flow reversed: what a
  * peer began has its original direction in the zone of the peer's node and only its reply here; and a new direct flow with
- * the ports of one through a virtual address to the same task must be given another port, which is conntrack's to do.
+ * the ports of one through a virtual address to the same task must be given another port, which is conntrack's to do. (The
+ * other order it cannot see: a flow through a virtual address may get the ports of a direct one that lives. The direct one
+ * then moves to another port, which UDP survives and TCP does not.)
  */
 INLINE int conntracks(struct __sk_buff *skb, struct packet *packet)
 {
@@ -145,11 +147,8 @@ INLINE void read_flow(struct packet *packet, struct iphdr *ip, struct ports *por
 #define INNER_AT (PORTS_AT + sizeof(struct icmp))
 #define INNER_PORTS_AT (INNER_AT + sizeof(struct iphdr))
 
-/*
- * An ICMP error about a flow of the shortcut: conntrack would call it invalid. Its flow must be one that its receiver sent to
- * its sender; or, from another host's own stack, to a task of that host, in whose name it then stands.
- */
-INLINE int read_error(struct __sk_buff *skb, struct packet *packet, int from_wire)
+/* An ICMP error about a flow of the shortcut: conntrack would call it invalid. Its receiver must have sent to its sender. */
+INLINE int read_error(struct __sk_buff *skb, struct packet *packet)
 {
 	void *start = bytes(skb, INNER_PORTS_AT + 8);
 	struct icmp *icmp;
@@ -161,18 +160,15 @@ INLINE int read_error(struct __sk_buff *skb, struct packet *packet, int from_wir
 	inner = start + INNER_AT;
 	if (icmp->type != ICMP_UNREACHABLE && icmp->type != ICMP_TIME_EXCEEDED)
 		return 0;
-	if (!plain(inner) || !has_ports(inner->protocol) || inner->saddr != packet->destination)
+	if (!plain(inner) || !has_ports(inner->protocol))
 		return 0;
-	if (inner->daddr != packet->source) {
-		if (!from_wire || bpf_map_lookup_elem(&places, &packet->source))
-			return 0;
-		packet->source = inner->daddr;
-	}
+	if (inner->saddr != packet->destination || inner->daddr != packet->source)
+		return 0;
 	read_flow(packet, inner, start + INNER_PORTS_AT);
 	return 1;
 }
 
-INLINE int read_packet(struct __sk_buff *skb, struct packet *packet, int from_wire)
+INLINE int read_packet(struct __sk_buff *skb, struct packet *packet)
 {
 	void *start = bytes(skb, PORTS_AT + 8);
 	struct iphdr *ip;
@@ -185,7 +181,7 @@ INLINE int read_packet(struct __sk_buff *skb, struct packet *packet, int from_wi
 	packet->source = ip->saddr;
 	packet->destination = ip->daddr;
 	if (ip->protocol == IPPROTO_ICMP)
-		return read_error(skb, packet, from_wire);
+		return read_error(skb, packet);
 	if (!has_ports(ip->protocol))
 		return 0;
 	read_flow(packet, ip, start + PORTS_AT);
@@ -234,7 +230,7 @@ INLINE int shortcut(struct __sk_buff *skb, int from_wire)
 	struct packet packet = {};
 	struct place *from, *to;
 
-	if (skb->protocol != BIG16(ETH_P_IP) || !read_packet(skb, &packet, from_wire))
+	if (skb->protocol != BIG16(ETH_P_IP) || !read_packet(skb, &packet))
 		return TC_ACT_OK;
 	to = bpf_map_lookup_elem(&places, &packet.destination);
 	if (!to || (from_wire && !to->local))
