@@ -1,8 +1,10 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|engine|network-scale|pull|raft|recover|soak|spread [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network-scale|pull|raft|recover|soak|spread [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { benchDeploy } from "./deploy.ts";
+import { benchDns } from "./dns/dns.ts";
+import { formatDnsReport } from "./dns/report.ts";
 import { benchEngine } from "./engine/engine.ts";
 import { formatEngineReport } from "./engine/report.ts";
 import { Ground } from "./ground.ts";
@@ -78,11 +80,6 @@ function program(signal: AbortSignal): Command {
     .option("--peer", "measure Docker Swarm too, and compare", false)
     .action((flags: RoundsFlags) => engine(flags, signal));
   bench
-    .command("network-scale")
-    .description("What managers send to the nodes of one network of 100, 300 and so many nodes")
-    .option("--nodes <n>", "nodes at most, ten tasks each", numberUpTo(scaleNodesMax), 1_000)
-    .action((flags: NetworkScaleFlags) => networkScale(flags, signal));
-  bench
     .command("pull")
     .description("How long a host takes to have an image, from a registry on the LAN")
     .option("--rounds <n>", "times each side pulls; the median counts", numberUpTo(roundsMax), 3)
@@ -115,11 +112,33 @@ function program(signal: AbortSignal): Command {
       "How long hosts take to start an image from a slow registry, with layers of each other",
     )
     .action(() => spread(signal));
+  addNetworkBenches(bench, signal);
   // Last, for the benchmarks must not inherit it.
   bench
     .allowExcessArguments()
     .action(() => bench.error(`error: name a benchmark: ${names(bench)}`));
   return bench;
+}
+
+function addNetworkBenches(bench: Command, signal: AbortSignal): void {
+  bench
+    .command("dns")
+    .description(
+      "How many questions a host's nameserver answers, how soon, and what that costs the agent",
+    )
+    .option(
+      "--rounds <n>",
+      "times each nameserver is asked; the median counts",
+      numberUpTo(roundsMax),
+      3,
+    )
+    .option("--peer", "ask dnsmasq too, and compare", false)
+    .action((flags: RoundsFlags) => dns(flags, signal));
+  bench
+    .command("network-scale")
+    .description("What managers send to the nodes of one network of 100, 300 and so many nodes")
+    .option("--nodes <n>", "nodes at most, ten tasks each", numberUpTo(scaleNodesMax), 1_000)
+    .action((flags: NetworkScaleFlags) => networkScale(flags, signal));
 }
 
 function names(bench: Command): string {
@@ -134,6 +153,10 @@ async function deploy(flags: DeployFlags, signal: AbortSignal): Promise<void> {
   const metrics = await benchDeploy(ground, { ...flags, signal, onStep });
   const { replicas, network } = flags;
   process.stdout.write(formatReport({ bench: "deploy", replicas, network }, metrics));
+}
+
+async function dns({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<void> {
+  process.stdout.write(formatDnsReport(await benchDns({ peer, rounds, signal, onStep })));
 }
 
 async function engine({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<void> {

@@ -28,8 +28,8 @@ export interface ListenerModules {
 const connectionsMax = 512;
 const connectionsPerAskerMax = 16;
 
-/** Room for a burst of some thousand questions, as far as the kernel allows it. */
-const receiveBufferBytes = 4 * 1024 * 1024;
+/** Room for a burst of a thousand questions, as far as the kernel allows it: one that is lost costs its asker seconds. */
+const receiveBufferBytes = 1024 * 1024;
 /** Nobody reads: further answers are not kept. */
 const unsentBytesMax = 4 * 1024 * 1024;
 
