@@ -36,6 +36,8 @@ export interface TaskSpec {
 export class Host {
   readonly number: number;
   readonly namespace: Namespace;
+  /** What it announces once its agent runs. */
+  encryptionKey = "";
   #agent: ChildProcess | undefined;
 
   constructor(number: number, namespace: Namespace) {
@@ -53,6 +55,7 @@ export class Host {
 
   async startAgent(): Promise<void> {
     this.#agent = await startNode(this.namespace, "host-process.ts");
+    this.encryptionKey = String((await this.call({ kind: "key" })).value);
   }
 
   /** As `kill -9` does. */
@@ -145,6 +148,7 @@ export class Ground {
         number: host.number,
         dataPathAddress: host.address,
         addresses: [host.address],
+        encryptionKey: host.encryptionKey,
       }),
     );
     const own = peers.find((peer) => peer.nodeId === self.id);

@@ -4,7 +4,10 @@ import { DnsServer } from "#agent/dns/dns-server.ts";
 import { Fault } from "#proto/fault.ts";
 import type { NetworkAttachment, PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
+import { FastPath } from "../fastpath/fast-path.ts";
+import { fastPathVariable } from "../fastpath/testing/compile.ts";
 import { NetworkDriver, type NetworkState } from "../network-driver.ts";
+import { WireGuard } from "../wireguard/wireguard.ts";
 
 export type Call =
   | { readonly kind: "apply"; readonly state: NetworkState }
@@ -17,30 +20,32 @@ export type Call =
       }[];
     }
   | { readonly kind: "detach"; readonly taskIds: readonly string[] }
-  | { readonly kind: "list" | "repair" | "status" | "cleanup" };
+  | { readonly kind: "list" | "repair" | "status" | "key" | "cleanup" };
 
 export type Answer =
   | { readonly kind: "done"; readonly value: unknown; readonly programs: readonly string[] }
   | { readonly kind: "failed"; readonly code: string; readonly message: string };
 
-/** Programs that were run for the call. */
+/** Command lines of the programs that were run for the call. */
 const programs: string[] = [];
 const exec: typeof systemExec = {
   run(command, args, options) {
-    programs.push(command);
+    programs.push([command, ...args].join(" "));
     return systemExec.run(command, args, options);
   },
   start: (command, args, options) => systemExec.start(command, args, options),
 };
 
-const driver = await NetworkDriver.open(
-  { runRoot: "/run/swarm" },
-  { exec, clock: systemClock, log: silentLog },
+const roots = { dataRoot: "/run/data", runRoot: "/run/swarm" };
+const modules = { exec, clock: systemClock, random: systemRandom, log: silentLog };
+const encryption = await WireGuard.open(roots, modules);
+const objectPath = process.env[fastPathVariable];
+const fastPath = await FastPath.open(
+  objectPath === undefined ? { mode: "off" } : { mode: "on", objectPath },
+  modules,
 );
-const dns = new DnsServer(
-  { resolvConf: "/run/upstream.conf" },
-  { clock: systemClock, random: systemRandom, log: silentLog },
-);
+const driver = await NetworkDriver.open(roots, { ...modules, encryption, fastPath });
+const dns = new DnsServer({ resolvConf: "/run/upstream.conf" }, modules);
 
 async function perform(call: Call): Promise<unknown> {
   switch (call.kind) {
@@ -62,6 +67,8 @@ async function perform(call: Call): Promise<unknown> {
       return await driver.list();
     case "status":
       return driver.status();
+    case "key":
+      return encryption.publicKey;
     case "repair":
       return await driver.repair();
     case "cleanup":
