@@ -142,6 +142,7 @@ class Ground implements AsyncDisposable {
         network: {
           apply: async ({ networks }) => void this.events.push(`network ${networks[0]?.id}`),
           repair: async () => {},
+          localNetworks: () => [],
         },
         dns: { apply: async () => void this.events.push("dns") },
         worker: {

@@ -63,6 +63,7 @@ class TestHost implements AsyncDisposable {
             this.#note("network", names(networks));
           },
           repair: async () => this.#note("repair", ""),
+          localNetworks: () => [],
         },
         dns: {
           apply: async (state) =>

@@ -8,6 +8,7 @@
  */
 import { Fault } from "#proto/fault.ts";
 import type { NetworkEndpoint, Peer } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { type Assigned, nothingAssigned } from "./assigned.ts";
 import type { AssignedFile } from "./assigned-file.ts";
@@ -28,7 +29,7 @@ export interface ConvergerOptions {
 }
 
 export interface ConvergerModules {
-  readonly network: Pick<NetworkDriver, "apply" | "repair">;
+  readonly network: Pick<NetworkDriver, "apply" | "repair" | "localNetworks">;
   readonly dns: Pick<DnsServer, "apply">;
   readonly worker: Pick<Worker, "assign">;
   readonly memory: Pick<AssignedFile, "read" | "save">;
@@ -100,7 +101,7 @@ export class Converger {
     await this.#dropNames(wanted);
     const routed = await this.#attempt("program the network", () => network.apply(state));
     this.#named = wanted;
-    const named = await this.#attempt("program DNS", () => dns.apply(parts));
+    const named = await this.#attempt("program DNS", () => dns.apply(this.#withLocal(parts)));
     return routed && named;
   }
 
@@ -109,7 +110,14 @@ export class Converger {
     const endpoints = withoutLeaving(this.#named, wanted);
     if (endpoints === undefined) return;
     this.#named = { ...this.#named, endpoints };
-    await this.#attempt("program DNS", () => this.#modules.dns.apply(partsOf(this.#named)));
+    await this.#attempt("program DNS", () =>
+      this.#modules.dns.apply(this.#withLocal(partsOf(this.#named))),
+    );
+  }
+
+  /** Tasks ask for names on the host's own networks, too. */
+  #withLocal<Parts extends { readonly networks: readonly Network[] }>(parts: Parts): Parts {
+    return { ...parts, networks: [...parts.networks, ...this.#modules.network.localNetworks()] };
   }
 
   async #repair(): Promise<void> {

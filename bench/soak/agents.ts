@@ -80,7 +80,7 @@ function newAgent(
       worker: { assign: () => {}, statuses: () => new Map(), logs: noLogs },
       reporter: new Reporter(),
       onNews: ({ sessionId }) => onSession(sessionId),
-      network: { apply: async () => {}, repair: async () => {} },
+      network: { apply: async () => {}, repair: async () => {}, localNetworks: () => [] },
       dns: { apply: async () => {} },
       memory: { read: async () => undefined, save: () => {} },
     },
