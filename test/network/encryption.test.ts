@@ -60,13 +60,12 @@ describe("network, encryption", { concurrency: false }, () => {
   });
 
   test("7.6, 7.7, 7.8 without WireGuard's route all fails closed, nothing is on the LAN, repair heals it", async () => {
-    await using inClear = await Tap.onLan(cluster, "h1", encryptedVxlan);
-    await using toLink = await Tap.onLan(cluster, "h1", `ip daddr ${linkRange}`);
+    const matches = [encryptedVxlan, `ip daddr ${linkRange}`];
+    await using inClear = await Tap.onLan(cluster, "h1", ...matches);
     const { namespace } = cluster.host(1);
     await namespace.run("ip", ["route", "flush", "root", linkRange]);
     assert.match(await cluster.probe("e1").ask("tcp", "10.100.4.12", 80), /^(timeout|E\w+)$/);
     assert.equal(await inClear.count(), 0);
-    assert.equal(await toLink.count(), 0);
     await cluster.host(1).call({ kind: "repair" });
     assert.equal(await cluster.probe("e1").ask("tcp", "10.100.4.12", 80), "e2 10.100.4.11");
   });

@@ -11,14 +11,13 @@ const commands: readonly (readonly string[])[] = [
   ["ip", "neigh", "show", "nud", "permanent"],
   ["bridge", "fdb", "show"],
   ["nft", "-s", "list", "ruleset"],
-  ["sysctl", "-a", "--pattern", sysctlPattern()],
+  // The files that the agent sets; not all of them stand.
+  [
+    "sh",
+    "-c",
+    "cd /proc/sys/net; grep -Hs . ipv4/ip_forward ipv6/conf/all/forwarding ipv4/conf/[sv]*-*/rp_filter ipv4/conf/[sv]*-*/src_valid_mark ipv4/conf/[sv]*-*/route_localnet; true",
+  ],
 ];
-
-/** The files that the agent sets, of its devices and tasks' links. */
-function sysctlPattern(): string {
-  const files = "(rp_filter|src_valid_mark|route_localnet)";
-  return `^net\\.(ipv4\\.(ip_forward|conf\\.(sw-|v-).*\\.${files})|ipv6\\.conf\\.all\\.forwarding)$`;
-}
 
 export type HostPicture = ReadonlyMap<string, number>;
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { isRefused, pings } from "./claims.ts";
 import { Cluster, hostServicePort } from "./cluster.ts";
-import { clientAddress, hostAddress } from "./lan.ts";
+import { clientAddress, farAddress, hostAddress } from "./lan.ts";
 import { gatewayMac, gateways, networks } from "./scene.ts";
 import { Tap } from "./tap.ts";
 
@@ -51,7 +51,9 @@ describe("network, overlay", { concurrency: false }, () => {
   });
 
   test("1.7 an unknown address of the subnet is refused at once", async () => {
-    await isRefused(cluster.probe("a1"), { protocol: "tcp", address: "10.100.1.99", port: 80 });
+    for (const protocol of ["tcp", "udp"] as const) {
+      await isRefused(cluster.probe("a1"), { protocol, address: "10.100.1.99", port: 80 });
+    }
   });
 
   test("1.8 what leaves the network comes from the host's address", async () => {
@@ -84,6 +86,24 @@ describe("network, overlay", { concurrency: false }, () => {
   test("1.16 a task on two networks is reached on both", async () => {
     assert.equal(await cluster.probe("a1").ask("tcp", "10.100.1.41", 80), "m2 10.100.1.11");
     assert.equal(await cluster.probe("b1").ask("tcp", "10.100.2.41", 80), "m2 10.100.2.11");
+  });
+
+  test("1.17 a task on two networks is reached by tcp through a port published on its second", async () => {
+    const far = cluster.probe("far");
+    assert.equal(await far.ask("tcp", hostAddress(1), 9094), `m2 ${farAddress}`);
+    // A server of datagrams answers from the task's first address: managers publish on the network of the default route.
+    assert.equal(await far.ask("udp", hostAddress(3), 9094), "timeout");
+    const rules = async () => {
+      const { stdout } = await cluster.inTask("m2", "ip", "-4", "rule", "show");
+      return stdout.split("\n").filter((line) => line.includes("10.100.2.41"));
+    };
+    const [rule = ""] = await rules();
+    const [priority = "", ...words] = rule.split(/:?\s+/);
+    await cluster.inTask("m2", "ip", "rule", "del", "pref", priority);
+    const without = await far.ask("tcp", hostAddress(1), 9094);
+    await cluster.inTask("m2", "ip", "rule", "add", "pref", priority, ...words);
+    assert.equal(without, "timeout", "control: the rule of its source sends the answer back");
+    assert.equal(await far.ask("tcp", hostAddress(1), 9094), `m2 ${farAddress}`);
   });
 
   test("1.18 an address that moved to another host is found there by the first packet", async () => {

@@ -19,22 +19,28 @@ export class Tap {
     const host = cluster.hostOf(name);
     const run: Run = (command, args, input = "") =>
       host.inTask(taskId(name), command, args, Buffer.from(input));
-    return await Tap.#open(run, "inet", `hook prerouting ${firstOfAll}; ${match}`);
+    return await Tap.#open(run, "inet", `hook prerouting ${firstOfAll}`, [match]);
   }
 
   /** What comes to the host itself, after all rules of ours. */
   static async inHost(namespace: Namespace, match: string): Promise<Tap> {
-    return await Tap.#open(runIn(namespace), "inet", `hook input priority 300; ${match}`);
+    return await Tap.#open(runIn(namespace), "inet", "hook input priority 300", [match]);
   }
 
-  /** What "h1", "cl" or another has sent over the LAN, seen at the other end of its cable. */
-  static async onLan(cluster: Cluster, sender: string, match: string): Promise<Tap> {
+  /** What "h1", "cl" or another has sent over the LAN, seen at the other end of its cable. A packet may match several. */
+  static async onLan(cluster: Cluster, sender: string, ...matches: string[]): Promise<Tap> {
     const at = `hook ingress device "${sender}" ${firstOfAll}`;
-    return await Tap.#open(runIn(cluster.lan.router), "netdev", `${at}; ${match}`);
+    return await Tap.#open(runIn(cluster.lan.router), "netdev", at, matches);
   }
 
-  static async #open(run: Run, family: string, rule: string): Promise<Tap> {
-    const table = `table ${family} tap\ndelete table ${family} tap\ntable ${family} tap { chain tap { type filter ${rule} counter; }; }\n`;
+  static async #open(
+    run: Run,
+    family: string,
+    hook: string,
+    matches: readonly string[],
+  ): Promise<Tap> {
+    const rules = matches.map((match) => `${match} counter`).join("; ");
+    const table = `table ${family} tap\ndelete table ${family} tap\ntable ${family} tap { chain tap { type filter ${hook}; ${rules}; }; }\n`;
     await run("nft", ["-f", "-"], table);
     return new Tap(run, family);
   }
@@ -47,9 +53,9 @@ export class Tap {
 
   async count(): Promise<number> {
     const { stdout } = await this.#run("nft", ["list", "table", this.#family, "tap"]);
-    const packets = /packets (\d+)/.exec(stdout)?.[1];
-    assert(packets !== undefined, stdout);
-    return Number(packets);
+    const counts = [...stdout.matchAll(/packets (\d+)/g)].map(([, packets]) => Number(packets));
+    assert(counts.length > 0, stdout);
+    return counts.reduce((sum, packets) => sum + packets, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -66,6 +66,8 @@ describe("network, service addresses", { concurrency: false }, () => {
     const [tcp, udp] = await holdOn("a2");
     assert(tcp !== undefined && udp !== undefined);
     await cluster.serve({ a1: true, a3: true });
+    // As with its host: nobody hears of it from the task.
+    await cluster.inTask("a2", "ip", "link", "set", "eth0", "down");
     const dead = await cluster.end("a2");
     assert.match(await udp.exchange(), /^a[13] /);
     assert.match(await tcp.exchange(), /^(ECONNRESET|EHOSTUNREACH|ECONNREFUSED)$/);
