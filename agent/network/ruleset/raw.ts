@@ -11,7 +11,8 @@ export const vxlanNetworks = "{ 4096, 4097 }";
 
 /**
  * An ICMP error that comes while connect() is still on its way into the kernel counts only after the first repetition, one
- * second later. A reset counts at once. Unknown addresses are refused after services have chosen a backend, and before
+ * second later. A reset counts at once. And to sockets of datagrams the route's error is no error, as the network may
+ * recover; that a port is unreachable is one. Unknown addresses are refused after services have chosen a backend, and before
  * routing finds that there is none.
  */
 export const refusalChains = `\
@@ -23,6 +24,8 @@ export const refusalChains = `\
     type filter hook prerouting priority dstnat + 10
     iifname "${vethPattern}" tcp flags & (syn | ack) == syn ip daddr @pool fib daddr type != local fib daddr oif missing reject with tcp reset
     iifname "${vethPattern}" tcp flags & (syn | ack) == syn ip6 daddr @pool6 fib daddr type != local fib daddr oif missing reject with tcp reset
+    iifname "${vethPattern}" meta l4proto udp ct state new ip daddr @pool fib daddr type != local fib daddr oif missing reject with icmpx port-unreachable
+    iifname "${vethPattern}" meta l4proto udp ct state new ip6 daddr @pool6 fib daddr type != local fib daddr oif missing reject with icmpx port-unreachable
   }`;
 
 // Before conntrack. "fib" looks whether the source routes back to where the packet came from: it holds for IPv6, too,
