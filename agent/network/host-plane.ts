@@ -118,6 +118,7 @@ export class HostPlane {
     if (this.#elementCount() <= smallElementsMax || this.#rereads % largeRereadPeriod === 0) {
       this.#servicesKnown = false;
     }
+    this.#fastPath?.forget();
     try {
       await this.#encryption?.repair();
     } catch (error) {
