@@ -5,13 +5,11 @@
  */
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
-import { isAddress } from "#proto/ipv4.ts";
-import { isAddress6 } from "#proto/ipv6.ts";
 import type { Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { isAlive } from "../task.ts";
 import { AddressPool } from "./address-pool.ts";
-import { addressPart, familyOf, parseAddress } from "./subnet.ts";
+import { addressPart, familyOf, isAnyAddress, parseAddress } from "./subnet.ts";
 
 /** Who holds an address, by ID: a task, a service as a virtual one, a service for one of its tasks. */
 export type Holder = `${"task" | "vip" | "kept"}:${string}`;
@@ -109,7 +107,7 @@ export class AddressBook {
     return (service?.spec?.task?.networks ?? []).flatMap(({ target, addresses }) => {
       if (addresses.length === 0) return [];
       const network = findNetwork(this.#view, target)?.id;
-      const valid = addresses.filter((address) => isAddress(address) || isAddress6(address));
+      const valid = addresses.filter(isAnyAddress);
       return network === undefined ? [] : valid.map((address) => ({ network, address }));
     });
   }

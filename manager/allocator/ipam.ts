@@ -13,8 +13,8 @@ import {
 import type { AddressPools } from "../cluster.ts";
 import { AddressPool } from "./address-pool.ts";
 import {
+  type Address,
   bitsOf,
-  contains,
   type Family,
   familyOf,
   formatAddress,
@@ -60,9 +60,8 @@ export interface TakenSubnet extends Subnet {
 }
 
 /** An address of a node: as a part of a network, it could not be reached any more. */
-export interface NodeAddress {
+export interface NodeAddress extends Address {
   readonly node: string;
-  readonly address: string;
 }
 
 export interface SubnetContext {
@@ -133,56 +132,67 @@ function askedSubnet(text: string, context: SubnetContext): Subnet {
   if (subnet.prefix < min || subnet.prefix > max) {
     throw new Fault("invalid-argument", `subnet ${text} has no size from /${min} to /${max}`);
   }
-  const obstacle = obstacleOf(subnet, context);
+  const obstacle = obstaclesOf(context).find((one) => overlap(one, subnet));
   if (obstacle === undefined) return subnet;
   throw new Fault("invalid-argument", `subnet ${text} ${obstacle.why}: choose another`);
 }
 
+/** What a network cannot overlap with, and what is said of one that does. */
 interface Obstacle extends Subnet {
   readonly why: string;
 }
 
-/** The first thing in the way of a subnet. */
-function obstacleOf(subnet: Subnet, context: SubnetContext): Obstacle | undefined {
-  const { taken, nodeAddresses } = context;
-  const other = taken.find((one) => overlap(one, subnet));
-  if (other !== undefined) {
-    const why = `overlaps with ${formatSubnet(other)} of network "${other.network}"`;
-    return { ...other, why };
-  }
-  const special = forbidden.find((one) => overlap(one, subnet));
-  if (special !== undefined) {
-    return { ...special, why: `overlaps with ${formatSubnet(special)}, which ${special.why}` };
-  }
-  for (const { node, address } of nodeAddresses) {
-    const parsed = parseAddress(address);
-    if (!contains(subnet, parsed)) continue;
-    const { family, value } = parsed;
-    const why = `has ${address} in it, an address of node "${node}"`;
-    return { family, base: value, prefix: bitsOf(family), why };
-  }
-  return undefined;
+function obstaclesOf({ taken, nodeAddresses }: SubnetContext): readonly Obstacle[] {
+  return [
+    ...taken.map((one) => ({
+      ...one,
+      why: `overlaps with ${formatSubnet(one)} of network "${one.network}"`,
+    })),
+    ...forbidden.map((one) => ({
+      ...one,
+      why: `overlaps with ${formatSubnet(one)}, which ${one.why}`,
+    })),
+    ...nodeAddresses.map(({ node, family, value }) => ({
+      family,
+      base: value,
+      prefix: bitsOf(family),
+      why: `has ${formatAddress({ family, value })} in it, an address of node "${node}"`,
+    })),
+  ];
 }
 
 /** The lowest free subnet of the pools. */
 function nextSubnet(family: Family, { ingress }: NetworkSpec, context: SubnetContext): Subnet {
   const pools = context.pools.pools.map(parseSubnet).filter((pool) => pool.family === family);
   const usual = family === IpFamily.IPV6 ? subnetPrefix6 : context.pools.subnetPrefix;
+  const obstacles = obstaclesOf(context);
   for (const pool of pools) {
     const large = ingress && family === IpFamily.IPV4 && usual - ingressBits > pool.prefix;
-    const prefix = large ? usual - ingressBits : usual;
-    const size = sizeOf({ ...pool, prefix });
-    let { base } = pool;
-    while (base + size - 1n <= lastAddress(pool)) {
-      const candidate = { family, base, prefix };
-      const obstacle = obstacleOf(candidate, context);
-      if (obstacle === undefined) return candidate;
-      const behind = lastAddress(obstacle) + 1n;
-      const aligned = ((behind + size - 1n) / size) * size;
-      base = aligned > base ? aligned : base + size;
-    }
+    const free = firstFree(pool, large ? usual - ingressBits : usual, obstacles);
+    if (free !== undefined) return free;
   }
   throw noSubnet(family, usual, pools);
+}
+
+/** In one sweep: a cluster may have thousands of networks and nodes. */
+function firstFree(
+  pool: Subnet,
+  prefix: number,
+  obstacles: readonly Obstacle[],
+): Subnet | undefined {
+  const size = sizeOf({ ...pool, prefix });
+  const inTheWay = obstacles
+    .filter((one) => overlap(one, pool))
+    .toSorted((a, b) => (a.base < b.base ? -1 : 1));
+  let { base } = pool;
+  for (const obstacle of inTheWay) {
+    if (obstacle.base >= base + size) break;
+    const behind = lastAddress(obstacle) + 1n;
+    // Those before may have led past this one.
+    if (behind > base) base = ((behind + size - 1n) / size) * size;
+  }
+  const fits = base + size - 1n <= lastAddress(pool);
+  return fits ? { family: pool.family, base, prefix } : undefined;
 }
 
 function noSubnet(family: Family, prefix: number, pools: readonly Subnet[]): Fault {

@@ -11,7 +11,7 @@ import { addressPools, clusterOf } from "../cluster.ts";
 import type { Action } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { planIpam, type SubnetContext } from "./ipam.ts";
-import { parseSubnet } from "./subnet.ts";
+import { isAnyAddress, parseAddress, parseSubnet } from "./subnet.ts";
 
 export interface NetworksPlan {
   readonly actions: readonly Action[];
@@ -49,7 +49,9 @@ export function subnetContext(
     taken: view.list("network").flatMap((network) => subnetsOf(network, configsOf(network))),
     nodeAddresses: view.list("node").flatMap(({ id, description }) => {
       const node = description?.hostname || id;
-      return (description?.addresses ?? []).map((address) => ({ node, address }));
+      // The node's own words: what is no address there is nobody's obstacle.
+      const addresses = (description?.addresses ?? []).filter(isAnyAddress);
+      return addresses.map((address) => ({ node, ...parseAddress(address) }));
     }),
   };
 }

@@ -34,8 +34,12 @@ export function parseSubnet(text: string): Subnet {
   return { family, base: BigInt(base), prefix };
 }
 
+export function isAnyAddress(text: string): boolean {
+  return isAddress(text) || isAddress6(text);
+}
+
 export function parseAddress(text: string): Address {
-  if (!isAddress(text) && !isAddress6(text)) {
+  if (!isAnyAddress(text)) {
     throw new Fault("invalid-argument", `"${text}" is not an IP address`);
   }
   const family = familyOf(text);

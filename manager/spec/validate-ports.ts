@@ -9,9 +9,8 @@ import {
   PublishMode,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { Fault } from "#proto/fault.ts";
-import { isAddress } from "#proto/ipv4.ts";
-import { isAddress6 } from "#proto/ipv6.ts";
 import { PortBook, portKey } from "../allocator/port-book.ts";
+import { isAnyAddress } from "../allocator/subnet.ts";
 import { ingressNetwork, needsIngress, noIngressNetwork, publishesOnIngress } from "../ingress.ts";
 import type { View } from "../store/store.ts";
 import { checkEnum, checkRange, invalid } from "./field.ts";
@@ -53,7 +52,7 @@ function checkPort(path: string, port: PortConfig): void {
     const problem = `is ${hostIp}, but a port of mode ingress is on every address of every node: use mode=host, or leave it out`;
     throw invalid(`${path}.host_ip`, problem);
   }
-  if (!isAddress(hostIp) && !isAddress6(hostIp)) {
+  if (!isAnyAddress(hostIp)) {
     throw invalid(`${path}.host_ip`, `"${hostIp}" is not an IP address`);
   }
 }
