@@ -19,7 +19,7 @@ export async function useFastPath(): Promise<AsyncDisposable> {
   return {
     async [Symbol.asyncDispose]() {
       delete process.env[fastPathVariable];
-      await rm(folder, { recursive: true });
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }
