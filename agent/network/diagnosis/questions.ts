@@ -1,7 +1,7 @@
 /** What a diagnosis asks the kernel. Each answer is looked up at the moment: nothing here trusts what is remembered. */
 import type { Exec } from "#agent/exec.ts";
 import { Fault } from "#proto/fault.ts";
-import { isRecord, type JsonObject, parseNft, parseRecords, text } from "../tool-output.ts";
+import { isRecord, type JsonObject, parseRecords, text } from "../tool-output.ts";
 import { isText6 } from "../subnet.ts";
 
 /** How long a task's peer may take to answer. */
@@ -53,17 +53,12 @@ export class Questions {
     }
   }
 
-  /** Whether a set or map of table `inet swarm` has the key; of a map, what it leads to. */
+  /** Whether a set or map of table `inet swarm` has the key; of a map, what it leads to. In text: nft 1.0.6 has no JSON of it. */
   async element(set: string, key: string): Promise<{ readonly value: string } | undefined> {
-    const args = ["-j", "get", "element", "inet", "swarm", set, `{ ${key} }`];
+    const args = ["get", "element", "inet", "swarm", set, `{ ${key} }`];
     const stdout = await this.#answer("nft", args);
     if (stdout === undefined) return undefined;
-    const found = parseNft(stdout).map((entry) => entry["map"] ?? entry["set"]);
-    const [element] = found.flatMap((entry) =>
-      isRecord(entry) && Array.isArray(entry["elem"]) ? (entry["elem"] as unknown[]) : [],
-    );
-    const value: unknown = Array.isArray(element) ? element[1] : "";
-    return { value: typeof value === "string" ? value : "" };
+    return { value: /elements = \{ .* : (\S+) \}/.exec(stdout)?.[1] ?? "" };
   }
 
   /** The MAC that stands for the next hop; undefined: nobody wrote one. */

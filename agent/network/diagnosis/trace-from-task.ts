@@ -37,25 +37,31 @@ export class TraceFromTask {
   }
 
   async run(): Promise<TraceFromTaskResponse> {
-    const response = create(TraceFromTaskResponseSchema, { steps: this.#walk.steps });
-    if (!(await this.#begin())) return response;
+    const next = await this.#run();
+    return create(TraceFromTaskResponseSchema, {
+      steps: this.#walk.steps,
+      nextTaskId: next?.target.taskId ?? "",
+      nextNodeId: next?.target.nodeId ?? "",
+      sourceAddress: next?.source ?? "",
+    });
+  }
+
+  /** The task at the end, and the address that it sees; undefined: there is none, or the way ends before it. */
+  async #run(): Promise<{ target: NetworkEndpoint; source: string } | undefined> {
+    if (!(await this.#begin())) return undefined;
     const address = this.#resolve();
-    if (address === undefined) return response;
-    const target = await this.#target(address);
-    if (target === undefined) return response;
+    const target = address === undefined ? undefined : await this.#target(address);
+    if (address === undefined || target === undefined) return undefined;
     if (typeof target === "string") {
       await this.#try(target);
-      return response;
+      return undefined;
     }
     const source = this.#sourceFor(target, address);
-    if (source === undefined) return response;
-    const to = this.#addressLike(target, address);
-    await this.#follow(source, to, target);
-    if (!this.#walk.failed) await this.#try(address);
-    response.nextTaskId = target.taskId;
-    response.nextNodeId = target.nodeId;
-    response.sourceAddress = source;
-    return response;
+    if (source === undefined) return undefined;
+    await this.#follow(source, this.#addressLike(target, address), target);
+    if (this.#walk.failed) return undefined;
+    await this.#try(address);
+    return { target, source };
   }
 
   /** Whether the task has what it should have in its namespace. */
