@@ -71,19 +71,7 @@ export class Engine implements AsyncDisposable {
     const { log } = modules;
     const peers = opened.use(openPeers(config, identity, modules));
     const images = opened.use(await openImages(config, { ...modules, peers }));
-    const encryption = opened.use(
-      await WireGuard.open(config, {
-        ...modules,
-        exec: systemExec,
-        log: log.child({ part: "encryption" }),
-      }),
-    );
-    const networkModules = { ...modules, exec: systemExec, log: log.child({ part: "network" }) };
-    const fastPath = await FastPath.open({ mode: config.fastPath }, networkModules);
-    const network = await NetworkDriver.open(
-      { runRoot: config.runRoot },
-      { ...networkModules, encryption, fastPath },
-    );
+    const { encryption, network } = await openNetwork(config, modules, opened);
     const dns = opened.use(new DnsServer({}, { ...modules, log: log.child({ part: "dns" }) }));
     const memory = opened.use(
       new AssignedFile({ path: join(config.dataRoot, "agent/assigned.bin") }, modules),
@@ -206,6 +194,14 @@ function encryptionNews(news: SessionResponse): EncryptionNews {
     periodMs: msFromDuration(news.networkKeyPeriod, Infinity),
     rotations: Number(news.networkKeyRotations),
   };
+}
+
+async function openNetwork(config: Config, modules: Ports, opened: AsyncDisposableStack) {
+  const of = (part: string) => ({ ...modules, exec: systemExec, log: modules.log.child({ part }) });
+  const encryption = opened.use(await WireGuard.open(config, of("encryption")));
+  const fastPath = await FastPath.open({ mode: config.fastPath }, of("network"));
+  const network = await NetworkDriver.open(config, { ...of("network"), encryption, fastPath });
+  return { encryption, network };
 }
 
 async function workerOptions(config: Config) {
