@@ -12,6 +12,7 @@ import type {
   RestoreClusterRequest,
 } from "#proto/gen/swarm/v1/node_pb.ts";
 import { type Cluster, ClusterSchema, RootCaSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NetworkConfigSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   NodeAvailability,
   NodeRole,
@@ -89,6 +90,24 @@ describe("cluster init", () => {
     assert.equal(requests[0]?.advertiseAddress, "172.31.0.1");
     assert.equal(requests[0]?.spec?.orchestration?.taskHistoryRetentionLimit, -1n);
     assert.equal(requests[0]?.forceNewCluster, false);
+  });
+
+  it("takes where addresses come from and the data path's address and port", async () => {
+    const requests: InitClusterRequest[] = [];
+    const initCluster = async (request: InitClusterRequest) => {
+      requests.push(request);
+      return { nodeId: "n1" };
+    };
+    await using cluster = await FakeCluster.open({ node: { initCluster } });
+    const words =
+      "cluster init --data-path-addr eth1 --data-path-port 7789 --default-addr-pool 10.20.0.0/16 --default-addr-pool fd00:1::/56 --default-addr-pool-mask-length 26";
+    assert.equal((await runCli(cluster, words.split(" "))).code, 0);
+    const [{ spec, dataPathAddress } = {}] = requests;
+    assert.equal(dataPathAddress, "eth1");
+    assert.deepEqual(spec?.network?.defaultAddressPools, ["10.20.0.0/16", "fd00:1::/56"]);
+    assert.deepEqual([spec?.network?.subnetSize, spec?.network?.dataPathPort], [26, 7789]);
+    const wrong = await runCli(cluster, ["cluster", "init", "--data-path-port", "udp"]);
+    assert.equal(wrong.code, 2);
   });
 
   it("says that nobody can join where the address leads to this host alone", async () => {
@@ -327,6 +346,13 @@ describe("cluster info", () => {
 
   it("counts managers and the quorum, and tells how long the certificate holds", async () => {
     const control = new ClusterControl();
+    const defaultAddressPools = ["10.0.0.0/8", "fd00:1::/48"];
+    const network = create(NetworkConfigSchema, {
+      defaultAddressPools,
+      subnetSize: 24,
+      dataPathPort: 7789,
+    });
+    if (control.cluster.spec !== undefined) control.cluster.spec.network = network;
     const lost = aNode("h3", true);
     if (lost.managerStatus !== undefined) lost.managerStatus.leader = false;
     const leader = aNode("h1", true);
@@ -343,6 +369,8 @@ describe("cluster info", () => {
     assert.match(stdout, /^Managers: 2, 1 of them reachable; the quorum is 2$/m);
     assert.match(stdout, /^Nodes: 3$/m);
     assert.match(stdout, /^Autolock: off$/m);
+    assert.match(stdout, /^Address pools: 10\.0\.0\.0\/8 in \/24, fd00:1::\/48$/m);
+    assert.match(stdout, /^Data path port: 7789$/m);
     assert.match(stdout, /^Certificate: until 2026-01-05T03:04:05\.000Z, 3 days from now$/m);
     const json = await runCli(cluster, ["cluster", "info", "--format", "json"]);
     assert.deepEqual(JSON.parse(json.stdout).managers, info.managers);

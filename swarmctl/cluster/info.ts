@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { type GetInfoResponse, GetInfoResponseSchema } from "#proto/gen/swarm/v1/node_pb.ts";
 import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { NetworkConfig } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { NodeRole, Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
@@ -96,5 +97,19 @@ function describeGroup({ nodes, cluster, problem }: Group): Line[] {
     ["Managers", `${managers.length}, ${reachable} of them reachable; the quorum is ${quorum}`],
     ["Nodes", String(nodes.length)],
     ["Autolock", cluster?.spec?.encryption?.autoLockManagers ? "on" : "off"],
+    ...describeNetwork(cluster?.spec?.network),
+  ];
+}
+
+/** What was chosen when the cluster was made, for good. */
+function describeNetwork(network: NetworkConfig | undefined): Line[] {
+  if (network === undefined) return [];
+  const pools = network.defaultAddressPools.map((pool) =>
+    pool.includes(":") ? pool : `${pool} in /${network.subnetSize}`,
+  );
+  return [
+    ["Address pools", pools.join(", ")],
+    // Clusters that are older than the setting do not have it.
+    ...(network.dataPathPort === 0 ? [] : [["Data path port", `${network.dataPathPort}`] as const]),
   ];
 }
