@@ -20,6 +20,9 @@ const words: Readonly<Record<Outcome, string>> = {
 
 const portMax = 65_535;
 
+const silenceWords =
+  "All of it is as it should be, but nothing answered: see whether packets pass between the hosts with swarmctl system check --mesh";
+
 export function define(command: Command, context: Context): void {
   command
     .argument("<task>", "where the way begins: ID, prefix of an ID, or name such as web.1")
@@ -92,13 +95,13 @@ async function trace(
   const from = await context.engine(NetworkService, source.nodeId);
   const there = await from.traceFromTask({ taskId: source.id, destination: host, port });
   await print(context, control, source.nodeId, there.steps);
-  if (hasFailed(there.steps)) return false;
-  const { nextTaskId: taskId, nextNodeId, sourceAddress } = there;
-  if (taskId === "") return true;
+  const { nextTaskId: taskId, nextNodeId, sourceAddress, answered } = there;
+  if (hasFailed(there.steps) || taskId === "") return answered;
   const to = await context.engine(NetworkService, nextNodeId);
   const { steps } = await to.traceToTask({ taskId, sourceAddress, port });
   await print(context, control, nextNodeId, steps);
-  return !hasFailed(steps);
+  if (!answered && !hasFailed(steps)) context.print(silenceWords);
+  return answered;
 }
 
 function hasFailed(steps: readonly TraceStep[]): boolean {

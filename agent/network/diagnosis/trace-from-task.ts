@@ -28,6 +28,7 @@ export class TraceFromTask {
   readonly #state: NetworkState;
   readonly #questions: Questions;
   readonly #own: readonly NetworkEndpoint[];
+  #answered = false;
 
   constructor(request: TraceFromTaskRequest, state: NetworkState, questions: Questions) {
     this.#request = request;
@@ -43,6 +44,7 @@ export class TraceFromTask {
       nextTaskId: next?.target.taskId ?? "",
       nextNodeId: next?.target.nodeId ?? "",
       sourceAddress: next?.source ?? "",
+      answered: this.#answered,
     });
   }
 
@@ -218,14 +220,12 @@ export class TraceFromTask {
 
   async #try(address: string): Promise<void> {
     const { taskId, port } = this.#request;
-    if (port === 0) {
-      const answer = await this.#questions.ping(taskId, address);
-      if (answer.kind === "answered") this.#walk.ok(`${address} answers an echo`);
-      else this.#walk.note(`${address} answers no echo: ${answer.why}`);
-      return;
-    }
-    const answer = await this.#questions.connect(taskId, address, port);
-    if (answer.kind === "answered") this.#walk.ok(`${address} takes connections on port ${port}`);
-    else this.#walk.note(`${address} takes no connection on port ${port}: ${answer.why}`);
+    const answer = await (port === 0
+      ? this.#questions.ping(taskId, address)
+      : this.#questions.connect(taskId, address, port));
+    const what = port === 0 ? "an echo" : `a connection to port ${port}`;
+    this.#answered = answer.kind === "answered";
+    if (answer.kind === "answered") this.#walk.ok(`${address} answers ${what}`);
+    else this.#walk.note(`${address} does not answer ${what}: ${answer.why}`);
   }
 }
