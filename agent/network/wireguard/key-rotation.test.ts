@@ -29,6 +29,7 @@ async function open() {
     clock,
     random,
     log: silentLog,
+    peers: () => 2,
     onAnnouncement: () => note(announce(keys)),
     changeOver: async () => note("changed over"),
   };

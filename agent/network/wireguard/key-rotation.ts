@@ -25,8 +25,9 @@ export interface EncryptionNews {
 /** Time for an announcement to reach every peer; a manager's followers and batches are far below. */
 const settleMs = 2_000;
 
-/** On the command to renew, not all nodes at the same time; and by themselves, not in step. */
-const commandedSpreadMs = 2_000;
+/** On the command to renew, not all nodes at the same time: each tells all others. And by themselves, not in step. */
+const commandedSpreadMs = 1_000;
+const spreadMsPerPeer = 20;
 const earlyShare = 0.2;
 
 const retryMs = 10_000;
@@ -36,6 +37,8 @@ export interface KeyRotationModules {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** How many other nodes there are. */
+  readonly peers: () => number;
   /** Other keys are to be announced. */
   readonly onAnnouncement: () => void;
   /** Another key is in use from now on. Resolves when it is. */
@@ -81,8 +84,10 @@ export class KeyRotation implements Disposable {
   }
 
   #restMs({ periodMs, rotations }: EncryptionNews): number {
-    const { clock, random, keys } = this.#modules;
-    if (rotations > keys.inUse.rotation) return random.int(commandedSpreadMs);
+    const { clock, random, keys, peers } = this.#modules;
+    if (rotations > keys.inUse.rotation) {
+      return random.int(commandedSpreadMs + spreadMsPerPeer * peers());
+    }
     const ageMs = Math.max(0, clock.now() - keys.inUse.madeAtMs);
     return Math.max(0, periodMs * (1 - this.#early) - ageMs);
   }

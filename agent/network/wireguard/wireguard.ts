@@ -81,6 +81,7 @@ export class WireGuard implements Encryption, Disposable {
     this.#rotation = new KeyRotation({
       ...modules,
       keys,
+      peers: () => this.#state?.peers.length ?? 0,
       onAnnouncement: () => this.#announce(),
       changeOver: () => this.#inLane(() => this.#converge()),
     });
@@ -232,23 +233,27 @@ export class WireGuard implements Encryption, Disposable {
   }
 }
 
-/** The kernel loads its module when it is asked for a link. */
 async function findCarrier({ exec, log }: WireGuardModules): Promise<Carrier> {
-  const probe = "sw-wg-probe";
   try {
     findProgram("wg", "the tool of encrypted networks", "wireguard-tools");
-    try {
-      await exec.run("ip", ["link", "add", probe, "type", "wireguard"]);
-      await exec.run("ip", ["link", "del", probe]);
-      return "kernel";
-    } catch {
-      findProgram("wireguard-go", "the kernel's WireGuard, nor", "wireguard-go");
-      return "user-space";
-    }
+    if (await isInKernel(exec)) return "kernel";
+    findProgram("wireguard-go", "the kernel's WireGuard, nor", "wireguard-go");
+    return "user-space";
   } catch (thrown) {
     log.info("this host carries no encrypted networks", { reason: Fault.from(thrown).message });
     return "none";
   }
+}
+
+/** The kernel loads its module when it is asked for a link. */
+async function isInKernel(exec: Exec): Promise<boolean> {
+  const probe = "sw-wg-probe";
+  // It fails, too, where an earlier swarmd was killed before it took its own away.
+  await exec.run("ip", ["link", "add", probe, "type", "wireguard"]).catch(() => undefined);
+  return await exec.run("ip", ["link", "del", probe]).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
