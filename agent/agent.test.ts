@@ -120,6 +120,8 @@ class Ground implements AsyncDisposable {
   readonly statuses = new Map<string, TaskStatus>();
   readonly reporter = new Reporter();
   readonly identity = Promise.withResolvers<TlsIdentityHolder>();
+  /** What the host says of itself is not what it was. */
+  describeAnew = () => {};
   /** What the agent's random choices come to, as far as they go. */
   draw = 0;
   readonly agent: Agent;
@@ -139,6 +141,10 @@ class Ground implements AsyncDisposable {
         random: { ...systemRandom, int: (limit) => Math.min(this.draw, limit - 1) },
         log: silentLog,
         describe: () => create(NodeDescriptionSchema, { hostname: "h1" }),
+        watchDescription: (listener) => {
+          this.describeAnew = listener;
+          return { [Symbol.dispose]: () => {} };
+        },
         network: {
           apply: async ({ networks }) => void this.events.push(`network ${networks[0]?.id}`),
           repair: async () => {},
@@ -311,6 +317,22 @@ test("agent, stays with its manager when another draws the node", { timeout }, a
   for (let i = 0; i < 20; i++) await turn();
   assert.equal(ground.connectedTo, first.address);
   assert.equal(first.sessions, 1);
+});
+
+test("agent, tells news of its host by a new session with the same manager", {
+  timeout,
+}, async () => {
+  using first = await TestManager.serve();
+  using second = await TestManager.serve();
+  await using ground = new Ground([second.address, first.address]);
+  ground.draw = 1;
+  await ground.begin();
+  await until(() => ground.connectedTo === first.address);
+  ground.draw = 0;
+  ground.describeAnew();
+  await until(() => first.sessions === 2 && ground.connectedTo === first.address);
+  assert.equal(second.sessions, 0);
+  assert.deepEqual(ground.pauses, []);
 });
 
 test("agent, shows a new certificate by a new session with the same manager", {
