@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
-import type { NetworkState } from "#agent/network/network-state.ts";
+import type { NetworkState, TaskNamespace } from "#agent/network/network-driver.ts";
 import type { Host } from "#agent/network/testing/ground.ts";
 import type { Namespace } from "#agent/network/testing/namespace.ts";
 import {
@@ -16,6 +16,7 @@ import {
   ServiceEndpointSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { NetworkAttachmentSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { localNetwork } from "#proto/main-network.ts";
 import { hostAddress, hostAddress6, type Lan, openLan } from "./lan.ts";
 import { Probe, type ProbeOptions } from "./probe-handle.ts";
 import {
@@ -39,6 +40,8 @@ export class Cluster {
   readonly #stack = new AsyncDisposableStack();
   readonly #tasks = new Map(tasks.map((task) => [task.name, task]));
   readonly #probes = new Map<string, Probe>();
+  /** What a task got when it was attached. */
+  readonly #addresses = new Map<string, readonly string[]>();
 
   static async open(): Promise<Cluster> {
     await using building = new AsyncDisposableStack();
@@ -83,6 +86,10 @@ export class Cluster {
     const task = this.#tasks.get(name);
     assert(task !== undefined, `there is no task ${name}`);
     return task;
+  }
+
+  addressesOf(name: string): readonly string[] {
+    return this.#addresses.get(name) ?? [];
   }
 
   hostOf(name: string): Host {
@@ -189,14 +196,17 @@ export class Cluster {
     const [first] = arriving;
     if (first === undefined) return;
     const host = this.host(first.host);
-    await host.call({
+    const { value } = await host.call({
       kind: "attach",
       tasks: arriving.map((task) => ({
         id: taskId(task.name),
-        attachments: task.places.map(attachmentOf),
+        attachments: attachmentsOf(task),
         hostPorts: task.hostPorts ?? [],
       })),
     });
+    for (const [index, { addresses }] of (value as readonly TaskNamespace[]).entries()) {
+      this.#addresses.set(arriving[index]?.name ?? "", addresses);
+    }
     await Promise.all(
       arriving.map(({ name }) =>
         this.#startProbe(host.namespace, { name, ports: taskPorts, taskId: taskId(name) }),
@@ -208,6 +218,11 @@ export class Cluster {
 /** As long as the managers' IDs. */
 export function taskId(name: string): string {
   return name.padEnd(25, "0");
+}
+
+function attachmentsOf({ places, bridge = false }: TaskPlan) {
+  const local = create(NetworkAttachmentSchema, { network: localNetwork("bridge") });
+  return [...(bridge ? [local] : []), ...places.map(attachmentOf)];
 }
 
 function attachmentOf({ network, address, address6 }: Place) {

@@ -2,6 +2,8 @@
  * The ground under a cluster: hosts on a LAN, `cl` beside them, `far` behind the LAN's router. All of it namespaces with
  * both families, gone with the stack that holds them.
  */
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import { Namespace } from "#agent/network/testing/namespace.ts";
 import { Host } from "#agent/network/testing/ground.ts";
 
@@ -70,7 +72,15 @@ export async function openLan(stack: AsyncDisposableStack, hostCount: number): P
       "route add default via fd98::1",
     ]),
   ]);
+  await startUpstream(routerSpace);
   return { router: routerSpace, client, far, hosts };
+}
+
+/** The nameserver that hosts ask: it knows `outside.test` alone. */
+async function startUpstream(namespace: Namespace): Promise<void> {
+  const program = import.meta.resolve("#agent/network/testing/lan-process.ts");
+  const child = namespace.start(process.execPath, [fileURLToPath(program)], "ipc");
+  await once(child, "message", { signal: AbortSignal.timeout(15_000) });
 }
 
 function cable(name: string, namespace: Namespace): readonly string[] {

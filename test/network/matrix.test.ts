@@ -9,16 +9,19 @@ import type { TaskPlan } from "./scene.ts";
 /**
  * From: a task on host 1, host 1 itself, and a client that takes host 1 for the way to every network. To: a task of the same
  * network, here on host 1 or there on host 2; one of another network; the gateway's DNS; a service of the hosts' own; the
- * LAN; a service's address; a port that is published.
+ * LAN; a service's address; a port that is published. "-": there is none.
  */
 const table = `
-         task-here task-there other-here other-there dns other-dns host host-there lan vip other-vip port port-there
-front    yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
-back     yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
-inner    yes       yes        no         no          yes no        no   no         no  yes no        no   no
-sealed   yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
-own      yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
-lan      no        no         no         no          no  no        yes  yes        yes no  no        yes  yes
+         families task-here task-there other-here other-there dns other-dns host host-there lan vip other-vip port port-there
+front    4+6      yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
+back     4+6      yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
+inner    4+6      yes       yes        no         no          yes no        no   no         no  yes no        no   no
+sealed   4        yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
+own      4        yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
+ingress  4        no        no         no         no          yes no        yes  yes        yes -   no        yes  yes
+bridge   4        yes       no         no         no          yes no        yes  yes        yes -   no        yes  yes
+host     4+6      yes       yes        yes        yes         yes yes       yes  yes        yes no  no        yes  yes
+lan      4+6      no        no         no         no          no  no        yes  yes        yes no  no        yes  yes
 `;
 
 /** The asker, and what "task", "other" and "vip" mean to it; [IPv4, IPv6]. */
@@ -34,7 +37,7 @@ interface Asker {
   readonly otherVip: Addresses;
 }
 
-type Addresses = readonly [ipv4: string, ipv6?: string];
+type Addresses = readonly string[];
 
 const front = {
   here: ["10.100.1.21", "fd00:64:1::21"],
@@ -84,6 +87,24 @@ const askers: Readonly<Record<string, Asker>> = {
     vip: ["172.31.77.25"],
     ...otherwise(front),
   },
+  ingress: {
+    probe: "p1",
+    here: ["10.100.16.21"],
+    there: ["10.100.16.12"],
+    gateway: ["10.100.16.1"],
+    vip: [],
+    ...otherwise(front),
+  },
+  bridge: {
+    probe: "l1",
+    // Their hosts choose them.
+    here: [],
+    there: [],
+    gateway: ["172.17.0.1"],
+    vip: [],
+    ...otherwise(front),
+  },
+  host: { probe: "h1", ...front, ...otherwise(back) },
   lan: { probe: "cl", ...front, ...otherwise(back) },
 };
 
@@ -99,6 +120,9 @@ const neighbours: readonly TaskPlan[] = [
   },
   { name: "e1b", places: [{ network: "sealed", address: "10.100.4.22" }] },
   { name: "u1b", places: [{ network: "own", address: "172.31.77.22" }] },
+  { name: "p1b", places: [{ network: "ingress", address: "10.100.16.21" }], bridge: true },
+  { name: "l1", places: [], bridge: true },
+  { name: "l1b", places: [], bridge: true },
 ].map((plan) => ({ ...plan, host: 1, service: "" }) as TaskPlan);
 
 interface Aim {
@@ -108,7 +132,7 @@ interface Aim {
 
 function aimsOf(asker: Asker): Readonly<Record<string, Aim>> {
   const hosts = [1, 2].map((number): Addresses => [hostAddress(number), hostAddress6(number)]);
-  const [here = [""], there = [""]] = hosts;
+  const [here = [], there = []] = hosts;
   return {
     "task-here": { addresses: asker.here, port: 80 },
     "task-there": { addresses: asker.there, port: 80 },
@@ -143,28 +167,34 @@ describe("network, who may reach whom", { concurrency: false }, () => {
     .trim()
     .split("\n")
     .map((line) => line.trim().split(/\s+/));
-  for (const [name = "", ...cells] of rows) {
-    for (const [family, index] of [
-      ["IPv4", 0],
-      ["IPv6", 1],
-    ] as const) {
-      const asker = askers[name];
-      assert(asker !== undefined);
-      if (asker.here[index] === undefined) continue;
-      test(`${name}, ${family}`, async () => {
+  for (const [name = "", families = "", ...cells] of rows) {
+    for (const family of families.split("+")) {
+      test(`${name}, IPv${family}`, async () => {
+        const asker = askerOf(name);
         const aims = aimsOf(asker);
         const found = await Promise.all(
-          columns.map(async (column) => {
-            const aim = aims[column];
-            const address = aim?.addresses[index];
-            assert(aim !== undefined && address !== undefined, column);
-            return `${column}: ${await reach(asker.probe, address, aim.port)}`;
+          columns.slice(1).map(async (column) => {
+            const { addresses = [], port = 0 } = aims[column] ?? {};
+            const address = addresses[family === "4" ? 0 : 1];
+            if (address === undefined) return `${column}: -`;
+            return `${column}: ${await reach(asker.probe, address, port)}`;
           }),
         );
-        const wanted = columns.map((column, place) => `${column}: ${cells[place]}`);
-        assert.deepEqual(found, wanted);
+        assert.deepEqual(
+          found,
+          columns.slice(1).map((column, place) => `${column}: ${cells[place]}`),
+        );
       });
     }
+  }
+
+  function askerOf(name: string): Asker {
+    const asker = askers[name];
+    assert(asker !== undefined, name);
+    if (name !== "bridge") return asker;
+    const onBridge = (task: string) =>
+      cluster.addressesOf(task).filter((address) => address.startsWith("172.17."));
+    return { ...asker, here: onBridge("l1b"), there: onBridge("p2") };
   }
 
   async function reach(from: string, address: string, port: number): Promise<string> {

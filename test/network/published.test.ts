@@ -84,6 +84,14 @@ describe("network, published ports", { concurrency: false }, () => {
       assert.equal(answer, `i2 ${farAddress}`);
     });
 
+    test(`${protocol}: a service on no overlay is published through the ingress network`, async () => {
+      for (const number of hosts) {
+        const target = { protocol, address: hostAddress(number), port: 9100 };
+        const answers = await cluster.probe("far").askMany(target, 30);
+        assert.deepEqual(answers, seenBy(["p1", "p2"], farAddress), `host ${number}`);
+      }
+    });
+
     test(`4.9 ${protocol}: one client port through two hosts to one task is two flows`, async () => {
       assert.deepEqual(await clash(protocol), seenBy(["c2", "c2"], farAddress));
     });

@@ -6,6 +6,7 @@
  * back     10.100.2.0/24, fd00:64:2::/64   b1 b2, m2
  * inner    10.100.3.0/24, fd00:64:3::/64, internal        i1 i2
  * sealed   10.100.4.0/24                   encrypted: e1 e2
+ * ingress  10.100.16.0/20                  p1 p2, on no overlay: for published ports alone, beside their hosts' bridges
  * own      172.31.77.16/28                 u1 u2; a user's subnet with the gateway at its end
  */
 import { create } from "@bufbuild/protobuf";
@@ -19,7 +20,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { IpFamily } from "#proto/gen/swarm/v1/types_pb.ts";
 
-export type NetworkName = "front" | "back" | "inner" | "sealed" | "own";
+export type NetworkName = "front" | "back" | "inner" | "sealed" | "own" | "ingress";
 
 export const gateways: Readonly<Record<NetworkName, string>> = {
   front: "10.100.1.1",
@@ -27,6 +28,7 @@ export const gateways: Readonly<Record<NetworkName, string>> = {
   inner: "10.100.3.1",
   sealed: "10.100.4.1",
   own: "172.31.77.30",
+  ingress: "10.100.16.1",
 };
 
 /** The host's side of every task's link. */
@@ -39,10 +41,11 @@ interface Kind {
   readonly subnet6?: string;
   readonly internal?: boolean;
   readonly encrypted?: boolean;
+  readonly ingress?: boolean;
 }
 
 function network(name: NetworkName, kind: Kind): Network {
-  const { subnet, subnet6, internal = false, encrypted = false } = kind;
+  const { subnet, subnet6, internal = false, encrypted = false, ingress = false } = kind;
   const ipv4 = { family: IpFamily.IPV4, subnet, gateway: gateways[name] };
   const ipv6 =
     subnet6 === undefined
@@ -50,7 +53,7 @@ function network(name: NetworkName, kind: Kind): Network {
       : [{ family: IpFamily.IPV6, subnet: subnet6, gateway: subnet6.replace(/\/\d+$/, "1") }];
   return create(NetworkSchema, {
     id: name,
-    spec: { annotations: { name }, internal, encrypted, ipv6Enabled: ipv6.length > 0 },
+    spec: { annotations: { name }, internal, encrypted, ingress, ipv6Enabled: ipv6.length > 0 },
     ipam: { configs: [ipv4, ...ipv6] },
   });
 }
@@ -61,6 +64,7 @@ export const networks: Readonly<Record<NetworkName, Network>> = {
   inner: network("inner", { subnet: "10.100.3.0/24", subnet6: "fd00:64:3::/64", internal: true }),
   sealed: network("sealed", { subnet: "10.100.4.0/24", encrypted: true }),
   own: network("own", { subnet: "172.31.77.16/28" }),
+  ingress: network("ingress", { subnet: "10.100.16.0/20", ingress: true }),
 };
 
 export interface Place {
@@ -74,6 +78,8 @@ export interface TaskPlan {
   readonly host: number;
   readonly service: string;
   readonly places: readonly Place[];
+  /** On its host's bridge, where the host chooses the address. */
+  readonly bridge?: boolean;
   /** False: it stands, and no service leads to it yet. */
   readonly serving?: boolean;
   /** Mode host: of this task's host alone. */
@@ -125,6 +131,8 @@ export const tasks: readonly TaskPlan[] = [
   { name: "e2", host: 2, service: "safe", places: [on("sealed", "10.100.4.12")] },
   { name: "u1", host: 1, service: "owner", places: [on("own", "172.31.77.17")] },
   { name: "u2", host: 2, service: "owner", places: [on("own", "172.31.77.18")] },
+  { name: "p1", host: 1, service: "edge", places: [on("ingress", "10.100.16.11")], bridge: true },
+  { name: "p2", host: 2, service: "edge", places: [on("ingress", "10.100.16.12")], bridge: true },
   { name: "m2", host: 2, service: "many", places: [front(41), back(41)] },
 ];
 
@@ -174,6 +182,12 @@ export const services: readonly ServicePlan[] = [
     ports: [],
   },
   { name: "owner", virtualIps: [{ network: "own", address: "172.31.77.25" }], ports: [] },
+  {
+    name: "edge",
+    virtualIps: [],
+    ports: bothProtocols({ published: 9100, target: 80 }),
+    publishedNetwork: "ingress",
+  },
   {
     name: "safe",
     virtualIps: [{ network: "sealed", address: "10.100.4.200" }],
