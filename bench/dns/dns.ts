@@ -21,6 +21,8 @@ export const steadyRate = 20_000;
 export interface DnsRound extends Latency {
   readonly side: Nameserver["side"];
   readonly answersPerSecond: number;
+  /** CPU time for each answer, the kernel's part of it too: the same on an idle host and on a busy one. */
+  readonly cpuUs: number;
   /** Of ours: while nobody asked, and at the steady rate. */
   readonly idle: LoopDelay | undefined;
   readonly busy: LoopDelay | undefined;
@@ -59,11 +61,13 @@ async function measure(server: Nameserver, load: Load): Promise<DnsRound> {
   await server.loopDelay();
   await sleep(1_000, undefined, { signal: load.signal });
   const idle = await server.loopDelay();
+  const before = server.cpuMs();
   const rate = await answersPerSecond(server, load);
+  const cpuUs = (1_000 * (server.cpuMs() - before)) / (rate * load.seconds);
   await server.loopDelay();
   const latency = await latencyAt(steadyRate, server, load);
   const busy = await server.loopDelay();
-  return { side: server.side, answersPerSecond: rate, ...latency, idle, busy };
+  return { side: server.side, answersPerSecond: rate, cpuUs, ...latency, idle, busy };
 }
 
 async function freePort(): Promise<number> {

@@ -25,21 +25,32 @@ test("the report ends with one line of JSON; its ratio says how much more we ans
   const loop = { p99Ms: 2, maxMs: 5 };
   const common = { p50Ms: 0.1, lost: 0, idle: undefined, busy: undefined };
   const lines = formatDnsReport([
-    { ...common, side: "ours", answersPerSecond: 30_000, p99Ms: 1, idle: loop, busy: loop },
-    { ...common, side: "peer", answersPerSecond: 40_000, p99Ms: 2 },
+    {
+      ...common,
+      side: "ours",
+      answersPerSecond: 30_000,
+      cpuUs: 20,
+      p99Ms: 1,
+      idle: loop,
+      busy: loop,
+    },
+    { ...common, side: "peer", answersPerSecond: 40_000, cpuUs: 10, p99Ms: 2 },
   ]).split("\n");
   assert.deepEqual(JSON.parse(lines.at(-2) ?? ""), {
     bench: "dns",
     ours_per_s: 30_000,
+    ours_cpu_us: 20,
     ours_p99_ms: 1,
     ours_lost: 0,
     idle_loop_max_ms: 5,
     loop_p99_ms: 2,
     loop_max_ms: 5,
     peer_per_s: 40_000,
+    peer_cpu_us: 10,
     peer_p99_ms: 2,
     peer_lost: 0,
     ratio: 0.75,
+    cpu_ratio: 2,
     p99_ratio: 0.5,
   });
 });

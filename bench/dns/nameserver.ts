@@ -1,9 +1,11 @@
 /** The nameservers that are compared, each a process of its own on a loopback address. */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Fault } from "#proto/fault.ts";
+import { parseCpuMs } from "../soak/usage.ts";
 import type { Job, LoopDelay } from "./server-program.ts";
 import type { Names } from "./zone.ts";
 
@@ -13,6 +15,8 @@ export interface Nameserver extends AsyncDisposable {
   readonly side: "ours" | "peer";
   readonly address: string;
   readonly port: number;
+  /** CPU time since it began, in milliseconds. */
+  cpuMs(): number;
   /** How late its event loop was at most since this was asked before; undefined: it is none of ours. */
   loopDelay(): Promise<LoopDelay | undefined>;
 }
@@ -28,6 +32,7 @@ export async function startOurs(names: Names, port: number): Promise<Nameserver>
     side: "ours",
     address: job.address,
     port,
+    cpuMs: () => cpuMsOf(child),
     async loopDelay() {
       const said = once(child, "message");
       child.send("");
@@ -53,6 +58,7 @@ export async function startDnsmasq(hostsFile: string, port: number): Promise<Nam
     side: "peer",
     address,
     port,
+    cpuMs: () => cpuMsOf(child),
     loopDelay: async () => undefined,
     [Symbol.asyncDispose]: () => end(child),
   };
@@ -71,6 +77,10 @@ async function sentence(child: ChildProcess, words: string): Promise<void> {
 async function endOf(child: ChildProcess): Promise<never> {
   await once(child, "exit");
   throw new Fault("unavailable", `"${child.spawnfile}" ended`);
+}
+
+function cpuMsOf({ pid }: ChildProcess): number {
+  return parseCpuMs(readFileSync(`/proc/${pid}/stat`, "utf8"));
 }
 
 async function end(child: ChildProcess): Promise<void> {

@@ -20,6 +20,7 @@ export function formatDnsReport(rounds: readonly DnsRound[]): string {
   const line = JSON.stringify({
     bench: "dns",
     ours_per_s: a.perSecond,
+    ours_cpu_us: a.cpuUs,
     ours_p99_ms: a.p99Ms,
     ours_lost: a.lost,
     idle_loop_max_ms: worst(ours.map(({ idle }) => idle?.maxMs ?? 0)),
@@ -27,9 +28,11 @@ export function formatDnsReport(rounds: readonly DnsRound[]): string {
     loop_max_ms: worst(ours.map(({ busy }) => busy?.maxMs ?? 0)),
     ...(b && {
       peer_per_s: b.perSecond,
+      peer_cpu_us: b.cpuUs,
       peer_p99_ms: b.p99Ms,
       peer_lost: b.lost,
       ratio: rounded(a.perSecond / b.perSecond),
+      cpu_ratio: rounded(a.cpuUs / b.cpuUs),
       p99_ratio: rounded(a.p99Ms / b.p99Ms),
     }),
   });
@@ -39,6 +42,7 @@ export function formatDnsReport(rounds: readonly DnsRound[]): string {
 function summary(rounds: readonly DnsRound[]) {
   return {
     perSecond: Math.round(median(rounds.map((round) => round.answersPerSecond))),
+    cpuUs: rounded(median(rounds.map(({ cpuUs }) => cpuUs))),
     p50Ms: rounded(median(rounds.map(({ p50Ms }) => p50Ms))),
     p99Ms: rounded(median(rounds.map(({ p99Ms }) => p99Ms))),
     lost: rounded(median(rounds.map(({ lost }) => lost))),
@@ -46,9 +50,9 @@ function summary(rounds: readonly DnsRound[]) {
 }
 
 function rowOf(name: string, rounds: readonly DnsRound[]): readonly string[] {
-  const { perSecond, p50Ms, p99Ms, lost } = summary(rounds);
+  const { perSecond, cpuUs, p50Ms, p99Ms, lost } = summary(rounds);
   const each = rounds.map((round) => round.answersPerSecond).join(" ");
-  return [name, String(perSecond), String(p50Ms), String(p99Ms), String(lost), each];
+  return [name, ...[perSecond, cpuUs, p50Ms, p99Ms, lost].map(String), each];
 }
 
 function worst(values: readonly number[]): number {
