@@ -245,9 +245,7 @@ export class HostPlane {
     for (const step of steps) await this.#perform(step);
     this.#kernel = { ...this.#kernel, dataPlane: plane };
     this.#services = services;
-    return steps.flatMap((step) =>
-      step.kind === "sysctl" ? `${step.path} = ${step.value}` : step.lines,
-    );
+    return steps.flatMap(wordsOf);
   }
 
   /** Plain networks do not need it: where it fails, the others go on. */
@@ -278,6 +276,11 @@ export class HostPlane {
     }
   }
 
+  /** Looks at what of the host is not ours, too. */
+  async refresh(): Promise<void> {
+    await this.#read();
+  }
+
   async #read(): Promise<void> {
     this.#kernel = await readKernel(this.#exec);
     this.#known = true;
@@ -301,4 +304,11 @@ export class HostPlane {
     }
     return count;
   }
+}
+
+/** Of a table that is made anew not each line. */
+function wordsOf(step: Step): readonly string[] {
+  if (step.kind === "sysctl") return [`${step.path} = ${step.value}`];
+  const table = step.lines.find((line) => /^table \w+ swarm \{$/.test(line));
+  return table === undefined ? step.lines : [table.replace(/ \{$/, "")];
 }

@@ -17,6 +17,7 @@ import { attachmentsMax, mainAttachment, type TaskLink } from "./attachment.ts";
 import { bridgeName, bridgeNetwork, chooseAddress, chooseBridge } from "./bridge.ts";
 import { forgetFlows } from "./conntrack.ts";
 import { encryptedDevice, plainDevice } from "./devices.ts";
+import { DockerPermit } from "./docker-permit.ts";
 import type { FastPath } from "./fastpath/fast-path.ts";
 import { HostPlane, type Wanted } from "./host-plane.ts";
 import { namespaceRoot, readKernel } from "./kernel-reader.ts";
@@ -77,6 +78,8 @@ export interface NetworkStatus {
   readonly drift: readonly string[];
   /** What cannot be carried at the moment, and why. */
   readonly refusals: readonly string[];
+  /** Rules of others that may drop the network's packets, and how that is healed. */
+  readonly obstacles: readonly string[];
 }
 
 /** Tasks per process of `ip`: the first of them waits for the last. */
@@ -99,6 +102,7 @@ export class NetworkDriver {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #plane: HostPlane;
+  readonly #docker: DockerPermit;
   readonly #records: TaskRecords;
   readonly #lane: WorkLane<TaskRecord>;
   readonly #links: TaskLinks;
@@ -115,6 +119,7 @@ export class NetworkDriver {
     repairs: 0,
     drift: [],
     refusals: [],
+    obstacles: [],
   };
 
   /** Reads what stands and changes none of it, but for the remains of a detach that did not come to its end. */
@@ -143,6 +148,7 @@ export class NetworkDriver {
     this.#clock = clock;
     this.#log = log;
     this.#plane = plane;
+    this.#docker = new DockerPermit({ exec, log });
     this.#records = records;
     this.#links = new TaskLinks({ scratchRoot }, { exec, readKernel: () => readKernel(exec) });
     this.#links.remember(plane.kernel);
@@ -248,6 +254,7 @@ export class NetworkDriver {
     await Promise.all(tasks.map((taskId) => this.detach(taskId)));
     this.#plane.distrust();
     await this.#lane.converge();
+    await this.#docker.cleanup(this.#plane.kernel.ruleset);
     await rm(join(this.#scratchRoot, ".."), { recursive: true, force: true });
   }
 
@@ -264,9 +271,11 @@ export class NetworkDriver {
   async #converge(): Promise<void> {
     const startMs = this.#clock.monotonic();
     const repairing = this.#repairing;
+    const looked = repairing || this.#status.convergences === 0;
     this.#repairing = false;
     if (repairing) await this.#plane.reread();
     if (repairing) this.#links.remember(this.#plane.kernel);
+    await this.#placeBridge();
     const { steps, refusals } = await this.#plane.converge(this.#wanted());
     // Now that the devices are as wanted: the width of links is theirs.
     const mended = repairing ? await this.#mendLinks() : [];
@@ -280,6 +289,10 @@ export class NetworkDriver {
     };
     const drift = [...mended.map((taskId) => `link of task ${taskId}`), ...steps];
     if (repairing && drift.length > 0) this.#onDrift(drift);
+    if (looked && this.#state !== undefined) {
+      const obstacles = await this.#docker.apply(this.#plane.kernel.ruleset);
+      this.#status = { ...this.#status, obstacles };
+    }
   }
 
   #onDrift(drift: readonly string[]): void {
@@ -302,12 +315,26 @@ export class NetworkDriver {
     return await this.#links.mend(arrivals, this.#plane.kernel, this.#linkHost());
   }
 
+  async #placeBridge(): Promise<void> {
+    if (this.#parsed === undefined) return;
+    const { overlays } = this.#parsed;
+    const choose = () => {
+      const { dataPlane, hostSubnets } = this.#plane.kernel;
+      return chooseBridge(dataPlane.subnets, overlays, hostSubnets);
+    };
+    const isStanding = (bridge: Overlay | undefined) =>
+      bridge?.ranges.every(({ subnet }) => this.#plane.kernel.dataPlane.subnets.has(subnet.text));
+    this.#bridge = choose();
+    if (isStanding(this.#bridge)) return;
+    // The host may have got routes since we looked.
+    await this.#plane.refresh();
+    this.#bridge = choose();
+  }
+
   #wanted(): Wanted | undefined {
     if (this.#state === undefined || this.#parsed === undefined) return undefined;
     const { services, endpoints, dataPathPort } = this.#state;
     const { overlays } = this.#parsed;
-    const { dataPlane, hostSubnets } = this.#plane.kernel;
-    this.#bridge = chooseBridge(dataPlane.subnets, overlays, hostSubnets);
     const all = this.#bridge === undefined ? overlays : [...overlays, this.#bridge];
     return {
       network: { ...this.#parsed, overlays: all },
