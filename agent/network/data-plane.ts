@@ -50,6 +50,8 @@ export interface DataPlane {
   readonly subnets: ReadonlySet<string>;
   /** Anycast gateway and DNS addresses, on lo. */
   readonly gateways: ReadonlySet<string>;
+  /** This node as its peers' next hop, on each device: "fe80::6e:1/64 dev sw-vx0". Peers' echoes are answered there. */
+  readonly hops: ReadonlySet<string>;
   /** Next hop and device, "192.0.2.2 dev sw-vx0" → MAC of that node there, and the MAC of the way back. */
   readonly neighbours: ReadonlyMap<string, string>;
   /** MAC of a peer and device, "MAC dev sw-vx0" → the end of its VXLAN. */
@@ -87,6 +89,7 @@ export const emptyDataPlane: DataPlane = {
   links: new Map(),
   subnets: new Set(),
   gateways: new Set(),
+  hops: new Set(),
   neighbours: new Map(),
   fdb: new Map(),
   routes: new Map(),
@@ -114,6 +117,7 @@ export function wantedDataPlane(state: ParsedNetworkState, options: DataPlaneOpt
     links,
     subnets: new Set(ranges.map(({ subnet }) => subnet.text)),
     gateways: new Set(ranges.map(({ gateway }) => gateway)),
+    hops: new Set(ipv6 ? devices.map((device) => hopOf(state.self.number, device)) : []),
     neighbours: new Map([
       ...devices.flatMap((device) => neighboursOf(state.peers, device, ipv6)),
       ...backs.map(({ address, device }) => [`${address} dev ${device}`, backMac] as const),
@@ -129,6 +133,10 @@ export function wantedDataPlane(state: ParsedNetworkState, options: DataPlaneOpt
       ranges.some(({ subnet }) => subnet.family === 6),
     ),
   };
+}
+
+function hopOf(number: number, device: Device): string {
+  return `${nodeAddress6(number)}/64 dev ${device}`;
 }
 
 function rangesOf({ ranges }: Overlay, ipv6: boolean) {

@@ -68,6 +68,7 @@ export async function readKernel(exec: Exec): Promise<Kernel> {
       links: vxlans,
       subnets: routes.subnets,
       gateways: parseGateways(links, [...routes.subnets].map(parseSubnet)),
+      hops: parseHops(links),
       neighbours: new Map(
         permanent
           .filter(onDevice)
@@ -292,6 +293,16 @@ function parseMtus(links: readonly JsonObject[]): ReadonlyMap<string, number> {
       ),
     ),
   );
+}
+
+function parseHops(links: readonly JsonObject[]): ReadonlySet<string> {
+  const ours = links.filter((link) => devices.some((device) => device === link["ifname"]));
+  const found = ours.flatMap((link) =>
+    addressesOf(link, "inet6").map(
+      (one) => `${text(one, "local")}/${number(one, "prefixlen")} dev ${text(link, "ifname")}`,
+    ),
+  );
+  return new Set(found);
 }
 
 function parseGateways(

@@ -136,6 +136,7 @@ describe("planDataPlane()", () => {
       "link set sw-vx0 mtu 1450 up",
       "route add unreachable 10.0.1.0/24 metric 4096 proto 115",
       "route add unreachable fd00:1::/64 metric 4096 proto 115",
+      "addr add fe80::6e:1/64 dev sw-vx0 nodad",
       "addr add 10.0.1.1/32 dev lo scope link",
       "addr add fd00:1::1/128 dev lo nodad preferred_lft 0",
       ...rules,
@@ -438,6 +439,8 @@ class ModelKernel {
       this.#put(verb, `${noun} ${subject || rest.slice(0, 3).join(" ")}`, value);
     } else if (noun === "rule") {
       this.#change(verb === "add", `rule ${kind} ${rest.slice(0, -2).join(" ")}`);
+    } else if (noun === "addr" && rest[2] !== "lo") {
+      this.#change(verb === "add", `hop ${rest.slice(0, 3).join(" ")}`);
     } else if (noun === "addr") {
       this.#change(verb === "add", `gateway ${rest[0]?.split("/")[0]}`);
     } else if (noun === "route" && rest[0] === "unreachable") {
@@ -475,6 +478,7 @@ function contents(plane: DataPlane): readonly string[] {
     ),
     ...[...plane.subnets].map((subnet) => `subnet ${subnet}`),
     ...[...plane.gateways].map((gateway) => `gateway ${gateway}`),
+    ...[...plane.hops].map((hop) => `hop ${hop}`),
     ...[...plane.neighbours].map(([hop, mac]) => `neigh ${hop} ${mac}`),
     ...[...plane.fdb].map(([mac, address]) => `fdb ${mac} ${address}`),
     ...[...plane.routes].map(([address, way]) => `via ${address} ${way}`),

@@ -124,6 +124,7 @@ function withoutWhatHangsOn(gone: ReadonlySet<Device>, actual: DataPlane): DataP
     neighbours: keys(actual.neighbours),
     fdb: keys(actual.fdb),
     routes: keys(actual.routes),
+    hops: new Set([...actual.hops].filter(stays)),
     backRoutes: new Set([...actual.backRoutes].filter(stays)),
   };
 }
@@ -191,6 +192,7 @@ function planArrivals(actual: DataPlane, wanted: DataPlane): readonly string[] {
       (subnet) =>
         `route add unreachable ${subnet} metric ${unreachableMetric} proto ${routeProtocol}`,
     ),
+    ...[...without(wanted.hops, actual.hops)].map((hop) => `addr add ${hop} nodad`),
     // Never chosen as a source for the outside: by its scope, or for being out of date.
     ...[...without(wanted.gateways, actual.gateways)].map((gateway) =>
       isText6(gateway)
@@ -202,6 +204,7 @@ function planArrivals(actual: DataPlane, wanted: DataPlane): readonly string[] {
 
 function planDepartures(actual: DataPlane, wanted: DataPlane): readonly string[] {
   return [
+    ...[...without(actual.hops, wanted.hops)].map((hop) => `addr del ${hop}`),
     ...[...without(actual.gateways, wanted.gateways)].map((gateway) =>
       isText6(gateway) ? `addr del ${gateway}/128 dev lo` : `addr del ${gateway}/32 dev lo`,
     ),

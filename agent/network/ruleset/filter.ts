@@ -47,7 +47,8 @@ export function inputChains({ port }: RulesetOptions): string {
     udp dport ${port} ${vxlanNetwork} 4097 iifname != "${encryptionDevice}" drop
     ct state established,related accept
     meta l4proto . th dport @ports fib daddr type local jump unserved
-    iifname ${vxlanDevices} drop comment "nothing of the host is reachable through the overlay"
+    iifname ${vxlanDevices} ip6 saddr fe80::/64 icmpv6 type echo-request accept comment "from a peer itself"
+    iifname ${vxlanDevices} drop comment "nothing else of the host is reachable through the overlay"
     iifname "${vethPattern}" goto task_to_host
     iifname != "lo" ip daddr @pool drop comment "gateway addresses serve tasks only"
     iifname != "lo" ip6 daddr @pool6 drop
