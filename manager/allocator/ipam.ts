@@ -112,6 +112,13 @@ function askedByFamily({ ipam, ipv6Enabled }: NetworkSpec): ReadonlyMap<Family, 
   return asked;
 }
 
+/** What a network that has no subnets yet will have of a family, if its spec says that. */
+export function wishedPool(spec: NetworkSpec | undefined, family: Family): AddressPool | undefined {
+  const asked = spec === undefined ? undefined : askedByFamily(spec).get(family);
+  if (asked === undefined) return undefined;
+  return new AddressPool(completed(parseSubnet(asked.subnet), asked));
+}
+
 /** Refuses a range or a gateway that does not fit. */
 function completed(subnet: Subnet, asked?: IpamConfig): IpamConfig {
   const { family, base } = subnet;

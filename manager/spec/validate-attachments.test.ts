@@ -22,7 +22,7 @@ const net = {
     ],
   }),
 };
-await put("network", net, testNetwork("plain"));
+await put("network", net, testNetwork("plain"), testNetwork("fresh", "10.3.0.0/24"));
 const running = { state: TaskState.RUNNING };
 const attached = [{ network: net, addresses: ["10.1.0.9/24"] }];
 await put(
@@ -57,6 +57,7 @@ test("attachments, static addresses may lie outside the range, and are the servi
   const addresses = ["10.1.0.5", "10.1.0.200", "fd00:1::5", "fd00:1::6"];
   complete([{ target: "net", addresses }], { replicas: 2n });
   complete([{ target: "net", addresses: ["10.1.0.9"] }], { serviceId: "db" });
+  complete([{ target: "fresh", addresses: ["10.3.0.9"] }]);
 });
 
 const refused = [
@@ -74,6 +75,7 @@ const refused = [
     [{ target: "net", addresses: ["10.1.0.9"] }],
     /10\.1\.0\.9 of network "net" is in use by task "db\.1"/,
   ],
+  [[{ target: "fresh", addresses: ["10.3.0.1"] }], /without its first, its last and the gateway's/],
   [[{ target: "plain", addresses: ["10.1.0.9"] }], /network "plain" has no subnet yet: try again/],
 ] as const;
 for (const [networks, message] of refused) {

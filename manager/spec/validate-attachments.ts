@@ -9,6 +9,7 @@ import {
 import { isLocalNetworkName } from "#proto/main-network.ts";
 import { AddressBook } from "../allocator/address-book.ts";
 import type { AddressPool } from "../allocator/address-pool.ts";
+import { wishedPool } from "../allocator/ipam.ts";
 import { holderWords } from "../allocator/drafts.ts";
 import { familyOf, formatAddress, parseAddress } from "../allocator/subnet.ts";
 import { find } from "../store/resolve.ts";
@@ -122,7 +123,11 @@ function checkAddresses(
 
 function poolOf(book: AddressBook, network: Network, address: string): AddressPool {
   const name = network.spec?.annotations?.name ?? network.id;
-  if (book.poolsOf(network.id).length === 0) {
+  const isNew = book.poolsOf(network.id).length === 0;
+  // A stack makes its networks and at once the services on them.
+  const wished = isNew ? wishedPool(network.spec, familyOf(address)) : undefined;
+  if (wished !== undefined) return wished;
+  if (isNew) {
     throw new Fault("unavailable", `network "${name}" has no subnet yet: try again`);
   }
   const pool = book.poolOf(network.id, address);
