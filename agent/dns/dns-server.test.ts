@@ -59,7 +59,8 @@ async function setUp(t: TestContext, behave?: Behaviour): Promise<Setup> {
   const known = behave === undefined ? "search test" : `nameserver ${upstream.address}`;
   await writeFile(resolvConf, `${known}\n`);
   const port = await freePort();
-  const server = new DnsServer({ port, resolvConf, upstreamPort: upstream.port }, ports);
+  const options = { port, resolvConf, upstreamPort: upstream.port, upstreamDeadlineMs: 500 };
+  const server = new DnsServer(options, ports);
   t.after(() => server[Symbol.asyncDispose]());
   return { server, port, upstream };
 }

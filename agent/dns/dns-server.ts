@@ -20,6 +20,8 @@ export interface DnsServerOptions {
   /** Where the host's nameservers are named. */
   readonly resolvConf?: string;
   readonly upstreamPort?: number;
+  /** How long each of them may take. */
+  readonly upstreamDeadlineMs?: number;
 }
 
 export class DnsServer {
@@ -40,10 +42,12 @@ export class DnsServer {
     this.#shuffler = new Shuffler(random);
     this.#responder = new Responder(this.#shuffler);
     this.#log = log;
+    const { upstreamPort: upstream, upstreamDeadlineMs: deadlineMs } = options;
     this.#forwarder = new Forwarder(
       {
         nameservers: () => this.#nameservers(),
-        ...(options.upstreamPort === undefined ? {} : { port: options.upstreamPort }),
+        ...(upstream === undefined ? {} : { port: upstream }),
+        ...(deadlineMs === undefined ? {} : { deadlineMs }),
       },
       { clock, random },
     );

@@ -35,6 +35,20 @@ test("readResolvConf() knows of nobody where there is no file", async () => {
   assert.deepEqual(await readResolvConf("/nonexistent"), { nameservers: [], search: [] });
 });
 
+test("readResolvConf() looks behind systemd-resolved's stub, where there is something", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "resolv-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const [path, stubFile] = [join(folder, "resolv.conf"), join(folder, "behind")];
+  await writeFile(path, "nameserver 127.0.0.53\nsearch lan\n");
+  const stub = { nameservers: ["127.0.0.53"], search: ["lan"] };
+  assert.deepEqual(await readResolvConf(path, { stubFile }), stub);
+  await writeFile(stubFile, "nameserver 192.0.2.1\nsearch corp\n");
+  const behind = { nameservers: ["192.0.2.1"], search: ["corp"] };
+  assert.deepEqual(await readResolvConf(path, { stubFile }), behind);
+  await writeFile(path, "nameserver 127.0.0.1\n");
+  assert.deepEqual((await readResolvConf(path, { stubFile })).nameservers, ["127.0.0.1"]);
+});
+
 test("HostResolver follows the file, looking once a second at most", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "resolv-"));
   t.after(() => rm(folder, { recursive: true }));

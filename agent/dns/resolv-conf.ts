@@ -35,12 +35,15 @@ export function parseResolvConf(text: string): ResolvConf {
 }
 
 /** Without a file there is nobody to ask. */
-export async function readResolvConf(path = hostResolvConf, log?: Log): Promise<ResolvConf> {
+export async function readResolvConf(
+  path = hostResolvConf,
+  { log, stubFile = behindStub }: { readonly log?: Log; readonly stubFile?: string } = {},
+): Promise<ResolvConf> {
   const read = async (file: string) => parseResolvConf(await readFile(file, "utf8"));
   try {
     const conf = await read(path);
     const stubbed = conf.nameservers.length === 1 && conf.nameservers[0] === stub;
-    return stubbed ? await read(behindStub).catch(() => conf) : conf;
+    return stubbed ? await read(stubFile).catch(() => conf) : conf;
   } catch (error) {
     log?.debug("no nameservers of the host", { reason: Fault.from(error).message });
     return { nameservers: [], search: [] };
@@ -64,7 +67,7 @@ export class HostResolver {
     const nowMs = clock.monotonic();
     if (this.#read === undefined || nowMs - this.#readAtMs >= rereadMs) {
       this.#readAtMs = nowMs;
-      this.#read = readResolvConf(this.#path, log);
+      this.#read = readResolvConf(this.#path, { log });
     }
     return (await this.#read).nameservers;
   }
