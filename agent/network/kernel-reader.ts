@@ -165,14 +165,19 @@ function isTaskLink(device: string): boolean {
   return device.startsWith("v-");
 }
 
+/** As `ip -N` names it. */
+const mainTable = "254";
+
 function parseRules(json: string): ReadonlySet<string> {
   const own = parseRecords(json).filter((rule) => Number(rule["protocol"]) === routeProtocol);
   return new Set(
     own.map((rule) => {
-      const { iif, fwmark, fwmask, table } = rule;
-      const from = iif === undefined ? "" : ` iif ${String(iif)}`;
-      const mark = fwmark === undefined ? "" : ` fwmark ${String(fwmark)}/${String(fwmask)}`;
-      return `pref ${number(rule, "priority")}${from}${mark} lookup ${table === "254" ? "main" : String(table)}`;
+      const iif = text(rule, "iif");
+      const mark = text(rule, "fwmark");
+      const table = text(rule, "table");
+      const from = iif === "" ? "" : ` iif ${iif}`;
+      const marked = mark === "" ? "" : ` fwmark ${mark}/${text(rule, "fwmask")}`;
+      return `pref ${number(rule, "priority")}${from}${marked} lookup ${table === mainTable ? "main" : table}`;
     }),
   );
 }

@@ -13,10 +13,9 @@ import { Fault } from "#proto/fault.ts";
 import type { Network, NetworkAttachment, PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isId } from "#proto/ids.ts";
 import type { Clock, Log } from "#proto/ports.ts";
-import { attachmentsMax, mainAttachment, type TaskLink } from "./attachment.ts";
-import { bridgeName, bridgeNetwork, chooseAddress, chooseBridge } from "./bridge.ts";
+import { attachmentsMax, mainAttachment } from "./attachment.ts";
+import { bridgeNetwork, chooseBridge } from "./bridge.ts";
 import { forgetFlows } from "./conntrack.ts";
-import { encryptedDevice, plainDevice } from "./devices.ts";
 import { DockerPermit } from "./docker-permit.ts";
 import type { FastPath } from "./fastpath/fast-path.ts";
 import { HostPlane, type Wanted } from "./host-plane.ts";
@@ -24,13 +23,18 @@ import { namespaceRoot, readKernel } from "./kernel-reader.ts";
 import {
   type NetworkState,
   type Overlay,
-  type OverlayAttachment,
   type ParsedNetworkState,
-  parseAttachment,
   parseNetworkState,
 } from "./network-state.ts";
 import type { HostPort } from "./services/wanted.ts";
-import { holds } from "./subnet.ts";
+import {
+  isOnHost,
+  linksOf,
+  realAttachments,
+  resolveAttachments,
+  type Surroundings,
+  withBridgeAddress,
+} from "./task-attachments.ts";
 import { type Arrival, TaskLinks } from "./task-links.ts";
 import { type TaskRecord, TaskRecords } from "./task-records.ts";
 import { WorkLane } from "./work-lane.ts";
@@ -137,6 +141,8 @@ export class NetworkDriver {
     const recorded = await records.read();
     const driver = new NetworkDriver({ plane, records, recorded, scratchRoot }, modules);
     await driver.#links.removeOrphans();
+    const gone = recorded.filter(({ taskId }) => !driver.#tasks.has(taskId));
+    await records.forget(gone.map(({ taskId }) => taskId));
     return driver;
   }
 
@@ -219,11 +225,8 @@ export class NetworkDriver {
           `${attachmentsMax} networks are the most a task can have`,
         );
       }
-      if (isHosts(attachments)) return { path: undefined, addresses: [] };
-      // "none" gives nothing but the loopback that every namespace has.
-      const real = attachments.filter(({ network }) => network?.id !== "none");
-      for (const attachment of real) if (!isBridge(attachment)) parseAttachment(attachment);
-      await this.#lane.arrive({ taskId, attachments: real, hostPorts });
+      if (isOnHost(attachments)) return { path: undefined, addresses: [] };
+      await this.#lane.arrive({ taskId, attachments: realAttachments(attachments), hostPorts });
       return this.#namespaceOf(taskId);
     } catch (error) {
       throw Fault.wrap(`Cannot attach task "${taskId}" to its networks`, error);
@@ -260,7 +263,8 @@ export class NetworkDriver {
 
   #namespaceOf(taskId: string): TaskNamespace {
     const attachments = this.#tasks.get(taskId)?.attachments ?? [];
-    const nameserver = mainAttachment(this.#resolve(attachments))?.overlay.ranges[0]?.gateway;
+    const nameserver = mainAttachment(resolveAttachments(attachments, this.#surroundings))?.overlay
+      .ranges[0]?.gateway;
     return {
       path: join(namespaceRoot, taskId),
       addresses: this.#links.addresses(taskId),
@@ -309,7 +313,7 @@ export class NetworkDriver {
     const arrivals: Arrival[] = [];
     for (const { taskId, attachments } of this.#tasks.values()) {
       // One whose network is gone keeps its link as it is.
-      const links = trySync(() => this.#linksOf(attachments));
+      const links = trySync(() => linksOf(attachments, this.#surroundings));
       if (links !== undefined) arrivals.push({ taskId, links });
     }
     return await this.#links.mend(arrivals, this.#plane.kernel, this.#linkHost());
@@ -357,10 +361,9 @@ export class NetworkDriver {
 
   #hostPortsOf({ taskId, attachments, hostPorts }: TaskRecord): readonly HostPort[] {
     if (hostPorts.length === 0) return [];
-    const main = mainAttachment(this.#resolve(attachments));
-    return main === undefined
-      ? []
-      : hostPorts.map((port) => ({ taskId, port, addresses: main.addresses }));
+    const resolved = trySync(() => resolveAttachments(attachments, this.#surroundings)) ?? [];
+    const addresses = mainAttachment(resolved)?.addresses ?? [];
+    return addresses.length === 0 ? [] : hostPorts.map((port) => ({ taskId, port, addresses }));
   }
 
   async #depart(taskIds: readonly string[]): Promise<void> {
@@ -400,10 +403,13 @@ export class NetworkDriver {
 
   async #attach(arrivals: readonly TaskRecord[]): Promise<void> {
     const taken = [...this.#links.addresses()];
-    const records = arrivals.map((arrival) => this.#withOwnAddresses(arrival, taken));
+    const records = arrivals.map((arrival) => {
+      const own = this.#links.addresses(arrival.taskId);
+      return withBridgeAddress(arrival, this.#bridge, { own, taken });
+    });
     const links = records.map(({ taskId, attachments }) => ({
       taskId,
-      links: this.#linksOf(attachments),
+      links: linksOf(attachments, this.#surroundings),
     }));
     for (const record of records) await this.#records.save(record);
     const standing = new Set(this.#links.addresses());
@@ -419,82 +425,14 @@ export class NetworkDriver {
     if (records.some(({ hostPorts }) => hostPorts.length > 0)) await this.#converge();
   }
 
-  /** With an address on the bridge: the one that it has, else a free one, which is then taken. */
-  #withOwnAddresses(record: TaskRecord, taken: string[]): TaskRecord {
-    const { taskId } = record;
-    const attachments = record.attachments.map((attachment) => {
-      if (!isBridge(attachment)) return attachment;
-      const bridge = this.#bridge;
-      const [range] = bridge?.ranges ?? [];
-      if (bridge === undefined || range === undefined) throw early(bridgeName);
-      const own = this.#links.addresses(taskId).find((address) => holds(range.subnet, address));
-      const address = own ?? chooseAddress(bridge, taskId, taken);
-      taken.push(address);
-      return { ...attachment, addresses: [`${address}/${range.subnet.prefixLength}`] };
-    });
-    return { ...record, attachments };
-  }
-
-  #resolve(attachments: readonly NetworkAttachment[]): readonly OverlayAttachment[] {
-    const { ipv6 } = this.#plane.kernel;
-    return attachments.map((attachment) => {
-      if (!isBridge(attachment)) {
-        const { overlay, addresses } = parseAttachment(attachment);
-        return { overlay, addresses: addresses.filter((text) => ipv6 || !text.includes(":")) };
-      }
-      if (this.#bridge === undefined) throw early(bridgeName);
-      const addresses = attachment.addresses.map((text) => text.split("/")[0] ?? "");
-      return { overlay: this.#bridge, addresses };
-    });
-  }
-
-  #linksOf(attachments: readonly NetworkAttachment[]): readonly TaskLink[] {
-    return this.#resolve(attachments).map((attachment) => ({
-      ...attachment,
-      mtu: this.#mtuOf(attachment.overlay),
-    }));
-  }
-
-  #mtuOf({ id, name, ranges, encrypted, local, mtu }: Overlay): number {
-    const { dataPlane, mtuOfAddress } = this.#plane.kernel;
-    const plain = dataPlane.links.get(plainDevice);
-    const carried = ranges.every(
-      ({ subnet }) => subnet.family === 6 || dataPlane.subnets.has(subnet.text),
-    );
-    if (plain === undefined || !carried) throw early(id);
-    const link = encrypted ? dataPlane.links.get(encryptedDevice) : plain;
-    if (link === undefined) {
-      throw new Fault("unavailable", `network "${name}" cannot be encrypted on this host yet`);
-    }
-    const most = local ? (mtuOfAddress.get(plain.local) ?? plain.mtu) : link.mtu;
-    if (mtu === undefined || mtu <= most) return mtu ?? most;
-    throw new Fault(
-      "failed-precondition",
-      `network "${name}" wants packets of ${mtu} bytes, but this host's link carries ${most}; create it with a smaller MTU`,
-    );
+  get #surroundings(): Surroundings {
+    return { bridge: this.#bridge, kernel: this.#plane.kernel };
   }
 
   #linkHost() {
     const self = this.#parsed?.self;
     return { source: self?.address ?? "", source6: self?.addresses6[0] };
   }
-}
-
-function isBridge({ network }: NetworkAttachment): boolean {
-  return network?.id === bridgeName;
-}
-
-function isHosts(attachments: readonly NetworkAttachment[]): boolean {
-  if (!attachments.some(({ network }) => network?.id === "host")) return false;
-  if (attachments.length === 1) return true;
-  throw new Fault("invalid-argument", "a task on the host's network has no other network");
-}
-
-function early(network: string): Fault {
-  return new Fault(
-    "unavailable",
-    `network "${network}" has not been set up on this host; wait for the managers' word`,
-  );
 }
 
 function trySync<Value>(work: () => Value): Value | undefined {
