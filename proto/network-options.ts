@@ -1,8 +1,8 @@
 /** The options of overlay networks' driver, as Docker writes them. Managers check them; agents go by what passed. */
 import { Fault } from "./fault.ts";
 
-export const mtuOption = "com.docker.network.driver.mtu";
-export const encryptedOption = "encrypted";
+const mtuOption = "com.docker.network.driver.mtu";
+const encryptedOption = "encrypted";
 
 export const overlayOptions: readonly string[] = [mtuOption, encryptedOption];
 

@@ -12,7 +12,7 @@ import { AddressPool } from "./address-pool.ts";
 import { addressPart, familyOf, isAnyAddress, parseAddress } from "./subnet.ts";
 
 /** Who holds an address, by ID: a task, a service as a virtual one, a service for one of its tasks. */
-export type Holder = `${"task" | "vip" | "kept"}:${string}`;
+type Holder = `${"task" | "vip" | "kept"}:${string}`;
 
 /** An address on a network, as text. */
 interface Held {

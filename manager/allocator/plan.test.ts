@@ -320,4 +320,9 @@ function assertSameBooks({ store, books }: Ground): void {
     const used = (book: AddressBook) => book.poolsOf(id).map((pool) => pool.used);
     assert.deepEqual(used(books.addresses), used(scratch));
   }
+  const ports = new PortBook(store);
+  const { min } = automaticPorts;
+  for (const number of [8080, 8081, min, min + 1, min + 2, min + 3, min + 4]) {
+    assert.equal(books.ports.isTaken(`${number}/tcp`), ports.isTaken(`${number}/tcp`));
+  }
 }
