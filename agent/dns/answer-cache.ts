@@ -41,7 +41,7 @@ export class AnswerCache {
     const lifetimeMs = lifetimeOf(answer) * 1_000;
     if (lifetimeMs === 0) return;
     this.#add(key, { answer, storedAtMs: this.#clock.monotonic(), lifetimeMs });
-    for (const [oldest] of this.#entries) {
+    for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= entriesMax && this.#bytes <= bytesMax) break;
       this.#delete(oldest);
     }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import * as fc from "fast-check";
 import {
   type NetworkEndpoint,
   NetworkEndpointSchema,
@@ -227,6 +228,42 @@ describe("Zone.update()", () => {
     for (const name of ["web", "www", "shop", "lone", "tasks.idle"]) {
       assert.equal(addresses(fromFront, name, stepped), undefined, name);
     }
+  });
+
+  test("comes to the same by any steps as at once", () => {
+    const names = [
+      "web",
+      "www",
+      "shop",
+      "tasks.www",
+      "2.web",
+      "db",
+      "lone",
+      "idle",
+      "web.front.net",
+    ];
+    const stepOf = fc.record({
+      endpoints: fc.shuffledSubarray([...state.endpoints]),
+      services: fc.shuffledSubarray([...state.services]),
+      networks: fc.shuffledSubarray([...networks]),
+    });
+    fc.assert(
+      fc.property(fc.array(stepOf, { minLength: 1, maxLength: 6 }), (steps) => {
+        const [stepped, fresh] = [new Zone(), new Zone()];
+        for (const step of steps) {
+          stepped.update(step);
+          for (const name of names) addresses(fromBoth, name, stepped);
+        }
+        fresh.update(steps.at(-1) ?? state);
+        for (const name of names) {
+          assert.deepEqual(
+            addresses(fromBoth, name, stepped),
+            addresses(fromBoth, name, fresh),
+            name,
+          );
+        }
+      }),
+    );
   });
 
   test("follows a service that gives up its virtual address", () => {

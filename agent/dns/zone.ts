@@ -24,21 +24,21 @@ export class Zone {
   /** Task → its networks. */
   readonly #networksOfTask = new Map<string, Set<string>>();
   readonly #ports = new Map<string, readonly PortConfig[]>();
-  #endpoints: ReadonlySet<NetworkEndpoint> = new Set();
-  #services: ReadonlySet<ServiceEndpoint> = new Set();
+  #endpoints: readonly NetworkEndpoint[] = [];
+  #services: readonly ServiceEndpoint[] = [];
   /** Views that were asked for since the last change: network → task → view. */
   readonly #views = new Map<string, Map<string, View>>();
 
   /** What goes before what comes: an object that changed does both. */
   update(state: ZoneState): void {
-    const endpoints = new Set(state.endpoints);
-    const services = new Set(state.services);
-    for (const gone of this.#endpoints) if (!endpoints.has(gone)) this.#removeEndpoint(gone);
-    for (const gone of this.#services) if (!services.has(gone)) this.#removeService(gone);
-    for (const come of endpoints) if (!this.#endpoints.has(come)) this.#addEndpoint(come);
-    for (const come of services) if (!this.#services.has(come)) this.#addService(come);
-    this.#endpoints = endpoints;
-    this.#services = services;
+    const endpoints = difference(this.#endpoints, state.endpoints);
+    const services = difference(this.#services, state.services);
+    for (const gone of endpoints.gone) this.#removeEndpoint(gone);
+    for (const gone of services.gone) this.#removeService(gone);
+    for (const come of endpoints.come) this.#addEndpoint(come);
+    for (const come of services.come) this.#addService(come);
+    this.#endpoints = state.endpoints;
+    this.#services = state.services;
     const networks = new Map(state.networks.map((network) => [network.id, network]));
     for (const id of networks.keys()) this.#networkOf(id);
     for (const [id, network] of this.#networks) {
@@ -101,6 +101,21 @@ export class Zone {
     }
     this.#ports.delete(service.id);
   }
+}
+
+/** By identity. One change leaves most of both ends as they were, and those are only passed over. */
+function difference<Item>(before: readonly Item[], after: readonly Item[]) {
+  const shorter = Math.min(before.length, after.length);
+  let start = 0;
+  while (start < shorter && before[start] === after[start]) start += 1;
+  let end = 0;
+  while (end < shorter - start && before.at(-1 - end) === after.at(-1 - end)) end += 1;
+  const gone = new Set(before.slice(start, before.length - end));
+  const come = new Set(after.slice(start, after.length - end));
+  return {
+    gone: gone.values().filter((item) => !come.has(item)),
+    come: come.values().filter((item) => !gone.has(item)),
+  };
 }
 
 interface ViewModules {
