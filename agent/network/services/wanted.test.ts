@@ -205,6 +205,40 @@ test("services, after any change slots lead to all that serve and nobody else, a
   );
 });
 
+test("services, when one task of 2,000 × 20 goes, its slots change and no other service is looked into", async () => {
+  const services = Array.from({ length: 2_000 }, (_, index) =>
+    service(`s${index}`, {
+      networks: [{ networkId: "net", virtualIp: `10.2.${index >> 8}.${index & 255}` }],
+      ports: [{ ...web, publishedPort: 10_000 + index }],
+    }),
+  );
+  const endpoints = Array.from({ length: 40_000 }, (_, index) =>
+    endpoint(`s${index % 2_000}`, index, {
+      address: `10.${3 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`,
+      address6: "",
+    }),
+  );
+  const all = await wantedServices(input({ services, endpoints }), emptyServices);
+  const fewer = await wantedServices(
+    input({ services, endpoints: endpoints.toSpliced(7, 1) }),
+    all,
+  );
+  const lines = await planServices(all, fewer);
+  assert.deepEqual(
+    lines.map((line) => [line.split(" ", 1)[0], line.split(",").length]),
+    [
+      ["delete", 3],
+      ["delete", 3],
+      ["add", 3],
+      ["add", 3],
+    ],
+  );
+  for (const [id, part] of all.parts) {
+    if (id === "s7") assert.notEqual(fewer.parts.get(id), part);
+    else assert.equal(fewer.parts.get(id), part);
+  }
+});
+
 test("services, UDP ports that are new are told from those that had no backend", async () => {
   const ports = [names, web, { ...names, hostIp: "10.9.0.1", publishedPort: 54 }];
   const services = [service("s", { networks: [], ports })];
