@@ -1,4 +1,4 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network-scale|pull|raft|recover|soak|spread [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network|network-scale|pull|raft|recover|soak|spread [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
@@ -8,6 +8,8 @@ import { formatDnsReport } from "./dns/report.ts";
 import { benchEngine } from "./engine/engine.ts";
 import { formatEngineReport } from "./engine/report.ts";
 import { Ground } from "./ground.ts";
+import { benchNetwork } from "./network/network.ts";
+import { formatNetworkReport } from "./network/report.ts";
 import { benchNetworkScale, type NetworkScale } from "./network-scale/network-scale.ts";
 import { formatNetworkScaleReport } from "./network-scale/report.ts";
 import { benchPull } from "./pull/pull.ts";
@@ -27,6 +29,8 @@ const exitUsage = 2;
 
 const replicasMax = 500;
 const roundsMax = 100;
+/** A round takes 40 seconds. */
+const networkRoundsMax = 20;
 const agentsMax = 1_000;
 const minutesMax = 24 * 60;
 const warmUpMax = 3_600;
@@ -43,6 +47,10 @@ interface DeployFlags extends PeerOption {
 }
 
 interface RoundsFlags extends PeerOption {
+  readonly rounds: number;
+}
+
+interface NetworkFlags {
   readonly rounds: number;
 }
 
@@ -135,6 +143,13 @@ function addNetworkBenches(bench: Command, signal: AbortSignal): void {
     .option("--peer", "ask dnsmasq too, and compare", false)
     .action((flags: RoundsFlags) => dns(flags, signal));
   bench
+    .command("network")
+    .description(
+      "What the data plane carries beside a bridge and VXLAN per network, and what changes cost",
+    )
+    .option("--rounds <n>", "times each way is measured", numberUpTo(networkRoundsMax), 3)
+    .action((flags: NetworkFlags) => network(flags, signal));
+  bench
     .command("network-scale")
     .description("What managers send to the nodes of one network of 100, 300 and so many nodes")
     .option("--nodes <n>", "nodes at most, ten tasks each", numberUpTo(scaleNodesMax), 1_000)
@@ -162,6 +177,10 @@ async function dns({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<
 async function engine({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<void> {
   await using ground = await Ground.up({ peer, signal, onStep });
   process.stdout.write(formatEngineReport(await benchEngine(ground, { rounds, signal, onStep })));
+}
+
+async function network({ rounds }: NetworkFlags, signal: AbortSignal): Promise<void> {
+  process.stdout.write(formatNetworkReport(await benchNetwork({ rounds, signal, onStep })));
 }
 
 async function networkScale(flags: NetworkScaleFlags, signal: AbortSignal): Promise<void> {

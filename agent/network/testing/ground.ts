@@ -53,6 +53,11 @@ export class Host {
     return `node${this.number}`;
   }
 
+  get agentPid(): number {
+    assert(this.#agent?.pid !== undefined);
+    return this.#agent.pid;
+  }
+
   async startAgent(): Promise<void> {
     this.#agent = await startNode(this.namespace, "host-process.ts");
     this.encryptionKey = String((await this.call({ kind: "key" })).value);
