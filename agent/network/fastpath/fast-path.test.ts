@@ -225,6 +225,16 @@ test("fast path, a load that fails is not tried until something is looked at ane
   assert(holds(kernel, here));
 });
 
+test("fast path, one that must be and does not come up is a failure each time", async () => {
+  await using kernel = await FakeKernel.open();
+  const fastPath = await kernel.fastPath("on");
+  assert(fastPath !== undefined);
+  kernel.fails = () => true;
+  for (let time = 0; time < 2; time += 1) {
+    await assert.rejects(fastPath.enlist(here), /Cannot program the network's fast path/);
+  }
+});
+
 /** A picture: for each of a few addresses whose it is; a veth that is made anew has another index. */
 const pictures = fc.array(
   fc.record({

@@ -47,8 +47,9 @@ export class FastPath {
   readonly #exec: Exec;
   readonly #log: Log;
   readonly #readDevices: typeof readDevices;
-  /** down: it did not come up; it is tried again after `forget`. */
   #state: "absent" | "loaded" | "down";
+  /** Why it is down: it did not come up, or had to go. It is tried again after `forget`. */
+  #fault: Fault | undefined;
   /** What the map holds; undefined: to be read. */
   #values: Values | undefined;
   /** Devices that have their filter → the index they had then. */
@@ -120,13 +121,9 @@ export class FastPath {
 
   /** After everything has arrived. What cannot be put in goes the slow way, so this fails only where the fast one is a must. */
   async enlist(places: Places): Promise<void> {
-    if (this.#state === "down" || (this.#state === "absent" && places.size === 0)) return;
-    try {
-      await this.#attemptEnlist(places);
-    } catch (error) {
-      this.#doubt("the fast path does not take new addresses", error);
-      if (this.#mode === "on") throw Fault.wrap("Cannot program the network's fast path", error);
-    }
+    if (this.#state === "absent" && places.size === 0) return;
+    if (this.#state !== "down") this.#fault = await this.#tryToEnlist(places);
+    if (this.#fault !== undefined && this.#mode === "on") throw this.#fault;
   }
 
   /** Trusts nothing that is remembered: the next calls look, and make again what is not there. */
@@ -161,6 +158,17 @@ export class FastPath {
     } catch (error) {
       this.#doubt("taking the fast path away", error);
       await this.#standDown();
+      this.#fault = Fault.wrap("Cannot program the network's fast path", error);
+    }
+  }
+
+  async #tryToEnlist(places: Places): Promise<Fault | undefined> {
+    try {
+      await this.#attemptEnlist(places);
+      return undefined;
+    } catch (error) {
+      this.#doubt("the fast path does not take new addresses", error);
+      return Fault.wrap("Cannot program the network's fast path", error);
     }
   }
 
