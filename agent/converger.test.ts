@@ -240,6 +240,28 @@ test("converger, a name that left goes although the network cannot be programmed
   await host.next(3);
 });
 
+test("converger, names go also while it works on what was wanted before, and do not come back with that", async () => {
+  await using host = new TestHost();
+  const net = networkNamed("a");
+  host.converger.want(withEndpoints(net, { stays: true, leaves: true }));
+  await host.next(3);
+  const gate = Promise.withResolvers<void>();
+  host.gate = gate.promise;
+  host.converger.want(withEndpoints(net, { stays: true, leaves: true, comes: true }));
+  await turn();
+  host.converger.want(withEndpoints(net, { stays: true, comes: true }));
+  assert.deepEqual(await host.next(1), ["dns a stays"]);
+  gate.resolve();
+  assert.deepEqual(await host.next(6), [
+    "network a",
+    "dns a stays comes",
+    "tasks 0",
+    "network a",
+    "dns a stays comes",
+    "tasks 0",
+  ]);
+});
+
 test("converger, a burst of assignments that come while it works costs one more round", async () => {
   await using host = new TestHost();
   const gate = Promise.withResolvers<void>();

@@ -44,6 +44,7 @@ export class Converger {
   #done: Assigned = nothingAssigned;
   /** What DNS goes by. */
   #named: Assigned = nothingAssigned;
+  #dropping: Promise<void> = Promise.resolve();
   /** Whether a manager said what is wanted. */
   #told = false;
   /** What an earlier run remembered. It says nothing of tasks: the worker must never be given it as their set. */
@@ -63,6 +64,7 @@ export class Converger {
     this.#wanted = assigned;
     this.#told = true;
     this.#modules.memory.save(assigned);
+    this.#dropping = this.#dropNames();
     this.#wake?.();
   }
 
@@ -77,6 +79,7 @@ export class Converger {
       } else if (restMs > 0) await this.#pause(restMs, signal);
       else await this.#repair();
     }
+    await this.#dropping;
   }
 
   /** Says whether the host is now as wanted. */
@@ -98,16 +101,18 @@ export class Converger {
     const { dataPathPort } = wanted;
     const parts = partsOf(wanted);
     const state = { self: this.#options.self(), ...parts, dataPathPort };
-    await this.#dropNames(wanted);
     const routed = await this.#attempt("program the network", () => network.apply(state));
-    this.#named = wanted;
-    const named = await this.#attempt("program DNS", () => dns.apply(this.#withLocal(parts)));
+    // Those that left meanwhile do not come back.
+    const endpoints = withoutLeaving(wanted, this.#wanted) ?? wanted.endpoints;
+    this.#named = { ...wanted, endpoints };
+    const names = this.#withLocal(partsOf(this.#named));
+    const named = await this.#attempt("program DNS", () => dns.apply(names));
     return routed && named;
   }
 
-  /** Of the endpoints that no longer serve; all else about names stays as it is. */
-  async #dropNames(wanted: Assigned): Promise<void> {
-    const endpoints = withoutLeaving(this.#named, wanted);
+  /** Of the endpoints that no longer serve, also while the network is at work; all else about names stays as it is. */
+  async #dropNames(): Promise<void> {
+    const endpoints = withoutLeaving(this.#named, this.#wanted);
     if (endpoints === undefined) return;
     this.#named = { ...this.#named, endpoints };
     await this.#attempt("program DNS", () =>
