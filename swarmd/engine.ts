@@ -13,7 +13,6 @@ import { KnownManagers } from "#agent/api/known-managers.ts";
 import { AssignedFile } from "#agent/assigned-file.ts";
 import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
-import type { ZoneState } from "#agent/dns/zone.ts";
 import { systemExec } from "#agent/exec.ts";
 import { networkHandlers } from "#agent/network/diagnosis/network-api.ts";
 import { FastPath } from "#agent/network/fastpath/fast-path.ts";
@@ -126,7 +125,7 @@ export class Engine implements AsyncDisposable {
         }),
       watchDescription: (listener) => encryption.watch(listener),
       network,
-      dns: { apply: (state) => dns.apply(withLocalNetworks(state, network)) },
+      dns,
       memory,
       worker,
       reporter,
@@ -224,9 +223,4 @@ function agentOptions(node: Identity, identity: Promise<TlsIdentityHolder>) {
       return create(PeerSchema, { nodeId, number, dataPathAddress, addresses });
     },
   };
-}
-
-/** The host's own networks have gateways, too; they are known when the data plane is. */
-function withLocalNetworks(state: ZoneState, network: NetworkDriver): ZoneState {
-  return { ...state, networks: [...state.networks, ...network.localNetworks()] };
 }
