@@ -167,6 +167,33 @@ describe("--network", () => {
     assert.deepEqual(driverAttachmentOpts, { a: "b" });
   });
 
+  it("is an attachment or a Fault, whatever the text", () => {
+    const part = fc.constantFrom(
+      "name=",
+      "alias=",
+      "ip=",
+      "driver-opt=",
+      "a",
+      ",",
+      '"',
+      "10.0.0.5",
+    );
+    const text = fc.oneof(
+      fc.string(),
+      fc.array(fc.oneof(part, fc.string({ maxLength: 4 }))).map((parts) => parts.join("")),
+    );
+    fc.assert(
+      fc.property(text, (input) => {
+        try {
+          assert.notEqual(parseNetworkAttachment(input).target, "");
+        } catch (thrown) {
+          assert.ok(thrown instanceof Fault && thrown.code === "invalid-argument");
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
   it("is refused without a name or with anything else", () => {
     for (const text of ["", "alias=a", "name=a,mac=02:42", "name=a,ip=ten", "name=a,ip="]) {
       assert.throws(() => parseNetworkAttachment(text), { name: "Fault" });
