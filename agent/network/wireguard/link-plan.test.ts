@@ -71,10 +71,14 @@ test("planLink, what goes leaves nothing behind", () => {
 test("planLink, a device that nobody carries is removed before another is made", () => {
   const wanted = picture([key("a")]);
   const dead: EncryptionPicture = { ...wanted, link: undefined, remains: true };
+  const plan = planLink(dead, wanted);
   assert.deepEqual(
-    planLink(dead, wanted).map(({ kind }) => kind),
+    plan.map(({ kind }) => kind),
     ["remove", "make", "wg", "ip"],
   );
+  const last = plan.at(-1);
+  assert(last?.kind === "ip");
+  assert.match(last.lines.at(-1) ?? "", /^route replace 169\.254\.64\.0\/18 dev sw-wg0 /);
   assert.deepEqual(planLink({ ...emptyPicture, remains: true }, emptyPicture), [
     { kind: "remove" },
   ]);

@@ -23,9 +23,11 @@ export function planLink(
   actual: EncryptionPicture,
   wanted: EncryptionPicture,
 ): readonly LinkStep[] {
-  const gone = [...actual.routes].filter((route) => !wanted.routes.has(route));
-  const missing = [...wanted.routes].filter((route) => !actual.routes.has(route));
   const isClosed = (route: string) => route.startsWith("unreachable");
+  // A device that is removed takes its routes with it.
+  const routes = new Set([...actual.routes].filter((route) => !actual.remains || isClosed(route)));
+  const gone = [...routes].filter((route) => !wanted.routes.has(route));
+  const missing = [...wanted.routes].filter((route) => !routes.has(route));
   const { link } = wanted;
   const remove: readonly LinkStep[] = [{ kind: "remove" }];
   if (link === undefined) {

@@ -110,6 +110,18 @@ describe("WireGuard on two hosts", { concurrency: false }, () => {
     assert.notEqual(await host(1).process(), pid);
   });
 
+  test("a wireguard-go that hangs is replaced by the next repair", async () => {
+    const pid = await host(1).process();
+    assert(pid !== undefined);
+    process.kill(pid, "SIGSTOP");
+    try {
+      await repaired();
+      assert.notEqual(await host(1).process(), pid);
+    } finally {
+      process.kill(pid, "SIGKILL");
+    }
+  });
+
   test("flows go on while the agent is away, and the next one keeps the link", async () => {
     const pid = await host(1).process();
     await host(1).kill();
