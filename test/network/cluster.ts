@@ -40,6 +40,8 @@ export class Cluster {
   readonly #stack = new AsyncDisposableStack();
   readonly #tasks = new Map(tasks.map((task) => [task.name, task]));
   readonly #probes = new Map<string, Probe>();
+  /** Hosts that nobody hears of. */
+  readonly #lost = new Set<number>();
   /** What a task got when it was attached. */
   readonly #addresses = new Map<string, readonly string[]>();
 
@@ -103,9 +105,8 @@ export class Cluster {
 
   /** Tells every host what is wanted now. */
   async apply(): Promise<void> {
-    await Promise.all(
-      this.lan.hosts.map((host) => host.call({ kind: "apply", state: this.state(host) })),
-    );
+    const told = this.lan.hosts.filter(({ number }) => !this.#lost.has(number));
+    await Promise.all(told.map((host) => host.call({ kind: "apply", state: this.state(host) })));
   }
 
   /** Which of these tasks services lead to; all of them stand. */
@@ -114,6 +115,22 @@ export class Cluster {
       this.#tasks.set(name, { ...this.task(name), serving });
     }
     await this.apply();
+  }
+
+  /** Until it is disposed: its cable is cut, and the others are told that its tasks do not serve. */
+  async lose(number: number): Promise<AsyncDisposable> {
+    const cable = (state: "up" | "down") =>
+      this.lan.router.run("ip", ["link", "set", `h${number}`, state]);
+    await cable("down");
+    this.#lost.add(number);
+    await this.apply();
+    return {
+      [Symbol.asyncDispose]: async () => {
+        await cable("up");
+        this.#lost.delete(number);
+        await this.apply();
+      },
+    };
   }
 
   /** As the managers do with a static address: it leaves the one host and comes up on the other. */
@@ -151,7 +168,7 @@ export class Cluster {
     const endpoints = all.flatMap((task) =>
       task.places
         .filter(({ network }) => member.has(network) || leadsTo.has(`${task.service} ${network}`))
-        .map((place) => endpointOf(task, place)),
+        .map((place) => endpointOf(task, place, this.#serves(task))),
     );
     const peers = this.lan.hosts.map((each) => this.#peer(each));
     const self = peers[host.number - 1];
@@ -164,6 +181,10 @@ export class Cluster {
       services: services.flatMap((service) => serviceOf(service, member)),
       dataPathPort: 0,
     };
+  }
+
+  #serves({ host, serving = true }: TaskPlan): boolean {
+    return serving && !this.#lost.has(host);
   }
 
   #peer({ id, number, encryptionKey }: Host) {
@@ -233,7 +254,8 @@ function attachmentOf({ network, address, address6 }: Place) {
   return create(NetworkAttachmentSchema, { network: networks[network], addresses });
 }
 
-function endpointOf(task: TaskPlan, { network, address, address6 = "" }: Place): NetworkEndpoint {
+function endpointOf(task: TaskPlan, place: Place, serving: boolean): NetworkEndpoint {
+  const { network, address, address6 = "" } = place;
   return create(NetworkEndpointSchema, {
     id: `${taskId(task.name)}/${network}`,
     taskId: taskId(task.name),
@@ -244,7 +266,7 @@ function endpointOf(task: TaskPlan, { network, address, address6 = "" }: Place):
     serviceId: task.service,
     serviceName: task.service,
     taskName: task.name,
-    serving: task.serving ?? true,
+    serving,
   });
 }
 

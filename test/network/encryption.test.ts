@@ -24,8 +24,10 @@ describe("network, encryption", { concurrency: false }, () => {
   });
 
   test("7.1 tasks of an encrypted network reach each other across hosts", async () => {
+    const e1 = cluster.probe("e1");
     for (const protocol of protocols) {
-      assert.equal(await cluster.probe("e1").ask(protocol, "10.100.4.12", 80), "e2 10.100.4.11");
+      assert.equal(await e1.ask(protocol, "10.100.4.12", 80), "e2 10.100.4.11");
+      assert.equal(await e1.ask(protocol, "fd00:64:4::12", 80), "e2 fd00:64:4::11");
     }
   });
 
@@ -41,6 +43,7 @@ describe("network, encryption", { concurrency: false }, () => {
     const pour = (task: string, address: string, text: string) =>
       cluster.probe(task).pour({ protocol: "tcp", address, port: 80 }, text, 20);
     await pour("e1", "10.100.4.12", "SeCrEtEnCrYpTeD");
+    await pour("e1", "fd00:64:4::12", "SeCrEtEnCrYpTeD");
     await pour("a1", "10.100.1.12", "SeCrEtPlAiN");
     // The control: what is seen of the plain network came later than all of the encrypted one.
     const bytes = await capture.until("SeCrEtPlAiN");
@@ -50,13 +53,19 @@ describe("network, encryption", { concurrency: false }, () => {
 
   test("7.5 a wrong route onto the plain device leads nowhere", async () => {
     await using plain = await Tap.onLan(cluster, "h1", "udp dport 4789 @th,96,24 4096");
-    const route = ["10.100.4.12/32", "via", hostAddress(2), "dev", "sw-vx0", "onlink"];
-    const { namespace } = cluster.host(1);
-    await namespace.run("ip", ["route", "replace", ...route]);
-    assert.match(await cluster.probe("e1").ask("tcp", "10.100.4.12", 80), /^(timeout|E\w+)$/);
+    const e1 = cluster.probe("e1");
+    await cluster
+      .host(1)
+      .namespace.batch([
+        `route replace 10.100.4.12/32 via ${hostAddress(2)} dev sw-vx0 onlink`,
+        "route replace fd00:64:4::12/128 via fe80::6e:2 dev sw-vx0",
+      ]);
+    const answers = [e1.ask("tcp", "10.100.4.12", 80), e1.ask("tcp", "fd00:64:4::12", 80)];
+    for (const answer of await Promise.all(answers)) assert.match(answer, /^(timeout|E\w+)$/);
     assert.equal(await plain.count(), 0);
     await cluster.host(1).call({ kind: "repair" });
-    assert.equal(await cluster.probe("e1").ask("tcp", "10.100.4.12", 80), "e2 10.100.4.11");
+    assert.equal(await e1.ask("tcp", "10.100.4.12", 80), "e2 10.100.4.11");
+    assert.equal(await e1.ask("tcp", "fd00:64:4::12", 80), "e2 fd00:64:4::11");
   });
 
   test("7.6, 7.7, 7.8 without WireGuard's route all fails closed, nothing is on the LAN, repair heals it", async () => {

@@ -16,7 +16,7 @@ const table = `
 front    4+6      yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
 back     4+6      yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
 inner    4+6      yes       yes        no         no          yes no        no   no         no  yes no        no   no
-sealed   4        yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
+sealed   4+6      yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
 own      4        yes       yes        no         no          yes no        yes  yes        yes yes no        yes  yes
 ingress  4        no        no         no         no          yes no        yes  yes        yes -   no        yes  yes
 bridge   4        yes       no         no         no          yes no        yes  yes        yes -   no        yes  yes
@@ -73,10 +73,10 @@ const askers: Readonly<Record<string, Asker>> = {
   },
   sealed: {
     probe: "e1",
-    here: ["10.100.4.22"],
-    there: ["10.100.4.12"],
-    gateway: ["10.100.4.1"],
-    vip: ["10.100.4.200"],
+    here: ["10.100.4.22", "fd00:64:4::22"],
+    there: ["10.100.4.12", "fd00:64:4::12"],
+    gateway: ["10.100.4.1", "fd00:64:4::1"],
+    vip: ["10.100.4.200", "fd00:64:4::200"],
     ...otherwise(front),
   },
   own: {
@@ -118,7 +118,10 @@ const neighbours: readonly TaskPlan[] = [
     name: "i1b",
     places: [{ network: "inner", address: "10.100.3.22", address6: "fd00:64:3::22" }],
   },
-  { name: "e1b", places: [{ network: "sealed", address: "10.100.4.22" }] },
+  {
+    name: "e1b",
+    places: [{ network: "sealed", address: "10.100.4.22", address6: "fd00:64:4::22" }],
+  },
   { name: "u1b", places: [{ network: "own", address: "172.31.77.22" }] },
   { name: "p1b", places: [{ network: "ingress", address: "10.100.16.21" }], bridge: true },
   { name: "l1", places: [], bridge: true },

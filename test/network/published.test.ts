@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { isRefused } from "./claims.ts";
 import { Cluster, hostServicePort } from "./cluster.ts";
 import { clientAddress, farAddress, hostAddress, hostMac } from "./lan.ts";
+import { vip } from "./scene.ts";
 import { Tap } from "./tap.ts";
 
 const protocols = ["tcp", "udp"] as const;
@@ -204,6 +205,19 @@ add rule inet swarm mangle_pre meta mark set ct mark
       await flow.close();
     }
     await cluster.serve({ c2: true, c3: false });
+  });
+
+  test("a lost host's tasks get nothing new once the others are told", async () => {
+    await using _lost = await cluster.lose(3);
+    for (const protocol of protocols) {
+      for (const number of [1, 2]) {
+        const target = { protocol, address: hostAddress(number), port: 8080 };
+        const answers = await cluster.probe("far").askMany(target, 40);
+        assert.deepEqual(answers, seenBy(["a1", "a2"], farAddress), `host ${number}`);
+      }
+      const answers = await cluster.probe("a1b").askMany({ protocol, address: vip, port: 80 }, 40);
+      assert.deepEqual(answers, seenBy(["a1", "a2"], "10.100.1.21"));
+    }
   });
 
   test("4.21 a port without a backend refuses at once", async () => {

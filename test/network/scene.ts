@@ -5,7 +5,7 @@
  * front    10.100.1.0/24, fd00:64:1::/64   a1 a2 a3 (service `all`), a1b, c1, c2, c3, m2
  * back     10.100.2.0/24, fd00:64:2::/64   b1 b2, m2
  * inner    10.100.3.0/24, fd00:64:3::/64, internal        i1 i2
- * sealed   10.100.4.0/24                   encrypted: e1 e2
+ * sealed   10.100.4.0/24, fd00:64:4::/64   encrypted: e1 e2
  * ingress  10.100.16.0/20                  p1 p2, on no overlay: for published ports alone, beside their hosts' bridges
  * own      172.31.77.16/28                 u1 u2; a user's subnet with the gateway at its end
  */
@@ -62,7 +62,11 @@ export const networks: Readonly<Record<NetworkName, Network>> = {
   front: network("front", { subnet: "10.100.1.0/24", subnet6: "fd00:64:1::/64" }),
   back: network("back", { subnet: "10.100.2.0/24", subnet6: "fd00:64:2::/64" }),
   inner: network("inner", { subnet: "10.100.3.0/24", subnet6: "fd00:64:3::/64", internal: true }),
-  sealed: network("sealed", { subnet: "10.100.4.0/24", encrypted: true }),
+  sealed: network("sealed", {
+    subnet: "10.100.4.0/24",
+    subnet6: "fd00:64:4::/64",
+    encrypted: true,
+  }),
   own: network("own", { subnet: "172.31.77.16/28" }),
   ingress: network("ingress", { subnet: "10.100.16.0/20", ingress: true }),
 };
@@ -107,6 +111,7 @@ function on(network: NetworkName, address: string, address6?: string): Place {
 
 const front = (last: number) => on("front", `10.100.1.${last}`, `fd00:64:1::${last}`);
 const back = (last: number) => on("back", `10.100.2.${last}`, `fd00:64:2::${last}`);
+const sealed = (last: number) => on("sealed", `10.100.4.${last}`, `fd00:64:4::${last}`);
 const inner = (last: number) => on("inner", `10.100.3.${last}`, `fd00:64:3::${last}`);
 
 export const c2HostPorts: readonly PortConfig[] = [
@@ -127,8 +132,8 @@ export const tasks: readonly TaskPlan[] = [
   { name: "b2", host: 2, service: "behind", places: [back(12)] },
   { name: "i1", host: 1, service: "", places: [inner(11)] },
   { name: "i2", host: 2, service: "inside", places: [inner(12)] },
-  { name: "e1", host: 1, service: "", places: [on("sealed", "10.100.4.11")] },
-  { name: "e2", host: 2, service: "safe", places: [on("sealed", "10.100.4.12")] },
+  { name: "e1", host: 1, service: "", places: [sealed(11)] },
+  { name: "e2", host: 2, service: "safe", places: [sealed(12)] },
   { name: "u1", host: 1, service: "owner", places: [on("own", "172.31.77.17")] },
   { name: "u2", host: 2, service: "owner", places: [on("own", "172.31.77.18")] },
   { name: "p1", host: 1, service: "edge", places: [on("ingress", "10.100.16.11")], bridge: true },
@@ -190,7 +195,7 @@ export const services: readonly ServicePlan[] = [
   },
   {
     name: "safe",
-    virtualIps: [{ network: "sealed", address: "10.100.4.200" }],
+    virtualIps: [{ network: "sealed", address: "10.100.4.200", address6: "fd00:64:4::200" }],
     ports: bothProtocols({ published: 9095, target: 80 }),
     publishedNetwork: "sealed",
   },
