@@ -12,6 +12,7 @@ import {
 import {
   openTestStore,
   testNetwork,
+  testNode,
   testService,
   testTask,
   testTaskSpec,
@@ -136,4 +137,20 @@ test("Of two services with one port the second waits until the first gives it up
   await remove("service", web);
   await untilStore(store, (view) => view.get("task", "b")?.status?.state === TaskState.PENDING);
   assert.deepEqual(store.get("service", shop.id)?.endpoint?.ports, published.ports);
+});
+
+test("A node that comes with an address of a network's subnet is told of once", async () => {
+  const { store, put } = openTestStore();
+  const said: string[] = [];
+  const log = { ...silentLog, warn: (message: string) => said.push(message) };
+  await using _allocator = new Allocator({ ...ports, log, store });
+  await put("network", testNetwork("net", "10.7.0.0/24"));
+  await untilStore(store, (view) => view.byName("network", "net")?.ipam !== undefined);
+  const node = (...addresses: string[]) =>
+    testNode(7, { description: { hostname: "h7", addresses } });
+  await put("node", node("192.0.2.7", "10.7.0.9", "no address"));
+  await put("node", node("10.7.0.9"));
+  assert.deepEqual(said, [
+    'subnet 10.7.0.0/24 of network "net" has 10.7.0.9 in it, an address of node "h7": make the network anew with another --subnet',
+  ]);
 });

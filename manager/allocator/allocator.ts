@@ -3,7 +3,7 @@
  * addresses. The only writer of these, which is why its books, folded from commits, can be trusted while a round plans.
  * What got nothing is tried again when something comes free.
  */
-import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Ports } from "#proto/ports.ts";
 import { DirtySet, Loop } from "../loop.ts";
@@ -12,7 +12,7 @@ import type { Store, View } from "../store/store.ts";
 import { isWanted, stateOf } from "../task.ts";
 import { AddressBook } from "./address-book.ts";
 import type { AllocateContext } from "./drafts.ts";
-import { planNetworks } from "./plan-networks.ts";
+import { clashesOf, planNetworks } from "./plan-networks.ts";
 import { planServices } from "./plan-services.ts";
 import { planTasks } from "./plan-tasks.ts";
 import { PortBook } from "./port-book.ts";
@@ -65,6 +65,7 @@ export class Allocator implements AsyncDisposable {
     const freedPort = this.#ports.onChange(change);
     if (change.kind === "task" && change.after !== undefined) this.#onTask(change.after);
     if (change.kind === "service") this.#onService(change.before, change.after);
+    if (change.kind === "node") this.#onNode(change.before, change.after);
     if (change.kind === "network" && change.after !== undefined) {
       this.#networks.add(change.after.id);
     }
@@ -86,6 +87,14 @@ export class Allocator implements AsyncDisposable {
     }
     this.#services.add(after.id);
     this.#loop.wake();
+  }
+
+  /** New networks keep away from nodes' addresses; what a node brings to networks that there are can only be told. */
+  #onNode(before: Node | undefined, after: Node | undefined): void {
+    const had = new Set(before?.description?.addresses);
+    const isNew = after?.description?.addresses.some((address) => !had.has(address)) ?? false;
+    if (after === undefined || !isNew) return;
+    for (const clash of clashesOf(after, this.#modules.store)) this.#modules.log.warn(clash);
   }
 
   #retryBlocked(): void {

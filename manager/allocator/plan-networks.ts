@@ -1,6 +1,7 @@
 /** Subnets for networks. Pure: the view and the address book in, changed objects out. */
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
+import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   DriverSchema,
   type IpamConfig,
@@ -11,7 +12,14 @@ import { addressPools, clusterOf } from "../cluster.ts";
 import type { Action } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { planIpam, type SubnetContext } from "./ipam.ts";
-import { isAnyAddress, parseAddress, parseSubnet } from "./subnet.ts";
+import {
+  contains,
+  formatAddress,
+  formatSubnet,
+  isAnyAddress,
+  parseAddress,
+  parseSubnet,
+} from "./subnet.ts";
 
 export interface NetworksPlan {
   readonly actions: readonly Action[];
@@ -43,17 +51,30 @@ export function planNetworks(networks: readonly Network[], view: View): Networks
 export function subnetContext(
   view: View,
   configsOf: (network: Network) => readonly IpamConfig[],
+  nodes = view.list("node"),
 ): SubnetContext {
   return {
     pools: addressPools(clusterOf(view)),
     taken: view.list("network").flatMap((network) => subnetsOf(network, configsOf(network))),
-    nodeAddresses: view.list("node").flatMap(({ id, description }) => {
+    nodeAddresses: nodes.flatMap(({ id, description }) => {
       const node = description?.hostname || id;
       // The node's own words: what is no address there is nobody's obstacle.
       const addresses = (description?.addresses ?? []).filter(isAnyAddress);
       return addresses.map((address) => ({ node, ...parseAddress(address) }));
     }),
   };
+}
+
+/** What is wrong with a node's addresses, which may have come after the networks: one sentence for each. */
+export function clashesOf(node: Node, view: View): readonly string[] {
+  const { taken, nodeAddresses } = subnetContext(view, allocatedSubnets, [node]);
+  return nodeAddresses.flatMap((address) => {
+    const network = taken.find((subnet) => contains(subnet, address));
+    if (network === undefined) return [];
+    const where = `subnet ${formatSubnet(network)} of network "${network.network}"`;
+    const text = `${where} has ${formatAddress(address)} in it, an address of node "${address.node}"`;
+    return [`${text}: make the network anew with another --subnet`];
+  });
 }
 
 export function allocatedSubnets({ ipam }: Network): readonly IpamConfig[] {
