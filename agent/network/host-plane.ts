@@ -149,12 +149,21 @@ export class HostPlane {
   }
 
   /** Where a task's link stands, the route to its former host does not. */
-  async onAttached(addresses: readonly string[], veths: Veths): Promise<void> {
+  onAttached(addresses: readonly string[]): void {
     const { dataPlane } = this.#kernel;
     const routes = new Map(dataPlane.routes);
     for (const address of addresses) routes.delete(address);
     this.#kernel = { ...this.#kernel, dataPlane: { ...dataPlane, routes } };
-    await this.#fastPath?.enlist(placesOf(this.#kernel.dataPlane, veths));
+  }
+
+  /** Late is slow, not wrong: nobody waits for it, and a failure counts at the next convergence. */
+  async afterLinks(veths: Veths): Promise<void> {
+    if (this.#fastPath === undefined) return;
+    try {
+      await this.#fastPath.enlist(placesOf(this.#kernel.dataPlane, veths));
+    } catch (error) {
+      this.#log.warn("new links are not in the fast path", { reason: Fault.from(error).message });
+    }
   }
 
   /** Of the interface that has this address. */

@@ -117,6 +117,8 @@ export class NetworkDriver {
   #bridge: Overlay | undefined;
   #refusals: readonly Fault[] = [];
   #repairing = false;
+  /** Links came since the fast path was told. */
+  #hasNewLinks = false;
   #status: NetworkStatus = {
     convergences: 0,
     convergenceMs: 0,
@@ -168,6 +170,7 @@ export class NetworkDriver {
       converge: () => this.#converge(),
       depart: (taskIds) => this.#depart(taskIds),
       arrive: (arrivals) => this.#arrive(arrivals),
+      rest: () => this.#rest(),
       arrivalsBatchMax,
       departuresBatchMax,
     });
@@ -283,7 +286,7 @@ export class NetworkDriver {
     const { steps, refusals } = await this.#plane.converge(this.#wanted());
     // Now that the devices are as wanted: the width of links is theirs.
     const mended = repairing ? await this.#mendLinks() : [];
-    if (mended.length > 0) await this.#plane.onAttached([], this.#links.veths);
+    if (mended.length > 0) this.#hasNewLinks = true;
     this.#refusals = [...(this.#parsed?.refusals ?? []), ...refusals];
     this.#status = {
       ...this.#status,
@@ -384,6 +387,12 @@ export class NetworkDriver {
     if (this.#state !== undefined && addresses.length > 0) await this.#tryToConverge();
   }
 
+  async #rest(): Promise<void> {
+    if (!this.#hasNewLinks) return;
+    this.#hasNewLinks = false;
+    await this.#plane.afterLinks(this.#links.veths);
+  }
+
   /** What was asked for is done without it; the next state repairs the rest. */
   async #tryToConverge(): Promise<void> {
     const converged = await settle(() => this.#converge());
@@ -421,7 +430,8 @@ export class NetworkDriver {
     await this.#links.attach(links, this.#linkHost());
     for (const record of records) this.#tasks.set(record.taskId, record);
     const attached = records.flatMap(({ taskId }) => this.#links.addresses(taskId));
-    await this.#plane.onAttached(attached, this.#links.veths);
+    this.#plane.onAttached(attached);
+    this.#hasNewLinks = true;
     if (records.some(({ hostPorts }) => hostPorts.length > 0)) await this.#converge();
   }
 

@@ -14,6 +14,9 @@ function lane(log: string[], more: Partial<WorkLaneOptions<string>> = {}): WorkL
       log.push(`arrive ${arrivals.join(" ")}`);
       return arrivals.map(() => ({ status: "fulfilled", value: undefined }));
     },
+    rest: async () => {
+      log.push("rest");
+    },
     departuresBatchMax: 2,
     arrivalsBatchMax: 2,
     ...more,
@@ -35,7 +38,7 @@ test("WorkLane performs the state once, then departures, then arrivals, in batch
   ];
   await Promise.all(all);
   await work.idle();
-  assert.deepEqual(log, ["converge", "depart x y", "depart z", "arrive a b", "arrive c"]);
+  assert.deepEqual(log, ["converge", "depart x y", "depart z", "arrive a b", "arrive c", "rest"]);
 });
 
 test("WorkLane tells each caller of its own failure and goes on", async () => {
@@ -59,4 +62,20 @@ test("WorkLane tells each caller of its own failure and goes on", async () => {
     results.map(({ status }) => status),
     ["rejected", "rejected", "fulfilled", "fulfilled"],
   );
+});
+
+test("WorkLane rests when nothing waits, and again after what came meanwhile", async () => {
+  const log: string[] = [];
+  const late: Promise<void>[] = [];
+  const work = lane(log, {
+    rest: async () => {
+      log.push("rest");
+      if (late.length === 0) late.push(work.arrive("late"));
+    },
+  });
+  await work.arrive("a");
+  assert.deepEqual(log, ["arrive a"], "nobody waits for it");
+  await work.idle();
+  await Promise.all(late);
+  assert.deepEqual(log, ["arrive a", "rest", "arrive late", "rest"]);
 });

@@ -11,6 +11,8 @@ export interface WorkLaneOptions<Arrival> {
   readonly depart: (taskIds: readonly string[]) => Promise<void>;
   /** One result per arrival, in their order. */
   readonly arrive: (arrivals: readonly Arrival[]) => Promise<readonly PromiseSettledResult<void>[]>;
+  /** When nothing waits any more: what nobody waits for, and what is cheaper done once. It must not reject. */
+  readonly rest: () => Promise<void>;
   readonly departuresBatchMax: number;
   readonly arrivalsBatchMax: number;
 }
@@ -74,9 +76,16 @@ export class WorkLane<Arrival> {
         await perform(departures, () => this.#options.depart(taskIds));
       } else if (this.#arrivals.length > 0) {
         await this.#performArrivals(this.#arrivals.splice(0, this.#options.arrivalsBatchMax));
-      } else break;
+      } else {
+        await this.#options.rest();
+        if (!this.#hasWaiting()) break;
+      }
     }
     this.#running = undefined;
+  }
+
+  #hasWaiting(): boolean {
+    return [this.#convergences, this.#departures, this.#arrivals].some(({ length }) => length > 0);
   }
 
   async #performArrivals(arrivals: readonly Waiting<Arrival>[]): Promise<void> {
