@@ -1,6 +1,7 @@
 /** 9: beside rules of others: what they break, how it is healed, what of theirs stays. The numbers are the prototype's. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import type { NetworkStatus } from "#agent/network/network-driver.ts";
 import { pings } from "./claims.ts";
 import { Cluster } from "./cluster.ts";
 import { clientAddress, farAddress, hostAddress } from "./lan.ts";
@@ -21,26 +22,53 @@ describe("network, beside others", { concurrency: false }, () => {
     Promise.all(cluster.lan.hosts.map(({ namespace }) => namespace.run(command, args, { input })));
   const mesh = () => cluster.probe("far").ask("tcp", hostAddress(1), 9092);
   const overlay = () => cluster.probe("a1").ask("tcp", "10.100.1.12", 80);
-  const name = () =>
-    cluster.probe("a1").resolve({ protocol: "udp", server: gateways.front, name: "a2", type: "A" });
-
-  test("9.1, 9.2, 9.3 a FORWARD policy DROP stops it, four rules in DOCKER-USER heal it, isolation holds", async () => {
-    const iptables = (...args: string[]) => everywhere("iptables-nft", args);
-    await iptables("-P", "FORWARD", "DROP");
-    await iptables("-N", "DOCKER-USER");
-    await iptables("-I", "FORWARD", "-j", "DOCKER-USER");
-    assert.match(await mesh(), isRefusedOrLost);
-    assert.match(await overlay(), isRefusedOrLost);
-    for (const link of ["v-+", "sw-+"]) {
-      await iptables("-I", "DOCKER-USER", "-i", link, "-j", "ACCEPT");
-      await iptables("-I", "DOCKER-USER", "-o", link, "-j", "ACCEPT");
-    }
+  const repair = () => Promise.all(cluster.lan.hosts.map((host) => host.call({ kind: "repair" })));
+  const isHealed = async () => {
     assert.equal(await mesh(), `c2 ${farAddress}`);
     assert.equal(await overlay(), "a2 10.100.1.11");
     assert.equal(await cluster.probe("a1").ask("tcp", clientAddress, 80), `cl ${hostAddress(1)}`);
-    assert(!(await pings(cluster, "a1", "10.100.2.11")));
+    assert(!(await pings(cluster, "a1", "10.100.2.11")), "networks are apart all the same");
+  };
+  const name = () =>
+    cluster.probe("a1").resolve({ protocol: "udp", server: gateways.front, name: "a2", type: "A" });
+
+  test("9.1 a FORWARD policy DROP stops it, and the host says how that is healed", async () => {
+    await everywhere("iptables-nft", ["-P", "FORWARD", "DROP"]);
+    assert.match(await mesh(), isRefusedOrLost);
+    assert.match(await overlay(), isRefusedOrLost);
+    await repair();
+    const { value } = await cluster.host(1).call({ kind: "status" });
+    const [obstacle = "", ...more] = (value as NetworkStatus).obstacles;
+    assert.deepEqual(more, []);
+    const commands = obstacle.slice(obstacle.indexOf("iptables ")).split("; ");
+    assert.equal(commands.length, 4, obstacle);
+    for (const command of commands) {
+      const [, ...args] = command.split(" ");
+      await everywhere("iptables-nft", args);
+    }
+    await isHealed();
     await everywhere("nft", ["delete", "table", "ip", "filter"]);
     assert.equal(await mesh(), `c2 ${farAddress}`);
+  });
+
+  test("9.2, 9.3 in Docker's chain for others a repair lets it pass, after the user's own rules", async () => {
+    const iptables = (...args: string[]) => everywhere("iptables-nft", args);
+    await iptables("-P", "FORWARD", "DROP");
+    await iptables("-N", "DOCKER-USER");
+    await iptables("-A", "DOCKER-USER", "-j", "RETURN");
+    await iptables("-I", "FORWARD", "-j", "DOCKER-USER");
+    await iptables("-I", "DOCKER-USER", "-s", "198.51.100.0/24", "-j", "DROP");
+    assert.match(await mesh(), isRefusedOrLost, "control: without a repair it is stopped");
+    await repair();
+    await isHealed();
+    const { namespace } = cluster.host(1);
+    const rules = async () => (await namespace.run("iptables-nft", ["-S", "DOCKER-USER"])).stdout;
+    const once = await rules();
+    assert.match(once, /^-N DOCKER-USER\n-A DOCKER-USER -s 198\.51\.100\.0\/24 -j DROP\n/);
+    assert.match(once, /-A DOCKER-USER -j RETURN\n$/);
+    await repair();
+    assert.equal(await rules(), once);
+    await everywhere("nft", ["delete", "table", "ip", "filter"]);
   });
 
   test("9.4, 9.5 rules of firewalld's shape stop it, trusted links and open data ports heal it", async () => {
