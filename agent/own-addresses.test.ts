@@ -4,7 +4,8 @@ import type { NetworkInterfaceInfo } from "node:os";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ownAddresses } from "./own-addresses.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
+import { ownAddresses, watchOwnAddresses } from "./own-addresses.ts";
 
 function having(...addresses: readonly string[]): NetworkInterfaceInfo[] {
   return addresses.map((address) => {
@@ -50,4 +51,28 @@ test("own addresses are those of both families that no other host can have too",
     "2001:db8::1",
     "fd7a::1",
   ]);
+});
+
+test("a change of own addresses is told once, and no more after the end of the watch", () => {
+  const clock = new FakeClock();
+  let addresses = ["192.0.2.1"];
+  let told = 0;
+  const watch = watchOwnAddresses(
+    clock,
+    () => void (told += 1),
+    () => addresses,
+  );
+  const pass = () => {
+    clock.advance(10_000);
+    return told;
+  };
+  assert.equal(pass(), 0);
+  addresses = ["192.0.2.1", "2001:db8::1"];
+  assert.equal(pass(), 1);
+  assert.equal(pass(), 1);
+  addresses = ["192.0.2.2"];
+  assert.equal(pass(), 2);
+  watch[Symbol.dispose]();
+  addresses = [];
+  assert.equal(pass(), 2);
 });

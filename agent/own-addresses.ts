@@ -10,6 +10,10 @@ import { existsSync, readdirSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { formatAddress6, parseAddress6 } from "#proto/ipv6.ts";
+import type { Clock } from "#proto/ports.ts";
+
+/** How long other nodes may not know a new address of this host. Looking is one system call. */
+const lookPeriodMs = 10_000;
 
 export interface OwnAddressesOptions {
   /** Where the kernel describes its interfaces. */
@@ -30,6 +34,25 @@ export function ownAddresses(options: OwnAddressesOptions = {}): readonly string
     }
   }
   return [...found].toSorted();
+}
+
+/** Tells each time that the host is found to have other addresses than before. */
+export function watchOwnAddresses(
+  clock: Pick<Clock, "timer">,
+  listener: () => void,
+  look: () => readonly string[] = ownAddresses,
+): Disposable {
+  let known = look().join();
+  const again = () =>
+    clock.timer(lookPeriodMs, () => {
+      const now = look().join();
+      const isNews = now !== known;
+      known = now;
+      timer = again();
+      if (isNews) listener();
+    });
+  let timer = again();
+  return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
 }
 
 /** A bridge is a way out where one of its ports is: a card, a bond, or an interface on top of one. */

@@ -20,11 +20,11 @@ import { NetworkDriver } from "#agent/network/network-driver.ts";
 import type { EncryptionNews } from "#agent/network/wireguard/key-rotation.ts";
 import { WireGuard } from "#agent/network/wireguard/wireguard.ts";
 import { describeNode } from "#agent/node-description.ts";
-import { ownAddresses } from "#agent/own-addresses.ts";
+import { ownAddresses, watchOwnAddresses } from "#agent/own-addresses.ts";
 import { Reporter } from "#agent/reporter.ts";
 import { statsHandlers } from "#agent/stats/stats-api.ts";
 import { volumeHandlers } from "#agent/volume/volume-api.ts";
-import { Worker } from "#agent/worker.ts";
+import { Worker, type WorkerModules } from "#agent/worker.ts";
 import { Fault } from "#proto/fault.ts";
 import { PeerSchema, type SessionResponse } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Clock, Ports } from "#proto/ports.ts";
@@ -77,14 +77,7 @@ export class Engine implements AsyncDisposable {
     );
     const reporter = new Reporter();
     const worker = opened.use(
-      await Worker.open(await workerOptions(config), {
-        ...modules,
-        exec: systemExec,
-        images,
-        network,
-        report: (taskId, status) => reporter.report(taskId, status),
-        log: log.child({ part: "worker" }),
-      }),
+      await openWorker(config, { ...modules, exec: systemExec, images, network, reporter }),
     );
     const imageApi = opened.use(
       new EngineImages(config, { ...modules, images, volumes: worker.volumes }),
@@ -123,7 +116,7 @@ export class Engine implements AsyncDisposable {
           identity: tls,
           encryptionKey: encryption.publicKey,
         }),
-      watchDescription: (listener) => encryption.watch(listener),
+      watchDescription: (listener) => watchNode(listener, { ...modules, encryption }),
       network,
       dns,
       memory,
@@ -186,6 +179,17 @@ export class Engine implements AsyncDisposable {
   }
 }
 
+/** What a node says of itself changes with its keys and its addresses. */
+function watchNode(
+  listener: () => void,
+  { clock, encryption }: Pick<Ports, "clock"> & { readonly encryption: WireGuard },
+): Disposable {
+  const watches = new DisposableStack();
+  watches.use(encryption.watch(listener));
+  watches.use(watchOwnAddresses(clock, listener));
+  return watches;
+}
+
 function encryptionNews(news: SessionResponse): EncryptionNews {
   return {
     announced: news.node?.description?.encryptionKey ?? "",
@@ -201,6 +205,17 @@ async function openNetwork(config: Config, modules: Ports, opened: AsyncDisposab
   const fastPath = await FastPath.open({ mode: config.fastPath }, of("network"));
   const network = await NetworkDriver.open(config, { ...of("network"), encryption, fastPath });
   return { encryption, network };
+}
+
+async function openWorker(
+  config: Config,
+  { reporter, ...modules }: Omit<WorkerModules, "report"> & { readonly reporter: Reporter },
+): Promise<Worker> {
+  return await Worker.open(await workerOptions(config), {
+    ...modules,
+    report: (taskId, status) => reporter.report(taskId, status),
+    log: modules.log.child({ part: "worker" }),
+  });
 }
 
 async function workerOptions(config: Config) {
