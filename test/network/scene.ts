@@ -114,7 +114,7 @@ const back = (last: number) => on("back", `10.100.2.${last}`, `fd00:64:2::${last
 const sealed = (last: number) => on("sealed", `10.100.4.${last}`, `fd00:64:4::${last}`);
 const inner = (last: number) => on("inner", `10.100.3.${last}`, `fd00:64:3::${last}`);
 
-export const c2HostPorts: readonly PortConfig[] = [
+const c2HostPorts: readonly PortConfig[] = [
   ...bothProtocols({ published: 9098, target: 80, mode: PublishMode.HOST }),
   ...bothProtocols({ published: 9097, target: 80, mode: PublishMode.HOST, hostIp: "127.0.0.1" }),
   ...bothProtocols({ published: 9096, target: 80, mode: PublishMode.HOST, hostIp: "172.31.99.2" }),
@@ -208,7 +208,7 @@ interface Port {
   readonly hostIp?: string;
 }
 
-export function bothProtocols(port: Port): readonly PortConfig[] {
+function bothProtocols(port: Port): readonly PortConfig[] {
   const { published, target, mode = PublishMode.INGRESS, hostIp = "" } = port;
   return [PortProtocol.TCP, PortProtocol.UDP].map((protocol) =>
     create(PortConfigSchema, {
