@@ -147,8 +147,11 @@ INLINE void read_flow(struct packet *packet, struct iphdr *ip, struct ports *por
 #define INNER_AT (PORTS_AT + sizeof(struct icmp))
 #define INNER_PORTS_AT (INNER_AT + sizeof(struct iphdr))
 
-/* An ICMP error about a flow of the shortcut: conntrack would call it invalid. Its receiver must have sent to its sender. */
-INLINE int read_error(struct __sk_buff *skb, struct packet *packet)
+/*
+ * An ICMP error about a flow of the shortcut: conntrack would call it invalid. Its flow must be one that its receiver sent to
+ * its sender; or, from another host's own stack (the hop of a traceroute), to a task of that host, in whose name it stands.
+ */
+INLINE int read_error(struct __sk_buff *skb, struct packet *packet, int from_wire)
 {
 	void *start = bytes(skb, INNER_PORTS_AT + 8);
 	struct icmp *icmp;
@@ -160,15 +163,18 @@ INLINE int read_error(struct __sk_buff *skb, struct packet *packet)
 	inner = start + INNER_AT;
 	if (icmp->type != ICMP_UNREACHABLE && icmp->type != ICMP_TIME_EXCEEDED)
 		return 0;
-	if (!plain(inner) || !has_ports(inner->protocol))
+	if (!plain(inner) || !has_ports(inner->protocol) || inner->saddr != packet->destination)
 		return 0;
-	if (inner->saddr != packet->destination || inner->daddr != packet->source)
-		return 0;
+	if (inner->daddr != packet->source) {
+		if (!from_wire || bpf_map_lookup_elem(&places, &packet->source))
+			return 0;
+		packet->source = inner->daddr;
+	}
 	read_flow(packet, inner, start + INNER_PORTS_AT);
 	return 1;
 }
 
-INLINE int read_packet(struct __sk_buff *skb, struct packet *packet)
+INLINE int read_packet(struct __sk_buff *skb, struct packet *packet, int from_wire)
 {
 	void *start = bytes(skb, PORTS_AT + 8);
 	struct iphdr *ip;
@@ -181,7 +187,7 @@ INLINE int read_packet(struct __sk_buff *skb, struct packet *packet)
 	packet->source = ip->saddr;
 	packet->destination = ip->daddr;
 	if (ip->protocol == IPPROTO_ICMP)
-		return read_error(skb, packet);
+		return read_error(skb, packet, from_wire);
 	if (!has_ports(ip->protocol))
 		return 0;
 	read_flow(packet, ip, start + PORTS_AT);
@@ -230,7 +236,7 @@ INLINE int shortcut(struct __sk_buff *skb, int from_wire)
 	struct packet packet = {};
 	struct place *from, *to;
 
-	if (skb->protocol != BIG16(ETH_P_IP) || !read_packet(skb, &packet))
+	if (skb->protocol != BIG16(ETH_P_IP) || !read_packet(skb, &packet, from_wire))
 		return TC_ACT_OK;
 	to = bpf_map_lookup_elem(&places, &packet.destination);
 	if (!to || (from_wire && !to->local))
