@@ -24,6 +24,7 @@ import {
   type NetworkState,
   type Overlay,
   type ParsedNetworkState,
+  ParseMemory,
   parseNetworkState,
 } from "./network-state.ts";
 import type { HostPort } from "./services/wanted.ts";
@@ -112,6 +113,7 @@ export class NetworkDriver {
   readonly #links: TaskLinks;
   /** By task; of tasks whose namespace stands. */
   readonly #tasks: Map<string, TaskRecord>;
+  readonly #memory = new ParseMemory();
   #state: NetworkState | undefined;
   #parsed: ParsedNetworkState | undefined;
   #bridge: Overlay | undefined;
@@ -181,7 +183,7 @@ export class NetworkDriver {
    * a network had to be refused, after the others were carried out.
    */
   async apply(state: NetworkState): Promise<void> {
-    const parsed = parseNetworkState(state);
+    const parsed = parseNetworkState(state, this.#memory);
     this.#state = state;
     this.#parsed = parsed;
     await this.#lane.converge();

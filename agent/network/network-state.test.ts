@@ -3,7 +3,11 @@ import { describe, test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
-import { NetworkEndpointSchema, PeerSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import {
+  type NetworkEndpoint,
+  NetworkEndpointSchema,
+  PeerSchema,
+} from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import {
   IpFamily,
   type Network,
@@ -12,7 +16,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { formatAddress6 } from "#proto/ipv6.ts";
 import { contains, parseSubnet } from "./subnet.ts";
-import { parseAttachment, parseNetworkState, parseOverlay } from "./network-state.ts";
+import { parseAttachment, parseNetworkState, parseOverlay, ParseMemory } from "./network-state.ts";
 
 function network(
   id: string,
@@ -100,6 +104,19 @@ describe("parseNetworkState()", () => {
       ],
     });
     assert.deepEqual([...remotes.keys()], ["10.0.1.5"]);
+  });
+
+  test("looks into what has changed alone, and leaves out what is no address", () => {
+    const memory = new ParseMemory();
+    const endpoint = (address: string) =>
+      create(NetworkEndpointSchema, { nodeId: "node2", networkId: "front", address });
+    const remotes = (...endpoints: NetworkEndpoint[]) => [
+      ...parseNetworkState({ ...base, endpoints }, memory).remotes.keys(),
+    ];
+    const first = endpoint("10.0.1.5");
+    assert.deepEqual(remotes(first, endpoint("10.0.1.x")), ["10.0.1.5"]);
+    assert.deepEqual(remotes(first, endpoint("10.0.1.6")), ["10.0.1.5", "10.0.1.6"]);
+    assert.deepEqual(remotes(endpoint("10.0.1.7")), ["10.0.1.7"]);
   });
 
   test("leads encrypted networks and both families over their devices", () => {

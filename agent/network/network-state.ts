@@ -6,7 +6,7 @@
 import { Fault } from "#proto/fault.ts";
 import type { NetworkEndpoint, Peer, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { IpFamily, type Network, type NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
-import { formatAddress, parseAddress } from "#proto/ipv4.ts";
+import { formatAddress, isAddress, parseAddress } from "#proto/ipv4.ts";
 import { formatAddress6, isAddress6, parseAddress6 } from "#proto/ipv6.ts";
 import { isOverlay } from "#proto/main-network.ts";
 import { type Device, encryptedDevice, nodeNumberMax, plainDevice } from "./devices.ts";
@@ -87,19 +87,41 @@ const mtuOption = "com.docker.network.driver.mtu";
 /** The least that IPv4 hosts must take; IPv6 wants 1280. */
 const mtuMin = { 4: 576, 6: 1280 } as const;
 
-export function parseNetworkState(state: NetworkState): ParsedNetworkState {
+/**
+ * What was parsed before. A state of ten thousand endpoints differs from the one before in a few: the others are the same
+ * objects, and are not looked into again.
+ */
+export class ParseMemory {
+  readonly nodes = new WeakMap<Peer, OverlayNode>();
+  readonly addresses = new WeakMap<NetworkEndpoint, readonly ParsedAddress[]>();
+}
+
+interface ParsedAddress {
+  readonly text: string;
+  /** By itself. */
+  readonly subnet: Subnet;
+}
+
+export function parseNetworkState(
+  state: NetworkState,
+  memory: ParseMemory = new ParseMemory(),
+): ParsedNetworkState {
   const self = parseNode(state.self);
-  const { peers, refusals: peerRefusals } = parsePeers(state.peers, self);
+  const { peers, refusals: peerRefusals } = parsePeers(state.peers, self, memory);
   const { overlays, refusals } = parseOverlays(state.networks.filter(isOverlay));
-  const remotes = parseRemotes(state.endpoints, overlays, peers);
+  const remotes = parseRemotes(state.endpoints, { overlays, peers, memory });
   return { self, peers, overlays, remotes, refusals: [...peerRefusals, ...refusals] };
 }
 
 function parseRemotes(
   endpoints: readonly NetworkEndpoint[],
-  overlays: readonly Overlay[],
-  peers: readonly OverlayNode[],
+  known: {
+    readonly overlays: readonly Overlay[];
+    readonly peers: readonly OverlayNode[];
+    readonly memory: ParseMemory;
+  },
 ): ReadonlyMap<string, Remote> {
+  const { overlays, peers, memory } = known;
   const overlayOf = new Map(overlays.map((overlay) => [overlay.id, overlay]));
   const peerOf = new Map(peers.map((peer) => [peer.id, peer]));
   const remotes = new Map<string, Remote>();
@@ -109,22 +131,36 @@ function parseRemotes(
     // An endpoint may arrive before its peer; the state that brings the peer brings the route.
     if (overlay === undefined || node === undefined) continue;
     const device = overlay.encrypted ? encryptedDevice : plainDevice;
-    for (const text of [endpoint.address, endpoint.address6]) {
-      const address = addressIn(overlay, text);
-      if (address !== undefined) remotes.set(address, { node, device });
+    for (const address of addressesOf(endpoint, memory)) {
+      if (isTasks(overlay, address)) remotes.set(address.text, { node, device });
     }
   }
   return remotes;
 }
 
-/** Canonical; undefined: it is none of the network's. */
-function addressIn({ ranges }: Overlay, text: string): string | undefined {
-  if (text === "") return undefined;
-  const family = isText6(text) ? 6 : 4;
-  const range = ranges.find(({ subnet }) => subnet.family === family);
-  if (range === undefined || !contains(range.subnet, text)) return undefined;
+function addressesOf(
+  endpoint: NetworkEndpoint,
+  { addresses }: ParseMemory,
+): readonly ParsedAddress[] {
+  const parsed =
+    addresses.get(endpoint) ??
+    [endpoint.address, endpoint.address6].filter(isAnyAddress).map(parseTaskAddress);
+  addresses.set(endpoint, parsed);
+  return parsed;
+}
+
+function isAnyAddress(text: string): boolean {
+  return isAddress(text) || isAddress6(text);
+}
+
+function parseTaskAddress(text: string): ParsedAddress {
   const address = canonical(text);
-  return address === range.gateway ? undefined : address;
+  return { text: address, subnet: hostSubnet(address) };
+}
+
+/** Whether a task of the network can have it. */
+function isTasks({ ranges }: Overlay, { text, subnet }: ParsedAddress): boolean {
+  return ranges.some((range) => overlap(range.subnet, subnet) && range.gateway !== text);
 }
 
 function canonical(address: string): string {
@@ -134,13 +170,15 @@ function canonical(address: string): string {
 }
 
 /** One that makes no sense is left out; the others are reached all the same. */
-function parsePeers(peers: readonly Peer[], self: OverlayNode) {
+function parsePeers(peers: readonly Peer[], self: OverlayNode, { nodes }: ParseMemory) {
   const parsed: OverlayNode[] = [];
   const refusals: Fault[] = [];
   for (const peer of peers) {
     if (peer.nodeId === self.id) continue;
     try {
-      parsed.push(parseNode(peer));
+      const node = nodes.get(peer) ?? parseNode(peer);
+      nodes.set(peer, node);
+      parsed.push(node);
     } catch (thrown) {
       refusals.push(Fault.wrap(`Cannot reach node "${peer.nodeId}"`, thrown));
     }
@@ -219,8 +257,8 @@ export function parseAttachment({ network, addresses }: NetworkAttachment): Over
     );
   }
   const own = texts.map((text) => {
-    const address = addressIn(overlay, text);
-    if (address !== undefined) return address;
+    const address = parseTaskAddress(text);
+    if (isTasks(overlay, address)) return address.text;
     const subnets = overlay.ranges.map(({ subnet }) => subnet.text).join(" and ");
     throw new Fault("invalid-argument", `"${text}" is no task's address in ${subnets}`);
   });

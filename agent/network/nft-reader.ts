@@ -54,11 +54,14 @@ async function readElements(exec: Exec, ruleset: string): Promise<Elements> {
     const { table, kind } = declarations[name];
     // A table of another version may lack it; to nft that is an error, with a message in words.
     const stands = tableText(ruleset, table)?.includes(`\t${kind} ${name} {`) ?? false;
-    if (!stands) return [name, noElements[name]] as const;
+    if (!stands) return noElements[name];
     const { stdout } = await exec.run("nft", ["-j", "list", kind, table, "swarm", name]);
-    return [name, parseElements(stdout)] as const;
+    return parseElements(stdout);
   };
-  return Object.fromEntries(await Promise.all(elementsNames.map(read))) as Elements;
+  // One after the other: to start many processes at once would hold the event loop.
+  const entries: [string, ReadonlyMap<string, string>][] = [];
+  for (const name of elementsNames) entries.push([name, await read(name)]);
+  return Object.fromEntries(entries) as Elements;
 }
 
 export function parseElements(json: string): ReadonlyMap<string, string> {
