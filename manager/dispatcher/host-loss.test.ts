@@ -20,7 +20,7 @@ function running(id: string, nodeId: string, at: number) {
     serviceId: "",
     nodeId,
     status: { state: TaskState.RUNNING },
-    networks: [{ network: network as Network, addresses: [`10.0.0.${at}/24`] }],
+    networks: [{ network, addresses: [`10.0.0.${at}/24`] }],
   });
 }
 

@@ -18,8 +18,8 @@ const timeout = 180_000;
 
 /** The image has no Node: the host's is lent to it. */
 const node = [
-  ...["--mount", `type=bind,source=${process.execPath},target=/node,readonly`],
-  ...["--mount", `type=bind,source=${traffic},target=/traffic,readonly`],
+  `--mount=type=bind,source=${process.execPath},target=/node,readonly`,
+  `--mount=type=bind,source=${traffic},target=/traffic,readonly`,
 ];
 
 let lab: Lab;

@@ -8,7 +8,7 @@ const [url = "", connections = "1", mode = "keep"] = process.argv.slice(2);
 
 const answers = new Map<string, number>();
 const failures: string[] = [];
-let asking = true;
+const ended = new AbortController();
 
 const requestMsMax = 5_000;
 
@@ -28,7 +28,7 @@ function ask(agent: Agent): Promise<string> {
 
 async function askOn(): Promise<void> {
   const agent = new Agent({ keepAlive: mode === "keep", maxSockets: 1 });
-  while (asking) {
+  while (!ended.signal.aborted) {
     try {
       const [server = ""] = (await ask(agent)).split(" ");
       answers.set(server, (answers.get(server) ?? 0) + 1);
@@ -40,7 +40,7 @@ async function askOn(): Promise<void> {
 }
 
 process.stdin.resume();
-process.stdin.on("end", () => (asking = false));
+process.stdin.on("end", () => ended.abort());
 console.log("asking");
 await Promise.all(Array.from({ length: Number(connections) }, askOn));
 console.log(JSON.stringify({ answers: Object.fromEntries(answers), failures }));
