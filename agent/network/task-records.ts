@@ -33,7 +33,9 @@ export class TaskRecords {
     const records: TaskRecord[] = [];
     for (const name of (await readdir(this.#root)).filter(isId)) {
       try {
-        records.push(parseRecord(await readFile(join(this.#root, name))));
+        const record = parseRecord(await readFile(join(this.#root, name)));
+        if (record.taskId !== name) throw new Fault("data-loss", "it is of another task");
+        records.push(record);
       } catch (thrown) {
         const { message } = Fault.from(thrown);
         this.#log.warn("a task's record of its networks is unusable", { task: name, message });

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { NetworkAttachmentSchema, PortConfigSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { localNetwork } from "#proto/main-network.ts";
+import { silentLog } from "#proto/system-ports.ts";
+import { type TaskRecord, TaskRecords } from "./task-records.ts";
+
+const record: TaskRecord = {
+  taskId: "abcdefghijklmnopqrstuvwxy",
+  attachments: [
+    create(NetworkAttachmentSchema, {
+      network: localNetwork("bridge"),
+      addresses: ["172.17.0.9/16"],
+    }),
+  ],
+  hostPorts: [create(PortConfigSchema, { targetPort: 80, publishedPort: 8080 })],
+};
+
+async function openFolder() {
+  const folder = await mkdtemp(join(tmpdir(), "task-records-"));
+  return {
+    folder,
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+test("task records, what was saved is read by the next agent until it is forgotten", async () => {
+  await using place = await openFolder();
+  const root = join(place.folder, "tasks");
+  const records = new TaskRecords(root, silentLog);
+  assert.deepEqual(await records.read(), []);
+  await records.save(record);
+  assert.deepEqual(await new TaskRecords(root, silentLog).read(), [record]);
+  await records.forget([record.taskId, "another"]);
+  assert.deepEqual(await readdir(root), []);
+});
+
+test("task records, a file that is damaged or of another task costs its own record alone", async () => {
+  await using place = await openFolder();
+  const records = new TaskRecords(place.folder, silentLog);
+  await records.save(record);
+  await writeFile(join(place.folder, "b".repeat(25)), Buffer.from([0x0a, 0xff, 0x01]));
+  await writeFile(join(place.folder, "c".repeat(25)), "");
+  await writeFile(join(place.folder, "odd name"), "");
+  assert.deepEqual(await records.read(), [record]);
+});
