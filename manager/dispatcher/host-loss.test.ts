@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AssignmentChange_Action as Action } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import { type Network, NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { openTestStore, testNetwork, testNode, testTask } from "../testing/fixtures.ts";
 import { TestAgent } from "../testing/test-agent.ts";
