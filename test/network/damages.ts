@@ -84,12 +84,14 @@ async function gatewayAddresses(namespace: Namespace): Promise<readonly Command[
 async function elements(namespace: Namespace): Promise<readonly Command[]> {
   const { stdout } = await namespace.run("nft", ["list", "table", "inet", "swarm"]);
   const sets = stdout.matchAll(/\t(?:set|map) (\w+) \{[^{}]*?elements = \{([^}]*)\}/g);
-  return [...sets].flatMap(([, set = "", texts = ""]) =>
-    texts
-      .split(",")
-      .map((text) => text.trim().split(" : ")[0] ?? "")
-      .map((key): Command => ["nft", "delete", "element", "inet", "swarm", set, `{ ${key} }`]),
-  );
+  return [...sets].flatMap(([, set = "", texts = ""]) => {
+    const keys = texts.split(",").map((text) => text.trim().split(" : ")[0] ?? "");
+    // A few of each, or it would nearly always be one of a service's many slots.
+    const some = [keys[0], keys[keys.length >> 1], keys.at(-1)].filter((key) => key !== undefined);
+    return some.map(
+      (key): Command => ["nft", "delete", "element", "inet", "swarm", set, `{ ${key} }`],
+    );
+  });
 }
 
 async function rules(namespace: Namespace): Promise<readonly Command[]> {

@@ -12,6 +12,8 @@ const linkRange = "169.254.64.0/18";
 /** VXLAN with the network identifier of encrypted networks. */
 const encryptedVxlan = "udp dport 4789 @th,96,24 4097";
 
+const anyVxlan = "udp dport 4789";
+
 const protocols = ["tcp", "udp"] as const;
 
 describe("network, encryption", { concurrency: false }, () => {
@@ -32,9 +34,14 @@ describe("network, encryption", { concurrency: false }, () => {
   });
 
   test("7.2 a published port into the encrypted network keeps the client's address", async () => {
+    await using there = await Tap.onLan(cluster, "h1", anyVxlan);
     const far = cluster.probe("far");
     assert.equal(await far.ask("tcp", hostAddress(1), 9095), `e2 ${farAddress}`);
+    assert.equal(await far.ask("udp", hostAddress(1), 9095), `e2 ${farAddress}`);
     assert.equal(await far.ask("udp", hostAddress(3), 9095), `e2 ${farAddress}`);
+    assert.equal(await there.count(), 0, "all of it is encrypted between hosts");
+    assert.equal(await far.ask("udp", hostAddress(1), 9092), `c2 ${farAddress}`);
+    assert.equal(await there.count(), 1, "control: into a plain network it is not");
   });
 
   test("7.3, 7.4 a text sent is nowhere on the LAN, nor is the network's VXLAN", async () => {
