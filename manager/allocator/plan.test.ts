@@ -235,6 +235,19 @@ test("automatic ports come from their range, stay, and are no two services'", as
   assert.deepEqual(numbers(web), [min + 6, min, min + 2]);
 });
 
+test("services of one plan share a port of mode host, and none of them one of mode ingress", async () => {
+  const { store, allocate, putService } = openGround();
+  const own = { targetPort: 80, publishedPort: 8080, publishMode: PublishMode.HOST };
+  const [a, b] = [await putService("a", { ports: [own] }), await putService("b", { ports: [own] })];
+  const mesh = await putService("mesh", { ports: [{ targetPort: 80, publishedPort: 8080 }] });
+  const blocked = await allocate();
+  assert.deepEqual(
+    [a, b, mesh].map(({ id }) => numbersOf(store.get("service", id))),
+    [[8080], [8080], []],
+  );
+  assert.deepEqual([...blocked.keys()], [mesh.id]);
+});
+
 test("no address and no port has two holders, whatever comes and goes, and what is freed can be had again", async () => {
   const name = fc.constantFrom("a", "b", "c", "d");
   const networks = fc.subarray(["net", "dual"]).map((names) => names.map((target) => ({ target })));

@@ -1,6 +1,6 @@
 /** The published ports that the services of one plan get. Pure; dropped with the plan. */
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
-import type { PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type PortConfig, type PortProtocol, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
 import { automaticPorts, type PortBook, type PortKey, portKey } from "./port-book.ts";
 
 export interface PortPlan {
@@ -10,9 +10,17 @@ export interface PortPlan {
   readonly refused: readonly { readonly port: PortConfig; readonly holder: string | undefined }[];
 }
 
+/** Which service of the plan was the first to have a port, and how. */
+interface Chosen {
+  readonly service: string;
+  readonly mode: PublishMode;
+}
+
 export class PortDraft {
   readonly #book: PortBook;
-  readonly #chosen = new Map<PortKey, string>();
+  readonly #chosen = new Map<PortKey, Chosen>();
+  /** Protocols with no automatic port left: each of a long list of wishes would search them all again. */
+  readonly #exhausted = new Set<PortProtocol>();
   #cursor: number;
 
   constructor(book: PortBook) {
@@ -34,16 +42,23 @@ export class PortDraft {
       const holder = port === undefined ? undefined : this.#holderOf(port, id);
       if (port === undefined || holder !== undefined) refused.push({ port: wish, holder });
       else {
-        this.#chosen.set(portKey(port), id);
+        this.#choose(port, id);
         ports.push(port);
       }
     }
     return { ports, refused };
   }
 
+  #choose(port: PortConfig, service: string): void {
+    const key = portKey(port);
+    if (!this.#chosen.has(key)) this.#chosen.set(key, { service, mode: port.publishMode });
+  }
+
+  /** Of mode host, a port may be several services': then none of them has it in mode ingress. */
   #holderOf(port: PortConfig, self: string): string | undefined {
-    const chosenBy = this.#chosen.get(portKey(port));
-    if (chosenBy !== undefined && chosenBy !== self) return chosenBy;
+    const chosen = this.#chosen.get(portKey(port));
+    const shared = [chosen?.mode, port.publishMode].every((mode) => mode === PublishMode.HOST);
+    if (chosen !== undefined && chosen.service !== self && !shared) return chosen.service;
     return this.#book.holderOf(port, self, { asked: false });
   }
 
@@ -52,6 +67,7 @@ export class PortDraft {
     const index = had.findIndex((port) => isSame(port, wish));
     const [kept] = index < 0 ? [] : had.splice(index, 1);
     if (kept !== undefined) return { ...wish, publishedPort: kept.publishedPort };
+    if (this.#exhausted.has(wish.protocol)) return undefined;
     const { min, max } = automaticPorts;
     const count = max - min + 1;
     for (let step = 1; step <= count; step++) {
@@ -62,6 +78,7 @@ export class PortDraft {
       this.#cursor = publishedPort;
       return port;
     }
+    this.#exhausted.add(wish.protocol);
     return undefined;
   }
 }
