@@ -217,6 +217,12 @@ const table: readonly Row[] = [
     wanted: "/run/netns/x",
   },
   {
+    name: "the host's network: no namespace, and none of its sysctls is changed",
+    given: { onHostNetwork: true },
+    seen: (s) => [namespaces(s), s.linux.sysctl],
+    wanted: ["pid mount ipc uts", {}],
+  },
+  {
     name: "cgroup mount: none on v1",
     given: {},
     seen: mountAt("/sys/fs/cgroup"),

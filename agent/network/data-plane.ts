@@ -80,7 +80,7 @@ export interface DataPlaneOptions {
 }
 
 /** Outer IPv4, UDP and VXLAN headers and the inner Ethernet header. */
-export const vxlanOverheadBytes = 50;
+const vxlanOverheadBytes = 50;
 
 export const emptyDataPlane: DataPlane = {
   table: undefined,
@@ -219,7 +219,7 @@ function wantedRoutes(
 }
 
 /** As a part of a route: the host's own packets carry a node's address. */
-export function source6({ addresses6 }: OverlayNode): string {
+function source6({ addresses6 }: OverlayNode): string {
   const [address] = addresses6;
   return address === undefined ? "" : ` src ${address}`;
 }

@@ -16,7 +16,9 @@ export class DockerPermit {
   /** `ruleset` is what stands. Says what else may stand in the way. */
   async apply(ruleset: string): Promise<readonly string[]> {
     const { docker, obstacles } = readForeignRules(ruleset);
-    for (const table of docker) await this.#restore(table);
+    for (const table of docker) {
+      await this.#tryTo("let the network through Docker's rules", () => this.#restore(table));
+    }
     return obstacles;
   }
 
@@ -24,24 +26,25 @@ export class DockerPermit {
     for (const program of ["iptables", "ip6tables"] as const) {
       const family = program === "iptables" ? "ip" : "ip6";
       if (!hasDockerChain(ruleset, family)) continue;
-      const lines = removalLines(await this.#list(program));
-      if (lines.length > 0) await this.#restore({ program, lines });
+      await this.#tryTo("take the network's rules out of Docker's", async () => {
+        const { stdout } = await this.#exec.run(program, ["-w", "-S", "DOCKER-USER"]);
+        const lines = removalLines(stdout);
+        if (lines.length > 0) await this.#restore({ program, lines });
+      });
     }
   }
 
-  async #list(program: DockerTable["program"]): Promise<string> {
-    return (await this.#exec.run(program, ["-w", "-S", "DOCKER-USER"])).stdout;
-  }
-
-  /** Without it containers of this host still reach each other; the next repair tries again. */
   async #restore({ program, lines }: DockerTable): Promise<void> {
     const input = ["*filter", ...lines, "COMMIT", ""].join("\n");
+    await this.#exec.run(`${program}-restore`, ["-w", "--noflush"], { input });
+  }
+
+  /** All else of the network goes on without it; the next repair tries again. */
+  async #tryTo(action: string, work: () => Promise<void>): Promise<void> {
     try {
-      await this.#exec.run(`${program}-restore`, ["-w", "--noflush"], { input });
+      await work();
     } catch (error) {
-      this.#log.warn("Docker's rules may drop the network's packets", {
-        reason: Fault.from(error).message,
-      });
+      this.#log.warn(`cannot ${action}`, { reason: Fault.from(error).message });
     }
   }
 }

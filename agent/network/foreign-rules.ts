@@ -18,7 +18,7 @@ export interface ForeignRules {
 }
 
 /** By which our rules are known among the user's. */
-export const permitComment = "swarm";
+const permitComment = "swarm";
 
 const links = ["v-+", "sw-vx+"] as const;
 

@@ -106,7 +106,7 @@ export async function readRulePriorities(exec: Exec, taskId: string): Promise<Re
   );
 }
 
-export async function readNamespaces(): Promise<ReadonlySet<string>> {
+async function readNamespaces(): Promise<ReadonlySet<string>> {
   try {
     return new Set((await readdir(namespaceRoot)).filter(isId));
   } catch (error) {

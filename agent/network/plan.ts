@@ -25,7 +25,7 @@ export type Step =
 
 /** The routes and rules that are ours, among those of the host. */
 export const routeProtocol = 115;
-export const unreachableMetric = 4096;
+const unreachableMetric = 4096;
 
 export interface PlanOptions {
   /** Undefined: nothing is wanted. */

@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import * as fc from "fast-check";
 import { NetworkAttachmentSchema, PortConfigSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { localNetwork } from "#proto/main-network.ts";
 import { silentLog } from "#proto/system-ports.ts";
-import { type TaskRecord, TaskRecords } from "./task-records.ts";
+import { parseRecord, serializeRecord, type TaskRecord, TaskRecords } from "./task-records.ts";
 
 const record: TaskRecord = {
   taskId: "abcdefghijklmnopqrstuvwxy",
@@ -47,4 +48,18 @@ test("task records, a file that is damaged or of another task costs its own reco
   await writeFile(join(place.folder, "c".repeat(25)), "");
   await writeFile(join(place.folder, "odd name"), "");
   assert.deepEqual(await records.read(), [record]);
+});
+
+test("task records, any change of a byte is read or refused, and nothing else happens", () => {
+  const bytes = serializeRecord(record);
+  assert.deepEqual(parseRecord(bytes), record);
+  fc.assert(
+    fc.property(fc.nat(bytes.length - 1), fc.integer({ min: 0, max: 255 }), (place, value) => {
+      try {
+        assert.equal(typeof parseRecord(bytes.with(place, value)).taskId, "string");
+      } catch (error) {
+        assert(error instanceof Error && error.name !== "AssertionError", String(error));
+      }
+    }),
+  );
 });

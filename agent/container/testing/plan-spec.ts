@@ -18,6 +18,7 @@ export interface Given {
   readonly limits?: Partial<HostLimits>;
   readonly host?: Partial<Omit<HostFacts, "limits" | "security">>;
   readonly security?: Partial<HostSecurity>;
+  readonly onHostNetwork?: boolean;
 }
 
 export const id = "abcdefghijklmnopqrstuvwxy";
@@ -55,7 +56,7 @@ export function plan(given: Given): OciSpec {
     accounts,
     files: { hosts: "/t/hosts", hostname: "/t/hostname", resolvConf: "/t/resolv.conf" },
     rootfs: "/t/1/rootfs",
-    networkNamespace: "/run/netns/x",
+    networkNamespace: given.onHostNetwork === true ? undefined : "/run/netns/x",
     cgroupParent: "swarm",
     host: {
       limits: { ...limits, ...given.limits },
