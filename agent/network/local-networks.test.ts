@@ -128,6 +128,23 @@ describe("NetworkDriver by itself", { concurrency: false }, () => {
     assert.equal((await status()).repairs, mended.repairs);
   });
 
+  test("links follow the width of the interface that has the data-path address", async () => {
+    const widthOf = async (device: string) =>
+      /mtu (\d+)/.exec((await host.namespace.run("ip", ["link", "show", device])).stdout)?.[1];
+    const inside = async () =>
+      /mtu (\d+)/.exec((await host.inTask(id("web"), "ip", ["link", "show", "eth0"])).stdout)?.[1];
+    const setWidth = async (mtu: number) => {
+      await host.namespace.run("ip", ["link", "set", "eth0", "mtu", String(mtu)]);
+      await host.call({ kind: "repair" });
+      return [await widthOf("sw-vx0"), await inside()];
+    };
+    // Another interface's is none of ours.
+    await host.namespace.batch(["link add other0 type bridge", "link set other0 mtu 1300 up"]);
+    assert.deepEqual(await setWidth(1400), ["1350", "1400"]);
+    assert.deepEqual(await setWidth(1500), ["1450", "1500"]);
+    assert.equal(await askFrom(neighbour, host.address, "8080"), "web");
+  });
+
   test("a bridge makes way for a network of the cluster, and takes no place of the host's", async () => {
     await host.namespace.run("ip", ["link", "add", "docker0", "type", "bridge"]);
     await host.namespace.batch(["addr add 172.18.0.1/16 dev docker0", "link set docker0 up"]);
