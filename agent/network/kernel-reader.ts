@@ -213,7 +213,7 @@ async function readSysctl(path: string): Promise<string | undefined> {
   }
 }
 
-/** Undefined: this kernel has no IPv6. */
+/** Undefined: this kernel has no IPv6, or its administrator has switched it off: addresses would be refused. */
 async function readAdvertised(): Promise<readonly string[] | undefined> {
   const folder = `${sysctlRoot}/ipv6/conf`;
   let names: readonly string[];
@@ -222,6 +222,9 @@ async function readAdvertised(): Promise<readonly string[] | undefined> {
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw Fault.wrap(`Cannot list "${folder}"`, error);
+  }
+  for (const name of ["default", "lo"]) {
+    if ((await readSysctl(`ipv6/conf/${name}/disable_ipv6`)) !== "0") return undefined;
   }
   if ((await readSysctl("ipv6/conf/all/forwarding")) !== "0") return [];
   const advertised: string[] = [];

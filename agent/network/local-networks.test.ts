@@ -4,6 +4,8 @@ import type { ChildProcess } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import {
+  IpamConfigSchema,
+  IpFamily,
   NetworkAttachmentSchema,
   PortConfigSchema,
   PortProtocol,
@@ -143,6 +145,31 @@ describe("NetworkDriver by itself", { concurrency: false }, () => {
     assert.deepEqual(await setWidth(1400), ["1350", "1400"]);
     assert.deepEqual(await setWidth(1500), ["1450", "1500"]);
     assert.equal(await askFrom(neighbour, host.address, "8080"), "web");
+  });
+
+  test("a host whose IPv6 is switched off carries IPv4 all the same", async () => {
+    const dual = network("dual", "10.77.8.0/24");
+    dual.ipam?.configs.push(
+      create(IpamConfigSchema, {
+        family: IpFamily.IPV6,
+        subnet: "fd00:77::/64",
+        gateway: "fd00:77::1",
+      }),
+    );
+    const state = ground.state(neighbour, [dual], []);
+    const addresses = ["10.77.8.9/24", "fd00:77::9/64"];
+    const attachments = [create(NetworkAttachmentSchema, { network: dual, addresses })];
+    const attached = async (name: string) => {
+      const tasks = [{ id: id(name), attachments }];
+      const [task] = (await neighbour.call({ kind: "attach", tasks })).value as TaskNamespace[];
+      await neighbour.call({ kind: "detach", taskIds: [id(name)] });
+      return task?.addresses;
+    };
+    await neighbour.call({ kind: "apply", state });
+    assert.deepEqual(await attached("six"), ["10.77.8.9", "fd00:77::9"]);
+    await neighbour.namespace.run("sysctl", ["-qw", "net.ipv6.conf.all.disable_ipv6=1"]);
+    await neighbour.call({ kind: "repair" });
+    assert.deepEqual(await attached("four"), ["10.77.8.9"]);
   });
 
   test("a bridge makes way for a network of the cluster, and takes no place of the host's", async () => {
