@@ -73,6 +73,11 @@ describe("network, attacks", { concurrency: false }, () => {
     assert.equal(await arrived.count(), 0);
     await sendRaw(cluster, "a1", { source: "10.100.1.11", destination, port });
     assert.equal(await arrived.count(), 1, "control: the same packet with its own source arrives");
+    // Its own, but of its other network: each address belongs to one link.
+    await sendRaw(cluster, "m2", { source: "10.100.2.41", destination, port });
+    assert.equal(await arrived.count(), 1);
+    await sendRaw(cluster, "m2", { source: "10.100.1.41", destination, port });
+    assert.equal(await arrived.count(), 2, "control: the link's own address arrives");
   });
 
   test("2.8 a task does not reach its host's 127.0.0.1", async () => {
@@ -108,7 +113,7 @@ describe("network, attacks", { concurrency: false }, () => {
       port: 7777,
     });
     await using arrived = await Tap.inTask(cluster, "a2", "udp dport 7777");
-    for (const name of ["a1", "cl", "h1"]) {
+    for (const name of ["a1", "i1", "e1", "u1", "p1", "cl", "h1"]) {
       await cluster.probe(name).datagram(hostAddress(2), 4789, forged);
     }
     assert.equal(await arrived.count(), 0);
