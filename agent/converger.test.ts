@@ -41,6 +41,8 @@ class TestHost implements AsyncDisposable {
   readonly failing = new Map<string, string>();
   /** Awaited by each apply to the network. */
   gate: Promise<void> = Promise.resolve();
+  /** Awaited by each repair, once it has begun. */
+  repairGate: Promise<void> = Promise.resolve();
   readonly converger: Converger;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
@@ -62,7 +64,10 @@ class TestHost implements AsyncDisposable {
             await this.gate;
             this.#note("network", names(networks));
           },
-          repair: async () => this.#note("repair", ""),
+          repair: async () => {
+            this.#note("repair", "");
+            await this.repairGate;
+          },
           localNetworks: () => [],
         },
         dns: {
@@ -178,6 +183,27 @@ test("converger, repairs every 30 s when idle, also while news come", async () =
     assert.deepEqual(await host.next(1), ["repair"]);
   }
   assert.deepEqual(host.errors, ["cannot repair the network: nft is missing"]);
+});
+
+test("converger, repairs also while a network is refused", async () => {
+  await using host = new TestHost();
+  host.failing.set("network", "no room");
+  host.converger.want(networkNamed("a"));
+  await host.next(3);
+  host.clock.advance(30_000);
+  await until(() => host.events.includes("repair"));
+});
+
+test("converger, news do not wait for a repair", async () => {
+  await using host = new TestHost();
+  const gate = Promise.withResolvers<void>();
+  host.repairGate = gate.promise;
+  await turn();
+  host.clock.advance(30_000);
+  assert.deepEqual(await host.next(1), ["repair"]);
+  host.converger.want(networkNamed("a"));
+  assert.deepEqual(await host.next(3), ["network a", "dns a", "tasks 0"]);
+  gate.resolve();
 });
 
 test("converger, goes by what it remembers of networks until it is told, and leaves tasks alone", async () => {

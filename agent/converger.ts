@@ -3,7 +3,7 @@
  * the network, which also takes them out of virtual addresses and published ports; then the names of those that come, and
  * DNS's sockets, which need the networks' gateway addresses; then the tasks. So nobody here is led to an endpoint before
  * this host knows the way, nor to a task that was told to stop here; the other hosts have --stop-delay for the same.
- * Tries again after a failure, puts back what strangers removed, and, until a manager has spoken, goes by
+ * Tries again after a failure, has put back what strangers removed, and, until a manager has spoken, goes by
  * what an earlier run of this program remembered of networks. The newest assignments win over those that came meanwhile.
  */
 import { Fault } from "#proto/fault.ts";
@@ -50,14 +50,12 @@ export class Converger {
   /** What an earlier run remembered. It says nothing of tasks: the worker must never be given it as their set. */
   #remembered: Assigned = nothingAssigned;
   #wake: (() => void) | undefined;
-  #repairAtMs: number;
   /** What was last complained of, by part: the same words are not said again each second. */
   readonly #complaints = new Map<string, string>();
 
   constructor(options: ConvergerOptions, modules: ConvergerModules) {
     this.#options = options;
     this.#modules = modules;
-    this.#repairAtMs = modules.clock.monotonic() + repairPeriodMs;
   }
 
   want(assigned: Assigned): void {
@@ -72,14 +70,12 @@ export class Converger {
   async run(signal: AbortSignal): Promise<void> {
     this.#remembered = (await this.#modules.memory.read()) ?? nothingAssigned;
     if (!this.#told) this.#wanted = this.#remembered;
+    const repairing = this.#repair(signal);
     while (!signal.aborted) {
-      const restMs = this.#repairAtMs - this.#modules.clock.monotonic();
-      if (this.#wanted !== this.#done) {
-        if (!(await this.#converge())) await this.#pause(retryMs, signal);
-      } else if (restMs > 0) await this.#pause(restMs, signal);
-      else await this.#repair();
+      if (this.#wanted === this.#done) await this.#pause(undefined, signal);
+      else if (!(await this.#converge())) await this.#pause(retryMs, signal);
     }
-    await this.#dropping;
+    await Promise.all([repairing, this.#dropping]);
   }
 
   /** Says whether the host is now as wanted. */
@@ -125,10 +121,13 @@ export class Converger {
     return { ...parts, networks: [...parts.networks, ...this.#modules.network.localNetworks()] };
   }
 
-  async #repair(): Promise<void> {
+  /** Beside convergence: neither waits for the other, and a network that is refused keeps no other from being repaired. */
+  async #repair(signal: AbortSignal): Promise<void> {
     const { clock, network } = this.#modules;
-    await this.#attempt("repair the network", () => network.repair());
-    this.#repairAtMs = clock.monotonic() + repairPeriodMs;
+    while (!signal.aborted) {
+      await clock.sleep(repairPeriodMs, signal).catch(() => undefined);
+      if (!signal.aborted) await this.#attempt("repair the network", () => network.repair());
+    }
   }
 
   async #attempt(what: string, work: () => Promise<void>): Promise<boolean> {
@@ -145,13 +144,13 @@ export class Converger {
     }
   }
 
-  /** Until there is news, the time is up, or the signal is aborted. */
-  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+  /** Until there is news, the time, if any, is up, or the signal is aborted. */
+  async #pause(ms: number | undefined, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const wake = () => resolve();
     this.#wake = wake;
     signal.addEventListener("abort", wake, { once: true });
-    using _timer = this.#modules.clock.timer(ms, wake);
+    using _timer = ms === undefined ? undefined : this.#modules.clock.timer(ms, wake);
     if (signal.aborted) wake();
     await promise;
     this.#wake = undefined;
