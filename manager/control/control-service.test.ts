@@ -19,7 +19,12 @@ import {
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Service, StoreActionKind } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { EndpointSpecSchema, NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  EndpointSpecSchema,
+  NetworkSchema,
+  NodeState,
+  TaskState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { testNetwork, testNode, testTask, testTaskSpec } from "../testing/fixtures.ts";
 import { type ControlGround, openControl } from "./testing/control-ground.ts";
 
@@ -70,6 +75,47 @@ test("service, of two creations with one name at the same time one is refused", 
   const outcomes = await Promise.allSettled([createService(ground), createService(ground)]);
   assert.deepEqual(outcomes.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
   assert.equal(ground.store.list("service").length, 1);
+});
+
+test("service, of two at the same time with one port, or with one address, one is refused", async () => {
+  const ground = openControl();
+  const ipam = { configs: [{ subnet: "10.9.0.0/24", gateway: "10.9.0.1" }] };
+  const net = create(NetworkSchema, { id: "net1", spec: { annotations: { name: "net" } }, ipam });
+  const ingress = create(NetworkSchema, { id: "net2", spec: { ingress: true } });
+  await ground.put("network", net, ingress);
+  const endpoint = create(EndpointSpecSchema, { ports: [{ targetPort: 80, publishedPort: 8080 }] });
+  const networks = [{ target: "net", addresses: ["10.9.0.9"] }];
+  const refusedOf = async (wish: (name: string) => ServiceSpec, names: readonly string[]) => {
+    const outcomes = await Promise.allSettled(
+      names.map((name) => createService(ground, wish(name))),
+    );
+    return outcomes.flatMap((one) => (one.status === "rejected" ? String(one.reason) : []));
+  };
+  const onPort = await refusedOf((name) => ({ ...spec(name), endpoint }), ["a", "b"]);
+  assert.match(onPort.join(), /^[^,]*port 8080\/tcp is already published by service "a"[^,]*/);
+  assert.equal(onPort.length, 1);
+  const runtime = spec().task?.runtime ?? { case: undefined };
+  const task = testTaskSpec({ runtime, networks });
+  const onAddress = await refusedOf((name) => ({ ...spec(name), task }), ["c", "d"]);
+  assert.match(onAddress.join(), /address 10\.9\.0\.9 of network "net" is in use by service "c"/);
+  assert.equal(onAddress.length, 1);
+});
+
+test("network, of two at the same time with one subnet one is refused", async () => {
+  const { api, context, store } = openControl();
+  const ipam = { configs: [{ subnet: "10.9.0.0/24" }] };
+  const made = ["a", "b"].map((name) =>
+    api.createNetwork(
+      create(CreateNetworkRequestSchema, { spec: { annotations: { name }, ipam } }),
+      context,
+    ),
+  );
+  const outcomes = await Promise.allSettled(made);
+  assert.deepEqual(
+    outcomes.map(({ status }) => status),
+    ["fulfilled", "rejected"],
+  );
+  assert.equal(store.list("network").length, 1);
 });
 
 test("service, an unknown reference is not found; an ambiguous one lists the candidates", async () => {

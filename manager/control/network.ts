@@ -6,11 +6,13 @@ import { newId } from "#proto/ids.ts";
 import { isLocalNetworkName, localNetwork, localNetworkNames } from "#proto/main-network.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { needsIngress } from "../ingress.ts";
+import type { Action } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
 import { isLost, isTerminal, isWanted } from "../task.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve, slotName } from "../store/resolve.ts";
+import { Turns } from "./turns.ts";
 import { validateNetworkSpec } from "../spec/validate-network.ts";
 
 /** How many users of a network a refusal names. */
@@ -18,9 +20,13 @@ const usersMax = 5;
 
 type Methods = "createNetwork" | "getNetwork" | "listNetworks" | "removeNetwork";
 
-export function networkHandlers(
-  modules: Pick<ControlModules, "store" | "random">,
-): Pick<ControlHandlers, Methods> {
+interface Modules extends Pick<ControlModules, "store" | "random"> {
+  /** Of those that are made: their subnets must not overlap. */
+  readonly turns: Turns;
+}
+
+export function networkHandlers(given: Omit<Modules, "turns">): Pick<ControlHandlers, Methods> {
+  const modules = { ...given, turns: new Turns() };
   const { store } = modules;
   return {
     createNetwork: async (request) => ({ network: await createNetwork(modules, request) }),
@@ -37,18 +43,19 @@ export function networkHandlers(
 }
 
 async function createNetwork(
-  { store, random }: Pick<ControlModules, "store" | "random">,
+  { store, random, turns }: Modules,
   request: CreateNetworkRequest,
 ): Promise<Network> {
   const id = newId(random);
-  await store.write((view) => {
+  const build = (view: View): readonly Action[] => {
     const spec = validateNetworkSpec(request.spec, view);
     const name = spec.annotations?.name ?? "";
     if (view.byName("network", name) !== undefined) {
       throw new Fault("already-exists", `a network named "${name}" exists already`);
     }
     return [{ action: "create", kind: "network", object: create(NetworkSchema, { id, spec }) }];
-  });
+  };
+  await turns.take(() => store.write(build));
   const network = store.get("network", id);
   if (network === undefined) throw new Fault("not-found", `network ${id} was removed meanwhile`);
   return network;

@@ -13,18 +13,24 @@ import { TaskState, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import { formatReference, parseReference } from "#registry/reference.ts";
 import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
+import type { Action } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve } from "../store/resolve.ts";
+import { Turns } from "./turns.ts";
 import { validateServiceSpec } from "../spec/validate-service.ts";
 import { refuseStale } from "./version.ts";
 
 type Methods = "createService" | "getService" | "listServices" | "updateService" | "removeService";
 
-type Modules = Pick<ControlModules, "store" | "random" | "images" | "log">;
+interface Modules extends Pick<ControlModules, "store" | "random" | "images" | "log"> {
+  /** Of the services that ask for ports or addresses by number. */
+  readonly turns: Turns;
+}
 
-export function serviceHandlers(modules: Modules): Pick<ControlHandlers, Methods> {
+export function serviceHandlers(given: Omit<Modules, "turns">): Pick<ControlHandlers, Methods> {
+  const modules = { ...given, turns: new Turns() };
   const { store } = modules;
   return {
     createService: async (request, { signal }) => createService(modules, request, signal),
@@ -53,7 +59,7 @@ async function createService(
   const id = newId(random);
   const wanted = validateServiceSpec(request.spec, store);
   const image = request.queryRegistry ? await pinImage(modules, wanted, { signal }) : undefined;
-  await store.write((view) => {
+  await writeSpec(modules, wanted, (view) => {
     const spec = validateServiceSpec(image?.spec ?? request.spec, view);
     const name = spec.annotations?.name ?? "";
     if (view.byName("service", name) !== undefined) {
@@ -77,7 +83,7 @@ async function updateService(
   const wanted = keepLogin(validateServiceSpec(request.spec, store, before.id), before.spec);
   const question = { signal, before: containerOf(before.spec)?.image };
   const image = request.queryRegistry ? await pinImage(modules, wanted, question) : undefined;
-  await store.write((view) => {
+  await writeSpec(modules, wanted, (view) => {
     const service = resolve(view, "service", ref);
     const given = validateServiceSpec(image?.spec ?? request.spec, view, service.id);
     const spec = keepLogin(given, service.spec);
@@ -89,6 +95,18 @@ async function updateService(
   });
   const service = committed(store, resolve(store, "service", ref).id);
   return { service, warnings: image?.warnings ?? [] };
+}
+
+/** Takes turns with the others that ask for something of which there is one. */
+function writeSpec(
+  { store, turns }: Modules,
+  { endpoint, task }: ServiceSpec,
+  build: (view: View) => readonly Action[],
+): Promise<void> {
+  const asksForPort = endpoint?.ports.some(({ publishedPort }) => publishedPort !== 0) ?? false;
+  const asksForAddress = task?.networks.some(({ addresses }) => addresses.length > 0) ?? false;
+  if (!asksForPort && !asksForAddress) return store.write(build);
+  return turns.take(() => store.write(build));
 }
 
 /**
