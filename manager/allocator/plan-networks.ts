@@ -32,7 +32,7 @@ export function planNetworks(networks: readonly Network[], view: View): Networks
   const taken = [...others];
   const actions: Action[] = [];
   const blocked = new Map<string, string>();
-  for (const network of networks) {
+  for (const network of askingFirst(networks)) {
     if (network.spec === undefined) continue;
     try {
       const configs = planIpam(network.spec, { pools, nodeAddresses, taken });
@@ -45,6 +45,12 @@ export function planNetworks(networks: readonly Network[], view: View): Networks
     }
   }
   return { actions, blocked };
+}
+
+/** Who has asked for a subnet was told that it is free: the others choose from what is left. */
+function askingFirst(networks: readonly Network[]): readonly Network[] {
+  const asked = ({ spec }: Network) => Math.min(spec?.ipam?.configs.length ?? 0, 1);
+  return networks.toSorted((a, b) => asked(b) - asked(a));
 }
 
 /** `configsOf`: which of a network's subnets count as taken. */

@@ -132,6 +132,14 @@ test("services and tasks have an address of each family of each network", async 
   ]);
 });
 
+test("a network with a subnet of its own has it before others take theirs from the pools", async () => {
+  const { store, put, allocate } = openGround();
+  await put("network", testNetwork("a"), testNetwork("b", "10.0.0.0/24"), testNetwork("c"));
+  await allocate();
+  const subnets = store.list("network").map(({ ipam }) => ipam?.configs[0]?.subnet);
+  assert.deepEqual(subnets, ["10.0.1.0/24", "10.0.0.0/24", "10.0.2.0/24"]);
+});
+
 test("virtual addresses stay over updates, follow networks, and go with the mode", async () => {
   const { store, put, allocate, putService } = openGround();
   await put("network", testNetwork("a", "10.7.0.0/24"), testNetwork("b", "10.8.0.0/24"));
