@@ -15,7 +15,7 @@ import {
   type ServiceEndpoint,
   ServiceEndpointSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
-import { NetworkAttachmentSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { EndpointAffinity, NetworkAttachmentSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { localNetwork } from "#proto/main-network.ts";
 import { hostAddress, hostAddress6, type Lan, openLan } from "./lan.ts";
 import { Probe, type ProbeOptions } from "./probe-handle.ts";
@@ -275,12 +275,13 @@ function serviceOf(
   plan: ServicePlan,
   member: ReadonlySet<NetworkName>,
 ): readonly ServiceEndpoint[] {
-  const { name, ports, publishedNetwork = "" } = plan;
+  const { name, ports, publishedNetwork = "", affinity = EndpointAffinity.NONE } = plan;
   const known = plan.virtualIps.filter(({ network }) => member.has(network));
   if (known.length === 0 && ports.length === 0) return [];
   const service = create(ServiceEndpointSchema, {
     id: name,
     name,
+    affinity,
     networks: known.map(({ network, address, address6 = "" }) => ({
       networkId: network,
       virtualIp: address,

@@ -207,6 +207,27 @@ add rule inet swarm mangle_pre meta mark set ct mark
     await cluster.serve({ c2: true, c3: false });
   });
 
+  test("with affinity a client stays on its backend, through every host, as long as that serves", async () => {
+    const far = cluster.probe("far");
+    const met = async () => {
+      const answers = await Promise.all(
+        hosts.map((number) =>
+          far.askMany({ protocol: "tcp", address: hostAddress(number), port: 9101 }, 15),
+        ),
+      );
+      const names = new Set(answers.flat().map((answer) => answer.split(" ", 1).join()));
+      assert.equal(names.size, 1, [...names].join(" and "));
+      return [...names].join();
+    };
+    const first = await met();
+    assert.match(first, /^b[12]$/);
+    await cluster.serve({ [first]: false });
+    const second = await met();
+    assert.notEqual(second, first);
+    await cluster.serve({ [first]: true });
+    assert.equal(await met(), first, "the same addresses, the same backend");
+  });
+
   test("a lost host's tasks get nothing new once the others are told", async () => {
     await using _lost = await cluster.lose(3);
     for (const protocol of protocols) {

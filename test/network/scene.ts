@@ -11,6 +11,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import {
+  EndpointAffinity,
   type Network,
   NetworkSchema,
   type PortConfig,
@@ -99,6 +100,7 @@ export interface ServicePlan {
   }[];
   readonly ports: readonly PortConfig[];
   readonly publishedNetwork?: NetworkName;
+  readonly affinity?: EndpointAffinity;
 }
 
 export const vip = "10.100.1.200";
@@ -184,7 +186,9 @@ export const services: readonly ServicePlan[] = [
   {
     name: "behind",
     virtualIps: [{ network: "back", address: "10.100.2.201", address6: "fd00:64:2::201" }],
-    ports: [],
+    ports: bothProtocols({ published: 9101, target: 80 }),
+    publishedNetwork: "back",
+    affinity: EndpointAffinity.CLIENT_IP,
   },
   { name: "owner", virtualIps: [{ network: "own", address: "172.31.77.25" }], ports: [] },
   {
