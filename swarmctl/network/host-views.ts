@@ -80,6 +80,7 @@ function hostView(
     repairs: Number(status?.repairs ?? 0n),
     drift: status?.drift ?? [],
     refusals: status?.refusals ?? [],
+    obstacles: status?.obstacles ?? [],
   };
 }
 

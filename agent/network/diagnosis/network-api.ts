@@ -36,7 +36,7 @@ export function networkHandlers(modules: NetworkApiModules): Handlers<typeof Net
 
 function inspect(networkId: string, { network }: NetworkApiModules) {
   const { networks = [], endpoints = [] } = network.state ?? {};
-  const { convergences, convergenceMs, repairs, drift, refusals } = network.status();
+  const { convergences, convergenceMs, ...status } = network.status();
   return create(InspectHostNetworkResponseSchema, {
     carried: networks.some(({ id }) => id === networkId),
     endpoints: endpoints
@@ -45,9 +45,10 @@ function inspect(networkId: string, { network }: NetworkApiModules) {
     status: {
       convergence: durationFromMs(convergenceMs),
       convergences: BigInt(convergences),
-      repairs: BigInt(repairs),
-      drift: [...drift],
-      refusals: [...refusals],
+      repairs: BigInt(status.repairs),
+      drift: [...status.drift],
+      refusals: [...status.refusals],
+      obstacles: [...status.obstacles],
     },
   });
 }
