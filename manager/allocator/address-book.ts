@@ -25,9 +25,10 @@ export class AddressBook {
   /** By network ID; IPv4 first. */
   readonly #pools = new Map<string, readonly AddressPool[]>();
 
-  constructor(view: View) {
+  /** Of these networks; of all, if none are named. */
+  constructor(view: View, networks = view.list("network")) {
     this.#view = view;
-    for (const network of view.list("network")) this.#onNetwork(undefined, network);
+    for (const network of networks) this.#open(network);
     for (const service of view.list("service")) this.#onService(undefined, service);
     for (const task of view.list("task")) this.#onTask(undefined, task);
   }
@@ -53,18 +54,23 @@ export class AddressBook {
 
   #onNetwork(before: Network | undefined, after: Network | undefined): boolean {
     if (after === undefined) return before !== undefined && this.#pools.delete(before.id);
-    const configs = after.ipam?.configs ?? [];
-    // A network's subnets never change once it has some.
-    if (configs.length === 0 || this.#pools.has(after.id)) return false;
-    this.#pools.set(
-      after.id,
-      configs.map((config) => new AddressPool(config)),
-    );
+    if (!this.#open(after)) return false;
     // What services keep may have been said before the network had its subnets.
     for (const service of this.#view.list("service")) {
       this.#hold(`kept:${service.id}`, this.#keptOf(service));
     }
     return false;
+  }
+
+  /** Says whether the network has its subnets, and had none: they never change. */
+  #open({ id, ipam }: Network): boolean {
+    const configs = ipam?.configs ?? [];
+    if (configs.length === 0 || this.#pools.has(id)) return false;
+    this.#pools.set(
+      id,
+      configs.map((config) => new AddressPool(config)),
+    );
+    return true;
   }
 
   #onService(before: Service | undefined, after: Service | undefined): boolean {
@@ -81,7 +87,12 @@ export class AddressBook {
 
   /** Says whether something came free. */
   #change(holder: Holder, before: readonly Held[], after: readonly Held[]): boolean {
-    if (before.length === 0 && after.length === 0) return false;
+    // As with nearly every change: of a task's status, of a service's spec.
+    if (areSame(before, after)) return false;
+    if (before.length === 0) {
+      this.#hold(holder, after);
+      return false;
+    }
     const now = new Set(after.map(keyOf));
     const gone = before.filter((held) => !now.has(keyOf(held)));
     for (const { network, address } of gone) {
@@ -116,6 +127,13 @@ export class AddressBook {
 /** Users name networks; stacks and the API may use IDs. */
 export function findNetwork(view: View, target: string): Network | undefined {
   return view.get("network", target) ?? view.byName("network", target);
+}
+
+function areSame(a: readonly Held[], b: readonly Held[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ network, address }, at) => b[at]?.network === network && b[at].address === address)
+  );
 }
 
 function keyOf({ network, address }: Held): string {

@@ -93,7 +93,7 @@ function checkAddresses(
   { serviceId, view }: AttachmentPlace,
 ): void {
   const name = network.spec?.annotations?.name ?? network.id;
-  const book = new AddressBook(view);
+  const book = new AddressBook(view, [network]);
   const seen = new Set<bigint>();
   for (const [index, text] of attachment.addresses.entries()) {
     const { value, family } = parsed(`${path}[${index}]`, () => parseAddress(text));
