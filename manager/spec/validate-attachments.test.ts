@@ -5,9 +5,16 @@ import { ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   IpamOptionsSchema,
   type NetworkAttachmentConfigSchema,
+  NodeState,
   TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { openTestStore, testNetwork, testTask, testTaskSpec } from "../testing/fixtures.ts";
+import {
+  openTestStore,
+  testNetwork,
+  testNode,
+  testTask,
+  testTaskSpec,
+} from "../testing/fixtures.ts";
 import { completeAttachments } from "./validate-attachments.ts";
 
 type Init = Omit<MessageInitShape<typeof NetworkAttachmentConfigSchema>, "$typeName" | "$unknown">;
@@ -17,7 +24,12 @@ const net = {
   ...testNetwork("net"),
   ipam: create(IpamOptionsSchema, {
     configs: [
-      { subnet: "10.1.0.0/24", gateway: "10.1.0.1", range: "10.1.0.128/25" },
+      {
+        subnet: "10.1.0.0/24",
+        gateway: "10.1.0.1",
+        range: "10.1.0.128/25",
+        reserved: { router: "10.1.0.254" },
+      },
       { subnet: "fd00:1::/64", gateway: "fd00:1::1" },
     ],
   }),
@@ -25,8 +37,19 @@ const net = {
 await put("network", net, testNetwork("plain"), testNetwork("fresh", "10.3.0.0/24"));
 const running = { state: TaskState.RUNNING };
 const attached = [{ network: net, addresses: ["10.1.0.9/24"] }];
+await put("node", testNode(1, { status: { state: NodeState.DOWN } }));
 await put(
   "task",
+  testTask("leaving", {
+    networks: [{ network: net, addresses: ["10.1.0.10/24"] }],
+    status: running,
+    desiredState: TaskState.REMOVE,
+  }),
+  testTask("lost", {
+    networks: [{ network: net, addresses: ["10.1.0.11/24"] }],
+    status: running,
+    nodeId: "node1",
+  }),
   testTask("t1", {
     networks: attached,
     status: running,
@@ -60,7 +83,19 @@ test("attachments, static addresses may lie outside the range, and are the servi
   complete([{ target: "fresh", addresses: ["10.3.0.9"] }]);
 });
 
+test("attachments, what a task that leaves or is lost has may be asked for by another service", () => {
+  complete([{ target: "net", addresses: ["10.1.0.10", "10.1.0.11"] }]);
+});
+
 const refused = [
+  [
+    [{ target: "net", addresses: ["10.1.0.254"] }],
+    /is 10\.1\.0\.254, which network "net" reserves/,
+  ],
+  [
+    [{ target: "fresh", addresses: ["fd00:1::5"] }],
+    /\[0\] is fd00:1::5: network "fresh" has no IPv6/,
+  ],
   [[{ target: "nowhere" }], /"nowhere" is not a network: create it first/],
   [[{ target: "host" }, { target: "net" }], /"host" is the host's own network, and stands alone/],
   [[{ target: "net" }, { target: "none" }], /"none" is no network, and stands alone/],

@@ -14,6 +14,7 @@ import { holderWords } from "../allocator/drafts.ts";
 import { familyOf, formatAddress, parseAddress } from "../allocator/subnet.ts";
 import { find } from "../store/resolve.ts";
 import type { View } from "../store/store.ts";
+import { isLost, isWanted } from "../task.ts";
 import { checkName, invalid, parsed } from "./field.ts";
 
 export interface AttachmentPlace {
@@ -101,16 +102,12 @@ function checkAddresses(
     if (canonical !== text) throw invalid(`${path}[${index}]`, `is "${text}": write ${canonical}`);
     if (seen.has(value)) throw invalid(`${path}[${index}]`, `is ${text}, as an earlier one`);
     seen.add(value);
-    const pool = poolOf(book, network, text);
-    if (!pool.isForTasks(value)) {
-      const { subnet, gateway } = pool.config;
-      const problem = `is ${text}: network "${name}" gives tasks addresses of ${subnet}, without its first, its last and the gateway's, ${gateway}`;
-      throw invalid(`${path}[${index}]`, problem);
-    }
+    const pool = poolOf(book, network, { path: `${path}[${index}]`, address: text });
+    checkForTasks(`${path}[${index}]`, { address: text, value, pool, name });
     const holder = pool
       .holdersOf(value)
       .values()
-      .find((one) => !isOwn(one, serviceId, view));
+      .find((one) => isObstacle(one, serviceId, view));
     if (holder === undefined) continue;
     const whose = holderWords(view, holder);
     throw new Fault(
@@ -121,27 +118,51 @@ function checkAddresses(
   checkCount(path, spec, attachment);
 }
 
-function poolOf(book: AddressBook, network: Network, address: string): AddressPool {
-  const name = network.spec?.annotations?.name ?? network.id;
-  const isNew = book.poolsOf(network.id).length === 0;
-  // A stack makes its networks and at once the services on them.
-  const wished = isNew ? wishedPool(network.spec, familyOf(address)) : undefined;
-  if (wished !== undefined) return wished;
-  if (isNew) {
-    throw new Fault("unavailable", `network "${name}" has no subnet yet: try again`);
+function checkForTasks(
+  path: string,
+  asked: { address: string; value: bigint; pool: AddressPool; name: string },
+): void {
+  const { address, value, pool, name } = asked;
+  if (pool.isForTasks(value)) return;
+  const { subnet, gateway, reserved } = pool.config;
+  const use = Object.entries(reserved).find(([, one]) => parseAddress(one).value === value)?.[0];
+  if (use !== undefined) {
+    throw invalid(path, `is ${address}, which network "${name}" reserves for "${use}"`);
   }
-  const pool = book.poolOf(network.id, address);
-  if (pool !== undefined) return pool;
-  const family = familyOf(address) === IpFamily.IPV6 ? "IPv6" : "IPv4";
-  const message = `address ${address}: network "${name}" has no ${family}`;
-  throw new Fault("invalid-argument", message);
+  const problem = `is ${address}: network "${name}" gives tasks addresses of ${subnet}, without its first, its last and the gateway's, ${gateway}`;
+  throw invalid(path, problem);
 }
 
-/** The service's own tasks hold its addresses, and hand them to their successors. */
-function isOwn(holder: string, serviceId: string, view: View): boolean {
+function poolOf(
+  book: AddressBook,
+  network: Network,
+  { path, address }: { readonly path: string; readonly address: string },
+): AddressPool {
+  const name = network.spec?.annotations?.name ?? network.id;
+  const pool = book.poolOf(network.id, address);
+  if (pool !== undefined) return pool;
+  const isNew = book.poolsOf(network.id).length === 0;
+  const family = familyOf(address);
+  // A stack makes its networks and at once the services on them.
+  const wished = isNew ? wishedPool(network.spec, family) : undefined;
+  if (wished !== undefined) return wished;
+  if (isNew && (family === IpFamily.IPV4 || network.spec?.ipv6Enabled)) {
+    throw new Fault("unavailable", `network "${name}" has no subnet yet: try again`);
+  }
+  const word = family === IpFamily.IPV6 ? "IPv6" : "IPv4";
+  throw invalid(path, `is ${address}: network "${name}" has no ${word}`);
+}
+
+/**
+ * The service's own tasks hold its addresses, and hand them to their successors. Others' that leave, or are lost, soon
+ * give them up: until then the service's tasks wait.
+ */
+function isObstacle(holder: string, serviceId: string, view: View): boolean {
   const [kind, id = ""] = holder.split(":", 2);
-  if (kind === "task") return view.get("task", id)?.serviceId === serviceId;
-  return kind === "kept" && id === serviceId;
+  if (kind !== "task") return kind !== "kept" || id !== serviceId;
+  const task = view.get("task", id);
+  if (task === undefined || !isWanted(task) || task.serviceId === serviceId) return false;
+  return !isLost(task, (node) => view.get("node", node));
 }
 
 /** Each replica needs one of each family that is given at all. */
