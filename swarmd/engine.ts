@@ -71,7 +71,10 @@ export class Engine implements AsyncDisposable {
     const peers = opened.use(openPeers(config, identity, modules));
     const images = opened.use(await openImages(config, { ...modules, peers }));
     const { encryption, network } = await openNetwork(config, modules, opened);
-    const dns = opened.use(new DnsServer({}, { ...modules, log: log.child({ part: "dns" }) }));
+    const nameserversOf = (address: string) => network.nameserversOf(address);
+    const dns = opened.use(
+      new DnsServer({}, { ...modules, nameserversOf, log: log.child({ part: "dns" }) }),
+    );
     const memory = opened.use(
       new AssignedFile({ path: join(config.dataRoot, "agent/assigned.bin") }, modules),
     );

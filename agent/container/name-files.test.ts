@@ -24,10 +24,12 @@ test("planResolvConf, on a network: its gateway, and names asked as they are", (
   assert.equal(planResolvConf(taskOf({}), { nameserver: "10.0.1.1" }), text);
 });
 
-test("planResolvConf, the user's own wishes win", () => {
+test("planResolvConf, the user's own wishes win; servers are asked by the network's own", () => {
   const dnsConfig = { nameservers: ["9.9.9.9"], search: ["a.b"], options: ["ndots:2"] };
-  const text = "nameserver 9.9.9.9\nsearch a.b\noptions ndots:2\n";
-  assert.equal(planResolvConf(taskOf({ dnsConfig }), { nameserver: "10.0.1.1" }), text);
+  const rest = "search a.b\noptions ndots:2\n";
+  const onNetwork = planResolvConf(taskOf({ dnsConfig }), { nameserver: "10.0.1.1" });
+  assert.equal(onNetwork, `nameserver 10.0.1.1\n${rest}`);
+  assert.equal(planResolvConf(taskOf({ dnsConfig }), {}), `nameserver 9.9.9.9\n${rest}`);
 });
 
 test("planResolvConf, the host's domains where the user names none; the root means none at all", () => {

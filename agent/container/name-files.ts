@@ -20,7 +20,10 @@ export function planHosts(task: Task, addresses: readonly string[]): string {
   return [...loopback, ...extra, ...own, ""].join("\n");
 }
 
-/** Whom a task asks by itself: its network's server; on the host's network, as the host does; else nobody. */
+/**
+ * Whom a task asks: its network's server, which asks others for it, those of its user among them; on the host's network as the
+ * host does, and without a network nobody, unless its user names servers.
+ */
 export interface NameSource {
   readonly nameserver?: string;
   /** The host's domains, tried where the user names none. */
@@ -29,14 +32,13 @@ export interface NameSource {
   readonly hostFile?: string;
 }
 
-/** What the user names wins. */
 export function planResolvConf(task: Task, source: NameSource): string {
   const { nameserver, hostFile } = source;
   const container = task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
   const dns = container?.dnsConfig;
   const wanted = dns?.nameservers ?? [];
   if (hostFile !== undefined && wanted.length === 0) return hostFile;
-  const servers = wanted.length > 0 ? wanted : nameserver === undefined ? [] : [nameserver];
+  const servers = nameserver === undefined ? wanted : [nameserver];
   const given = dns?.options ?? [];
   // A name such as "web" is asked as it is, before any search domain.
   const ndots = nameserver !== undefined && !given.some((option) => option.startsWith("ndots:"));

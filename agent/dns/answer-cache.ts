@@ -47,11 +47,6 @@ export class AnswerCache {
     }
   }
 
-  clear(): void {
-    this.#entries.clear();
-    this.#bytes = 0;
-  }
-
   #add(key: string, entry: Entry): void {
     this.#entries.set(key, entry);
     this.#bytes += sizeOf(key, entry);

@@ -3,19 +3,24 @@
  * there. So many are under way at a time, and who does not read answers is not read from either.
  */
 import type { Socket } from "node:net";
+import type { Clock } from "#proto/ports.ts";
 import { StreamReader, streamMessage } from "./stream.ts";
 
-/** Never rejects for what is in the bytes; undefined: no reply. */
-export type AnswerMessage = (bytes: Buffer) => Buffer | undefined | Promise<Buffer | undefined>;
+export interface ConnectionModules {
+  /** Never rejects for what is in the bytes; undefined: no reply. */
+  readonly answer: (bytes: Buffer) => Buffer | undefined | Promise<Buffer | undefined>;
+  readonly clock: Clock;
+}
 
 const underWayMax = 16;
+/** Without a question that comes or an answer that goes. */
 const idleMs = 10_000;
 
-export function serveConnection(socket: Socket, answer: AnswerMessage): void {
-  const connection = new Connection(socket, answer);
+export function serveConnection(socket: Socket, modules: ConnectionModules): void {
+  const connection = new Connection(socket, modules);
   // It ends by "close", which comes in any case.
   socket.on("error", () => {});
-  socket.setTimeout(idleMs, () => socket.destroy());
+  socket.on("close", () => connection[Symbol.dispose]());
   socket.on("data", (chunk) => connection.read(chunk));
   socket.on("drain", () => connection.work());
   socket.on("end", () => connection.end());
@@ -23,18 +28,27 @@ export function serveConnection(socket: Socket, answer: AnswerMessage): void {
 
 class Connection {
   readonly #socket: Socket;
-  readonly #answer: AnswerMessage;
+  readonly #modules: ConnectionModules;
   readonly #reader = new StreamReader();
   #waiting: Buffer[] = [];
   #underWay = 0;
   #ended = false;
+  #activeAtMs: number;
+  #timer: Disposable;
 
-  constructor(socket: Socket, answer: AnswerMessage) {
+  constructor(socket: Socket, modules: ConnectionModules) {
     this.#socket = socket;
-    this.#answer = answer;
+    this.#modules = modules;
+    this.#activeAtMs = modules.clock.monotonic();
+    this.#timer = this.#lookIn(idleMs);
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer[Symbol.dispose]();
   }
 
   read(chunk: Buffer): void {
+    this.#activeAtMs = this.#modules.clock.monotonic();
     this.#waiting.push(...this.#reader.push(chunk));
     this.work();
   }
@@ -62,11 +76,22 @@ class Connection {
   async #run(bytes: Buffer | undefined): Promise<void> {
     this.#underWay += 1;
     try {
-      const reply = bytes && (await this.#answer(bytes));
-      if (reply !== undefined && !this.#socket.destroyed) this.#socket.write(streamMessage(reply));
+      const reply = bytes && (await this.#modules.answer(bytes));
+      if (reply === undefined || this.#socket.destroyed) return;
+      this.#activeAtMs = this.#modules.clock.monotonic();
+      this.#socket.write(streamMessage(reply));
     } finally {
       this.#underWay -= 1;
       this.work();
     }
+  }
+  /** One timer, however many questions come. */
+  #lookIn(ms: number): Disposable {
+    const { clock } = this.#modules;
+    return clock.timer(ms, () => {
+      const restMs = this.#activeAtMs + idleMs - clock.monotonic();
+      if (restMs > 0) this.#timer = this.#lookIn(restMs);
+      else this.#socket.destroy();
+    });
   }
 }

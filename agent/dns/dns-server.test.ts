@@ -1,106 +1,26 @@
 /** Real sockets on loopback addresses; the upstream nameserver is one of the test's. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { createSocket, type Socket } from "node:dgram";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { describe, test, type TestContext } from "node:test";
+import { describe, test } from "node:test";
 import { promisify } from "node:util";
 import { create } from "@bufbuild/protobuf";
-import { decode, encode, type Packet, streamEncode } from "dns-packet";
+import { streamEncode } from "dns-packet";
 import { NetworkEndpointSchema, ServiceEndpointSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { IpFamily, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
-import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
-import { DnsServer } from "./dns-server.ts";
-import { StreamReader } from "./stream.ts";
-import { type Behaviour, openUpstream, replyTo, type TestUpstream } from "./testing/upstream.ts";
-
-const ports = { clock: systemClock, random: systemRandom, log: silentLog };
-
-function networkOn(
-  id: string,
-  gateway: string,
-  spec: { internal?: boolean; ingress?: boolean } = {},
-) {
-  return create(NetworkSchema, {
-    id,
-    spec: { ...spec, annotations: { name: id } },
-    ipam: { configs: [{ subnet: `${gateway}/24`, gateway }] },
-  });
-}
-
-function endpoints(networkId: string, service: string, count: number) {
-  return Array.from({ length: count }, (_, index) =>
-    create(NetworkEndpointSchema, {
-      taskId: `${service}${index}`,
-      networkId,
-      address: `10.0.${index >> 8}.${index & 255}`,
-      serviceName: service,
-      serving: true,
-    }),
-  );
-}
-
-interface Setup {
-  readonly server: DnsServer;
-  readonly port: number;
-  readonly upstream: TestUpstream;
-}
-
-/** Without `behave` the host has no nameserver. */
-async function setUp(t: TestContext, behave?: Behaviour): Promise<Setup> {
-  const folder = await mkdtemp(join(tmpdir(), "dns-"));
-  t.after(() => rm(folder, { recursive: true }));
-  const resolvConf = join(folder, "resolv.conf");
-  const upstream = await openUpstream(t, behave);
-  const known = behave === undefined ? "search test" : `nameserver ${upstream.address}`;
-  await writeFile(resolvConf, `${known}\n`);
-  const port = await freePort();
-  const options = { port, resolvConf, upstreamPort: upstream.port, upstreamDeadlineMs: 500 };
-  const server = new DnsServer(options, ports);
-  t.after(() => server[Symbol.asyncDispose]());
-  return { server, port, upstream };
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4");
-  socket.bind(0, "127.88.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}
-
-type Type = "A" | "AAAA" | "PTR" | "SRV" | "ANY" | "TXT";
-
-async function ask(name: string, { server = "127.88.0.1", port = 0, type = "A" as Type }) {
-  const socket = createSocket(server.includes(":") ? "udp6" : "udp4");
-  try {
-    const question = { type: type as "A", name };
-    const query = encode({ type: "query", id: 9, flags: 0x100, questions: [question] });
-    return decode(await exchange(socket, query, { server, port }));
-  } finally {
-    socket.close();
-  }
-}
-
-async function exchange(
-  socket: Socket,
-  bytes: Buffer,
-  to: { server: string; port: number },
-): Promise<Buffer> {
-  const answered = once(socket, "message", { signal: AbortSignal.timeout(5_000) });
-  socket.send(bytes, to.port, to.server);
-  const [reply] = await answered;
-  return reply;
-}
-
-const code = (packet: Packet & { rcode?: string }) => packet.rcode;
-const data = (packet: Packet) =>
-  packet.answers?.map((answer) => ("data" in answer ? answer.data : ""));
+import {
+  ask,
+  askStream,
+  code,
+  data,
+  endpoints,
+  networkOn,
+  repliesOf,
+  setUp,
+} from "./testing/ground.ts";
+import { replyTo } from "./testing/upstream.ts";
 
 describe("DnsServer", () => {
   const front = networkOn("front", "127.88.0.1");
@@ -141,43 +61,6 @@ describe("DnsServer", () => {
     assert.equal(datagram.flag_tc, true);
     const reply = await askStream("web", port);
     assert.equal(reply?.answers?.length, 500);
-  });
-
-  test("forwards what it does not know, brings the answer back, and keeps it", async (t) => {
-    const { server, port, upstream } = await setUp(t, (asked) => replyTo(asked));
-    await server.apply({ services: [], networks: [front], endpoints: [] });
-    for (const name of ["example.test", "Example.Test"]) {
-      const reply = await ask(name, { port });
-      assert.equal(reply.id, 9);
-      assert.equal(reply.questions?.[0]?.name, name);
-      assert.deepEqual(data(reply), ["192.0.2.1"]);
-    }
-    assert.equal(upstream.asked.length, 1);
-  });
-
-  test("cuts forwarded answers, too, for who takes little", async (t) => {
-    const many = Array.from({ length: 60 }, (_, index) => ({
-      type: "A" as const,
-      name: "example.test",
-      data: `192.0.2.${index}`,
-    }));
-    const { server, port } = await setUp(t, (asked) => replyTo(asked, { answers: many }));
-    await server.apply({ services: [], networks: [front], endpoints: [] });
-    const reply = await ask("example.test", { port });
-    assert(reply.flag_tc && (reply.answers?.length ?? 0) > 10);
-    assert.equal((await askStream("example.test", port)).answers?.length, 60);
-  });
-
-  test("forwards from the ingress network, which has no names, and not from internal ones", async (t) => {
-    const { server, port, upstream } = await setUp(t, (asked) => replyTo(asked));
-    const ingress = networkOn("ingress", "127.88.2.1", { ingress: true });
-    const vault = networkOn("vault", "127.88.3.1", { internal: true });
-    const all = ["ingress", "vault"].flatMap((id) => endpoints(id, "web", 1));
-    await server.apply({ services: [], networks: [ingress, vault], endpoints: all });
-    assert.deepEqual(data(await ask("web", { port, server: "127.88.2.1" })), ["192.0.2.1"]);
-    assert.deepEqual(data(await ask("web", { port, server: "127.88.3.1" })), ["10.0.0.0"]);
-    assert.equal(code(await ask("example.test", { port, server: "127.88.3.1" })), "NXDOMAIN");
-    assert.equal(upstream.asked.length, 1);
   });
 
   test("never asks outside for names of the cluster's addresses", async (t) => {
@@ -399,18 +282,3 @@ describe("DnsServer", () => {
     assert.equal(code(await ask("web", { port })), "NOERROR");
   });
 });
-
-async function askStream(name: string, port: number): Promise<Packet> {
-  const stream = connect({ host: "127.88.0.1", port });
-  // Closing its half, as some resolvers do, the asker still wants the answer.
-  stream.end(streamEncode({ type: "query", id: 9, questions: [{ type: "A", name }] }));
-  for await (const reply of repliesOf(stream)) return reply;
-  throw new Error("the nameserver hung up");
-}
-
-async function* repliesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<Packet> {
-  const reader = new StreamReader();
-  for await (const chunk of stream) {
-    for (const message of reader.push(chunk)) yield decode(message);
-  }
-}

@@ -1,7 +1,7 @@
 /**
  * The nameserver of a host's tasks: one UDP and one TCP socket on every network's gateway address. The socket says which
  * network is asked, the asker's address (which the data plane vouches for) says which task asks. Names of the cluster
- * are answered here; everything else is the host's nameservers'.
+ * are answered here; everything else is for the task's own nameservers, or the host's where it has none.
  */
 import { Fault } from "#proto/fault.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -10,10 +10,11 @@ import { tailorAnswer } from "./answer.ts";
 import { Forwarder, type Outcome } from "./forwarder.ts";
 import { Listener, type Transport } from "./listener.ts";
 import { encodeReply, parseMessage, type Query, streamBytesMax } from "./message.ts";
-import { HostResolver } from "./resolv-conf.ts";
+import { cost, QuestionRate } from "./question-rate.ts";
+import { HostResolver, nameserversMax } from "./resolv-conf.ts";
 import { noName, Responder, serverFailure } from "./responder.ts";
 import { Shuffler } from "./shuffler.ts";
-import { type Asker, Zone, type ZoneState } from "./zone.ts";
+import { type Asker, type View, Zone, type ZoneState } from "./zone.ts";
 
 export interface DnsServerOptions {
   readonly port?: number;
@@ -24,28 +25,37 @@ export interface DnsServerOptions {
   readonly upstreamDeadlineMs?: number;
 }
 
+export interface DnsServerModules extends Ports {
+  /** Those that the task with this address has of its own. */
+  readonly nameserversOf: (address: string) => readonly string[];
+}
+
 export class DnsServer {
   readonly #port: number;
   readonly #hostResolver: HostResolver;
   readonly #forwarder: Forwarder;
   readonly #shuffler: Shuffler;
   readonly #responder: Responder;
+  readonly #rate: QuestionRate;
+  readonly #modules: DnsServerModules;
   readonly #log: Log;
   /** Gateway address → its sockets. */
   readonly #listeners = new Map<string, Listener>();
   readonly #zone = new Zone();
   #applying: Promise<void> = Promise.resolve();
 
-  constructor(options: DnsServerOptions, { clock, random, log }: Ports) {
+  constructor(options: DnsServerOptions, modules: DnsServerModules) {
+    const { clock, random, log } = modules;
+    this.#modules = modules;
     this.#port = options.port ?? 53;
     this.#hostResolver = new HostResolver(options.resolvConf, { clock, log });
     this.#shuffler = new Shuffler(random);
     this.#responder = new Responder(this.#shuffler);
+    this.#rate = new QuestionRate({ clock });
     this.#log = log;
     const { upstreamPort: upstream, upstreamDeadlineMs: deadlineMs } = options;
     this.#forwarder = new Forwarder(
       {
-        nameservers: () => this.#nameservers(),
         ...(upstream === undefined ? {} : { port: upstream }),
         ...(deadlineMs === undefined ? {} : { deadlineMs }),
       },
@@ -91,15 +101,23 @@ export class DnsServer {
     return Listener.open(
       { address, port: this.#port, networkId },
       {
+        admit: (asker) => this.#rate.take(nameOf(asker, this.#zone.view(asker)), cost.connection),
         answer: (bytes, asker, transport) => this.#answer(bytes, asker, transport),
+        clock: this.#modules.clock,
         log: this.#log,
       },
     );
   }
 
-  /** Not ourselves, for nobody would ever answer. */
-  async #nameservers(): Promise<readonly string[]> {
-    const servers = await this.#hostResolver.nameservers();
+  /** What the asker's user named, as far as it may be asked; undefined: nothing, and the host's are to be asked. */
+  #ownServers(view: View, address: string): readonly string[] | undefined {
+    const own = this.#withoutSelf(this.#modules.nameserversOf(address));
+    if (own.length > 0) return own.filter((server) => view.mayAsk(server)).slice(0, nameserversMax);
+    return view.mayForward ? undefined : [];
+  }
+
+  /** For nobody would ever answer. */
+  #withoutSelf(servers: readonly string[]): readonly string[] {
     return servers.filter((server) => !this.#listeners.has(server));
   }
 
@@ -109,18 +127,35 @@ export class DnsServer {
     asker: Asker,
     transport: Transport,
   ): Buffer | undefined | Promise<Buffer | undefined> {
+    const view = this.#zone.view(asker);
+    const name = nameOf(asker, view);
+    // As if lost on its way: who waits for an answer asks less, and who is refused asks again at once.
+    if (!this.#rate.take(name, cost.question)) return undefined;
     const query = parseMessage(bytes);
     if (query.kind === "ignored") return undefined;
     if (query.kind === "error") return query.reply;
     const bytesMax = transport === "udp" ? query.datagramBytesMax : streamBytesMax;
-    const own = this.#responder.reply(this.#zone.view(asker), query, bytesMax);
-    if (own !== "forward") return encodeReply(query, own, bytesMax);
-    const known = this.#forwarder.recall(query);
+    const reply = this.#responder.reply(view, query, bytesMax);
+    if (reply !== "forward") return encodeReply(query, reply, bytesMax);
+    const servers = this.#ownServers(view, asker.address);
+    const known = this.#forwarder.recall(
+      query,
+      servers ?? this.#withoutSelf(this.#hostResolver.known),
+    );
     if (known !== undefined) return this.#passOn(known, query, bytesMax);
-    const { networkId, address } = asker;
-    return this.#forwarder
-      .ask(query, `${networkId} ${address}`)
-      .then((outcome) => this.#passOn(outcome, query, bytesMax));
+    if (!this.#rate.take(name, cost.forward)) return undefined;
+    return this.#forward(query, name, servers).then((outcome) =>
+      this.#passOn(outcome, query, bytesMax),
+    );
+  }
+
+  async #forward(
+    query: Query,
+    asker: string,
+    own: readonly string[] | undefined,
+  ): Promise<Outcome> {
+    const servers = own ?? this.#withoutSelf(await this.#hostResolver.nameservers());
+    return await this.#forwarder.ask(query, { asker, servers });
   }
 
   #passOn(outcome: Outcome, query: Query, bytesMax: number): Buffer {
@@ -129,6 +164,11 @@ export class DnsServer {
     const { answer, ageSeconds } = outcome;
     return tailorAnswer(answer, query, { ageSeconds, bytesMax, shuffler: this.#shuffler });
   }
+}
+
+/** The same on whichever network and by whichever family a task asks, where the managers know it. */
+function nameOf({ networkId, address }: Asker, { taskId }: View): string {
+  return taskId === "" ? `${networkId} ${address}` : taskId;
 }
 
 /** One of each family at most. */

@@ -25,17 +25,16 @@ function question(name = "example.test", more: Packet = {}): Query {
 
 interface Wish {
   readonly port: number;
-  readonly servers?: readonly string[];
   readonly deadlineMs?: number;
   readonly clock?: Clock;
 }
 
-function forwarder({ port, servers = ["127.88.0.2"], deadlineMs = 1_000, clock }: Wish): Forwarder {
-  return new Forwarder(
-    { nameservers: async () => servers, port, deadlineMs },
-    { clock: clock ?? systemClock, random: systemRandom },
-  );
+function forwarder({ port, deadlineMs = 1_000, clock }: Wish): Forwarder {
+  return new Forwarder({ port, deadlineMs }, { clock: clock ?? systemClock, random: systemRandom });
 }
+
+const servers = ["127.88.0.2"];
+const course = { asker: "a", servers };
 
 function answerOf(outcome: Outcome | undefined, query = question()) {
   assert(typeof outcome === "object");
@@ -55,7 +54,7 @@ async function silentPort(t: TestContext) {
 describe("Forwarder", () => {
   test("brings answers back under the asker's ID", async (t) => {
     using forward = forwarder(await openUpstream(t));
-    const answer = answerOf(await forward.ask(question(), "a"));
+    const answer = answerOf(await forward.ask(question(), course));
     assert.equal(answer.id, 77);
     assert.equal(answer.answers?.length, 1);
   });
@@ -64,7 +63,7 @@ describe("Forwarder", () => {
     const upstream = await openUpstream(t);
     using forward = forwarder(upstream);
     for (let index = 0; index < 8; index += 1) {
-      await forward.ask(question(`n${index}.test`), "a");
+      await forward.ask(question(`n${index}.test`), course);
     }
     const ids = new Set(upstream.asked.map(({ packet }) => packet.id));
     assert(ids.size > 4);
@@ -75,13 +74,14 @@ describe("Forwarder", () => {
   test("asks the next nameserver when one is not there, and that one first from then on", async (t) => {
     const clock = new FakeClock();
     const there = await openUpstream(t);
-    using forward = forwarder({ port: there.port, servers: ["127.88.0.3", "127.88.0.2"], clock });
-    assert(typeof (await forward.ask(question("a.test"), "a")) === "object");
+    using forward = forwarder({ port: there.port, clock });
+    const course = { asker: "a", servers: ["127.88.0.3", "127.88.0.2"] };
+    assert(typeof (await forward.ask(question("a.test"), course)) === "object");
     const late = await openUpstream(t, undefined, { address: "127.88.0.3", port: there.port });
-    assert(typeof (await forward.ask(question("b.test"), "a")) === "object");
+    assert(typeof (await forward.ask(question("b.test"), course)) === "object");
     assert.equal(late.asked.length, 0);
     clock.advance(10_000);
-    assert(typeof (await forward.ask(question("c.test"), "a")) === "object");
+    assert(typeof (await forward.ask(question("c.test"), course)) === "object");
     assert.equal(late.asked.length, 1);
   });
 
@@ -89,16 +89,17 @@ describe("Forwarder", () => {
     const trouble = (asked: Buffer) => replyTo(asked, { answers: [], flags: servfail });
     const first = await openUpstream(t, trouble);
     const second = { address: "127.88.0.3", port: first.port };
-    const servers = [first.address, second.address];
+    const both = [first.address, second.address];
+    const course = { asker: "a", servers: both };
     {
-      using forward = forwarder({ port: first.port, servers });
-      const failed = answerOf(await forward.ask(question(), "a")) as Packet & { rcode?: string };
+      using forward = forwarder(first);
+      const failed = answerOf(await forward.ask(question(), course)) as Packet & { rcode?: string };
       assert.equal(failed.rcode, "SERVFAIL");
-      assert.equal(forward.recall(question()), undefined);
+      assert.equal(forward.recall(question(), both), undefined);
     }
     await openUpstream(t, undefined, second);
-    using forward = forwarder({ port: first.port, servers });
-    assert.equal(answerOf(await forward.ask(question(), "a")).answers?.length, 1);
+    using forward = forwarder(first);
+    assert.equal(answerOf(await forward.ask(question(), course)).answers?.length, 1);
   });
 
   test("asks over TCP for what a datagram could not carry, and keeps the part where it cannot", async (t) => {
@@ -106,7 +107,7 @@ describe("Forwarder", () => {
       transport === "tcp" ? replyTo(asked) : replyTo(asked, { answers: [], flags: 0x200 }),
     );
     using forward = forwarder(whole);
-    assert.equal(answerOf(await forward.ask(question(), "a")).answers?.length, 1);
+    assert.equal(answerOf(await forward.ask(question(), course)).answers?.length, 1);
     assert.deepEqual(
       whole.asked.map(({ transport }) => transport),
       ["udp", "tcp"],
@@ -116,9 +117,9 @@ describe("Forwarder", () => {
       silent.send(replyTo(asked, { flags: 0x200 }), from.port, from.address),
     );
     using partial = forwarder({ port });
-    const answer = answerOf(await partial.ask(question(), "a"));
+    const answer = answerOf(await partial.ask(question(), course));
     assert(answer.flag_tc && answer.answers?.length === 1);
-    assert.equal(partial.recall(question()), undefined);
+    assert.equal(partial.recall(question(), servers), undefined);
   });
 
   test("asks without EDNS who does not know it", async (t) => {
@@ -130,7 +131,7 @@ describe("Forwarder", () => {
       return refusal;
     });
     using forward = forwarder(old);
-    assert.equal(answerOf(await forward.ask(question(), "a")).answers?.length, 1);
+    assert.equal(answerOf(await forward.ask(question(), course)).answers?.length, 1);
   });
 
   test("takes no answer under another ID or to another question", async (t) => {
@@ -146,7 +147,7 @@ describe("Forwarder", () => {
     ];
     for (const behave of wrong) {
       using forward = forwarder({ ...(await openUpstream(t, behave)), deadlineMs: 30 });
-      assert.equal(await forward.ask(question(), "a"), "failed");
+      assert.equal(await forward.ask(question(), course), "failed");
     }
   });
 
@@ -154,7 +155,9 @@ describe("Forwarder", () => {
     const upstream = await openUpstream(t);
     using forward = forwarder(upstream);
     const names = ["example.test", "Example.TEST", "example.test"];
-    const asking = names.map((name, index) => forward.ask(question(name), String(index)));
+    const asking = names.map((name, index) =>
+      forward.ask(question(name), { asker: String(index), servers }),
+    );
     for (const outcome of await Promise.all(asking)) {
       assert.equal(answerOf(outcome).answers?.length, 1);
     }
@@ -165,38 +168,51 @@ describe("Forwarder", () => {
     const clock = new FakeClock();
     const upstream = await openUpstream(t);
     using forward = forwarder({ ...upstream, clock });
-    await forward.ask(question(), "a");
+    await forward.ask(question(), course);
     clock.advance(20_500);
-    const ttls = answerOf(forward.recall(question())).answers?.map(
+    const ttls = answerOf(forward.recall(question(), servers)).answers?.map(
       (answer) => "ttl" in answer && answer.ttl,
     );
     assert.deepEqual(ttls, [40]);
     clock.advance(39_500);
-    assert.equal(forward.recall(question()), undefined);
+    assert.equal(forward.recall(question(), servers), undefined);
   });
 
-  test("forgets all answers when the host has other nameservers", async (t) => {
-    const upstream = await openUpstream(t);
-    let servers = ["127.88.0.2"];
-    using forward = new Forwarder(
-      { nameservers: async () => servers, port: upstream.port },
-      { clock: systemClock, random: systemRandom },
-    );
-    await forward.ask(question(), "a");
-    servers = ["127.88.0.3", "127.88.0.2"];
-    await forward.ask(question("other.test"), "a");
-    assert.equal(forward.recall(question()), undefined);
+  test("tells who asks other nameservers nothing of what these said, and asks them in their order", async (t) => {
+    const clock = new FakeClock();
+    const there = await openUpstream(t);
+    using forward = forwarder({ port: there.port, clock });
+    const with3 = { asker: "a", servers: ["127.88.0.3", "127.88.0.2"] };
+    const with4 = { asker: "b", servers: ["127.88.0.3", "127.88.0.4", "127.88.0.2"] };
+    await forward.ask(question(), with3);
+    assert(typeof forward.recall(question(), with3.servers) === "object");
+    for (const others of [with4.servers, servers, []]) {
+      assert.equal(forward.recall(question(), others), undefined);
+    }
+    const late = await openUpstream(t, undefined, { address: "127.88.0.3", port: there.port });
+    await forward.ask(question("other.test"), with3);
+    assert.equal(late.asked.length, 0);
+    await forward.ask(question("other.test"), with4);
+    assert.equal(late.asked.length, 1);
+  });
+
+  test("asks nameservers of both families", async (t) => {
+    const six = await openUpstream(t, undefined, { address: "::1" });
+    using forward = forwarder(six);
+    const course = { asker: "a", servers: ["127.88.0.9", "::1"] };
+    assert.equal(answerOf(await forward.ask(question(), course)).answers?.length, 1);
+    assert.equal(six.asked.length, 1);
   });
 
   test("knows that there is nobody to ask", async () => {
-    using forward = forwarder({ port: 1, servers: [] });
-    assert.equal(await forward.ask(question(), "a"), "no-upstream");
+    using forward = forwarder({ port: 1 });
+    assert.equal(await forward.ask(question(), { asker: "a", servers: [] }), "no-upstream");
   });
 
   test("gives up at once when it is disposed", async (t) => {
     const { silent, port } = await silentPort(t);
     const forward = forwarder({ port, deadlineMs: 60_000 });
-    const answer = forward.ask(question(), "a");
+    const answer = forward.ask(question(), course);
     await once(silent, "message");
     forward[Symbol.dispose]();
     assert.equal(await answer, "failed");
@@ -205,7 +221,8 @@ describe("Forwarder", () => {
   test("takes no more questions than it has sockets for, and of one asker a part of them", async (t) => {
     const { port } = await silentPort(t);
     const forward = forwarder({ port, deadlineMs: 60_000 });
-    const ask = (index: number, asker: string) => forward.ask(question(`n${index}.test`), asker);
+    const ask = (index: number, asker: string) =>
+      forward.ask(question(`n${index}.test`), { asker, servers });
     const greedy = Array.from({ length: 256 }, (_, index) => ask(index, "greedy"));
     assert.equal(await ask(256, "greedy"), "failed");
     const others = Array.from({ length: 768 }, (_, index) => ask(1_000 + index, String(index)));

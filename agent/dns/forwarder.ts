@@ -1,7 +1,10 @@
 /**
- * Asks the host's own nameservers for what the cluster does not know: one after the other, each with a deadline, first
- * those that answered lately. Equal questions that come while one is under way share its answer, and answers are kept
- * for their time to live. Bounded: so many questions under way, so many of them one asker's.
+ * Asks other nameservers for what the cluster does not know: one after the other, each with a deadline, first those that
+ * answered lately. Equal questions that come while one is under way share its answer, and answers are kept for their
+ * time to live. Bounded: so many questions under way, so many of them one asker's.
+ *
+ * Some tasks have nameservers of their own, which know other names and may be chosen to harm. So what is learnt of one set of
+ * nameservers, answers and failures, is for those who ask that set; who asks others sees nothing of it.
  */
 import type { Clock, Random } from "#proto/ports.ts";
 import type { Answer } from "./answer.ts";
@@ -10,8 +13,6 @@ import { type Query, responseCode } from "./message.ts";
 import { askUpstream } from "./upstream.ts";
 
 export interface ForwarderOptions {
-  /** Asked for every query, so that a change of the host's configuration counts. */
-  readonly nameservers: () => Promise<readonly string[]>;
   readonly port?: number;
   readonly deadlineMs?: number;
 }
@@ -19,6 +20,14 @@ export interface ForwarderOptions {
 export interface ForwarderModules {
   readonly clock: Clock;
   readonly random: Random;
+}
+
+/** A question's way. */
+export interface Course {
+  /** Counted, so that all get their share. */
+  readonly asker: string;
+  /** Whom to ask, in this order. */
+  readonly servers: readonly string[];
 }
 
 /** Nobody to ask, or nobody who answered. */
@@ -44,9 +53,8 @@ export class Forwarder {
   readonly #underWay = new Map<string, Promise<Outcome>>();
   readonly #waiting = new Map<string, number>();
   readonly #exchanges = new Set<AbortController>();
-  /** Nameserver → until when it is asked last. */
+  /** Nameserver of a set → until when it is asked last, in the order in which they failed. */
   readonly #avoided = new Map<string, number>();
-  #servers = "";
   #disposed = false;
 
   constructor(options: ForwarderOptions, { clock, random }: ForwarderModules) {
@@ -62,17 +70,17 @@ export class Forwarder {
   }
 
   /** What can be said at once. */
-  recall(query: Query): CachedAnswer | undefined {
-    return this.#cache.get(keyOf(query));
+  recall(query: Query, servers: readonly string[]): CachedAnswer | undefined {
+    return this.#cache.get(keyOf(query, servers));
   }
 
-  /** `asker` is counted, so that all get their share. */
-  async ask(query: Query, asker: string): Promise<Outcome> {
+  async ask(query: Query, { asker, servers }: Course): Promise<Outcome> {
+    if (servers.length === 0) return "no-upstream";
     const waiting = this.#waiting.get(asker) ?? 0;
     if (waiting >= waitingPerAskerMax) return "failed";
     this.#waiting.set(asker, waiting + 1);
     try {
-      return await this.#share(query);
+      return await this.#share(query, servers);
     } finally {
       const left = (this.#waiting.get(asker) ?? 1) - 1;
       if (left === 0) this.#waiting.delete(asker);
@@ -80,60 +88,66 @@ export class Forwarder {
     }
   }
 
-  #share(query: Query): Promise<Outcome> {
-    const key = keyOf(query);
+  #share(query: Query, servers: readonly string[]): Promise<Outcome> {
+    const key = keyOf(query, servers);
     const known = this.#underWay.get(key);
     if (known !== undefined) return known;
     if (this.#underWay.size >= questionsMax) return Promise.resolve("failed");
-    const asking = this.#askInTurn(query, key).finally(() => this.#underWay.delete(key));
+    const asking = this.#askInTurn(query, servers)
+      .then((outcome) => {
+        if (typeof outcome === "object" && isFinal(outcome.answer)) {
+          this.#cache.put(key, outcome.answer);
+        }
+        return outcome;
+      })
+      .finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, asking);
     return asking;
   }
 
-  async #askInTurn(query: Query, key: string): Promise<Outcome> {
-    const servers = this.#inOrder(await this.#options.nameservers());
-    if (servers.length === 0) return "no-upstream";
+  async #askInTurn(query: Query, given: readonly string[]): Promise<Outcome> {
+    const set = given.join(" ");
+    const servers = this.#inOrder(given, set);
     let refusal: Answer | undefined;
     for (let attempt = 0; attempt < attemptsMax && !this.#disposed; attempt += 1) {
       const server = servers[attempt % servers.length] ?? "";
       // Who refused once does so again.
       if (refusal !== undefined && attempt >= servers.length) break;
       const answer = await this.#ask(server, query);
+      this.#remember(`${set} ${server}`, answer !== undefined);
       if (answer === undefined) continue;
-      if (isFinal(answer)) {
-        this.#cache.put(key, answer);
-        return { answer, ageSeconds: 0 };
-      }
+      if (isFinal(answer)) return { answer, ageSeconds: 0 };
       refusal = answer;
     }
     return refusal === undefined ? "failed" : { answer: refusal, ageSeconds: 0 };
   }
 
-  /** Undefined: no answer of this server, for whatever reason; the next one is asked. */
+  /** Undefined: no answer of this server, for whatever reason. */
   async #ask(server: string, query: Query): Promise<Answer | undefined> {
     using deadline = this.#deadline();
     const upstream = { server, port: this.#options.port ?? 53 };
     const id = this.#random.int(0x10000);
     try {
-      const answer = await askUpstream(upstream, query, { id, signal: deadline.signal });
-      this.#avoided.delete(server);
-      return answer;
+      return await askUpstream(upstream, query, { id, signal: deadline.signal });
     } catch {
-      this.#avoided.set(server, this.#clock.monotonic() + avoidMs);
       return undefined;
     }
   }
 
-  #inOrder(servers: readonly string[]): readonly string[] {
-    const named = servers.join(" ");
-    if (named !== this.#servers) {
-      // Others may know other names: in a VPN, for one.
-      this.#servers = named;
-      this.#cache.clear();
-      this.#avoided.clear();
-    }
+  #remember(place: string, answered: boolean): void {
+    this.#avoided.delete(place);
+    if (answered) return;
     const nowMs = this.#clock.monotonic();
-    const avoided = (server: string) => (this.#avoided.get(server) ?? 0) > nowMs;
+    this.#avoided.set(place, nowMs + avoidMs);
+    for (const [oldest, untilMs] of this.#avoided) {
+      if (untilMs > nowMs) break;
+      this.#avoided.delete(oldest);
+    }
+  }
+
+  #inOrder(servers: readonly string[], set: string): readonly string[] {
+    const nowMs = this.#clock.monotonic();
+    const avoided = (server: string) => (this.#avoided.get(`${set} ${server}`) ?? 0) > nowMs;
     return [...servers.filter((server) => !avoided(server)), ...servers.filter(avoided)];
   }
 
@@ -153,8 +167,9 @@ export class Forwarder {
 }
 
 /** What the answer depends on. Capitals do not matter, and what the asker can take is not the nameserver's business. */
-function keyOf({ name, type, checkingDisabled, edns }: Query): string {
-  return `${type} ${checkingDisabled} ${edns?.dnssecOk ?? false} ${name}`;
+function keyOf({ name, type, checkingDisabled, edns }: Query, servers: readonly string[]): string {
+  const wanted = `${type} ${checkingDisabled} ${edns?.dnssecOk ?? false}`;
+  return `${servers.join(" ")} ${wanted} ${name}`;
 }
 
 /** Others may know better than one that has trouble or does not want to. */

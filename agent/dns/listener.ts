@@ -3,7 +3,7 @@ import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, isIPv6, type Server, type Socket } from "node:net";
 import { Fault } from "#proto/fault.ts";
-import type { Log } from "#proto/ports.ts";
+import type { Clock, Log } from "#proto/ports.ts";
 import { serveConnection } from "./connection.ts";
 import type { Asker } from "./zone.ts";
 
@@ -16,12 +16,15 @@ export interface ListenerOptions {
 }
 
 export interface ListenerModules {
+  /** Whether this asker may have a connection now. */
+  readonly admit: (asker: Asker) => boolean;
   /** Never rejects for what is in the bytes; undefined: no reply. */
   readonly answer: (
     bytes: Buffer,
     asker: Asker,
     transport: Transport,
   ) => Buffer | undefined | Promise<Buffer | undefined>;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -106,16 +109,18 @@ export class Listener {
   }
 
   #onConnection(socket: Socket): void {
-    const address = socket.remoteAddress;
-    const others = this.#connections.values().filter((asker) => asker === address);
-    if (address === undefined || others.toArray().length >= connectionsPerAskerMax) {
+    const { admit, answer, clock } = this.#modules;
+    const asker = this.#asker(socket.remoteAddress ?? "");
+    const { address } = asker;
+    const others = this.#connections.values().filter((other) => other === address);
+    const isOne = address !== "" && others.toArray().length < connectionsPerAskerMax;
+    if (!isOne || !admit(asker)) {
       socket.destroy();
       return;
     }
     this.#connections.set(socket, address);
     socket.on("close", () => this.#connections.delete(socket));
-    const asker = this.#asker(address);
-    serveConnection(socket, (bytes) => this.#modules.answer(bytes, asker, "tcp"));
+    serveConnection(socket, { answer: (bytes) => answer(bytes, asker, "tcp"), clock });
   }
 
   #asker(address: string): Asker {

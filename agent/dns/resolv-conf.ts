@@ -16,7 +16,7 @@ const stub = "127.0.0.53";
 const behindStub = "/run/systemd/resolve/resolv.conf";
 
 /** The C library stops at three as well. */
-const nameserversMax = 3;
+export const nameserversMax = 3;
 
 /** A change counts so long after it at the latest. */
 const rereadMs = 1_000;
@@ -55,11 +55,17 @@ export class HostResolver {
   readonly #path: string | undefined;
   readonly #modules: { readonly clock: Clock; readonly log: Log };
   #read: Promise<ResolvConf> | undefined;
+  #known: readonly string[] = [];
   #readAtMs = 0;
 
   constructor(path: string | undefined, modules: { readonly clock: Clock; readonly log: Log }) {
     this.#path = path;
     this.#modules = modules;
+  }
+
+  /** As they were when last asked for. */
+  get known(): readonly string[] {
+    return this.#known;
   }
 
   async nameservers(): Promise<readonly string[]> {
@@ -69,6 +75,7 @@ export class HostResolver {
       this.#readAtMs = nowMs;
       this.#read = readResolvConf(this.#path, { log });
     }
-    return (await this.#read).nameservers;
+    this.#known = (await this.#read).nameservers;
+    return this.#known;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What the cluster answers itself, and what is to be asked elsewhere. Addresses of a name are encoded when they are first asked
+ * What the cluster answers itself, and what only others could know. Addresses of a name are encoded when they are first asked
  * for, and shuffled for each answer.
  */
 import { isIPv4, isIPv6 } from "node:net";
@@ -47,7 +47,7 @@ export class Responder {
     if (targets !== undefined) return this.#addressReply(targets, query.type, bytesMax);
     const address = addressOfReverseName(text);
     if (address !== undefined) return reverseReply(view, address, query.type);
-    return this.#serviceReply(view, text, query.type) ?? (view.mayForward ? "forward" : noName);
+    return this.#serviceReply(view, text, query.type) ?? "forward";
   }
 
   #addressesOf(targets: readonly Target[]): Addresses {
@@ -95,7 +95,7 @@ export class Responder {
 /** Of names for addresses of the cluster nobody outside knows anything. */
 function reverseReply(view: View, address: string, type: number): Reply | "forward" {
   const known = view.nameAt(address);
-  if (known === "elsewhere") return view.mayForward ? "forward" : noName;
+  if (known === "elsewhere") return "forward";
   if (known === "nobody") return noName;
   const data = encodeName(known.name);
   if (data === undefined || (type !== recordType.ptr && type !== recordType.any)) return noRecords;

@@ -62,10 +62,13 @@ export class Zone {
     const seen = [...new Set([networkId, ...others])]
       .flatMap((id) => this.#networks.get(id) ?? [])
       .filter((network) => network.listed);
-    return new View(seen, {
-      portsOf: (serviceId) => this.#ports.get(serviceId) ?? [],
-      contains: (address) => this.#networks.values().some((network) => network.contains(address)),
-    });
+    return new View(
+      { taskId, networks: seen },
+      {
+        portsOf: (serviceId) => this.#ports.get(serviceId) ?? [],
+        contains: (address) => this.#networks.values().some((network) => network.contains(address)),
+      },
+    );
   }
 
   #networkOf(id: string): ZoneNetwork {
@@ -124,13 +127,23 @@ interface ViewModules {
   readonly contains: (address: string) => boolean;
 }
 
+interface ViewOptions {
+  readonly taskId: string;
+  readonly networks: readonly ZoneNetwork[];
+}
+
 /** What one asker sees. */
 export class View {
+  /** Empty: not known to the managers, as on a node's own networks. */
+  readonly taskId: string;
   readonly #networks: readonly ZoneNetwork[];
   readonly #named: readonly ZoneNetwork[];
   readonly #modules: ViewModules;
+  /** What was asked for lately. */
+  readonly #askable = new Map<string, boolean>();
 
-  constructor(networks: readonly ZoneNetwork[], modules: ViewModules) {
+  constructor({ taskId, networks }: ViewOptions, modules: ViewModules) {
+    this.taskId = taskId;
     this.#networks = networks;
     this.#named = networks.filter((network) => network.named);
     this.#modules = modules;
@@ -139,6 +152,21 @@ export class View {
   /** A task on internal networks alone has no way out, not through its nameserver either. */
   get mayForward(): boolean {
     return this.#networks.some((network) => !network.internal);
+  }
+
+  /**
+   * Whether the asker could ask this nameserver itself: on a network of its own; outside, where it has a way out; on other
+   * networks never.
+   */
+  mayAsk(server: string): boolean {
+    let may = this.#askable.get(server);
+    if (may === undefined) this.#askable.set(server, (may = this.#mayAsk(server)));
+    return may;
+  }
+
+  #mayAsk(server: string): boolean {
+    if (this.#networks.some((network) => network.contains(server))) return true;
+    return this.mayForward && !this.#modules.contains(server);
   }
 
   /**

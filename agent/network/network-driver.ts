@@ -37,7 +37,7 @@ import {
   withBridgeAddress,
 } from "./task-attachments.ts";
 import { type Arrival, TaskLinks } from "./task-links.ts";
-import { type TaskRecord, TaskRecords } from "./task-records.ts";
+import { nameserversByAddress, type TaskRecord, TaskRecords } from "./task-records.ts";
 import { WorkLane } from "./work-lane.ts";
 import type { Encryption } from "./wireguard/encryption.ts";
 
@@ -70,6 +70,8 @@ export interface TaskNamespace {
 export interface AttachOptions {
   /** To be published on this host alone, from attach to detach. */
   readonly hostPorts?: readonly PortConfig[];
+  /** The task's own, for as long as it is attached. */
+  readonly nameservers?: readonly string[];
 }
 
 /** For people and metrics. */
@@ -114,6 +116,8 @@ export class NetworkDriver {
   /** By task; of tasks whose namespace stands. */
   readonly #tasks: Map<string, TaskRecord>;
   readonly #memory = new ParseMemory();
+  /** By address, of those tasks that have their own; made of `#tasks` when they are asked for. */
+  #nameservers: ReadonlyMap<string, readonly string[]> | undefined;
   #state: NetworkState | undefined;
   #parsed: ParsedNetworkState | undefined;
   #bridge: Overlay | undefined;
@@ -220,7 +224,7 @@ export class NetworkDriver {
   async attach(
     taskId: string,
     attachments: readonly NetworkAttachment[],
-    { hostPorts = [] }: AttachOptions = {},
+    { hostPorts = [], nameservers = [] }: AttachOptions = {},
   ): Promise<TaskNamespace> {
     try {
       if (!isId(taskId)) throw new Fault("invalid-argument", "this is no task's ID");
@@ -231,7 +235,8 @@ export class NetworkDriver {
         );
       }
       if (isOnHost(attachments)) return { path: undefined, addresses: [] };
-      await this.#lane.arrive({ taskId, attachments: realAttachments(attachments), hostPorts });
+      const real = realAttachments(attachments);
+      await this.#lane.arrive({ taskId, attachments: real, hostPorts, nameservers });
       return this.#namespaceOf(taskId);
     } catch (error) {
       throw Fault.wrap(`Cannot attach task "${taskId}" to its networks`, error);
@@ -245,6 +250,12 @@ export class NetworkDriver {
     } catch (error) {
       throw Fault.wrap(`Cannot detach task "${taskId}" from its networks`, error);
     }
+  }
+
+  /** Those that the task with this address has of its own. */
+  nameserversOf(address: string): readonly string[] {
+    this.#nameservers ??= nameserversByAddress(this.#tasks.values());
+    return this.#nameservers.get(address) ?? [];
   }
 
   /** Tasks that have a namespace here, strays among them. */
@@ -375,6 +386,7 @@ export class NetworkDriver {
     const addresses = taskIds.flatMap((taskId) => this.#links.addresses(taskId));
     const published = taskIds.some((taskId) => this.#tasks.get(taskId)?.hostPorts.length);
     for (const taskId of taskIds) this.#tasks.delete(taskId);
+    this.#nameservers = undefined;
     // No port leads to where nobody is.
     if (published) await this.#tryToConverge();
     await this.#plane.beforeLinks(addresses, this.#links.veths);
@@ -431,6 +443,7 @@ export class NetworkDriver {
     );
     await this.#links.attach(links, this.#linkHost());
     for (const record of records) this.#tasks.set(record.taskId, record);
+    this.#nameservers = undefined;
     const attached = records.flatMap(({ taskId }) => this.#links.addresses(taskId));
     this.#plane.onAttached(attached);
     this.#hasNewLinks = true;

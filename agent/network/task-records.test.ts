@@ -8,7 +8,13 @@ import * as fc from "fast-check";
 import { NetworkAttachmentSchema, PortConfigSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { localNetwork } from "#proto/main-network.ts";
 import { silentLog } from "#proto/system-ports.ts";
-import { parseRecord, serializeRecord, type TaskRecord, TaskRecords } from "./task-records.ts";
+import {
+  nameserversByAddress,
+  parseRecord,
+  serializeRecord,
+  type TaskRecord,
+  TaskRecords,
+} from "./task-records.ts";
 
 const record: TaskRecord = {
   taskId: "abcdefghijklmnopqrstuvwxy",
@@ -19,6 +25,7 @@ const record: TaskRecord = {
     }),
   ],
   hostPorts: [create(PortConfigSchema, { targetPort: 80, publishedPort: 8080 })],
+  nameservers: ["192.0.2.53", "2001:db8::53"],
 };
 
 async function openFolder() {
@@ -38,6 +45,15 @@ test("task records, what was saved is read by the next agent until it is forgott
   assert.deepEqual(await new TaskRecords(root, silentLog).read(), [record]);
   await records.forget([record.taskId, "another"]);
   assert.deepEqual(await readdir(root), []);
+});
+
+test("task records, nameservers are found by any address of a task that has its own", () => {
+  const dual = create(NetworkAttachmentSchema, { addresses: ["10.0.1.7/24", "fd00:1::7/64"] });
+  const named = { ...record, attachments: [...record.attachments, dual] };
+  const other = { ...record, attachments: [dual], nameservers: [] };
+  const found = nameserversByAddress([named, other]);
+  assert.deepEqual([...found.keys()], ["172.17.0.9", "10.0.1.7", "fd00:1::7"]);
+  assert.deepEqual(found.get("fd00:1::7"), record.nameservers);
 });
 
 test("task records, a file that is damaged or of another task costs its own record alone", async () => {

@@ -1,6 +1,6 @@
 /**
  * What each task of this host was attached to, kept for as long as its namespace: an agent that starts anew knows by it which
- * links there must be and which ports lead to them. Lives beside the namespaces, in memory: a reboot takes both.
+ * links there must be, which ports lead to them, and whose nameservers are asked for whom. Lives beside the namespaces, in memory: a reboot takes both.
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,6 +16,8 @@ export interface TaskRecord {
   /** With the addresses that this host chose, too. */
   readonly attachments: readonly NetworkAttachment[];
   readonly hostPorts: readonly PortConfig[];
+  /** Its own; none: it has the host's. */
+  readonly nameservers: readonly string[];
 }
 
 export class TaskRecords {
@@ -56,16 +58,40 @@ export class TaskRecords {
   }
 }
 
-export function serializeRecord({ taskId, attachments, hostPorts }: TaskRecord): Uint8Array {
+/** The part of a task that matters here. */
+export function serializeRecord(record: TaskRecord): Uint8Array {
+  const { taskId, attachments, hostPorts, nameservers } = record;
+  const container = { dnsConfig: { nameservers: [...nameservers] } };
   const task = create(TaskSchema, {
     id: taskId,
     networks: [...attachments],
     endpoint: { ports: [...hostPorts] },
+    spec: { runtime: { case: "container", value: container } },
   });
   return toBinary(TaskSchema, task);
 }
 
 export function parseRecord(bytes: Uint8Array): TaskRecord {
-  const { id, networks, endpoint } = fromBinary(TaskSchema, bytes);
-  return { taskId: id, attachments: networks, hostPorts: endpoint?.ports ?? [] };
+  const { id, networks, endpoint, spec } = fromBinary(TaskSchema, bytes);
+  const container = spec?.runtime.case === "container" ? spec.runtime.value : undefined;
+  return {
+    taskId: id,
+    attachments: networks,
+    hostPorts: endpoint?.ports ?? [],
+    nameservers: container?.dnsConfig?.nameservers ?? [],
+  };
+}
+
+/** Address → the nameservers of the task that has it, of those that have their own. */
+export function nameserversByAddress(
+  records: Iterable<TaskRecord>,
+): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>();
+  for (const { attachments, nameservers } of records) {
+    if (nameservers.length === 0) continue;
+    for (const text of attachments.flatMap(({ addresses }) => addresses)) {
+      found.set(text.split("/")[0] ?? "", nameservers);
+    }
+  }
+  return found;
 }

@@ -393,9 +393,11 @@ export class TaskRunner {
 
   async #prepareWith(image: TaskImage, signal: AbortSignal): Promise<Prepared> {
     const { networks, containers } = this.#modules;
-    checkStopSignal(supportedContainer(this.#task), image);
+    const spec = supportedContainer(this.#task);
+    checkStopSignal(spec, image);
     const namespace = await networks.attach(this.#task.id, this.#task.networks, {
       hostPorts: hostPortsOf(this.#task),
+      nameservers: spec.dnsConfig?.nameservers ?? [],
     });
     const prepared = { image, namespace };
     await containers.prepare(this.#task, prepared, signal);

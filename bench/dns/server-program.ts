@@ -23,7 +23,7 @@ const changeMs = 100;
 const { address, port, names } = JSON.parse(process.argv[2] ?? "") as Job;
 const server = new DnsServer(
   { port },
-  { clock: systemClock, random: systemRandom, log: silentLog },
+  { clock: systemClock, random: systemRandom, log: silentLog, nameserversOf: () => [] },
 );
 const zone = zoneOf(names, address);
 await server.apply(zone);

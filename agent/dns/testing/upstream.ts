@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { createServer, isIPv6 } from "node:net";
 import type { TestContext } from "node:test";
 import { type Answer, decode, encode, type Packet } from "dns-packet";
 import { StreamReader, streamMessage } from "../stream.ts";
@@ -41,7 +41,7 @@ export async function openUpstream(
   await once(stream, "listening");
   const bound = stream.address();
   assert(bound !== null && typeof bound === "object");
-  const datagrams = createSocket("udp4");
+  const datagrams = createSocket(isIPv6(address) ? "udp6" : "udp4");
   datagrams.on("message", (bytes, from) => {
     const reply = answer(bytes, "udp");
     if (reply !== undefined) datagrams.send(reply, from.port, from.address);

@@ -17,6 +17,7 @@ export type Call =
         readonly id: string;
         readonly attachments: readonly NetworkAttachment[];
         readonly hostPorts?: readonly PortConfig[];
+        readonly nameservers?: readonly string[];
       }[];
     }
   | { readonly kind: "detach"; readonly taskIds: readonly string[] }
@@ -45,7 +46,10 @@ const fastPath = await FastPath.open(
   modules,
 );
 const driver = await NetworkDriver.open(roots, { ...modules, encryption, fastPath });
-const dns = new DnsServer({ resolvConf: "/run/upstream.conf" }, modules);
+const dns = new DnsServer(
+  { resolvConf: "/run/upstream.conf" },
+  { ...modules, nameserversOf: (address) => driver.nameserversOf(address) },
+);
 
 async function perform(call: Call): Promise<unknown> {
   switch (call.kind) {
@@ -57,8 +61,8 @@ async function perform(call: Call): Promise<unknown> {
       });
     case "attach":
       return await Promise.all(
-        call.tasks.map(({ id, attachments, hostPorts = [] }) =>
-          driver.attach(id, attachments, { hostPorts }),
+        call.tasks.map(({ id, attachments, hostPorts = [], nameservers = [] }) =>
+          driver.attach(id, attachments, { hostPorts, nameservers }),
         ),
       );
     case "detach":
