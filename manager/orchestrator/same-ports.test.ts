@@ -27,12 +27,16 @@ test("same ports, ports of the whole cluster and the endpoint's mode come and go
   assert.equal(hasPortsOf(task(endpoint()), undefined), true);
 });
 
-test("same ports, a task is replaced for a port of its node, and not for their order", () => {
+test("same ports, a task is replaced for a port of its node, and not for their order or names", () => {
   const other = { ...host, targetPort: 82, publishedPort: 8082 };
   assert.equal(hasPortsOf(task(), endpoint(host)), false);
   assert.equal(hasPortsOf(task(endpoint(host)), endpoint()), false);
   assert.equal(hasPortsOf(task(endpoint(host)), endpoint({ ...host, hostIp: "::1" })), false);
   assert.equal(hasPortsOf(task(endpoint(host, other)), endpoint(other, host)), true);
+  assert.equal(hasPortsOf(task(endpoint(host)), endpoint({ ...host, name: "http" })), true);
+  const [a, b] = [host, other].map((port) => ({ ...port, publishedPort: 0 }));
+  assert.ok(a && b);
+  assert.equal(hasPortsOf(task(endpoint(a, a, b)), endpoint(a, b, b)), false);
 });
 
 test("same ports, a task that no published port can lead to is replaced for the first of them", () => {

@@ -3,15 +3,10 @@
  * which its node maps when it starts, and the ingress network, which it is on or not. Ports of mode ingress, and the
  * endpoint's mode, come and go without it.
  */
-import { equals } from "@bufbuild/protobuf";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import {
-  type EndpointSpec,
-  type PortConfig,
-  PortConfigSchema,
-  PublishMode,
-} from "#proto/gen/swarm/v1/types_pb.ts";
+import { type EndpointSpec, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isOverlay } from "#proto/main-network.ts";
+import { portKey } from "../allocator/port-book.ts";
 import { publishesOnIngress } from "../ingress.ts";
 
 export function hasPortsOf(task: Task, endpoint: EndpointSpec | undefined): boolean {
@@ -24,12 +19,13 @@ export function hasPortsOf(task: Task, endpoint: EndpointSpec | undefined): bool
     if (!onOverlay) return false;
   }
   const [has, wants] = [hostPorts(task.endpoint?.spec), hostPorts(endpoint)];
-  return (
-    has.length === wants.length &&
-    has.every((port) => wants.some((other) => equals(PortConfigSchema, port, other)))
-  );
+  return has.length === wants.length && has.every((port, index) => port === wants[index]);
 }
 
-function hostPorts(endpoint: EndpointSpec | undefined): readonly PortConfig[] {
-  return (endpoint?.ports ?? []).filter(({ publishMode }) => publishMode === PublishMode.HOST);
+/** As a container notices them: neither their order nor their names. */
+function hostPorts(endpoint: EndpointSpec | undefined): readonly string[] {
+  return (endpoint?.ports ?? [])
+    .filter(({ publishMode }) => publishMode === PublishMode.HOST)
+    .map((port) => `${port.hostIp} ${portKey(port)} ${port.targetPort}`)
+    .toSorted();
 }

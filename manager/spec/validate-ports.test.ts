@@ -52,7 +52,7 @@ test("endpoint, what the product does is accepted", () => {
   check({ ports: [port({ publishedPort: 9, protocol: PortProtocol.SCTP })] }, []);
   check({ affinity: EndpointAffinity.CLIENT_IP, ports: [port({ publishedPort: 8082 })] });
   check({ mode: EndpointMode.DNSRR, ports: [port({ publishedPort: 1, ...host })] });
-  const addresses = ["127.0.0.1", "::1"].map((hostIp) =>
+  const addresses = ["127.0.0.1", "127.0.0.2", "::"].map((hostIp) =>
     port({ publishedPort: 90, hostIp, ...host }),
   );
   check({ ports: addresses }, on("bridge"));
@@ -87,6 +87,16 @@ const refused: readonly (readonly [EndpointInit, RegExp])[] = [
   ],
   [{ ports: [port({ hostIp: "here", ...host })] }, /host_ip "here" is not an IP address/],
   [{ mode: EndpointMode.DNSRR, ports: [port({})] }, /mode is dnsrr, which has no virtual address/],
+  [
+    { ports: ["::1", "0:0::1"].map((hostIp) => port({ publishedPort: 7, hostIp, ...host })) },
+    /a second time/,
+  ],
+  [
+    { ports: ["10.0.0.1", "0.0.0.0"].map((hostIp) => port({ publishedPort: 7, hostIp, ...host })) },
+    /a second time/,
+  ],
+  [{ ports: [port({ name: "a\u001b[2Jb" })] }, /ports\[0\]\.name .*is not a DNS label/],
+  [{ ports: Array.from({ length: 2_001 }, () => port({})) }, /ports are 2001: use at most 2000/],
   [{ mode: noSuch }, /mode is 9/],
   [{ affinity: noSuch }, /affinity is 9/],
 ];

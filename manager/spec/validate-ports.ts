@@ -3,6 +3,7 @@ import {
   EndpointAffinity,
   EndpointMode,
   type EndpointSpec,
+  IpFamily,
   type NetworkAttachmentConfig,
   type PortConfig,
   PortProtocol,
@@ -10,12 +11,15 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { Fault } from "#proto/fault.ts";
 import { PortBook, portKey } from "../allocator/port-book.ts";
-import { isAnyAddress } from "../allocator/subnet.ts";
+import { type Address, isAnyAddress, parseAddress } from "../allocator/subnet.ts";
 import { ingressNetwork, needsIngress, noIngressNetwork, publishesOnIngress } from "../ingress.ts";
 import type { View } from "../store/store.ts";
-import { checkEnum, checkRange, invalid } from "./field.ts";
+import { checkEnum, checkName, checkRange, invalid } from "./field.ts";
 
 const portRange = { min: 1, max: 65_535 } as const;
+
+/** Above this it is a slip of the finger: each task carries them, and each node has rules for them. */
+const portsMax = 2_000;
 
 export interface EndpointPlace {
   readonly networks: readonly NetworkAttachmentConfig[];
@@ -28,6 +32,8 @@ export function checkEndpoint(endpoint: EndpointSpec | undefined, place: Endpoin
   if (endpoint === undefined) return;
   checkEnum("endpoint.mode", endpoint.mode, EndpointMode);
   checkEnum("endpoint.affinity", endpoint.affinity, EndpointAffinity);
+  const count = endpoint.ports.length;
+  if (count > portsMax) throw invalid("endpoint.ports", `are ${count}: use at most ${portsMax}`);
   for (const [index, port] of endpoint.ports.entries()) {
     checkPort(`endpoint.ports[${index}]`, port);
   }
@@ -46,7 +52,9 @@ function checkPort(path: string, port: PortConfig): void {
   if (port.publishedPort !== 0) {
     checkRange(`${path}.published_port`, port.publishedPort, portRange);
   }
-  const { hostIp } = port;
+  const { name, hostIp } = port;
+  // It stands in DNS, of SRV records.
+  if (name !== "") checkName(`${path}.name`, name);
   if (hostIp === "") return;
   if (port.publishMode === PublishMode.INGRESS) {
     const problem = `is ${hostIp}, but a port of mode ingress is on every address of every node: use mode=host, or leave it out`;
@@ -59,21 +67,30 @@ function checkPort(path: string, port: PortConfig): void {
 
 /** One number of one protocol leads to one place; in host mode, each address of the host has its own. */
 function refuseTwice(ports: readonly PortConfig[]): void {
-  const seen = new Map<string, PortConfig[]>();
+  const seen = new Map<string, Set<bigint>>();
   for (const [index, port] of ports.entries()) {
     if (port.publishedPort === 0) continue;
-    const key = portKey(port);
-    const others = seen.get(key) ?? [];
-    if (others.some((other) => clash(other, port))) {
-      throw invalid(`endpoint.ports[${index}]`, `publishes port ${key} a second time`);
+    for (const { family, value } of hostAddresses(port)) {
+      const key = `${portKey(port)} ${family}`;
+      const others = seen.get(key) ?? new Set();
+      if (
+        others.has(value) ||
+        others.has(everywhere) ||
+        (value === everywhere && others.size > 0)
+      ) {
+        throw invalid(`endpoint.ports[${index}]`, `publishes port ${portKey(port)} a second time`);
+      }
+      seen.set(key, others.add(value));
     }
-    seen.set(key, [...others, port]);
   }
 }
 
-function clash(a: PortConfig, b: PortConfig): boolean {
-  const bothHost = [a, b].every(({ publishMode }) => publishMode === PublishMode.HOST);
-  return !bothHost || a.hostIp === b.hostIp || a.hostIp === "" || b.hostIp === "";
+/** 0.0.0.0 and ::, which stand for all addresses of a host. */
+const everywhere = 0n;
+
+function hostAddresses({ hostIp }: PortConfig): readonly Address[] {
+  if (hostIp !== "") return [parseAddress(hostIp)];
+  return [IpFamily.IPV4, IpFamily.IPV6].map((family) => ({ family, value: everywhere }));
 }
 
 function checkTogether(endpoint: EndpointSpec, { networks }: EndpointPlace): void {
