@@ -31,6 +31,8 @@ export function validateServiceSpec(
   serviceId = "",
 ): ServiceSpec {
   if (spec === undefined) throw invalid("spec", "is missing");
+  // First: what is left is of a size to be looked at.
+  const sizeBytes = sizeOf(spec);
   checkAnnotations(spec.annotations);
   refuseUnsupported(ServiceSpecSchema, spec);
   checkMode(spec);
@@ -39,9 +41,8 @@ export function validateServiceSpec(
   const networks = completeAttachments(spec, { serviceId, view });
   checkEndpoint(spec.endpoint, { networks, serviceId, view });
   const task = completeTask(spec.task, spec.annotations?.labels, view);
-  const completed = { ...spec, task: { ...task, networks } };
-  checkSize(completed);
-  return completed;
+  checkTasksSize(spec, sizeBytes);
+  return { ...spec, task: { ...task, networks } };
 }
 
 function completeTask(
@@ -56,12 +57,14 @@ function completeTask(
   return { ...task, runtime: { case: "container", value } };
 }
 
-function checkSize(spec: ServiceSpec): void {
+function sizeOf(spec: ServiceSpec): number {
   const sizeBytes = toBinary(ServiceSpecSchema, spec).length;
-  if (sizeBytes > specBytesMax) {
-    throw invalid("spec", `has ${sizeBytes} bytes: use at most ${specBytesMax}`);
-  }
-  const replicas = spec.mode.case === "replicated" ? Number(spec.mode.value.replicas) : 0;
+  if (sizeBytes <= specBytesMax) return sizeBytes;
+  throw invalid("spec", `has ${sizeBytes} bytes: use at most ${specBytesMax}`);
+}
+
+function checkTasksSize({ mode }: ServiceSpec, sizeBytes: number): void {
+  const replicas = mode.case === "replicated" ? Number(mode.value.replicas) : 0;
   if (replicas * sizeBytes <= tasksBytesMax) return;
   const fitting = Math.floor(tasksBytesMax / sizeBytes);
   const problem = `is ${replicas}, each with a copy of a spec of ${sizeBytes} bytes, over ${tasksBytesMax} bytes in all: use at most ${fitting} replicas or a smaller spec`;
