@@ -59,6 +59,10 @@ describe("network", () => {
   for (const [flags, message] of [
     ["--gateway 10.9.0.1", /--gateway 10\.9\.0\.1 is in no --subnet/],
     ["--subnet 10.9.0.0/24 --ip-range fd00::/64", /--ip-range fd00::\/64 is in no --subnet/],
+    [
+      "--subnet 10.9.0.0/24 --aux-address a=10.9.0.2 --aux-address a=10.9.0.3",
+      /is a second "a", after 10\.9\.0\.2/,
+    ],
     ["--subnet 10.9.0.0/24 --aux-address a=10.8.0.1", /--aux-address a=10\.8\.0\.1 is in no/],
     ["--subnet 10.9.0.0/24 --gateway 10.9.0.1 --gateway 10.9.0.2", /is a second one of 10\.9/],
     ["--subnet 10.9.0.1/24", /has host bits set: write 10\.9\.0\.0\/24/],

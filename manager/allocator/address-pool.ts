@@ -48,7 +48,8 @@ export class AddressPool {
     this.capacity = this.#last - this.#first + 1n - BigInt(inRange.length);
     this.#cursor = this.#last;
     if (this.capacity < 1n) {
-      throw new Fault("invalid-argument", `subnet ${config.subnet} has no address for tasks`);
+      const where = config.range === "" ? `subnet ${config.subnet}` : `range ${config.range}`;
+      throw new Fault("invalid-argument", `${where} has no address for tasks`);
     }
   }
 

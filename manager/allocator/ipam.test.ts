@@ -121,13 +121,23 @@ test("without a pool of IPv6, a network must bring its own subnet", () => {
 const refused = [
   [{ subnet: "10.5.0.0/16" }, /overlaps with 10\.5\.9\.0\/24 of network "front"/],
   [{ subnet: "10.6.0.1/24" }, /host bits/],
-  [{ subnet: "10.6.0.0/30" }, /has no size from/],
+  [{ subnet: "10.6.0.0/30" }, /is not of a size from \/8 to \/29/],
   [{ subnet: "10.6.0.0/24", range: "10.7.0.0/25" }, /range 10\.7\.0\.0\/25 is not inside/],
   [{ subnet: "10.6.0.0/24", range: "fd00::/64" }, /range fd00::\/64 is not inside/],
   [{ subnet: "10.6.0.0/24", gateway: "10.7.0.1" }, /10\.7\.0\.1 is not an address for hosts/],
   [{ subnet: "10.6.0.0/24", gateway: "10.6.0.255" }, /10\.6\.0\.255 is not an address for hosts/],
   [{ subnet: "10.6.0.0/24", gateway: "fd00::1" }, /fd00::1 is not an address for hosts/],
-  [{ subnet: "10.6.0.0/24", range: "10.6.0.1/32" }, /no address for tasks/],
+  [
+    { subnet: "10.6.0.0/24", range: "10.6.0.1/32" },
+    /^.*range 10\.6\.0\.1\/32 has no address for tasks/,
+  ],
+  [
+    {
+      subnet: "10.6.0.0/29",
+      reserved: Object.fromEntries([2, 3, 4, 5, 6].map((n) => [n, `10.6.0.${n}`])),
+    },
+    /: subnet 10\.6\.0\.0\/29 has no address for tasks/,
+  ],
   [{ subnet: "10.6.0.0/24", gateway: "10.6.0.01" }, /"10\.6\.0\.01" is not an IP address/],
   [{ subnet: "fd00::/64" }, /fd00::\/64 is of IPv6, which is off: turn it on \(--ipv6\)/],
   [{ subnet: "169.254.80.0/24" }, /overlaps with 169\.254\.64\.0\/18, which carries encrypted/],

@@ -137,7 +137,7 @@ function askedSubnet(text: string, context: SubnetContext): Subnet {
   const subnet = parseSubnet(text);
   const { min, max } = prefixes[subnet.family];
   if (subnet.prefix < min || subnet.prefix > max) {
-    throw new Fault("invalid-argument", `subnet ${text} has no size from /${min} to /${max}`);
+    throw new Fault("invalid-argument", `subnet ${text} is not of a size from /${min} to /${max}`);
   }
   const obstacle = obstaclesOf(context).find((one) => overlap(one, subnet));
   if (obstacle === undefined) return subnet;

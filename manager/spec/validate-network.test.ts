@@ -35,7 +35,11 @@ const refused = [
   [subnet({ subnet: "" }), /subnet is empty/],
   [subnet({ subnet: "ten" }), /ipam\.configs\[0\]: "ten" is not an IPv4 subnet/],
   [subnet({ subnet: "10.0.2.1/24" }), /has host bits set: write 10\.0\.2\.0\/24/],
-  [subnet({ subnet: "10.0.2.0/31" }), /has no size from \/8 to \/29/],
+  [subnet({ subnet: "10.0.2.0/31" }), /is not of a size from \/8 to \/29/],
+  [
+    spec({ annotations: { name: "back", labels: { a: "b".repeat(20_000) } } }),
+    /^spec has 200\d\d bytes: use at most 16384/,
+  ],
   [subnet({ subnet: "10.0.0.0/16" }), /overlaps with 10\.0\.1\.0\/24 of network "front"/],
   [subnet({ subnet: "10.0.2.0/24", gateway: "10.0.3.1" }), /10\.0\.3\.1 is not an address/],
   [subnet({ subnet: "10.0.2.0/24", range: "10.0.3.0/25" }), /is not inside subnet/],

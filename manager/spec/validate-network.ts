@@ -1,4 +1,5 @@
 /** What a network's spec must look like. Pure. */
+import { toBinary } from "@bufbuild/protobuf";
 import { type Network, type NetworkSpec, NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { Fault } from "#proto/fault.ts";
 import { isLocalNetworkName } from "#proto/main-network.ts";
@@ -10,9 +11,16 @@ import type { View } from "../store/store.ts";
 import { checkAnnotations, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
 
+/** Every task on the network carries its spec. */
+const specBytesMax = 16 * 1024;
+
 /** The spec, if it holds beside the networks and nodes that there are, with what its driver's options say in its fields. */
 export function validateNetworkSpec(spec: NetworkSpec | undefined, view: View): NetworkSpec {
   if (spec === undefined) throw invalid("spec", "is missing");
+  const sizeBytes = toBinary(NetworkSpecSchema, spec).length;
+  if (sizeBytes > specBytesMax) {
+    throw invalid("spec", `has ${sizeBytes} bytes: use at most ${specBytesMax}`);
+  }
   checkAnnotations(spec.annotations);
   const name = spec.annotations?.name ?? "";
   if (isLocalNetworkName(name)) {

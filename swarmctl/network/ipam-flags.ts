@@ -54,7 +54,13 @@ export function ipamConfigs(given: IpamFlags): IpamConfig[] {
     config.range = range;
   }
   for (const { key, value } of given.auxAddress ?? []) {
-    holding(value, `--aux-address ${key}=${value}`).reserved[key] = value;
+    const what = `--aux-address ${key}=${value}`;
+    const { reserved: others } = holding(value, what);
+    if (Object.hasOwn(others, key)) {
+      const problem = `${what} is a second "${key}", after ${others[key]}: choose another name`;
+      throw new Fault("invalid-argument", problem);
+    }
+    others[key] = value;
   }
   return configs;
 }
