@@ -1,8 +1,14 @@
 /** What the cluster does not know, asked of others through the nameserver. */
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { createSocket, type Socket } from "node:dgram";
+import { on } from "node:events";
+import { describe, test, type TestContext } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { decode, encode } from "dns-packet";
+import { NetworkEndpointSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
 import type { DnsServer } from "./dns-server.ts";
-import { ask, askStream, code, data, endpoints, networkOn, setUp } from "./testing/ground.ts";
+import { ask, askStream, bind, code, data, endpoints, networkOn, setUp } from "./testing/ground.ts";
 import { openUpstream, replyTo } from "./testing/upstream.ts";
 
 const front = networkOn("front", "127.88.0.1");
@@ -123,3 +129,63 @@ describe("DnsServer, asks a task's own nameservers for what the cluster does not
     assert.deepEqual(heard, [inFront, inVault]);
   });
 });
+
+test("DnsServer, leaves unanswered what one task asks above its rate, and answers the others", {
+  timeout: 60_000,
+}, async (t) => {
+  const clock = new FakeClock();
+  const { server, port, upstream } = await setUp(t, (asked) => replyTo(asked), { clock });
+  const task = { taskId: "t", serviceName: "web", serving: true };
+  const shared = [
+    create(NetworkEndpointSchema, { ...task, networkId: "front", address: "127.88.0.21" }),
+    create(NetworkEndpointSchema, { ...task, networkId: "back", address: "127.88.1.21" }),
+  ];
+  await server.apply({ services: [], networks: [front, back], endpoints: shared });
+  const greedy = await openAsker(t, "127.88.0.21");
+  for (let from = 0; from < 2_000; from += 100) {
+    const replies = repliesTo(greedy, 100);
+    for (let id = from; id < from + 100; id += 1) {
+      greedy.send(questionFor(`n${id}.test`, id), port, "127.88.0.1");
+    }
+    await replies;
+  }
+  assert.equal(upstream.asked.length, 2_000);
+  // By whichever network it asks, it is the same task, and has no more even for what costs least.
+  const sameTask = await openAsker(t, "127.88.1.21");
+  const askers = [
+    { socket: greedy, gateway: "127.88.0.1" },
+    { socket: sameTask, gateway: "127.88.1.1" },
+  ];
+  for (const { socket, gateway } of askers) socket.send(questionFor("web", 1), port, gateway);
+  for (const { gateway } of askers) {
+    // It comes behind the question before it: once it is answered, that one was read.
+    const reply = await ask("web", { port, from: "127.88.0.20", server: gateway });
+    assert.equal(reply.answers?.length, 1);
+  }
+  clock.advance(1);
+  for (const { socket, gateway } of askers) {
+    const replies = repliesTo(socket, 1);
+    socket.send(questionFor("web", 2), port, gateway);
+    assert.deepEqual(await replies, [2]);
+  }
+});
+
+function questionFor(name: string, id: number): Buffer {
+  return encode({ type: "query", id, flags: 0x100, questions: [{ type: "A", name }] });
+}
+
+async function openAsker(t: TestContext, address: string): Promise<Socket> {
+  const socket = createSocket("udp4");
+  t.after(() => socket.close());
+  await bind(socket, address);
+  return socket;
+}
+
+/** The IDs of so many. */
+async function repliesTo(socket: Socket, count: number): Promise<readonly (number | undefined)[]> {
+  const ids: (number | undefined)[] = [];
+  for await (const [bytes] of on(socket, "message")) {
+    if (ids.push(decode(bytes).id) === count) break;
+  }
+  return ids;
+}

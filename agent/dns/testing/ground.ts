@@ -96,7 +96,7 @@ export async function ask(
   }
 }
 
-async function bind(socket: Socket, address: string): Promise<void> {
+export async function bind(socket: Socket, address: string): Promise<void> {
   socket.bind(0, address);
   await once(socket, "listening");
 }
