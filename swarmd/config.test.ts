@@ -10,6 +10,7 @@ const defaults: Config = {
   cgroupParent: "swarm",
   engineAddress: "0.0.0.0:2378",
   fastPath: "auto",
+  metricsAddress: "",
   insecureRegistries: [],
   imageLayerBytesMax: 64 * 1024 ** 3,
   imageCollection: { highPercent: 85, lowPercent: 80, unusedMs: 720 * 3_600_000 },
@@ -42,6 +43,7 @@ describe("parseCommand", () => {
     ["--image-peers off", { imagePeers: false }],
     ["--log-level debug", { logLevel: "debug" }],
     ["--fast-path off", { fastPath: "off" }],
+    ["--metrics-address 127.0.0.1:9323", { metricsAddress: "127.0.0.1:9323" }],
   ];
   for (const [line, config] of good) {
     it(`reads "${line}"`, () => {

@@ -20,6 +20,8 @@ export interface Config extends RegistrySettings, ImageSettings {
   readonly engineAddress: string;
   /** Whether packets between tasks take a shortcut past the IP stack; see agent/network/fastpath. */
   readonly fastPath: FastPathMode;
+  /** HOST:PORT where Prometheus fetches metrics; empty: there are none. */
+  readonly metricsAddress: string;
 }
 
 export type Command =
@@ -38,6 +40,8 @@ The daemon of one host of a cluster: runs containers and, on managers, the manag
 ${registryFlagsHelp}${imageFlagsHelp}  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
   --fast-path MODE              ${fastPathModes.join(", ")}: packets between tasks take a shortcut past the host's IP
                                 stack, where kernel, bpftool and the compiled program serve (default auto)
+  --metrics-address HOST:PORT   where Prometheus fetches what this host counts, at /metrics; no secrets, but no
+                                password either (default: nowhere)
   --log-level LEVEL             ${logLevels.join(", ")} (default info)
   --version                     print the version and exit
   --help                        print this and exit
@@ -77,6 +81,7 @@ export function parseCommand(
     logLevel: level,
     engineAddress: listenAddress("--engine-address", values["engine-address"]),
     fastPath,
+    metricsAddress: optionalAddress("--metrics-address", values["metrics-address"]),
   };
   return { command: "run", config };
 }
@@ -93,6 +98,7 @@ function parse(argv: readonly string[]) {
         ...imageFlags,
         "engine-address": { type: "string", default: "0.0.0.0:2378" },
         "fast-path": { type: "string", default: "auto" },
+        "metrics-address": { type: "string", default: "" },
         "log-level": { type: "string", default: "info" },
         help: { type: "boolean" },
         version: { type: "boolean" },
@@ -112,6 +118,10 @@ function listenAddress(flag: string, address: string): string {
   const port = /^(?:\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+):([0-9]{1,5})$/.exec(address)?.[1];
   if (port !== undefined && Number(port) > 0 && Number(port) <= 65_535) return address;
   throw usage(`${flag} "${address}" is not HOST:PORT, such as 192.0.2.1:2378`);
+}
+
+function optionalAddress(flag: string, address: string): string {
+  return address === "" ? "" : listenAddress(flag, address);
 }
 
 function cgroupName(name: string): string {

@@ -17,6 +17,7 @@ test("daemon, the backup of a restore that was cut short is not left on the disk
     cgroupParent: "swarm",
     engineAddress: "127.0.0.1:2378",
     fastPath: "off",
+    metricsAddress: "",
     insecureRegistries: [],
     imageLayerBytesMax: 64 * 1024 ** 3,
     imageCollection: { highPercent: 85, lowPercent: 80, unusedMs: 720 * 3_600_000 },

@@ -8,7 +8,7 @@ import { create } from "@bufbuild/protobuf";
 import { Agent, type SessionState } from "#agent/agent.ts";
 import { advertisedAddress } from "#agent/api/advertised-address.ts";
 import { ContainerApi } from "#agent/api/container-api.ts";
-import { serveEngineApi } from "#agent/api/engine-api.ts";
+import { type EngineHandlers, serveEngineApi } from "#agent/api/engine-api.ts";
 import { KnownManagers } from "#agent/api/known-managers.ts";
 import { AssignedFile } from "#agent/assigned-file.ts";
 import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
@@ -32,6 +32,7 @@ import { msFromDuration } from "#proto/time.ts";
 import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import type { Config } from "./config.ts";
 import { EngineImages, openImages, openPeers } from "./engine-images.ts";
+import { openMetrics } from "./engine-metrics.ts";
 import type { Identity } from "./identity.ts";
 
 export interface EngineModules extends Ports {
@@ -71,10 +72,7 @@ export class Engine implements AsyncDisposable {
     const peers = opened.use(openPeers(config, identity, modules));
     const images = opened.use(await openImages(config, { ...modules, peers }));
     const { encryption, network } = await openNetwork(config, modules, opened);
-    const nameserversOf = (address: string) => network.nameserversOf(address);
-    const dns = opened.use(
-      new DnsServer({}, { ...modules, nameserversOf, log: log.child({ part: "dns" }) }),
-    );
+    const dns = opened.use(newDnsServer(network, modules));
     const memory = opened.use(
       new AssignedFile({ path: join(config.dataRoot, "agent/assigned.bin") }, modules),
     );
@@ -99,12 +97,7 @@ export class Engine implements AsyncDisposable {
           handlers: {
             ...imageApi.handlers,
             ...(peers && { layers: peers.handlers(images.content) }),
-            volumes: volumeHandlers(worker.volumes),
-            networks: networkHandlers({ network, exec: systemExec, clock: modules.clock }),
-            containers: {
-              ...containers.handlers,
-              ...statsHandlers({ list: () => worker.running(), clock: modules.clock }),
-            },
+            ...taskHandlers({ worker, network, containers }, modules),
           },
         },
         { ...modules, log: log.child({ part: "api" }) },
@@ -133,6 +126,12 @@ export class Engine implements AsyncDisposable {
       onSession: (session) => peers?.useSession(session),
       log: log.child({ part: "agent" }),
     });
+    const counted = {
+      network: () => network.status(),
+      running: () => worker.running().length,
+      connected: () => agent.session.state === "connected",
+    };
+    opened.use(await openMetrics(config.metricsAddress, counted, modules));
     const parts = { agent, worker, network, opened: opened.move() };
     return new Engine(config, parts, modules);
   }
@@ -180,6 +179,29 @@ export class Engine implements AsyncDisposable {
     using _timer = this.#clock.timer(clearMs, () => reject(fault));
     await Promise.race([worker.idle(), late]);
   }
+}
+
+function newDnsServer(network: NetworkDriver, modules: EngineModules): DnsServer {
+  const nameserversOf = (address: string) => network.nameserversOf(address);
+  return new DnsServer({}, { ...modules, nameserversOf, log: modules.log.child({ part: "dns" }) });
+}
+
+function taskHandlers(
+  {
+    worker,
+    network,
+    containers,
+  }: Pick<EngineParts, "worker" | "network"> & { readonly containers: ContainerApi },
+  { clock }: Pick<Ports, "clock">,
+): EngineHandlers {
+  return {
+    volumes: volumeHandlers(worker.volumes),
+    networks: networkHandlers({ network, exec: systemExec, clock }),
+    containers: {
+      ...containers.handlers,
+      ...statsHandlers({ list: () => worker.running(), clock }),
+    },
+  };
 }
 
 /** What a node says of itself changes with its keys and its addresses. */
