@@ -1,7 +1,7 @@
 /**
  * The one writer of what data-plane.ts pictures, and of the services' maps: leads the kernel from what stands to what is
  * wanted, encryption's link included. Between convergences what was written is remembered; after an error and for a repair
- * it is read anew. Called by one lane only.
+ * it is read anew. Called by one lane only, but for `look`.
  */
 import { writeFile } from "node:fs/promises";
 import type { Exec } from "#agent/exec.ts";
@@ -63,8 +63,14 @@ export interface Converged {
   readonly refusals: readonly Fault[];
 }
 
-/** All services' elements are read again only so rarely, where they are many: it takes seconds. */
-const largeRereadPeriod = 20;
+/** What stands, as far as it was looked at. */
+export interface Seen {
+  readonly kernel: Kernel;
+  readonly services: ServicePicture | undefined;
+}
+
+/** All services' elements are looked at again only so rarely, where they are many: it takes seconds. */
+const largeLookPeriod = 20;
 const smallElementsMax = 20_000;
 
 export class HostPlane {
@@ -74,27 +80,26 @@ export class HostPlane {
   readonly #encryption: Encryption | undefined;
   readonly #fastPath: FastPath | undefined;
   #kernel: Kernel;
-  #services: Awaited<ReturnType<typeof wantedServices>> | ServicePicture;
+  #services: Awaited<ReturnType<typeof wantedServices>> | ServicePicture = emptyServices;
   /** False after an error: what stands may not be what is remembered. */
   #known = true;
-  #servicesKnown = true;
-  #rereads = 0;
+  /** False on a start, too: to read them may take seconds, and the node's session shall not wait for that. */
+  #servicesKnown = false;
+  #looks = 0;
 
   /** `scratchRoot` is a folder for files that live as long as one command. */
   static async open(scratchRoot: string, modules: HostPlaneModules): Promise<HostPlane> {
     const kernel = await readKernel(modules.exec);
-    const services = await readServices(modules.exec, scratchRoot);
-    return new HostPlane({ kernel, services, scratchRoot }, modules);
+    return new HostPlane({ kernel, scratchRoot }, modules);
   }
 
   /** For `open`. */
   constructor(
-    start: { kernel: Kernel; services: ServicePicture; scratchRoot: string },
+    start: { kernel: Kernel; scratchRoot: string },
     { exec, log, encryption, fastPath }: HostPlaneModules,
   ) {
     this.#scratchRoot = start.scratchRoot;
     this.#kernel = start.kernel;
-    this.#services = start.services;
     this.#exec = exec;
     this.#log = log;
     this.#encryption = encryption;
@@ -111,21 +116,27 @@ export class HostPlane {
     this.#servicesKnown = false;
   }
 
-  /** Reads what stands, for a repair. */
-  async reread(): Promise<void> {
-    this.#rereads += 1;
-    this.#known = false;
-    if (this.#elementCount() <= smallElementsMax || this.#rereads % largeRereadPeriod === 0) {
-      this.#servicesKnown = false;
-    }
-    this.#fastPath?.forget();
+  /** For a repair. Changes nothing of what is remembered; what it comes to holds until something is changed. */
+  async look(): Promise<Seen> {
+    this.#looks += 1;
+    const whole = this.#elementCount() <= smallElementsMax || this.#looks % largeLookPeriod === 0;
     try {
       await this.#encryption?.repair();
     } catch (error) {
       // Converging tries again, and carries the plain networks all the same.
       this.#log.warn("cannot repair encryption", { reason: Fault.from(error).message });
     }
-    await this.#read();
+    const kernel = await readKernel(this.#exec);
+    return { kernel, services: whole ? await this.#readServices() : undefined };
+  }
+
+  /** What was seen takes the place of what is remembered. */
+  trust({ kernel, services }: Seen): void {
+    this.#kernel = kernel;
+    this.#known = true;
+    this.#services = services ?? this.#services;
+    this.#servicesKnown ||= services !== undefined;
+    this.#fastPath?.forget();
   }
 
   /** Undefined: nothing is wanted. */
@@ -169,7 +180,7 @@ export class HostPlane {
   /** Of the interface that has this address. */
   async underlayMtu(address: string): Promise<number> {
     // The host may have got the address since we looked.
-    if (!this.#kernel.mtuOfAddress.has(address)) await this.#read();
+    if (!this.#kernel.mtuOfAddress.has(address)) await this.refresh();
     const mtu = this.#kernel.mtuOfAddress.get(address);
     if (mtu !== undefined) return mtu;
     throw new Fault(
@@ -180,7 +191,7 @@ export class HostPlane {
 
   async #attempt(wanted: Wanted | undefined): Promise<Converged> {
     try {
-      if (!this.#known || !this.#servicesKnown) await this.#read();
+      await this.#read();
       return wanted === undefined ? await this.#clear() : await this.#lead(wanted);
     } catch (error) {
       this.distrust();
@@ -287,15 +298,20 @@ export class HostPlane {
 
   /** Looks at what of the host is not ours, too. */
   async refresh(): Promise<void> {
+    this.#known = false;
     await this.#read();
   }
 
+  /** What is not known. */
   async #read(): Promise<void> {
-    this.#kernel = await readKernel(this.#exec);
+    if (!this.#known) this.#kernel = await readKernel(this.#exec);
     this.#known = true;
-    if (this.#servicesKnown) return;
-    this.#services = await readServices(this.#exec, this.#scratchRoot);
+    if (!this.#servicesKnown) this.#services = await this.#readServices();
     this.#servicesKnown = true;
+  }
+
+  async #readServices(): Promise<ServicePicture> {
+    return await readServices(this.#exec, this.#scratchRoot);
   }
 
   async #perform(step: Step): Promise<void> {

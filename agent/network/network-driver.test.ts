@@ -257,7 +257,7 @@ describe("NetworkDriver on three hosts", { concurrency: false }, () => {
     const state = ground.state(host(1), networks, endpoints());
     const { programs } = await host(1).call({ kind: "apply", state });
     assert.deepEqual(
-      programs.filter((line) => !/ -j | show /.test(line)),
+      programs.filter((line) => !/ -j | show | list /.test(line)),
       [],
     );
     const mine = [web1, client, db, vault];

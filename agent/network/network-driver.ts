@@ -18,7 +18,7 @@ import { bridgeNetwork, chooseBridge } from "./bridge.ts";
 import { forgetFlows } from "./conntrack.ts";
 import { DockerPermit } from "./docker-permit.ts";
 import type { FastPath } from "./fastpath/fast-path.ts";
-import { HostPlane, type Wanted } from "./host-plane.ts";
+import { HostPlane, type Seen, type Wanted } from "./host-plane.ts";
 import { namespaceRoot, readKernel } from "./kernel-reader.ts";
 import {
   type NetworkState,
@@ -93,6 +93,9 @@ export interface NetworkStatus {
 const arrivalsBatchMax = 16;
 const departuresBatchMax = 128;
 
+/** Where there is always something to change, nothing is changed while the last look is taken. */
+const looksMax = 3;
+
 /** Lines of drift that are remembered: enough to know what happened. */
 const driftMax = 20;
 
@@ -122,7 +125,8 @@ export class NetworkDriver {
   #parsed: ParsedNetworkState | undefined;
   #bridge: Overlay | undefined;
   #refusals: readonly Fault[] = [];
-  #repairing = false;
+  /** Is to be done with the next convergence; with what was seen, or after a look. */
+  #repair: { readonly seen: Seen | undefined } | undefined;
   /** Links came since the fast path was told. */
   #hasNewLinks = false;
   #status: NetworkStatus = {
@@ -199,10 +203,17 @@ export class NetworkDriver {
     });
   }
 
-  /** Reads what stands and repairs what is not as wanted, as after a stranger's `nft flush ruleset`. */
+  /**
+   * Reads what stands and repairs what is not as wanted, as after a stranger's `nft flush ruleset`. To read takes a second
+   * of a busy host: what is to be changed meanwhile is changed first.
+   */
   async repair(): Promise<void> {
-    if (this.#state === undefined) return;
-    this.#repairing = true;
+    let seen: Seen | undefined;
+    for (let looks = 0; seen === undefined && looks < looksMax; looks += 1) {
+      if (this.#state === undefined) return;
+      seen = await this.#lane.look(() => this.#plane.look());
+    }
+    this.#repair = { seen };
     await this.#lane.converge();
   }
 
@@ -290,10 +301,11 @@ export class NetworkDriver {
 
   async #converge(): Promise<void> {
     const startMs = this.#clock.monotonic();
-    const repairing = this.#repairing;
+    const repair = this.#repair;
+    const repairing = repair !== undefined;
     const looked = repairing || this.#status.convergences === 0;
-    this.#repairing = false;
-    if (repairing) await this.#plane.reread();
+    this.#repair = undefined;
+    if (repairing) this.#plane.trust(repair.seen ?? (await this.#plane.look()));
     if (repairing) this.#links.remember(this.#plane.kernel);
     await this.#placeBridge();
     const { steps, refusals } = await this.#plane.converge(this.#wanted());

@@ -79,3 +79,21 @@ test("WorkLane rests when nothing waits, and again after what came meanwhile", a
   await Promise.all(late);
   assert.deepEqual(log, ["arrive a", "rest", "arrive late", "rest"]);
 });
+
+test("WorkLane, a look holds up no work, and is worth nothing where work was done meanwhile", async () => {
+  const log: string[] = [];
+  const work = lane(log);
+  assert.equal(await work.look(async () => "seen"), "seen");
+  const gate = Promise.withResolvers<string>();
+  const over = work.look(() => gate.promise);
+  await work.converge();
+  gate.resolve("seen");
+  assert.equal(await over, undefined);
+  const held = work.look(async () => {
+    void work.converge();
+    return "seen";
+  });
+  assert.equal(await held, undefined);
+  await work.idle();
+  assert.deepEqual(log, ["converge", "rest", "converge", "rest"]);
+});

@@ -32,6 +32,7 @@ export class WorkLane<Arrival> {
   #departures: Waiting<string>[] = [];
   #arrivals: Waiting<Arrival>[] = [];
   #running: Promise<void> | undefined;
+  #runs = 0;
 
   constructor(options: WorkLaneOptions<Arrival>) {
     this.#options = options;
@@ -54,13 +55,27 @@ export class WorkLane<Arrival> {
     while (this.#running !== undefined) await this.#running;
   }
 
+  /**
+   * Looks at what all of this changes, without holding any of it up. Undefined: something was performed meanwhile, and
+   * what was seen is worth nothing.
+   */
+  async look<Seen>(look: () => Promise<Seen>): Promise<Seen | undefined> {
+    await this.idle();
+    const runs = this.#runs;
+    const seen = await look();
+    return this.#running === undefined && this.#runs === runs ? seen : undefined;
+  }
+
   #enter<Item>(queue: Waiting<Item>[], item: Item): Promise<void> {
     if (queue.length >= waitingMax) {
       throw new Fault("resource-exhausted", `${waitingMax} changes of the network wait already`);
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     queue.push({ item, resolve, reject });
-    this.#running ??= this.#run();
+    if (this.#running === undefined) {
+      this.#runs += 1;
+      this.#running = this.#run();
+    }
     return promise;
   }
 

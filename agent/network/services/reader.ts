@@ -4,7 +4,7 @@
  * through a file, because `nft` writes each word by itself, and each would be an event.
  */
 import { once } from "node:events";
-import { open, readFile, rm } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Exec } from "#agent/exec.ts";
 import { Fault } from "#proto/fault.ts";
@@ -20,14 +20,16 @@ export async function readServices(exec: Exec, scratchRoot: string): Promise<Ser
   // Without elements. Even the mere list of tables would have nft fetch all of them.
   const { stdout } = await exec.run("nft", ["-t", "list", "ruleset", "inet"]);
   if (!/^table inet swarm \{$/m.test(stdout)) return emptyServices;
-  const path = join(scratchRoot, "services.nft");
+  // A folder of its own: a look for a repair goes on beside others.
+  const folder = await mkdtemp(join(scratchRoot, "services-"));
   try {
+    const path = join(folder, "table.nft");
     await list(exec, path);
     return await parseServices(await readFile(path, "utf8"));
   } catch (thrown) {
     throw Fault.wrap("Cannot read services' addresses and ports from nftables", thrown);
   } finally {
-    await rm(path, { force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
