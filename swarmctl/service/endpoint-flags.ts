@@ -9,7 +9,7 @@ import {
   type PortConfig,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { flag, flags } from "../flags/parse-flag.ts";
-import { changedPorts, parsePublish, parsePublishRemoval, type PortChanges } from "./publish.ts";
+import { changedPorts, parsePublish, type PortChanges } from "./publish.ts";
 import { endpointAffinity, endpointMode } from "./words.ts";
 
 export interface EndpointFlags extends PortChanges {
@@ -27,8 +27,8 @@ export function addEndpointFlags(command: Command, verb: "create" | "update"): v
       .option("--publish-add <port>", `publish also ${port}`, flags(parsePublish))
       .option(
         "--publish-rm <target>",
-        "a port less, by its target (repeat)",
-        flags(parsePublishRemoval),
+        "a port less, by its target: 80/tcp (repeat)",
+        flags(parsePublish),
       );
   }
   command

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { type PortConfig, PortProtocol, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
-import { changedPorts, parsePublish, parsePublishRemoval, portsWord } from "./publish.ts";
+import { changedPorts, parsePublish, portsWord } from "./publish.ts";
 
 const plain = ({ publishedPort, targetPort, protocol, publishMode, hostIp }: PortConfig) => {
   const words = [publishedPort, targetPort, Object.keys(PortProtocol)[protocol]].join(" ");
@@ -111,7 +111,7 @@ describe("--publish-add, --publish-rm", () => {
   const change = (add: string[], rm: string[] = []) =>
     changedPorts(before, {
       publishAdd: add.map(parsePublish),
-      publishRm: rm.map(parsePublishRemoval),
+      publishRm: rm.map(parsePublish),
     }).map(plain);
 
   it("add beside what there is, and in place of what has the same number", () => {
@@ -123,13 +123,16 @@ describe("--publish-add, --publish-rm", () => {
     ]);
   });
 
-  it("take out by target and protocol, and say what there is where that is not", () => {
+  it("take out by target and protocol, or as they were published, and say what there is where that is not", () => {
     assert.deepEqual(change([], ["80", "53/udp"]), ["0 443 TCP"]);
     assert.throws(() => change([], ["8080"]), {
       message:
         "Cannot take out port 8080/tcp, which the service does not publish: name the target of one of its ports (it has *:0->443/tcp, *:8080->80/tcp, *:53->53/udp)",
     });
-    assert.throws(() => change([], ["8080:80"]), { message: /is more than a target/ });
+    assert.deepEqual(change([], ["8080:80", "target=53,protocol=udp"]), ["0 443 TCP"]);
+    assert.throws(() => change([], ["8081:80"]), {
+      message: /^Cannot take out port 8081:80\/tcp,/,
+    });
   });
 });
 

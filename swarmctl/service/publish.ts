@@ -59,17 +59,9 @@ function onePort(text: string): number {
   throw new Fault("invalid-argument", `"${text}" is a range: write it in the short form`);
 }
 
-/** What --publish-rm names: ports by their targets, as in Docker. */
-export function parsePublishRemoval(text: string): PortConfig[] {
-  if (text.includes(":") || text.includes("=")) {
-    const problem = `"${text}" is more than a target: write TARGET[/PROTOCOL], such as 80/tcp`;
-    throw new Fault("invalid-argument", problem);
-  }
-  return parsePublishedPorts(text);
-}
-
 export interface PortChanges {
   readonly publishAdd?: readonly PortConfig[][];
+  /** By their targets, as in Docker; one with a published number goes only with that. */
   readonly publishRm?: readonly PortConfig[][];
 }
 
@@ -80,8 +72,9 @@ export function changedPorts(
 ): PortConfig[] {
   const [added, gone] = [publishAdd.flat(), publishRm.flat()];
   for (const port of gone) {
-    if (before.some((one) => isSameTarget(one, port))) continue;
-    const word = `${port.targetPort}/${protocolWords[port.protocol]}`;
+    if (before.some((one) => isNamedBy(one, port))) continue;
+    const published = port.publishedPort === 0 ? "" : `${port.publishedPort}:`;
+    const word = `${published}${port.targetPort}/${protocolWords[port.protocol]}`;
     const has = before.length === 0 ? "none" : portsWord(before);
     throw new Fault(
       "invalid-argument",
@@ -90,14 +83,15 @@ export function changedPorts(
   }
   const kept = before.filter(
     (one) =>
-      !gone.some((port) => isSameTarget(one, port)) &&
+      !gone.some((port) => isNamedBy(one, port)) &&
       !added.some((port) => isSamePlace(one, port) || equals(PortConfigSchema, one, port)),
   );
   return [...kept, ...added];
 }
 
-function isSameTarget(a: PortConfig, b: PortConfig): boolean {
-  return a.targetPort === b.targetPort && a.protocol === b.protocol;
+function isNamedBy(port: PortConfig, { publishedPort, targetPort, protocol }: PortConfig): boolean {
+  if (publishedPort !== 0 && publishedPort !== port.publishedPort) return false;
+  return port.targetPort === targetPort && port.protocol === protocol;
 }
 
 function isSamePlace(a: PortConfig, b: PortConfig): boolean {
