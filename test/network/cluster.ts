@@ -223,6 +223,7 @@ export class Cluster {
         id: taskId(task.name),
         attachments: attachmentsOf(task),
         hostPorts: task.hostPorts ?? [],
+        nameservers: task.nameservers ?? [],
       })),
     });
     for (const [index, { addresses }] of (value as readonly TaskNamespace[]).entries()) {

@@ -89,6 +89,8 @@ export interface TaskPlan {
   readonly serving?: boolean;
   /** Mode host: of this task's host alone. */
   readonly hostPorts?: readonly PortConfig[];
+  /** Its own. */
+  readonly nameservers?: readonly string[];
 }
 
 export interface ServicePlan {
