@@ -37,6 +37,7 @@ const net = {
 await put("network", net, testNetwork("plain"), testNetwork("fresh", "10.3.0.0/24"));
 const running = { state: TaskState.RUNNING };
 const attached = [{ network: net, addresses: ["10.1.0.9/24"] }];
+await put("service", testService({ name: "db" }));
 await put("node", testNode(1, { status: { state: NodeState.DOWN } }));
 await put(
   "task",
@@ -45,15 +46,21 @@ await put(
     status: running,
     desiredState: TaskState.REMOVE,
   }),
+  testTask("orphan", {
+    networks: [{ network: net, addresses: ["10.1.0.12/24"] }],
+    status: running,
+    serviceId: "gone",
+  }),
   testTask("lost", {
     networks: [{ network: net, addresses: ["10.1.0.11/24"] }],
     status: running,
     nodeId: "node1",
+    serviceId: "service-db",
   }),
   testTask("t1", {
     networks: attached,
     status: running,
-    serviceId: "db",
+    serviceId: "service-db",
     serviceAnnotations: { name: "db" },
   }),
 );
@@ -79,12 +86,12 @@ test("attachments, each kind of network is accepted, and a short ID is completed
 test("attachments, static addresses may lie outside the range, and are the service's own", () => {
   const addresses = ["10.1.0.5", "10.1.0.200", "fd00:1::5", "fd00:1::6"];
   complete([{ target: "net", addresses }], { replicas: 2n });
-  complete([{ target: "net", addresses: ["10.1.0.9"] }], { serviceId: "db" });
+  complete([{ target: "net", addresses: ["10.1.0.9"] }], { serviceId: "service-db" });
   complete([{ target: "fresh", addresses: ["10.3.0.9"] }]);
 });
 
 test("attachments, what a task that leaves or is lost has may be asked for by another service", () => {
-  complete([{ target: "net", addresses: ["10.1.0.10", "10.1.0.11"] }]);
+  complete([{ target: "net", addresses: ["10.1.0.10", "10.1.0.11", "10.1.0.12"] }]);
 });
 
 const refused = [

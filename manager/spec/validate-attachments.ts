@@ -162,6 +162,8 @@ function isObstacle(holder: string, serviceId: string, view: View): boolean {
   if (kind !== "task") return kind !== "kept" || id !== serviceId;
   const task = view.get("task", id);
   if (task === undefined || !isWanted(task) || task.serviceId === serviceId) return false;
+  // Its service was removed a moment ago.
+  if (view.get("service", task.serviceId) === undefined) return false;
   return !isLost(task, (node) => view.get("node", node));
 }
 
