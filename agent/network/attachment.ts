@@ -146,7 +146,8 @@ function hostLines(
   return [
     // No link-local address: tasks would reach the host's services on it.
     ...(standing.veths.has(veth) ? [`link set ${veth} mtu ${mtu}`] : [add]),
-    `link set ${veth} addrgenmode none up`,
+    // Nor ARP: all is known beforehand, and what tasks say would fill the host's table of neighbours.
+    `link set ${veth} addrgenmode none arp off up`,
     ...addresses.flatMap((address) => {
       const source = sourceOf(address, options);
       const route = `route replace ${hostPrefix(address)} dev ${veth}`;

@@ -7,12 +7,20 @@ import { gatewayMac } from "./scene.ts";
 /** Out of a task's eth0, to its gateway's hardware address. */
 export async function sendRaw(cluster: Cluster, task: string, packet: UdpPacket): Promise<void> {
   const isIpv6 = packet.source.includes(":");
-  const header = Buffer.from(
-    `${gatewayMac.replaceAll(":", "")}024200000001${isIpv6 ? "86dd" : "0800"}`,
-    "hex",
-  );
-  const frame = Buffer.concat([header, isIpv6 ? udpOverIpv6(packet) : udpOverIpv4(packet)]);
+  const bytes = isIpv6 ? udpOverIpv6(packet) : udpOverIpv4(packet);
+  await sendFrame(cluster, task, isIpv6 ? "86dd" : "0800", bytes);
+}
+
+/** `type` is Ethernet's. */
+export async function sendFrame(
+  cluster: Cluster,
+  task: string,
+  type: "0800" | "86dd" | "0806",
+  payload: Buffer,
+): Promise<void> {
+  const header = Buffer.from(`${gatewayMac.replaceAll(":", "")}024200000001${type}`, "hex");
   const args = ["-u", "-", "INTERFACE:eth0"];
+  const frame = Buffer.concat([header, payload]);
   await cluster.hostOf(task).inTask(taskId(task), "socat", args, frame);
 }
 

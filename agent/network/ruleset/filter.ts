@@ -13,11 +13,21 @@ export function forwardChains({ port }: RulesetOptions): string {
   chain filter_fwd {
     type filter hook forward priority filter
     udp dport ${port} ${vxlanNetwork} ${vxlanNetworks} ip saddr @pool drop
-    ct state established,related accept
+    ct state established accept
+    ct state related goto about_flow
     ip saddr @pool goto from_task
     ip6 saddr @pool6 goto from_task
     ip daddr @pool goto to_task
     ip6 daddr @pool6 goto to_task
+  }
+  chain about_flow {
+    ip saddr . ip daddr @samenet accept
+    ip6 saddr . ip6 daddr @samenet6 accept
+    ct status dnat ct original ip daddr != @pool accept comment "a published port's, asked from a task"
+    ct status dnat ct original ip6 daddr != @pool6 accept
+    ip saddr @pool ip daddr @pool drop comment "an error about a flow of others"
+    ip6 saddr @pool6 ip6 daddr @pool6 drop
+    accept
   }
   chain from_task {
     ct state invalid drop
@@ -45,7 +55,8 @@ export function inputChains({ port }: RulesetOptions): string {
     type filter hook input priority filter
     udp dport ${port} ${vxlanNetwork} 4096 ip saddr != @nodes drop
     udp dport ${port} ${vxlanNetwork} 4097 iifname != "${encryptionDevice}" drop
-    ct state established,related accept
+    ct state established accept
+    iifname != "${vethPattern}" ct state related accept
     meta l4proto . th dport @ports fib daddr type local jump unserved
     iifname ${vxlanDevices} ip6 saddr fe80::/64 icmpv6 type echo-request accept comment "from a peer itself"
     iifname ${vxlanDevices} drop comment "nothing else of the host is reachable through the overlay"
@@ -59,12 +70,16 @@ export function inputChains({ port }: RulesetOptions): string {
 ${unservedPortRules()}
   }
   chain task_to_host {
+    ct state related ct reply ip saddr @pool accept comment "an error about what the host asked"
+    ct state related ct reply ip6 saddr @pool6 accept
     ip saddr . ip daddr @resolver meta l4proto { tcp, udp } th dport 53 accept
     ip6 saddr . ip6 daddr @resolver6 meta l4proto { tcp, udp } th dport 53 accept
-    icmp type echo-request accept
-    icmpv6 type echo-request accept
+    ip saddr . ip daddr @resolver icmp type echo-request accept
+    ip6 saddr . ip6 daddr @resolver6 icmpv6 type echo-request accept
     ip daddr @pool goto refuse
     ip6 daddr @pool6 goto refuse
+    icmp type echo-request accept
+    icmpv6 type echo-request accept
     ip saddr @closed goto refuse
     ip6 saddr @closed6 goto refuse
   }`;

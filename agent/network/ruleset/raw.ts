@@ -42,6 +42,8 @@ export function rawChains({ port }: RulesetOptions): string {
     ip daddr 127.0.0.0/8 drop
   }
   chain from_veth {
+    ip saddr 0.0.0.0/8 drop comment "fib lets who has no address yet talk to everybody"
+    ip6 saddr :: drop
     fib saddr . iif oif missing drop
     ip6 saddr fe80::/10 drop comment "no router advertisements, no link-local talk with the host"
     ip daddr 127.0.0.0/8 drop comment "in spite of route_localnet"

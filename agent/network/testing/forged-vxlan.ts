@@ -27,7 +27,14 @@ export function forgedVxlan(packet: ForgedPacket): Buffer {
 
 /** Without a checksum of UDP's, which IPv4 allows. */
 export function udpOverIpv4(packet: UdpPacket): Buffer {
-  return Buffer.concat([ipv4Header(packet), udpHeader(packet)]);
+  return overIpv4(packet, 17, udpHeader(packet));
+}
+
+/** Says that this packet of the destination's did not reach its port. */
+export function portUnreachable(source: string, about: UdpPacket): Buffer {
+  const icmp = Buffer.concat([Buffer.from([3, 3, 0, 0, 0, 0, 0, 0]), udpOverIpv4(about)]);
+  icmp.writeUInt16BE(checksum(icmp), 2);
+  return overIpv4({ source, destination: about.source }, 1, icmp);
 }
 
 const payloadBytes = 4;
@@ -40,17 +47,26 @@ function udpHeader({ port }: UdpPacket): Buffer {
   return udp;
 }
 
-function ipv4Header({ source, destination }: UdpPacket): Buffer {
+function overIpv4(
+  { source, destination }: Pick<UdpPacket, "source" | "destination">,
+  protocol: number,
+  payload: Buffer,
+): Buffer {
   const header = Buffer.alloc(20);
   header.writeUInt8(0x45, 0);
-  header.writeUInt16BE(20 + 8 + payloadBytes, 2);
+  header.writeUInt16BE(header.length + payload.length, 2);
   header.writeUInt8(64, 8);
-  header.writeUInt8(17, 9);
+  header.writeUInt8(protocol, 9);
   header.writeUInt32BE(parseAddress(source), 12);
   header.writeUInt32BE(parseAddress(destination), 16);
+  header.writeUInt16BE(checksum(header), 10);
+  return Buffer.concat([header, payload]);
+}
+
+/** Of an even number of bytes. */
+function checksum(bytes: Buffer): number {
   let sum = 0;
-  for (let offset = 0; offset < header.length; offset += 2) sum += header.readUInt16BE(offset);
+  for (let offset = 0; offset < bytes.length; offset += 2) sum += bytes.readUInt16BE(offset);
   sum = (sum & 0xffff) + (sum >>> 16);
-  header.writeUInt16BE(~(sum + (sum >>> 16)) & 0xffff, 10);
-  return header;
+  return ~(sum + (sum >>> 16)) & 0xffff;
 }
