@@ -36,7 +36,7 @@ import {
   type Surroundings,
   withBridgeAddress,
 } from "./task-attachments.ts";
-import { type Arrival, TaskLinks } from "./task-links.ts";
+import { type Arrival, type Mended, TaskLinks } from "./task-links.ts";
 import { nameserversByAddress, type TaskRecord, TaskRecords } from "./task-records.ts";
 import { WorkLane } from "./work-lane.ts";
 import type { Encryption } from "./wireguard/encryption.ts";
@@ -98,6 +98,8 @@ const looksMax = 3;
 
 /** Lines of drift that are remembered: enough to know what happened. */
 const driftMax = 20;
+
+const nothingMended: Mended = { taskIds: [], refusals: [] };
 
 interface Parts {
   readonly plane: HostPlane;
@@ -310,16 +312,16 @@ export class NetworkDriver {
     await this.#placeBridge();
     const { steps, refusals } = await this.#plane.converge(this.#wanted());
     // Now that the devices are as wanted: the width of links is theirs.
-    const mended = repairing ? await this.#mendLinks() : [];
-    if (mended.length > 0) this.#hasNewLinks = true;
-    this.#refusals = [...(this.#parsed?.refusals ?? []), ...refusals];
+    const mended = repairing ? await this.#mendLinks() : nothingMended;
+    if (mended.taskIds.length > 0) this.#hasNewLinks = true;
+    this.#refusals = [...(this.#parsed?.refusals ?? []), ...refusals, ...mended.refusals];
     this.#status = {
       ...this.#status,
       convergences: this.#status.convergences + 1,
       convergenceMs: this.#clock.monotonic() - startMs,
       refusals: this.#refusals.map(({ message }) => message),
     };
-    const drift = [...mended.map((taskId) => `link of task ${taskId}`), ...steps];
+    const drift = [...mended.taskIds.map((taskId) => `link of task ${taskId}`), ...steps];
     if (repairing && drift.length > 0) this.#onDrift(drift);
     if (looked && this.#state !== undefined) {
       const obstacles = await this.#docker.apply(this.#plane.kernel.ruleset);
@@ -336,8 +338,8 @@ export class NetworkDriver {
     });
   }
 
-  async #mendLinks(): Promise<readonly string[]> {
-    if (this.#parsed === undefined) return [];
+  async #mendLinks(): Promise<Mended> {
+    if (this.#parsed === undefined) return nothingMended;
     const arrivals: Arrival[] = [];
     for (const { taskId, attachments } of this.#tasks.values()) {
       // One whose network is gone keeps its link as it is.

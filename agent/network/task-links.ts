@@ -6,7 +6,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Exec } from "#agent/exec.ts";
-import { errnoOf } from "#proto/fault.ts";
+import { errnoOf, Fault } from "#proto/fault.ts";
 import {
   factsOf,
   isVethOf,
@@ -22,6 +22,12 @@ import { type Kernel, readRulePriorities } from "./kernel-reader.ts";
 export interface Arrival {
   readonly taskId: string;
   readonly links: readonly TaskLink[];
+}
+
+export interface Mended {
+  /** Something of theirs was missing. */
+  readonly taskIds: readonly string[];
+  readonly refusals: readonly Fault[];
 }
 
 export interface TaskLinksModules {
@@ -88,14 +94,10 @@ export class TaskLinks {
   }
 
   /**
-   * Puts back what is missing of the links of tasks that have their namespace, by what `remember` was told. Says which tasks
-   * had something missing.
+   * Puts back what is missing of the links of tasks that have their namespace, by what `remember` was told. Where a task
+   * stands in its own way, which some have the right to, the others are mended all the same.
    */
-  async mend(
-    arrivals: readonly Arrival[],
-    kernel: Kernel,
-    host: LinkHost,
-  ): Promise<readonly string[]> {
+  async mend(arrivals: readonly Arrival[], kernel: Kernel, host: LinkHost): Promise<Mended> {
     const broken = arrivals.filter(({ taskId, links }) =>
       links.some((link, index) => {
         const facts = kernel.veths.get(vethName(taskId, index))?.facts;
@@ -104,8 +106,27 @@ export class TaskLinks {
         );
       }),
     );
-    if (broken.length > 0) await this.#perform(broken, host);
-    return broken.map(({ taskId }) => taskId);
+    if (broken.length === 0) return { taskIds: [], refusals: [] };
+    try {
+      await this.#perform(broken, host);
+      return { taskIds: broken.map(({ taskId }) => taskId), refusals: [] };
+    } catch {
+      return await this.#mendEach(broken, host);
+    }
+  }
+
+  async #mendEach(broken: readonly Arrival[], host: LinkHost): Promise<Mended> {
+    const taskIds: string[] = [];
+    const refusals: Fault[] = [];
+    for (const arrival of broken) {
+      try {
+        await this.#perform([arrival], host);
+        taskIds.push(arrival.taskId);
+      } catch (error) {
+        refusals.push(Fault.wrap(`Cannot mend the links of task "${arrival.taskId}"`, error));
+      }
+    }
+    return { taskIds, refusals };
   }
 
   async detach(taskIds: readonly string[]): Promise<void> {
