@@ -12,6 +12,7 @@ import {
   openTestStore,
   testNetwork,
   testNode,
+  testService,
   testTask,
   testTaskSpec,
 } from "../testing/fixtures.ts";
