@@ -6,7 +6,7 @@ import { type TestContext, test } from "node:test";
 import * as fc from "fast-check";
 import type { Exec, RunOptions, RunResult } from "#agent/exec.ts";
 import { silentLog } from "#proto/system-ports.ts";
-import { forgetFlows, forgetUdpPorts, parseFlows } from "./conntrack.ts";
+import { parseFlows, StaleFlows } from "./conntrack.ts";
 import { Namespace } from "./testing/namespace.ts";
 
 const printed = `\
@@ -120,15 +120,17 @@ test("conntrack, forgets the flows of addresses that went, of both families, wit
     ["fd00:1::2", 53, "fd00:1::8"],
   ]);
   const exec = new NamespaceExec(namespace);
-  const modules = { exec, log: silentLog, scratchRoot: await temporaryFolder(t) };
-  await forgetFlows(["10.1.0.7", "fd00:1::7", "10.1.0.99"], modules);
+  const flows = new StaleFlows({ exec, log: silentLog, scratchRoot: await temporaryFolder(t) });
+  flows.forget(["10.1.0.7", "fd00:1::7", "10.1.0.99"]);
+  await flows.idle();
   assert.deepEqual(await flowsOf(namespace), [
     "10.1.0.2 53 via 10.1.0.70",
     "10.1.0.2 53 via 10.1.0.8",
     "fd00:1::2 53 via fd00:1::8",
   ]);
   assert.equal(exec.programs.length, 2);
-  await forgetFlows(["10.1.0.99"], modules);
+  flows.forget(["10.1.0.99"]);
+  await flows.idle();
   assert.equal(exec.programs.length, 3);
 });
 
@@ -141,13 +143,32 @@ test("conntrack, forgets who asked a port of this host, and no other port or hos
     ["fd00:9::1", 53, "fd00:9::1"],
   ]);
   const exec = new NamespaceExec(namespace);
-  const modules = { exec, log: silentLog, scratchRoot: await temporaryFolder(t) };
+  const flows = new StaleFlows({ exec, log: silentLog, scratchRoot: await temporaryFolder(t) });
   const ports = ["10.9.0.1", "fd00:9::1"].map((address) => ({ address, port: 53 }));
-  await forgetUdpPorts(ports, modules);
+  flows.forget([], ports);
+  await flows.idle();
   assert.deepEqual(await flowsOf(namespace), [
     "10.9.0.1 54 via 10.9.0.1",
     "10.9.0.3 53 via 10.9.0.3",
   ]);
+});
+
+test("conntrack, leaves the flows of an address alone that is back before they were forgotten", async (t) => {
+  await using namespace = await Namespace.open();
+  await addFlows(namespace, [
+    ["10.1.0.2", 53, "10.1.0.7"],
+    ["10.1.0.2", 53, "10.1.0.8"],
+    ["10.1.0.2", 53, "10.1.0.9"],
+  ]);
+  const exec = new NamespaceExec(namespace);
+  const flows = new StaleFlows({ exec, log: silentLog, scratchRoot: await temporaryFolder(t) });
+  flows.forget(["10.1.0.7", "10.1.0.8"]);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(exec.programs, ["conntrack"], "the first look has begun");
+  flows.keep(["10.1.0.8"]);
+  flows.forget(["10.1.0.9"]);
+  await flows.idle();
+  assert.deepEqual(await flowsOf(namespace), ["10.1.0.2 53 via 10.1.0.8"]);
 });
 
 async function temporaryFolder(t: TestContext): Promise<string> {

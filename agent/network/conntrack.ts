@@ -34,54 +34,81 @@ export interface Flow {
   readonly backend: string;
 }
 
-/** Best effort: flows die by themselves, and a host may go without the tool. */
-export async function forgetFlows(
-  addresses: readonly string[],
-  modules: ConntrackModules,
-): Promise<void> {
-  const gone = new Set(addresses);
-  if (gone.size === 0) return;
-  await forget(modules, ({ source, backend }) => [
-    ...(gone.has(source) ? [`-D -s ${source}`] : []),
-    ...(gone.has(backend) ? [`-D -r ${backend}`] : []),
-  ]);
-}
+/** Beside the changes that made flows wrong: many deletions take many seconds, and no news shall wait for them. */
+export class StaleFlows {
+  readonly #modules: ConntrackModules;
+  readonly #addresses = new Set<string>();
+  readonly #udpPorts = new Set<string>();
+  #last: Promise<void> = Promise.resolve();
+  /** Not begun yet. */
+  #next: Promise<void> | undefined;
 
-/** Of this host's own addresses; the same. */
-export async function forgetUdpPorts(
-  ports: readonly UdpPort[],
-  modules: ConntrackModules,
-): Promise<void> {
-  const named = new Set(ports.map(({ address, port }) => `${address} ${port}`));
-  if (named.size === 0) return;
-  await forget(modules, ({ protocol, destination, port }) =>
-    protocol === "udp" && named.has(`${destination} ${port}`)
-      ? [`-D -p udp -d ${destination} --dport ${port}`]
-      : [],
-  );
-}
+  constructor(modules: ConntrackModules) {
+    this.#modules = modules;
+  }
 
-async function forget(
-  { exec, log, scratchRoot }: ConntrackModules,
-  deletionsFor: (flow: Flow) => readonly string[],
-): Promise<void> {
-  // The tool opens its input by name, and a pipe of Node's is a socket, which has none.
-  const path = join(scratchRoot, "conntrack");
-  try {
-    const { stdout } = await exec.run("conntrack", ["-L"]);
+  /** Addresses that went, and UDP ports of this host's own addresses that nobody served before. */
+  forget(addresses: readonly string[], udpPorts: readonly UdpPort[] = []): void {
+    if (addresses.length + udpPorts.length === 0) return;
+    for (const address of addresses) this.#addresses.add(address);
+    for (const { address, port } of udpPorts) this.#udpPorts.add(`${address} ${port}`);
+    this.#next ??= this.#last.then(() => this.#begin());
+    this.#last = this.#next;
+  }
+
+  /** Somebody is at these again, whose flows are right. */
+  keep(addresses: Iterable<string>): void {
+    if (this.#addresses.size === 0) return;
+    for (const address of addresses) this.#addresses.delete(address);
+  }
+
+  /** Resolves when all is forgotten. */
+  async idle(): Promise<void> {
+    while (this.#next !== undefined) await this.#next;
+    await this.#last;
+  }
+
+  /** Best effort: flows die by themselves, and a host may go without the tool. */
+  async #begin(): Promise<void> {
+    this.#next = undefined;
+    const { exec, log, scratchRoot } = this.#modules;
+    // The tool opens its input by name, and a pipe of Node's is a socket, which has none.
+    const path = join(scratchRoot, "conntrack");
+    try {
+      const { stdout } = await exec.run("conntrack", ["-L"]);
+      const lines = await this.#deletions(stdout);
+      if (lines.length === 0) return;
+      await writeFile(path, `${lines.join("\n")}\n`);
+      await exec.run("conntrack", ["--load-file", path], { timeoutMs: deletionTimeoutMs });
+    } catch (error) {
+      log.debug("flows were not forgotten", { reason: Fault.from(error).message });
+    } finally {
+      await rm(path, { force: true });
+      // What was asked for meanwhile may have come too late for the list: there is another look.
+      if (this.#next === undefined) {
+        this.#addresses.clear();
+        this.#udpPorts.clear();
+      }
+    }
+  }
+
+  async #deletions(listed: string): Promise<readonly string[]> {
     const lines = new Set<string>();
     const breaks = new Breaks();
-    for (const flow of parseFlows(stdout)) {
+    for (const flow of parseFlows(listed)) {
       if (breaks.isDue(1)) await breaks.take();
-      for (const line of deletionsFor(flow)) lines.add(line);
+      for (const line of this.#deletionsFor(flow)) lines.add(line);
     }
-    if (lines.size === 0) return;
-    await writeFile(path, `${[...lines].join("\n")}\n`);
-    await exec.run("conntrack", ["--load-file", path], { timeoutMs: deletionTimeoutMs });
-  } catch (error) {
-    log.debug("flows were not forgotten", { reason: Fault.from(error).message });
-  } finally {
-    await rm(path, { force: true });
+    return [...lines];
+  }
+
+  #deletionsFor({ protocol, source, destination, port, backend }: Flow): readonly string[] {
+    const asked = protocol === "udp" && this.#udpPorts.has(`${destination} ${port}`);
+    return [
+      ...(this.#addresses.has(source) ? [`-D -s ${source}`] : []),
+      ...(this.#addresses.has(backend) ? [`-D -r ${backend}`] : []),
+      ...(asked ? [`-D -p udp -d ${destination} --dport ${port}`] : []),
+    ];
   }
 }
 

@@ -8,7 +8,7 @@ import type { Exec } from "#agent/exec.ts";
 import { Fault } from "#proto/fault.ts";
 import type { NetworkEndpoint, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Log } from "#proto/ports.ts";
-import { forgetFlows, forgetUdpPorts } from "./conntrack.ts";
+import { StaleFlows } from "./conntrack.ts";
 import {
   type DataPlane,
   emptyDataPlane,
@@ -20,7 +20,7 @@ import { dataPathPortDefault } from "./devices.ts";
 import type { FastPath } from "./fastpath/fast-path.ts";
 import { placesOf } from "./fastpath/places.ts";
 import { type Kernel, readKernel } from "./kernel-reader.ts";
-import type { OverlayNode, ParsedNetworkState } from "./network-state.ts";
+import type { ParsedNetworkState } from "./network-state.ts";
 import { planDataPlane, type Step } from "./plan.ts";
 import type { RulesetOptions } from "./ruleset/ruleset.ts";
 import { emptyServices, type ServicePicture } from "./services/picture.ts";
@@ -79,6 +79,7 @@ export class HostPlane {
   readonly #log: Log;
   readonly #encryption: Encryption | undefined;
   readonly #fastPath: FastPath | undefined;
+  readonly #flows: StaleFlows;
   #kernel: Kernel;
   #services: Awaited<ReturnType<typeof wantedServices>> | ServicePicture = emptyServices;
   /** False after an error: what stands may not be what is remembered. */
@@ -104,6 +105,7 @@ export class HostPlane {
     this.#log = log;
     this.#encryption = encryption;
     this.#fastPath = fastPath;
+    this.#flows = new StaleFlows({ exec, log, scratchRoot: start.scratchRoot });
   }
 
   get kernel(): Kernel {
@@ -159,8 +161,19 @@ export class HostPlane {
     await this.#fastPath.retire(places);
   }
 
+  /** Of tasks whose links are gone. */
+  onDetached(addresses: readonly string[]): void {
+    this.#flows.forget(addresses);
+  }
+
+  /** Resolves when nothing goes on beside the lane any more. */
+  async idle(): Promise<void> {
+    await this.#flows.idle();
+  }
+
   /** Where a task's link stands, the route to its former host does not. */
   onAttached(addresses: readonly string[]): void {
+    this.#flows.keep(addresses);
     const { dataPlane } = this.#kernel;
     const routes = new Map(dataPlane.routes);
     for (const address of addresses) routes.delete(address);
@@ -207,7 +220,7 @@ export class HostPlane {
     const { ipv6, advertised, dataPlane } = this.#kernel;
     const options = { port, underlayMtu, encryption: link, ipv6, advertised };
     const plane = retainAttached(wantedDataPlane(network, options), dataPlane, attached);
-    const before = { routes: dataPlane.routes, services: this.#services };
+    const before = this.#services;
     const services = await wantedServices(
       {
         nodeId: network.self.id,
@@ -216,28 +229,22 @@ export class HostPlane {
         endpoints: wanted.endpoints,
         hostPorts: wanted.hostPorts,
       },
-      before.services,
+      before,
     );
     // What goes or changes leaves the shortcut first, and enters it last.
     const places = this.#fastPath && placesOf(plane, veths);
     if (places !== undefined) await this.#fastPath?.retire(places);
-    const steps = await this.#change(plane, services, rulesetOptions(network.self, port));
-    if (places !== undefined) await this.#fastPath?.enlist(places);
-    await this.#forgetFlows(before, network.self);
-    return { steps, refusals: [...refusals, ...services.refusals] };
-  }
-
-  /** Once slots lead elsewhere: what is translated already would go on to where nobody is. */
-  async #forgetFlows(
-    before: { readonly routes: ReadonlyMap<string, string>; readonly services: ServicePicture },
-    { addresses, addresses6 }: OverlayNode,
-  ): Promise<void> {
-    const modules = { exec: this.#exec, log: this.#log, scratchRoot: this.#scratchRoot };
-    const { routes } = this.#kernel.dataPlane;
-    const gone = [...before.routes.keys()].filter((address) => !routes.has(address));
-    await forgetFlows(gone, modules);
-    const ports = newUdpPorts(before.services, this.#services, [...addresses, ...addresses6]);
-    await forgetUdpPorts(ports, modules);
+    const own = [...network.self.addresses, ...network.self.addresses6];
+    try {
+      const steps = await this.#change(plane, services, rulesetOptions(network.self, port));
+      if (places !== undefined) await this.#fastPath?.enlist(places);
+      return { steps, refusals: [...refusals, ...services.refusals] };
+    } finally {
+      // Also where not all could be changed: a second attempt does not see any more what the first one took away.
+      this.#flows.keep(plane.routes.keys());
+      const gone = [...dataPlane.routes.keys()].filter((address) => !plane.routes.has(address));
+      this.#flows.forget(gone, newUdpPorts(before, services, own));
+    }
   }
 
   async #clear(): Promise<Converged> {

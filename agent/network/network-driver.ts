@@ -15,7 +15,6 @@ import { isId } from "#proto/ids.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { attachmentsMax, mainAttachment } from "./attachment.ts";
 import { bridgeNetwork, chooseBridge } from "./bridge.ts";
-import { forgetFlows } from "./conntrack.ts";
 import { DockerPermit } from "./docker-permit.ts";
 import type { FastPath } from "./fastpath/fast-path.ts";
 import { HostPlane, type Seen, type Wanted } from "./host-plane.ts";
@@ -110,7 +109,6 @@ interface Parts {
 
 export class NetworkDriver {
   readonly #scratchRoot: string;
-  readonly #exec: Exec;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #plane: HostPlane;
@@ -164,7 +162,6 @@ export class NetworkDriver {
   constructor({ plane, records, recorded, scratchRoot }: Parts, modules: NetworkDriverModules) {
     const { exec, clock, log } = modules;
     this.#scratchRoot = scratchRoot;
-    this.#exec = exec;
     this.#clock = clock;
     this.#log = log;
     this.#plane = plane;
@@ -277,6 +274,12 @@ export class NetworkDriver {
     return this.#links.tasks();
   }
 
+  /** Resolves when nothing is under way any more. */
+  async idle(): Promise<void> {
+    await this.#lane.idle();
+    await this.#plane.idle();
+  }
+
   /** Removes everything of ours from the kernel, links of running tasks too. For a host that leaves its cluster. */
   async cleanup(): Promise<void> {
     this.#state = undefined;
@@ -287,6 +290,7 @@ export class NetworkDriver {
     this.#plane.distrust();
     await this.#lane.converge();
     await this.#docker.cleanup(this.#plane.kernel.ruleset);
+    await this.idle();
     await rm(join(this.#scratchRoot, ".."), { recursive: true, force: true });
   }
 
@@ -406,11 +410,7 @@ export class NetworkDriver {
     await this.#plane.beforeLinks(addresses, this.#links.veths);
     await this.#links.detach(taskIds);
     await this.#records.forget(taskIds);
-    await forgetFlows(addresses, {
-      exec: this.#exec,
-      log: this.#log,
-      scratchRoot: this.#scratchRoot,
-    });
+    this.#plane.onDetached(addresses);
     // The task may live on elsewhere, and its network may have waited for it to leave.
     if (this.#state !== undefined && addresses.length > 0) await this.#tryToConverge();
   }

@@ -84,7 +84,9 @@ async function perform(call: Call): Promise<unknown> {
 async function answer(call: Call): Promise<Answer> {
   programs.length = 0;
   try {
-    return { kind: "done", value: await perform(call), programs: [...programs] };
+    const value = await perform(call);
+    await driver.idle();
+    return { kind: "done", value, programs: [...programs] };
   } catch (error) {
     const { code, message } = Fault.from(error);
     return { kind: "failed", code, message };
