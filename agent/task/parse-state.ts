@@ -91,6 +91,8 @@ function parseAttempt(fields: Fields): EndedAttempt {
   return {
     number: parseNumber(fields["number"]),
     startedAtMs: parseNumber(fields["startedAtMs"]),
+    // Files of earlier versions do not have it.
+    upAtMs: fields["upAtMs"] === undefined ? 0 : parseNumber(fields["upAtMs"]),
     endedAtMs: parseNumber(fields["endedAtMs"]),
     exitCode: parseNumber(fields["exitCode"]),
     oomKilled: fields["oomKilled"] === true,

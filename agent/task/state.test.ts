@@ -48,7 +48,7 @@ const check: HealthCheck = {
 };
 
 function probe(exitCode: number): Event {
-  const times = { startedAtMs: nowMs, endedAtMs: nowMs + 5 };
+  const times = { startedAtMs: nowMs, upAtMs: nowMs, endedAtMs: nowMs + 5 };
   return { kind: "probed", probe: { ...times, exitCode, output: "no answer" } };
 }
 

@@ -58,6 +58,8 @@ export type Outcome = "complete" | "shutdown" | "failed" | "rejected";
 export interface EndedAttempt {
   readonly number: number;
   readonly startedAtMs: number;
+  /** When it became RUNNING; 0: it never was. */
+  readonly upAtMs: number;
   readonly endedAtMs: number;
   readonly exitCode: number;
   readonly oomKilled: boolean;
@@ -296,6 +298,7 @@ function onExited(state: State, exit: Exit, context: StepContext): Step {
   const ended: EndedAttempt = {
     number: state.attempt,
     startedAtMs: phase.sinceMs,
+    upAtMs: upSinceMs,
     endedAtMs: context.nowMs,
     exitCode: exit.exitCode,
     oomKilled: exit.oomKilled,

@@ -37,6 +37,7 @@ function attemptOf(ended: EndedAttempt): Attempt {
     number: ended.number,
     startedAt: timestampFromMs(ended.startedAtMs),
     endedAt: timestampFromMs(ended.endedAtMs),
+    ...(ended.upAtMs !== 0 && { upAt: timestampFromMs(ended.upAtMs) }),
     exitCode: ended.exitCode,
     reason: shortened(ended.reason),
   });

@@ -24,6 +24,8 @@ import {
   NetworkSchema,
   NodeState,
   TaskState,
+  UpdateState,
+  UpdateStatusSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { testNetwork, testNode, testTask, testTaskSpec } from "../testing/fixtures.ts";
 import { type ControlGround, openControl } from "./testing/control-ground.ts";
@@ -147,6 +149,46 @@ test("service, an update that changes nothing writes nothing", async () => {
   const before = await createService(ground);
   await ground.api.updateService(updateRequest(before, spec()), ground.context);
   assert.equal(ground.store.get("service", before.id), before);
+});
+
+test("service, a rollback changes places with the former spec, and a second one changes back", async () => {
+  const ground = openControl();
+  const made = await createService(ground);
+  const rollBack = async () => {
+    const { id, meta } = ground.store.byName("service", "web") ?? made;
+    const version = meta?.version ?? { index: 0n };
+    const request = create(UpdateServiceRequestSchema, { ref: id, version, rollback: true });
+    const { service } = await ground.api.updateService(request, ground.context);
+    return service;
+  };
+  await assert.rejects(rollBack(), {
+    code: "failed-precondition",
+    message: 'Cannot roll back service "web": there is no spec before the present one',
+  });
+  await ground.api.updateService(updateRequest(made, spec("web", 3n)), ground.context);
+  for (const replicas of [1n, 3n]) {
+    const service = await rollBack();
+    const mode = service?.spec?.mode;
+    assert.equal(mode?.case === "replicated" && mode.value.replicas, replicas);
+    const { state, message } = service?.updateStatus ?? {};
+    assert.deepEqual(
+      [state, message],
+      [UpdateState.ROLLBACK_STARTED, "manually requested rollback"],
+    );
+  }
+});
+
+test("service, an update that changes nothing lets a paused one go on", async () => {
+  const ground = openControl();
+  const made = await createService(ground);
+  const updateStatus = create(UpdateStatusSchema, { state: UpdateState.PAUSED });
+  await ground.put("service", { ...made, updateStatus });
+  const paused = ground.store.get("service", made.id);
+  assert.ok(paused);
+  await ground.api.updateService(updateRequest(paused, spec()), ground.context);
+  const after = ground.store.get("service", made.id);
+  assert.equal(after?.updateStatus, undefined);
+  assert.deepEqual(after?.specVersion, paused.specVersion);
 });
 
 test("service, an update of a version that is not the newest is out of sequence", async () => {

@@ -14,6 +14,8 @@ import { newId } from "#proto/ids.ts";
 import { formatReference, parseReference } from "#registry/reference.ts";
 import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
 import type { Action } from "../store/objects.ts";
+import { isPaused } from "../orchestrator/update-config.ts";
+import { rolledBack, withoutUpdateStatus, withSpec } from "../service-spec.ts";
 import type { Store, View } from "../store/store.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
@@ -24,7 +26,7 @@ import { refuseStale } from "./version.ts";
 
 type Methods = "createService" | "getService" | "listServices" | "updateService" | "removeService";
 
-interface Modules extends Pick<ControlModules, "store" | "random" | "images" | "log"> {
+interface Modules extends Pick<ControlModules, "store" | "random" | "clock" | "images" | "log"> {
   /** Of the services that ask for ports or addresses by number. */
   readonly turns: Turns;
 }
@@ -77,6 +79,7 @@ async function updateService(
   request: UpdateServiceRequest,
   signal: AbortSignal,
 ): Promise<Changed> {
+  if (request.rollback) return rollBack(modules, request);
   const { store } = modules;
   const { ref, version } = request;
   const before = resolve(store, "service", ref);
@@ -89,8 +92,12 @@ async function updateService(
     const spec = keepLogin(given, service.spec);
     refuseStale(`service "${service.spec?.annotations?.name}"`, service, version);
     refuseIdentityChange(service, spec);
-    // An update that changes nothing leaves the service, and the spec that a rollback returns to, as they are.
-    if (service.spec !== undefined && equals(ServiceSpecSchema, spec, service.spec)) return [];
+    // An update that changes nothing leaves the service, and the spec that a rollback returns to, as they are; but one
+    // that was paused goes on.
+    if (service.spec !== undefined && equals(ServiceSpecSchema, spec, service.spec)) {
+      if (!isPaused(service)) return [];
+      return [{ action: "update", kind: "service", object: withoutUpdateStatus(service) }];
+    }
     return [{ action: "update", kind: "service", object: withSpec(service, spec) }];
   });
   const service = committed(store, resolve(store, "service", ref).id);
@@ -147,16 +154,27 @@ function unpinned(image: string): string {
   return `image ${image} could not be accessed on a registry to record its digest. Each node will access ${image} independently, possibly leading to different nodes running different versions of the image.`;
 }
 
-/** The spec's version is the version that the update read: the one that it writes is not known before it is committed. */
-function withSpec(service: Service, spec: ServiceSpec): Service {
-  const { updateStatus: _, previousSpec: __, previousSpecVersion: ___, ...kept } = service;
-  return {
-    ...kept,
-    spec,
-    specVersion: create(VersionSchema, { index: service.meta?.version?.index ?? 0n }),
-    ...(service.spec === undefined ? {} : { previousSpec: service.spec }),
-    ...(service.specVersion === undefined ? {} : { previousSpecVersion: service.specVersion }),
-  };
+/** Validated anew: what it refers to may be gone, and its ports another service's. */
+async function rollBack(
+  modules: Modules,
+  { ref, version }: UpdateServiceRequest,
+): Promise<Changed> {
+  const { store, clock } = modules;
+  const { previousSpec } = resolve(store, "service", ref);
+  await writeSpec(modules, previousSpec ?? create(ServiceSpecSchema), (view) => {
+    const service = resolve(view, "service", ref);
+    const name = service.spec?.annotations?.name ?? "";
+    refuseStale(`service "${name}"`, service, version);
+    if (service.previousSpec === undefined) {
+      const message = `Cannot roll back service "${name}": there is no spec before the present one`;
+      throw new Fault("failed-precondition", message);
+    }
+    const spec = validateServiceSpec(service.previousSpec, view, service.id);
+    const message = "manually requested rollback";
+    const object = rolledBack(service, { spec, message, nowMs: clock.now() });
+    return [{ action: "update", kind: "service", object }];
+  });
+  return { service: committed(store, resolve(store, "service", ref).id), warnings: [] };
 }
 
 function refuseIdentityChange({ spec: before }: Service, after: ServiceSpec): void {

@@ -49,6 +49,9 @@ export function planHistory(
   const keep = new Set(kept);
   // A slot whose task ended for good is known by that task alone: without it, it would be filled again.
   if (newest !== undefined) keep.add(newest);
+  // Beside a task that serves until the next one runs, the one that failed to is needed, too.
+  const latest = slot.toSorted((a, b) => createdAtMs(b) - createdAtMs(a))[0];
+  if (latest !== undefined) keep.add(latest);
   return dead.filter((task) => !keep.has(task)).map(planDelete);
 }
 

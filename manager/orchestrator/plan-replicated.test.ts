@@ -10,6 +10,8 @@ import {
   NodeState,
   RestartCondition,
   TaskState,
+  UpdateState,
+  type UpdateStatus,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs, timestampFromMs } from "#proto/time.ts";
 import { isTerminal, isWanted } from "../task.ts";
@@ -28,7 +30,12 @@ interface Situation {
   readonly logDriver?: Driver;
 }
 
-function plan(situation: Situation): ServicePlan & { readonly said: readonly string[] } {
+interface Planned extends ServicePlan {
+  readonly said: readonly string[];
+  readonly update: UpdateStatus | undefined;
+}
+
+function plan(situation: Situation): Planned {
   let made = 0;
   const tasks = situation.tasks ?? [];
   const outcome = planService({
@@ -40,10 +47,14 @@ function plan(situation: Situation): ServicePlan & { readonly said: readonly str
     newTaskId: () => `new${++made}`,
     logDriver: situation.logDriver,
   });
-  return { ...outcome, said: outcome.actions.map((action) => describe(action)) };
+  const said = outcome.actions.flatMap((action) => describe(action));
+  const [first] = outcome.actions;
+  const update = first?.kind === "service" ? first.object.updateStatus : undefined;
+  return { ...outcome, said, update };
 }
 
-function describe({ action, kind, object }: ServicePlan["actions"][number]): string {
+function describe({ action, kind, object }: ServicePlan["actions"][number]): string[] | string {
+  if (kind === "service") return [];
   assert.ok(kind === "task");
   if (action === "create") return `create ${object.slot}`;
   return `${object.desiredState === TaskState.REMOVE ? "remove" : "stop"} ${object.id}`;
@@ -207,7 +218,9 @@ test("An update stops one running task at a time, and creates the new one when t
   const service = testService({ replicas: 3, version: 2 });
   const tasks = [outdated(1), outdated(2), outdated(3)];
   const first = plan({ service, tasks });
-  assert.deepEqual([first.said, first.updating], [["stop t1"], true]);
+  assert.deepEqual(first.said, ["stop t1"]);
+  assert.equal(first.update?.state, UpdateState.UPDATING);
+  assert.equal(first.update.message, "update in progress");
 
   const stopping = outdated(1, { desiredState: TaskState.SHUTDOWN });
   const waiting = plan({ service, tasks: [stopping, outdated(2), outdated(3)] });
@@ -262,7 +275,7 @@ test("An old task that does not stop is waited for one minute", () => {
 test("An old task's reports do not lengthen the minute", () => {
   const service = testService({ version: 2 });
   const told = plan({ service, tasks: [outdated(1)] });
-  const [stop] = told.actions;
+  const stop = told.actions.find(({ kind }) => kind === "task");
   assert.ok(stop?.kind === "task");
   const reported = outdated(1, { atMs: nowMs + 59_000 });
   const tasks = [{ ...stop.object, meta: reported.meta, status: reported.status }] as Task[];
@@ -335,13 +348,14 @@ test("Whatever happens, repeating the plan fills every slot once and then rests"
       tasks = tasks.filter(
         (task) => !isWanted(task) || (!wanted.has(task.slot) && wanted.add(task.slot)),
       );
-      const service = testService({ replicas, version: 2 });
+      let service = testService({ replicas, version: 2 });
       for (let round = 0; round < 40; round++) {
         const atMs = nowMs + round * 61_000;
         const { actions } = plan({ service, tasks, atMs });
         const byId = new Map(tasks.map((task) => [task.id, task]));
         for (const action of actions) {
-          assert.ok(action.kind === "task");
+          if (action.kind === "service") service = action.object;
+          if (action.kind !== "task") continue;
           const { object } = action;
           const id = action.action === "create" ? `r${round}-${object.id}` : object.id;
           const at = timestampFromMs(atMs);

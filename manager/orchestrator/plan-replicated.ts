@@ -2,8 +2,7 @@
  * What a replicated service needs: as many slots as it has replicas, each with a task of the newest spec. Pure; the
  * slots are the orchestrator's index, everything else comes from the view.
  *
- * An update replaces running tasks stop-first, at most `parallelism` slots at a time; the next slot's turn comes when
- * the new task of an earlier one runs.
+ * What runs and is outdated waits for its turn, which the update supervisor gives; everything else a slot has by itself.
  */
 import { create } from "@bufbuild/protobuf";
 import { type Service, type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
@@ -11,11 +10,10 @@ import { type Driver, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import { earliest } from "../loop.ts";
 import type { Action } from "../store/objects.ts";
-import { managerStatus, stateOf } from "../task.ts";
+import { isWanted, managerStatus, stateOf } from "../task.ts";
 import { newestOf, planSlot, type SlotContext } from "./plan-slot.ts";
+import { planUpdate, type SlotNeed } from "./plan-update.ts";
 import type { Slots } from "./slots.ts";
-
-const parallelismDefault = 1;
 
 export interface ServiceContext extends SlotContext {
   readonly slots: Slots;
@@ -27,8 +25,6 @@ export interface ServiceContext extends SlotContext {
 export interface ServicePlan {
   readonly actions: readonly Action[];
   readonly wakeAtMs: number | undefined;
-  /** Whether slots are left that an update has yet to take on. */
-  readonly updating: boolean;
 }
 
 /** The whole service: scale, update, and every slot. */
@@ -36,38 +32,57 @@ export function planService(context: ServiceContext): ServicePlan {
   const surplus = planScaleDown(context);
   const removed = new Set(surplus);
   const kept = [...context.slots.keys()].filter((slot) => !removed.has(slot));
-  const slots = planSlots(
-    context,
-    kept.toSorted((a, b) => a - b),
+  const needs = kept.toSorted((a, b) => a - b).map((slot) => needOf(slot, context));
+  const slots = planNeeds(needs, context);
+  const update = planUpdate(needs, context);
+  if (update.service !== undefined && update.service.spec !== context.service.spec) {
+    // Rolled back: what the slots need is planned with the other spec.
+    return { actions: [planStatus(update.service)], wakeAtMs: undefined };
+  }
+  const turns = update.turns.map(({ slot, serving }) =>
+    update.startFirst ? planCreate(context, slot) : planStop(serving, context.nowMs),
   );
   const removals = surplus
     .flatMap((slot) => context.slots.get(slot) ?? [])
     .map((task) => planRemove(task, context.nowMs));
-  return { ...slots, actions: [...removals, ...slots.actions, ...planScaleUp(context, kept)] };
+  return {
+    actions: [
+      ...(update.service === undefined ? [] : [planStatus(update.service)]),
+      ...removals,
+      ...slots.actions,
+      ...turns,
+      ...planScaleUp(context, kept),
+    ],
+    wakeAtMs: earliest(slots.wakeAtMs, update.wakeAtMs),
+  };
 }
 
 /** These slots only, of a service that neither scales nor updates. */
 export function planSlots(context: ServiceContext, slots: Iterable<number>): ServicePlan {
+  return planNeeds(
+    [...slots].map((slot) => needOf(slot, context)),
+    context,
+  );
+}
+
+function needOf(slot: number, context: ServiceContext): SlotNeed {
+  const tasks = context.slots.get(slot) ?? [];
+  return { slot, tasks, plan: planSlot(tasks, context) };
+}
+
+function planNeeds(needs: readonly SlotNeed[], context: ServiceContext): ServicePlan {
   const actions: Action[] = [];
-  const outdated: Task[] = [];
   let wakeAtMs: number | undefined;
-  let unsettled = 0;
-  for (const slot of slots) {
-    const tasks = context.slots.get(slot) ?? [];
-    const plan = planSlot(tasks, context);
-    if (plan.stop !== undefined) actions.push(planStop(plan.stop, context.nowMs));
+  for (const { slot, plan } of needs) {
+    actions.push(...plan.stop.map((task) => planStop(task, context.nowMs)));
     if (plan.create) actions.push(planCreate(context, slot));
     wakeAtMs = earliest(wakeAtMs, plan.wakeAtMs);
-    if (plan.progress === "unsettled") unsettled++;
-    const newest = plan.progress === "outdated" ? newestOf(tasks) : undefined;
-    if (newest !== undefined) outdated.push(newest);
   }
-  const turns = outdated.slice(0, Math.max(parallelismOf(context.service) - unsettled, 0));
-  return {
-    actions: [...actions, ...turns.map((task) => planStop(task, context.nowMs))],
-    wakeAtMs,
-    updating: outdated.length > 0,
-  };
+  return { actions, wakeAtMs };
+}
+
+function planStatus(service: Service): Action {
+  return { action: "update", kind: "service", object: service };
 }
 
 /** A task whose service is gone. */
@@ -110,8 +125,10 @@ function planScaleDown({ service, slots }: ServiceContext): readonly number[] {
   const ranked = [...slots]
     .toSorted(([a], [b]) => a - b)
     .map(([slot, tasks]) => {
-      const task = newestOf(tasks);
-      const running = task !== undefined && stateOf(task) === TaskState.RUNNING;
+      const task = newestOf(
+        tasks.filter((one) => isWanted(one) && stateOf(one) === TaskState.RUNNING),
+      );
+      const running = task !== undefined;
       if (!running) return { slot, running, copy: 0 };
       // A node's third copy goes before any node's second: that is taking from the fullest.
       const copy = (copiesByNode.get(task.nodeId) ?? 0) + 1;
@@ -148,10 +165,4 @@ function planCreate(context: ServiceContext, slot: number): Action {
 function replicasOf(service: Service): number {
   const mode = service.spec?.mode;
   return mode?.case === "replicated" ? Number(mode.value.replicas) : 0;
-}
-
-function parallelismOf(service: Service): number {
-  const update = service.spec?.update;
-  if (update === undefined) return parallelismDefault;
-  return update.parallelism === 0n ? Infinity : Number(update.parallelism);
 }

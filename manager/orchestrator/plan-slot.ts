@@ -1,7 +1,8 @@
 /**
  * What one slot of a replicated service needs: nothing, its task stopped, a new task, or patience. Pure.
  *
- * A slot is known by its newest task. Invariant: a slot has at most one task that is wanted (desired state RUNNING).
+ * A slot is known by its newest task. Invariant: at most two tasks are wanted (desired state RUNNING), one of the newest
+ * spec and one that serves until that one runs; but for updates that start first there is one.
  */
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeAvailability, RestartCondition, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -22,8 +23,8 @@ export interface SlotContext {
 }
 
 export interface SlotPlan {
-  /** The task that is to be given the desired state SHUTDOWN. */
-  readonly stop?: Task;
+  /** The tasks that are to be given the desired state SHUTDOWN. */
+  readonly stop: readonly Task[];
   /** Whether a new task is to be made, now. */
   readonly create: boolean;
   /** When the slot must be looked at again without any news of it. */
@@ -34,17 +35,67 @@ export interface SlotPlan {
    * outdated: runs, but not what the service wants now; an update has to take it on.
    */
   readonly progress: "settled" | "unsettled" | "outdated";
+  /** Of a slot that is outdated, the task that runs. */
+  readonly serving?: Task;
 }
 
-const settled: SlotPlan = { create: false, progress: "settled" };
-const unsettled: SlotPlan = { create: false, progress: "unsettled" };
+const settled: SlotPlan = { stop: [], create: false, progress: "settled" };
+const unsettled: SlotPlan = { ...settled, progress: "unsettled" };
+const empty: SlotPlan = { stop: [], create: true, progress: "unsettled" };
 
 export function planSlot(tasks: readonly Task[], context: SlotContext): SlotPlan {
-  const newest = newestOf(tasks);
-  if (newest === undefined) return { create: true, progress: "unsettled" };
-  if (!isWanted(newest)) return planStopped(newest, tasks, context);
-  if (isTerminal(newest)) return { ...planEnded(newest, tasks, context), stop: newest };
-  return planWanted(newest, context);
+  const wanted = tasks.filter(isWanted);
+  const current = wanted.filter((task) => !isOutdated(task, context));
+  const fresh = newestOf(current.filter(isRunning)) ?? newestOf(current);
+  const serving = newestOf(wanted.filter((task) => isServing(task, context)));
+  if (fresh !== undefined) return planFresh(fresh, serving, { tasks, context });
+  if (serving === undefined) {
+    const newest = newestOf(tasks);
+    if (newest === undefined) return empty;
+    const others = wanted.filter((task) => task !== newest);
+    return withStopped(others, planTask(newest, tasks, context));
+  }
+  const others = wanted.filter((task) => task !== serving);
+  return withStopped(others, planRetry(serving, tasks, context));
+}
+
+interface Place {
+  readonly tasks: readonly Task[];
+  readonly context: SlotContext;
+}
+
+/** A task of the newest spec is there. One that serves meanwhile goes when this one runs. */
+function planFresh(fresh: Task, serving: Task | undefined, { tasks, context }: Place): SlotPlan {
+  const plan = planTask(fresh, tasks, context);
+  const taken = isRunning(fresh) && plan.stop.length === 0;
+  const others = tasks.filter(
+    (task) => isWanted(task) && task !== fresh && (taken || task !== serving),
+  );
+  return withStopped(others, plan);
+}
+
+/** Only an old task serves. Where the new one beside it has ended, its restart is due to the policy and not to the update. */
+function planRetry(serving: Task, tasks: readonly Task[], context: SlotContext): SlotPlan {
+  const failed = newestOf(
+    tasks.filter(
+      (task) =>
+        isOfVersion(task, context.service) &&
+        !isOutdated(task, context) &&
+        createdAtMs(task) >= createdAtMs(serving),
+    ),
+  );
+  if (failed === undefined) return { ...settled, progress: "outdated", serving };
+  return planStopped(failed, tasks, context);
+}
+
+function planTask(task: Task, tasks: readonly Task[], context: SlotContext): SlotPlan {
+  if (!isWanted(task)) return planStopped(task, tasks, context);
+  if (isTerminal(task)) return withStopped([task], planEnded(task, tasks, context));
+  return planWanted(task, context);
+}
+
+function withStopped(stop: readonly Task[], plan: SlotPlan): SlotPlan {
+  return stop.length === 0 ? plan : { ...plan, stop: [...stop, ...plan.stop] };
 }
 
 function planWanted(task: Task, context: SlotContext): SlotPlan {
@@ -52,38 +103,35 @@ function planWanted(task: Task, context: SlotContext): SlotPlan {
   // Swarm, too, gives up a task of condition none when it has to leave its node.
   const successor = outdated || !neverRestarts(task);
   const progress = successor ? "unsettled" : "settled";
-  if (isLost(task, context.node)) return { stop: task, create: successor, progress };
+  if (isLost(task, context.node)) return { stop: [task], create: successor, progress };
   // Its successor comes when it has stopped: the two could not share what it has.
-  if (isDrained(task, context)) return { stop: task, create: false, progress };
-  const running = stateOf(task) === TaskState.RUNNING;
-  if (!outdated) return running ? settled : unsettled;
+  if (isDrained(task, context)) return { stop: [task], create: false, progress };
   // What does not run yet has nothing to lose: it is replaced out of turn.
-  return running
-    ? { create: false, progress: "outdated" }
-    : { stop: task, create: true, progress: "unsettled" };
+  if (outdated) return { ...empty, stop: [task] };
+  return isRunning(task) ? settled : unsettled;
 }
 
 /** A task that was told to stop. */
 function planStopped(task: Task, tasks: readonly Task[], context: SlotContext): SlotPlan {
   if (isTerminal(task)) return planEnded(task, tasks, context);
   if (!isOutdated(task, context) && neverRestarts(task)) return settled;
-  if (isLost(task, context.node)) return { create: true, progress: "unsettled" };
+  if (isLost(task, context.node)) return empty;
   // Tasks of an earlier version do not say when they were told.
   const toldAt = task.desiredAt ?? task.meta?.updatedAt;
   const patienceEndsAtMs = msFromTimestamp(toldAt) + stopWaitMsMax;
-  if (context.nowMs >= patienceEndsAtMs) return { create: true, progress: "unsettled" };
+  if (context.nowMs >= patienceEndsAtMs) return empty;
   return { ...unsettled, wakeAtMs: patienceEndsAtMs };
 }
 
 /** A task that has ended. */
 function planEnded(task: Task, tasks: readonly Task[], context: SlotContext): SlotPlan {
-  if (isOutdated(task, context)) return { create: true, progress: "unsettled" };
+  if (isOutdated(task, context)) return empty;
   // It stopped because it was told to, and did nothing that it would have to wait for.
   const obeyed = !isWanted(task) && stateOf(task) === TaskState.SHUTDOWN;
-  if (obeyed && !neverRestarts(task)) return { create: true, progress: "unsettled" };
+  if (obeyed && !neverRestarts(task)) return empty;
   const plan = planRestart(task, tasks, context.nowMs);
   if (!plan.restart) return settled;
-  if (plan.dueAtMs <= context.nowMs) return { create: true, progress: "unsettled" };
+  if (plan.dueAtMs <= context.nowMs) return empty;
   return { ...unsettled, wakeAtMs: plan.dueAtMs };
 }
 
@@ -98,12 +146,35 @@ export function newestOf(tasks: readonly Task[]): Task | undefined {
 
 function isNewer(a: Task, b: Task): boolean {
   if (isWanted(a) !== isWanted(b)) return isWanted(a);
-  const aMs = msFromTimestamp(a.meta?.createdAt);
-  const bMs = msFromTimestamp(b.meta?.createdAt);
+  const aMs = createdAtMs(a);
+  const bMs = createdAtMs(b);
   return aMs === bMs ? a.id > b.id : aMs > bMs;
 }
 
-function isOutdated(task: Task, { service, sameSpec }: SlotContext): boolean {
+function createdAtMs(task: Task): number {
+  return msFromTimestamp(task.meta?.createdAt);
+}
+
+function isRunning(task: Task): boolean {
+  return stateOf(task) === TaskState.RUNNING;
+}
+
+/** Runs what the service does not want any more, and may do so until a new task takes over. */
+function isServing(task: Task, context: SlotContext): boolean {
+  return (
+    isRunning(task) &&
+    isOutdated(task, context) &&
+    !isLost(task, context.node) &&
+    !isDrained(task, context)
+  );
+}
+
+/** Made since the service has its present spec. */
+export function isOfVersion(task: Task, service: Service): boolean {
+  return task.specVersion?.index === service.specVersion?.index;
+}
+
+export function isOutdated(task: Task, { service, sameSpec }: SlotContext): boolean {
   return !sameSpec(task.spec, service.spec?.task) || !hasPortsOf(task, service.spec?.endpoint);
 }
 

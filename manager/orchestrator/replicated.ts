@@ -10,10 +10,11 @@ import { clusterOf } from "../cluster.ts";
 import { DirtySet, earliest, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Commit, Store, View } from "../store/store.ts";
-import { isTerminal, stateOf } from "../task.ts";
+import { isTerminal } from "../task.ts";
 import { planRemove, planService, planSlots, type ServiceContext } from "./plan-replicated.ts";
 import { rememberingSameSpec } from "./same-spec.ts";
 import type { SlotIndex } from "./slots.ts";
+import { isUpdating } from "./update-config.ts";
 
 export interface OrchestratorModules extends Ports {
   readonly store: Store;
@@ -27,7 +28,6 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
   readonly #modules: OrchestratorModules;
   readonly #sameSpec = rememberingSameSpec();
   readonly #dirty = new DirtySet<Place>();
-  readonly #updating = new Set<string>();
   /** Slots that wait for a moment to come, and the moment. */
   readonly #waiting = new Map<Place, number>();
   readonly #loop: Loop;
@@ -88,13 +88,19 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
       before.nodeId === after.nodeId &&
       isTerminal(before) === isTerminal(after);
     const progressed =
-      before !== undefined && after !== undefined && stateOf(before) !== stateOf(after);
-    if (!same || (progressed && this.#updating.has(task.serviceId))) this.#onSlot(task);
+      before?.status?.attempt !== after?.status?.attempt ||
+      before?.status?.state !== after?.status?.state;
+    if (!same || (progressed && this.#isUpdating(task.serviceId))) this.#onSlot(task);
   }
 
   #onSlot(task: Task): void {
-    const whole = this.#updating.has(task.serviceId);
+    const whole = this.#isUpdating(task.serviceId);
     this.#dirty.add(`${task.serviceId}/${whole ? "*" : Number(task.slot)}`);
+  }
+
+  #isUpdating(serviceId: string): boolean {
+    const service = this.#modules.store.get("service", serviceId);
+    return service !== undefined && isUpdating(service);
   }
 
   async #round(): Promise<number | undefined> {
@@ -116,7 +122,6 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
     for (const [serviceId, slots] of groupPlaces(places)) {
       const service = view.get("service", serviceId);
       if (service === undefined) {
-        this.#updating.delete(serviceId);
         for (const tasks of this.#modules.slots.slotsOf(serviceId).values()) {
           actions.push(...tasks.map((task) => planRemove(task, nowMs)));
         }
@@ -141,8 +146,6 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
     const whole = slots === "*" || slots.values().some((slot) => !context.slots.has(slot));
     if (whole) {
       const plan = planService(context);
-      if (plan.updating) this.#updating.add(service.id);
-      else this.#updating.delete(service.id);
       this.#await(`${service.id}/*`, plan.wakeAtMs);
       return plan.actions;
     }

@@ -9,7 +9,16 @@ import { Fault } from "#proto/fault.ts";
 /** Field names by message. Google's own messages are values. */
 const supported: Readonly<Record<string, readonly string[]>> = {
   "swarm.v1.Annotations": ["name", "labels"],
-  "swarm.v1.ServiceSpec": ["annotations", "task", "replicated", "endpoint"],
+  "swarm.v1.ServiceSpec": ["annotations", "task", "replicated", "update", "rollback", "endpoint"],
+  "swarm.v1.UpdateConfig": [
+    "parallelism",
+    "delay",
+    "failure_action",
+    "monitor",
+    "max_failure_ratio",
+    "order",
+    "progress_deadline",
+  ],
   "swarm.v1.ReplicatedService": ["replicas"],
   "swarm.v1.EndpointSpec": ["mode", "ports", "affinity"],
   "swarm.v1.PortConfig": [

@@ -8,7 +8,7 @@ import {
   ServiceSpecSchema,
   TaskSpecSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { MountType, UpdateConfigSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { openTestStore, testNetwork } from "../testing/fixtures.ts";
 import { replicasMax, validateServiceSpec } from "./validate-service.ts";
@@ -155,8 +155,6 @@ for (const [given, message] of refused) {
 const unsupported = [
   [spec({ mode: { case: "global", value: {} } }), "global"],
   [spec({ mode: { case: "replicatedJob", value: {} } }), "replicated_job"],
-  [spec({ update: { parallelism: 2n } }), "update"],
-  [spec({ rollback: {} }), "rollback"],
   [task({ placement: { constraints: ["node.role==worker"] } }), "task.placement"],
   [
     task({ networks: [{ target: "front", driverAttachmentOpts: { a: "b" } }] }),
@@ -218,4 +216,40 @@ test("service spec, any bytes that decode are accepted or refused with a Fault",
     }),
     { numRuns: 1000 },
   );
+});
+
+test("service spec, settings of updates and rollbacks are taken, but for what has no meaning", () => {
+  const { store } = openTestStore();
+  const settings = create(UpdateConfigSchema, {
+    parallelism: 2n,
+    maxFailureRatio: 0.5,
+    failureAction: 1,
+    order: 1,
+  });
+  validateServiceSpec(spec({ update: settings, rollback: settings }), store);
+  for (const [given, message] of [
+    [
+      { update: create(UpdateConfigSchema, { maxFailureRatio: 1.5 }) },
+      "update.max_failure_ratio is 1.5: use 0 to 1",
+    ],
+    [
+      { update: create(UpdateConfigSchema, { maxFailureRatio: Number.NaN }) },
+      "update.max_failure_ratio is NaN: use 0 to 1",
+    ],
+    [
+      { update: create(UpdateConfigSchema, { monitor: { seconds: -1n } }) },
+      "update.monitor is -1000 ms: use 0 or more",
+    ],
+    [
+      { update: create(UpdateConfigSchema, { order: 9 as never }) },
+      "update.order is 9, which has no meaning",
+    ],
+    [
+      { rollback: create(UpdateConfigSchema, { failureAction: 2 }) },
+      "rollback.failure_action is rollback, which it is already: use pause or continue",
+    ],
+  ] as const) {
+    const refusal = { code: "invalid-argument", message };
+    assert.throws(() => validateServiceSpec(spec(given), store), refusal);
+  }
 });

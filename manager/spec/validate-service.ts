@@ -15,6 +15,7 @@ import { checkEndpoint } from "./validate-ports.ts";
 import { completeReferences } from "./validate-references.ts";
 import { checkResources } from "./validate-resources.ts";
 import { checkTemplates } from "./validate-templates.ts";
+import { checkRollback, checkUpdate } from "./validate-update.ts";
 
 /** Above this, a number of replicas is a slip of the finger. */
 export const replicasMax = 10_000n;
@@ -36,6 +37,8 @@ export function validateServiceSpec(
   checkAnnotations(spec.annotations);
   refuseUnsupported(ServiceSpecSchema, spec);
   checkMode(spec);
+  if (spec.update !== undefined) checkUpdate("update", spec.update);
+  if (spec.rollback !== undefined) checkRollback("rollback", spec.rollback);
   if (spec.task === undefined) throw invalid("task", "is missing");
   checkTask(spec.task);
   const networks = completeAttachments(spec, { serviceId, view });
