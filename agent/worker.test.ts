@@ -65,6 +65,21 @@ test("worker, runs a command to its end and keeps its output and exit code", {
   assert.equal(absent.container?.exitCode, 127);
 });
 
+test("worker, has a task ask its network's nameserver, and that one know the task's own", {
+  timeout,
+}, async () => {
+  await using node = new TestNode();
+  node.nameserver = "10.0.1.1";
+  await node.open();
+  const dnsConfig = { nameservers: ["192.0.2.53"], search: ["a.test"] };
+  const task = node.task({ args: ["cat", "/etc/resolv.conf"], dnsConfig });
+  node.worker.assign([task]);
+  await node.untilState(task.id, TaskState.COMPLETE);
+  const wanted = ["nameserver 10.0.1.1", "search a.test", "options ndots:0"];
+  assert.deepEqual(await linesOf(node, task.id), wanted);
+  assert.deepEqual(node.ownNameservers.get(task.id), ["192.0.2.53"]);
+});
+
 test("worker, shuts its folder off from the host's other users, not from those in containers", {
   timeout,
 }, async () => {

@@ -83,7 +83,7 @@ export function addContainerFlags(command: Command, verb: "create" | "update"): 
     ["container-label", "key=value", "label on the containers", pair],
     ["group", "group", "supplementary group of the user", text],
     ["host", "name:ip", "line of /etc/hosts", parseExtraHost],
-    ["dns", "ip", "name server to ask", text],
+    ["dns", "ip", "name server for what the cluster does not know", text],
     ["dns-option", "option", "option of the resolver", text],
     ["dns-search", "domain", "domain to look names up in", text],
     ["sysctl", "name=value", "kernel setting of the containers' namespaces", pair],

@@ -48,6 +48,10 @@ export class TestNode {
   readonly #waiting = new Set<() => void>();
   readonly #namespaces = new Set<string>();
   image: TaskImage;
+  /** That of the tasks' networks. */
+  nameserver: string | undefined;
+  /** Of each task that was attached, its own nameservers. */
+  readonly ownNameservers = new Map<string, readonly string[]>();
   /** Whether containers take forever to be created. */
   hangsStarts = false;
   readonly #hanging: ReturnType<Exec["start"]>[] = [];
@@ -197,10 +201,13 @@ export class TestNode {
 
   #networks(): TaskNetworks {
     return {
-      attach: async (taskId) => {
+      attach: async (taskId, _attachments, { nameservers = [] } = {}) => {
+        this.ownNameservers.set(taskId, nameservers);
         if (!this.#namespaces.has(taskId)) await systemExec.run("ip", ["netns", "add", taskId]);
         this.#namespaces.add(taskId);
-        return { path: `/run/netns/${taskId}`, addresses: [] };
+        const { nameserver } = this;
+        const path = `/run/netns/${taskId}`;
+        return { path, addresses: [], ...(nameserver === undefined ? {} : { nameserver }) };
       },
       detach: async (taskId) => {
         if (!this.#namespaces.delete(taskId)) return;
