@@ -1,6 +1,6 @@
 /** One change of the membership at a time, each of one server (§4.1), and nobody who was removed comes back. */
 import type { Entry, Member, Membership, ServerId } from "#manager/raft/contract.ts";
-import type { Life } from "./checks.ts";
+import type { Life } from "./life.ts";
 import type { LogImage } from "./log-image.ts";
 import type { Marks } from "./marks.ts";
 import { Violation } from "./violation.ts";

@@ -1,6 +1,6 @@
 /** What a server says to others must be on its disk as it says it, for it may have forgotten everything else the next moment. */
 import type { Message } from "#manager/raft/contract.ts";
-import type { Life } from "./checks.ts";
+import type { Life } from "./life.ts";
 import { Violation } from "./violation.ts";
 
 export function checkSaid(life: Life, message: Message): void {

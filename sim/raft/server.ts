@@ -4,7 +4,7 @@
  */
 import type { Event, Message, Output, ServerId } from "#manager/raft/contract.ts";
 import { Applier } from "./applier.ts";
-import type { Life } from "./checks.ts";
+import type { Life } from "./life.ts";
 import { Disk, type StoredSnapshot } from "./disk.ts";
 import { LogImage } from "./log-image.ts";
 import { electionMsMax, electionMsMin, heartbeatMs } from "./profile.ts";

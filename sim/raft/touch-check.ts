@@ -1,6 +1,6 @@
 /** A leader that a majority has not answered for long knows it, and leads no more (§6.2). */
 import type { Event } from "#manager/raft/contract.ts";
-import type { Life } from "./checks.ts";
+import type { Life } from "./life.ts";
 import { electionMsMax } from "./profile.ts";
 import { Violation } from "./violation.ts";
 
