@@ -50,10 +50,10 @@ describe("planAttach()", () => {
     assert.deepEqual(planAttach({ ...options, links: [attachment(1)] }), {
       host: [
         `netns add ${taskId}`,
-        `link add v-abcdefghijkl0 address 02:6e:ff:ff:ff:ff mtu 1450 type veth peer name eth0 netns ${taskId} address 02:42:0a:00:01:09 mtu 1450`,
-        "link set v-abcdefghijkl0 addrgenmode none up",
-        "neigh replace 10.0.1.9 lladdr 02:42:0a:00:01:09 dev v-abcdefghijkl0 nud permanent",
-        "route replace 10.0.1.9/32 dev v-abcdefghijkl0 src 192.0.2.1",
+        `link add swv-abcdefghij0 address 02:6e:ff:ff:ff:ff mtu 1450 type veth peer name eth0 netns ${taskId} address 02:42:0a:00:01:09 mtu 1450`,
+        "link set swv-abcdefghij0 addrgenmode none arp off up",
+        "neigh replace 10.0.1.9 lladdr 02:42:0a:00:01:09 dev swv-abcdefghij0 nud permanent",
+        "route replace 10.0.1.9/32 dev swv-abcdefghij0 src 192.0.2.1",
       ],
       inside: [
         "link set lo up",
@@ -99,7 +99,7 @@ describe("planAttach()", () => {
       [...host, ...inside]
         .filter((line) => / add /.test(line))
         .map((line) => line.split(" ").slice(0, 3)),
-      [["link", "add", "v-abcdefghijkl1"]],
+      [["link", "add", "swv-abcdefghij1"]],
     );
   });
 
@@ -111,8 +111,8 @@ describe("planAttach()", () => {
     assert.deepEqual(
       [...host, ...inside].filter((line) => line.includes("fd00:")),
       [
-        "neigh replace fd00:2::9 lladdr 02:42:0a:00:02:09 dev v-abcdefghijkl1 nud permanent",
-        "route replace fd00:2::9/128 dev v-abcdefghijkl1 src 2001:db8::1",
+        "neigh replace fd00:2::9 lladdr 02:42:0a:00:02:09 dev swv-abcdefghij1 nud permanent",
+        "route replace fd00:2::9/128 dev swv-abcdefghij1 src 2001:db8::1",
         "addr replace fd00:2::9/128 dev eth1 nodad",
         "neigh replace fd00:2::1 lladdr 02:6e:ff:ff:ff:ff dev eth1 nud permanent",
         "route replace fd00:2::1 dev eth1",
@@ -135,9 +135,9 @@ describe("planAttach()", () => {
 
 describe("planDetach()", () => {
   test("deletes all links at once and names no group without a link", () => {
-    assert.deepEqual(planDetach(["a"], ["v-a0", "v-a1"]), [
-      "link set dev v-a0 group 7567213",
-      "link set dev v-a1 group 7567213",
+    assert.deepEqual(planDetach(["a"], ["swv-a0", "swv-a1"]), [
+      "link set dev swv-a0 group 7567213",
+      "link set dev swv-a1 group 7567213",
       "link del group 7567213",
       "netns del a",
     ]);
@@ -146,7 +146,7 @@ describe("planDetach()", () => {
 });
 
 test("vethName() stays within the kernel's 15 characters", () => {
-  assert.equal(vethName(taskId, 35), "v-abcdefghijklz");
+  assert.equal(vethName(taskId, 35), "swv-abcdefghijz");
   assert.equal(vethName(taskId, 35).length, 15);
 });
 

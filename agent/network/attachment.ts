@@ -4,7 +4,7 @@
  * neighbour. Made for `ip -batch`: lines for the host, and lines for the namespace. Pure.
  */
 import { parseAddress } from "#proto/ipv4.ts";
-import { gatewayMac } from "./devices.ts";
+import { gatewayMac, vethPrefix } from "./devices.ts";
 import type { OverlayAttachment } from "./network-state.ts";
 import { hostPrefix } from "./plan.ts";
 import { isText6 } from "./subnet.ts";
@@ -56,16 +56,19 @@ export const nothingStands: Standing = {
   rulePriorities: new Set(),
 };
 
-/** 15 characters are the kernel's limit: 62 bits of the task's ID and the attachment's place. */
+/** 15 characters are the kernel's limit: 51 bits of the task's ID and the attachment's place. */
 export function vethName(taskId: string, index: number): string {
-  return `v-${taskId.slice(0, 12)}${index.toString(36)}`;
+  return `${idPart(taskId)}${index.toString(36)}`;
 }
 
 /** Whether a link of this name may be the one of this task. */
 export function isVethOf(taskId: string, name: string): boolean {
-  return (
-    name.startsWith(`v-${taskId.slice(0, 12)}`) && name.length === Math.min(15, taskId.length + 3)
-  );
+  const part = idPart(taskId);
+  return name.startsWith(part) && name.length === part.length + 1;
+}
+
+function idPart(taskId: string): string {
+  return `${vethPrefix}${taskId.slice(0, 10)}`;
 }
 
 export function taskMac(address: string): string {

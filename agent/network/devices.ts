@@ -19,8 +19,9 @@ export const dataPathPortDefault = 4789;
 /** Mark of what left through a VXLAN device. Rules of others that use this bit would open the door. */
 export const guardMark = "0x20";
 
-/** Host side of every task's veth; see attachment.ts. */
-export const vethPattern = "v-*";
+/** Host side of every task's veth; see attachment.ts. Nobody else's begins so: the rules let no IPv6 neighbours speak there. */
+export const vethPrefix = "swv-";
+export const vethPattern = `${vethPrefix}*`;
 
 /** Host side of every task's veth, on every host: a task that moves meets the same gateway. */
 export const gatewayMac = "02:6e:ff:ff:ff:ff";

@@ -24,8 +24,8 @@ describe("readForeignRules()", () => {
         {
           program: "iptables",
           lines: [
-            "-I DOCKER-USER 2 -i v-+ -m comment --comment swarm -j ACCEPT",
-            "-I DOCKER-USER 2 -o v-+ -m comment --comment swarm -j ACCEPT",
+            "-I DOCKER-USER 2 -i swv-+ -m comment --comment swarm -j ACCEPT",
+            "-I DOCKER-USER 2 -o swv-+ -m comment --comment swarm -j ACCEPT",
             "-I DOCKER-USER 2 -i sw-vx+ -m comment --comment swarm -j ACCEPT",
             "-I DOCKER-USER 2 -o sw-vx+ -m comment --comment swarm -j ACCEPT",
           ],
@@ -36,11 +36,11 @@ describe("readForeignRules()", () => {
   });
 
   test("adds only what is missing, and nothing where all stands", () => {
-    const some = docker('iifname "v-*"  counter packets 3 bytes 4 accept');
+    const some = docker('iifname "swv-*"  counter packets 3 bytes 4 accept');
     const [table] = readForeignRules(some).docker;
     assert.equal(table?.lines.length, 3);
-    assert.match(table?.lines[0] ?? "", /^-A DOCKER-USER -o v-\+ /);
-    const all = ['iifname "v-*"', 'oifname "v-*"', 'iifname "sw-vx*"', 'oifname "sw-vx*"'];
+    assert.match(table?.lines[0] ?? "", /^-A DOCKER-USER -o swv-\+ /);
+    const all = ['iifname "swv-*"', 'oifname "swv-*"', 'iifname "sw-vx*"', 'oifname "sw-vx*"'];
     assert.deepEqual(readForeignRules(docker(...all.map((rule) => `${rule} accept`))), {
       docker: [],
       obstacles: [],
@@ -55,7 +55,10 @@ describe("readForeignRules()", () => {
   test("names what else drops, with the command that heals it", () => {
     const forward = docker().replace(/\n\tchain DOCKER-USER \{\n\t\}\n/, "");
     const [obstacle] = readForeignRules(forward).obstacles;
-    assert.match(obstacle ?? "", /^chain FORWARD of table ip filter .*iptables -I FORWARD -i v-\+/);
+    assert.match(
+      obstacle ?? "",
+      /^chain FORWARD of table ip filter .*iptables -I FORWARD -i swv-\+/,
+    );
     const firewall = `\
 table inet firewalld {
 	chain filter_FORWARD {
@@ -76,7 +79,7 @@ table inet firewalld {
     const healed = firewall
       .replace(
         "ct state",
-        'iifname { "v-*", "sw-vx0" } accept\n\t\toifname { "v-*" } accept\n\t\tct state',
+        'iifname { "swv-*", "sw-vx0" } accept\n\t\toifname { "swv-*" } accept\n\t\tct state',
       )
       .replace("filter_INPUT {\n", "filter_INPUT {\n\t\tudp dport { 4789, 51820 } accept\n");
     assert.deepEqual(readForeignRules(healed).obstacles, []);
@@ -97,11 +100,11 @@ table inet firewalld {
 test("removalLines() are those of our own rules", () => {
   const listing = `\
 -N DOCKER-USER
--A DOCKER-USER -i v-+ -m comment --comment swarm -j ACCEPT
--A DOCKER-USER -i v-+ -j ACCEPT
+-A DOCKER-USER -i swv-+ -m comment --comment swarm -j ACCEPT
+-A DOCKER-USER -i swv-+ -j ACCEPT
 -A DOCKER-USER -j RETURN
 `;
   assert.deepEqual(removalLines(listing), [
-    "-D DOCKER-USER -i v-+ -m comment --comment swarm -j ACCEPT",
+    "-D DOCKER-USER -i swv-+ -m comment --comment swarm -j ACCEPT",
   ]);
 });

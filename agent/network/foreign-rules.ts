@@ -20,7 +20,7 @@ export interface ForeignRules {
 /** By which our rules are known among the user's. */
 const permitComment = "swarm";
 
-const links = ["v-+", "sw-vx+"] as const;
+const links = ["swv-+", "sw-vx+"] as const;
 
 const permits = links.flatMap((link) => [`-i ${link}`, `-o ${link}`]);
 
@@ -54,7 +54,7 @@ export function readForeignRules(ruleset: string): ForeignRules {
         );
       } else if (chain.hook === "input" && !permitsData(table)) {
         obstacles.push(
-          `${nameOf(table, chain)} may drop what nodes send each other: open UDP ports 4789 and 51820, and links v-+`,
+          `${nameOf(table, chain)} may drop what nodes send each other: open UDP ports 4789 and 51820, and links swv-+`,
         );
       }
     }
@@ -122,7 +122,7 @@ function inWordsOfNft(permit: string): string {
 function permitsLinks({ chains }: Table): boolean {
   const rules = chains.flatMap((chain) => chain.rules).filter((rule) => / accept\b/.test(rule));
   return ["iifname", "oifname"].every((direction) =>
-    rules.some((rule) => new RegExp(`${direction} .*"v-\\*"`).test(rule)),
+    rules.some((rule) => new RegExp(`${direction} .*"swv-\\*"`).test(rule)),
   );
 }
 
@@ -149,6 +149,6 @@ function forwardCure({ family, name, chains }: Table, chain: Chain): string {
     return `run ${permits.map((permit) => `${program} -I FORWARD ${permit} -j ACCEPT`).join("; ")}`;
   }
   const rule = (direction: string) =>
-    `nft insert rule ${family} ${name} ${chain.name} ${direction} '{ "v-*", "sw-vx*" }' accept`;
+    `nft insert rule ${family} ${name} ${chain.name} ${direction} '{ "swv-*", "sw-vx*" }' accept`;
   return `run ${rule("iifname")}; ${rule("oifname")}`;
 }

@@ -115,7 +115,7 @@ describe("NetworkDriver by itself", { concurrency: false }, () => {
     await host.call({ kind: "repair" });
     const { repairs } = await status();
     const links = (await host.namespace.run("ip", ["-br", "link"])).stdout;
-    const [veth] = /v-web\w+/.exec(links) ?? [];
+    const [veth] = /swv-web\w+/.exec(links) ?? [];
     assert(veth !== undefined);
     await host.namespace.run("ip", ["link", "del", veth]);
     await host.namespace.run("ip", ["rule", "del", "pref", "110"]);

@@ -322,7 +322,7 @@ describe("NetworkDriver on three hosts", { concurrency: false }, () => {
     const fine = task("fine", "fine", [on(front, "10.77.1.40")]);
     const taken = task("taken", "taken", [on(front, "10.77.1.41")]);
     // In the way of its link.
-    await host(1).namespace.run("ip", ["link", "add", "v-taken00000000", "type", "veth"]);
+    await host(1).namespace.run("ip", ["link", "add", "swv-taken000000", "type", "veth"]);
     const failing = await host(1).tryCall({
       kind: "attach",
       tasks: [fine, taken].map((spec) => ({ id: spec.id, attachments: attachmentsOf(spec) })),
@@ -331,7 +331,7 @@ describe("NetworkDriver on three hosts", { concurrency: false }, () => {
     const listed = (await host(1).call({ kind: "list" })).value as string[];
     assert(listed.includes(fine.id));
     assert(!listed.includes(taken.id));
-    await host(1).namespace.run("ip", ["link", "del", "v-taken00000000"]);
+    await host(1).namespace.run("ip", ["link", "del", "swv-taken000000"]);
     await host(1).call({ kind: "detach", taskIds: [fine.id, taken.id] });
   });
 
@@ -366,7 +366,7 @@ describe("NetworkDriver on three hosts", { concurrency: false }, () => {
     for (const each of ground.hosts) {
       await each.call({ kind: "cleanup" });
       const left = await everything(each);
-      assert.doesNotMatch(left, /10\.77\.|sw-vx0|v-|swarm|02:6e/);
+      assert.doesNotMatch(left, /10\.77\.|sw-vx0|swv-|swarm|02:6e/);
     }
   });
 

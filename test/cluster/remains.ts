@@ -12,7 +12,7 @@ async function remains(lab: Lab, host: Host): Promise<string[]> {
     "pgrep -l 'conmon|runc|bsdtar'",
     "grep -E ' /var/lib/swarm/agent/tasks' /proc/mounts",
     "ip netns list",
-    "ip -brief link | grep '^v-'",
+    "ip -brief link | grep '^swv-'",
     `ls -d /sys/fs/cgroup/${cgroups} /sys/fs/cgroup/*/${cgroups} 2>/dev/null`,
     "ls /run/swarm/runc /run/swarm/exits | grep -v '^/\\|^$'",
     "ls /var/lib/swarm/agent/tasks /var/lib/swarm/agent/image/temporary | grep -v '^/\\|^$'",

@@ -133,7 +133,7 @@ describe("network, attacks", { concurrency: false }, () => {
     const linkLocal = "fe80::6e:ffff:feff:ffff";
     const { stdout } = await cluster.host(1).namespace.run("ip", ["-j", "link"]);
     const links = JSON.parse(stdout) as { readonly ifname: string }[];
-    const veth = links.find(({ ifname }) => ifname.startsWith("v-a100"))?.ifname ?? "";
+    const veth = links.find(({ ifname }) => ifname.startsWith("swv-a100"))?.ifname ?? "";
     await cluster.inTask("a1", "ip", "addr", "add", "fe80::99/64", "dev", "eth0", "nodad");
     const neighbour = [
       "replace",

@@ -92,9 +92,9 @@ table inet firewalld_like {
 }
 `;
     const trust = `\
-insert rule inet firewalld_like forw iifname { "v-*", "sw-*" } accept
-insert rule inet firewalld_like forw oifname { "v-*", "sw-*" } accept
-insert rule inet firewalld_like inp iifname { "v-*", "sw-*" } accept
+insert rule inet firewalld_like forw iifname { "swv-*", "sw-*" } accept
+insert rule inet firewalld_like forw oifname { "swv-*", "sw-*" } accept
+insert rule inet firewalld_like inp iifname { "swv-*", "sw-*" } accept
 insert rule inet firewalld_like inp udp dport { 4789, 51820 } accept
 `;
     await everywhere("nft", ["-f", "-"], rules);

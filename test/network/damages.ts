@@ -9,7 +9,7 @@ export interface Damage {
 export type Command = readonly [program: string, ...args: string[]];
 
 const ours = /^(10\.100\.|172\.31\.77\.|fd00:64)/;
-const ourDevice = /^(sw-\w+|v-\w+)$/;
+const ourDevice = /^(sw-\w+|swv-\w+)$/;
 
 export const damages: readonly Damage[] = [
   { what: "an IPv4 route", choices: (namespace) => routes(namespace, "-4") },

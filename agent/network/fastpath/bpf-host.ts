@@ -7,7 +7,8 @@ import { access, mkdir, readdir, readFile, rm, stat, statfs } from "node:fs/prom
 import { join } from "node:path";
 import type { Exec } from "#agent/exec.ts";
 import { errnoOf, Fault } from "#proto/fault.ts";
-import { plainDevice } from "../devices.ts";
+import { plainDevice, vethPrefix } from "../devices.ts";
+import type { PartedMap } from "../parted-map.ts";
 import { encodeKey, parseDump } from "./places.ts";
 
 export interface BpfHostOptions {
@@ -25,7 +26,7 @@ export interface Filter {
 const bpfFsMagic = 0xcafe4a11;
 
 /** See attachment.ts. */
-const vethPattern = /^v-[0-9a-z]{13}$/;
+const vethPattern = new RegExp(`^${vethPrefix}[0-9a-z]{11}$`);
 
 export class BpfHost {
   readonly #options: BpfHostOptions;
@@ -74,7 +75,7 @@ export class BpfHost {
     await this.#exec.run("bpftool", [...load, "type", "classifier", "pinmaps", maps]);
   }
 
-  async read(): Promise<ReadonlyMap<string, string>> {
+  async read(): Promise<PartedMap<string>> {
     const { stdout } = await this.#exec.run("bpftool", ["-j", "map", "dump", "pinned", this.#map]);
     return parseDump(stdout);
   }

@@ -159,7 +159,7 @@ describe("FastPath on two hosts", { concurrency: false }, () => {
 
   test("what a stranger took away comes back with a repair", async () => {
     const { namespace } = host(1);
-    const veth = `v-${client.id.slice(0, 12)}0`;
+    const veth = `swv-${client.id.slice(0, 10)}0`;
     const stream = open(client, "10.77.1.12");
     assert.equal(await exchange(stream, "before"), "before");
     await namespace.run("tc", ["qdisc", "del", "dev", veth, "clsact"]);
