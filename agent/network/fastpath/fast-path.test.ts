@@ -10,7 +10,6 @@ import { Fault } from "#proto/fault.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { parseClsact, parseDevices } from "./bpf-host.ts";
 import { FastPath, type FastPathMode } from "./fast-path.ts";
-import { PartedMap } from "../parted-map.ts";
 import { encodePlaces, noPlaces, type Place, type Places } from "./places.ts";
 
 /** What tc and bpftool do, in memory; pins are files of a temporary folder. */
@@ -111,7 +110,7 @@ function place(device: string, network: number): Place {
   };
 }
 
-const here = PartedMap.from([
+const here = new Map([
   ["10.77.1.11", place(veth(1), 1)],
   ["10.77.1.12", place("sw-vx0", 1)],
 ]);
@@ -129,13 +128,9 @@ async function enlisted(kernel: FakeKernel): Promise<FastPath> {
   return fastPath;
 }
 
-function valuesOf(places: Places, devices: ReadonlyMap<string, number>): readonly string[] {
-  return [...encodePlaces(places, devices)].map(([, value]) => value).toSorted();
-}
-
 /** The map as the kernel has it, as texts of `encodePlaces`. */
 function holds(kernel: FakeKernel, places: Places): boolean {
-  const wanted = valuesOf(places, kernel.devices);
+  const wanted = [...encodePlaces(places, kernel.devices).values()].toSorted();
   return JSON.stringify([...kernel.active.values()].toSorted()) === JSON.stringify(wanted);
 }
 
@@ -171,7 +166,7 @@ test("fast path, swarmd that starts again adopts what stands", async () => {
   const fastPath = await kernel.fastPath();
   assert(fastPath !== undefined);
   assert(holds(kernel, here));
-  const rest = PartedMap.from([...here].slice(1));
+  const rest = new Map([...here].slice(1));
   await fastPath.retire(rest);
   assert(holds(kernel, rest));
   assert.equal((await kernel.pins()).length, 1);
@@ -258,14 +253,14 @@ test("fast path, no address is ever in the map while it belongs to nobody or to 
       await using kernel = await FakeKernel.open();
       let fastPath = await kernel.fastPath();
       for (const { owners, generation, failing, restart, forget } of steps) {
-        const places = PartedMap.from(
+        const places = new Map(
           owners.flatMap((owner, index) => {
             if (owner === null) return [];
             const device = owner === 0 ? "sw-vx0" : veth(owner);
             return [[`10.77.1.${index + 1}`, place(device, owner % 2)] as const];
           }),
         );
-        const right = new Set(valuesOf(places, kernel.devices));
+        const wanted = encodePlaces(places, kernel.devices);
         let calls = 0;
         kernel.fails = () => failing[calls++] ?? false;
         if (forget) fastPath?.forget();
@@ -275,12 +270,13 @@ test("fast path, no address is ever in the map while it belongs to nobody or to 
         );
         // Where it cannot be done the driver does not go on. Here it says so only if every way failed.
         if (retired === false) continue;
+        const right = new Set(wanted.values());
         for (const value of kernel.active.values()) assert(right.has(value), "a stale place");
         // Only now does the world change.
         kernel.devices = new Map([["sw-vx0", 7]]);
         for (const n of [1, 2, 3]) kernel.devices.set(veth(n), 10 * n + generation);
         await fastPath?.enlist(places);
-        const after = new Set(valuesOf(places, kernel.devices));
+        const after = new Set(encodePlaces(places, kernel.devices).values());
         kernel.fails = () => false;
         if (restart) fastPath = await kernel.fastPath();
         await fastPath?.retire(places);
