@@ -17,7 +17,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Action } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
-import { isLost, managerStatus } from "../task.ts";
+import { isLost, isWanted, managerStatus } from "../task.ts";
 import { ingressNetwork, needsIngress, noIngressNetwork } from "../ingress.ts";
 import { findNetwork } from "./address-book.ts";
 import type { PoolDraft } from "./address-pool.ts";
@@ -151,8 +151,9 @@ function takeNext({ network, draft }: Place, { view }: AllocateContext): bigint 
 }
 
 /**
- * Slot N has the N-th; one beyond the list, of a service that was scaled before it had one, the first that is free. A task
- * on a lost node, which nobody reaches, does not keep its successor from its address.
+ * Slot N has the N-th. One whose address another slot has, or that is beyond the list, as of a service that was scaled
+ * before it had one, gets the first that is free. A task on a lost node, which nobody reaches, does not keep its successor
+ * from its address.
  */
 function takeGiven(
   { task, network, draft }: Place,
@@ -160,10 +161,10 @@ function takeGiven(
   { view }: AllocateContext,
 ): bigint | string {
   const own = given[Number(task.slot) - 1];
+  const name = networkName(view, network.id);
   let inUse = "";
   for (const address of own === undefined ? given : [own, ...given]) {
     const { value } = parseAddress(address);
-    const name = networkName(view, network.id);
     if (!draft.pool.isForTasks(value)) {
       return `address ${address} is not one for tasks of network "${name}"`;
     }
@@ -172,8 +173,18 @@ function takeGiven(
     if (inUse !== "") continue;
     const whose = holder === undefined ? "another task" : holderWords(view, holder);
     inUse = `address ${address} of network "${name}" is in use by ${whose}`;
+    // Its predecessor gives it up soon: the other addresses are those of other slots.
+    if (own !== undefined && holder !== undefined && !isOtherSlots(holder, task, view)) break;
   }
   return inUse;
+}
+
+/** Whether the address is another slot's of the same service for as long as that is wanted. */
+function isOtherSlots(holder: string, { serviceId, slot }: Task, view: View): boolean {
+  const [kind, id = ""] = holder.split(":", 2);
+  const other = kind === "task" ? view.get("task", id) : undefined;
+  if (other === undefined || other.serviceId !== serviceId) return false;
+  return other.slot !== slot && isWanted(other);
 }
 
 /** Who keeps the task from an address. */

@@ -225,6 +225,30 @@ test("slot N has the N-th of the given addresses, which nobody else gets", async
   assert.deepEqual(given("service-db.7"), ["network-net 10.7.0.2/29"]);
 });
 
+test("a slot waits for its own address while its predecessor has it, be another slot's free", async () => {
+  const { store, put, allocate, putService, putTask } = openGround();
+  await put("network", testNetwork("net", "10.7.0.0/24"));
+  const addresses = ["10.7.0.50", "10.7.0.51"];
+  const db = await putService("db", { networks: [{ target: "net", addresses }] });
+  await putTask(db, 1);
+  await allocate();
+  const first = store.get("task", "service-db.1");
+  assert.ok(first);
+  await put("task", { ...first, desiredState: TaskState.SHUTDOWN });
+  const next = await putTask(db, 1, "next");
+  await allocate();
+  assert.match(
+    store.get("task", next)?.status?.err ?? "",
+    /^address 10\.7\.0\.50 .* in use by task/,
+  );
+  await put(
+    "task",
+    testTask(first.id, { desiredState: TaskState.SHUTDOWN, status: { state: TaskState.SHUTDOWN } }),
+  );
+  await allocate();
+  assert.deepEqual(addressesOf(store.get("task", next)), ["network-net 10.7.0.50/24"]);
+});
+
 test("automatic ports come from their range, stay, and are no two services'", async () => {
   const { store, allocate, putService } = openGround();
   const { min } = automaticPorts;
