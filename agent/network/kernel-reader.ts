@@ -11,7 +11,6 @@ import { isAddress6 } from "#proto/ipv6.ts";
 import { type DataPlane, emptyDataPlane, type VxlanLink, wantedSysctls } from "./data-plane.ts";
 import { backTableOf, type Device, devices, gatewayMac, vethPrefix } from "./devices.ts";
 import { readTables } from "./nft-reader.ts";
-import { PartedMap } from "./parted-map.ts";
 import { routeProtocol } from "./plan.ts";
 import { holds, parseSubnet, type Subnet } from "./subnet.ts";
 import { isRecord, type JsonObject, number, parseRecords, text } from "./tool-output.ts";
@@ -79,7 +78,7 @@ export async function readKernel(exec: Exec): Promise<Kernel> {
           ]),
       ),
       fdb: parseFdb(fdb.stdout),
-      routes: PartedMap.from(routes.remote),
+      routes: routes.remote,
       backRoutes: routes.back,
       rules: parseRules(rules.stdout),
       rules6: parseRules(rules6.stdout),
@@ -123,7 +122,7 @@ async function readRoutes(exec: Exec, ipv6: boolean) {
   };
   const shown = [...(await show("-4")), ...(ipv6 ? await show("-6") : [])];
   const subnets = new Set<string>();
-  const remote: [string, string][] = [];
+  const remote = new Map<string, string>();
   const local = new Map<string, JsonObject[]>();
   const host: Subnet[] = [];
   const back = new Set<string>();
@@ -138,7 +137,7 @@ async function readRoutes(exec: Exec, ipv6: boolean) {
     } else if (Number(route["protocol"]) === routeProtocol) subnets.add(destination);
     else if (onDevice(route)) {
       // The kernel's own routes of the device lead to no task.
-      if (isHost(destination)) remote.push([destination, wayOf(route)]);
+      if (isHost(destination)) remote.set(destination, wayOf(route));
     } else if (isTaskLink(device)) local.set(device, [...(local.get(device) ?? []), route]);
     else if (isAddress(destination)) host.push(parseSubnet(`${destination}/32`));
     else if (destination !== "default" && !destination.includes(":")) {
