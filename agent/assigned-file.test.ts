@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -127,8 +128,8 @@ test("assigned file, that cannot be written or read is told and passed over", as
   assert.equal(ground.warnings.length, 2);
 });
 
-test("parseAssigned, throws nothing but Faults, and takes nothing but what is whole", () => {
-  const whole = serializeAssigned(assignedWith("10.0.0.1"));
+test("parseAssigned, throws nothing but Faults, and takes nothing but what is whole", async () => {
+  const whole = await serializeAssigned(assignedWith("10.0.0.1"));
   assert.deepEqual(parseAssigned(whole), remembered("10.0.0.1"));
   const position = fc.nat({ max: whole.length - 1 });
   const flipped = fc.tuple(position, fc.integer({ min: 1, max: 255 })).map(([at, bits]) => {
@@ -147,14 +148,52 @@ test("parseAssigned, throws nothing but Faults, and takes nothing but what is wh
   fc.assert(property, { numRuns: 500 });
 });
 
-test("assigned file, holds nothing of secrets and configs", () => {
+test("parseAssigned, takes whole files of any version, or throws a Fault", () => {
+  const foreign = fc.uint8Array({ maxLength: 100 }).map((bytes) => {
+    return Buffer.concat([createHash("sha256").update(bytes).digest(), bytes]);
+  });
+  const property = fc.property(foreign, (bytes) => {
+    try {
+      parseAssigned(bytes);
+    } catch (thrown) {
+      assert.ok(thrown instanceof Fault);
+    }
+  });
+  fc.assert(property, { numRuns: 500 });
+});
+
+test("serializeAssigned, writes many endpoints without holding the event loop, and all of them", async () => {
+  const endpoints = Array.from({ length: 1_700 }, (_, index) =>
+    create(NetworkEndpointSchema, { id: `t${index}/n`, taskId: `t${index}`, networkId: "n" }),
+  );
+  const assigned = {
+    ...assignedWith("10.0.0.1"),
+    endpoints: new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])),
+    dataPathPort: 4790,
+  };
+  const writing = serializeAssigned(assigned);
+  let turns = 0;
+  const counting = setImmediate(function turn() {
+    turns += 1;
+    if (turns < 3) setImmediate(turn);
+  });
+  const bytes = await writing;
+  clearImmediate(counting);
+  assert.equal(turns, 3, "others have their turn between four pieces");
+  const parsed = parseAssigned(bytes);
+  assert.deepEqual([...parsed.endpoints.keys()], [...assigned.endpoints.keys()]);
+  assert.deepEqual(parsed.networks, assigned.networks);
+  assert.equal(parsed.dataPathPort, 4790);
+});
+
+test("assigned file, holds nothing of secrets and configs", async () => {
   const spec = { data: Buffer.from("hunter2") };
   const assigned: Assigned = {
     ...assignedWith("10.0.0.2"),
     secrets: new Map([["s", create(SecretSchema, { id: "s", spec })]]),
     configs: new Map([["c", create(ConfigSchema, { id: "c", spec })]]),
   };
-  const bytes = serializeAssigned(assigned);
+  const bytes = await serializeAssigned(assigned);
   assert.ok(!bytes.includes("hunter2"));
-  assert.deepEqual(bytes, serializeAssigned(assignedWith("10.0.0.2")));
+  assert.deepEqual(bytes, await serializeAssigned(assignedWith("10.0.0.2")));
 });

@@ -24,6 +24,9 @@ const settleMs = 2_000;
 
 const digestBytes = 32;
 
+/** Some 2 ms of work. */
+const itemsPerPiece = 500;
+
 export class AssignedFile implements AsyncDisposable {
   readonly #path: string;
   readonly #clock: Clock;
@@ -76,7 +79,7 @@ export class AssignedFile implements AsyncDisposable {
     const newest = this.#newest;
     if (newest === undefined) return;
     this.#newest = undefined;
-    const bytes = serializeAssigned(newest);
+    const bytes = await serializeAssigned(newest);
     if (this.#written?.equals(bytes) === true) return;
     try {
       await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
@@ -93,19 +96,31 @@ export class AssignedFile implements AsyncDisposable {
   }
 }
 
-export function serializeAssigned(assigned: Assigned): Buffer {
+/** In pieces, between which the agent's other work has its turn: each network may bring ten thousand endpoints. */
+export async function serializeAssigned(assigned: Assigned): Promise<Buffer> {
   const items: Assignment["item"][] = [
     ...[...assigned.networks.values()].map((value) => ({ case: "network" as const, value })),
     ...[...assigned.endpoints.values()].map((value) => ({ case: "endpoint" as const, value })),
     ...[...assigned.peers.values()].map((value) => ({ case: "peer" as const, value })),
     ...[...assigned.services.values()].map((value) => ({ case: "service" as const, value })),
   ];
-  const message = create(RememberedAssignmentsSchema, {
-    assignments: { type: Type.COMPLETE, changes: items.map((item) => ({ assignment: { item } })) },
-    dataPathPort: assigned.dataPathPort,
-  });
-  const bytes = toBinary(RememberedAssignmentsSchema, message);
+  const pieces = [serializeItems([], assigned.dataPathPort)];
+  for (let start = 0; start < items.length; start += itemsPerPiece) {
+    pieces.push(serializeItems(items.slice(start, start + itemsPerPiece)));
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  const bytes = Buffer.concat(pieces);
   return Buffer.concat([digest(bytes), bytes]);
+}
+
+/** Of one message: in protobuf, messages one behind the other are one, with the items of all. */
+function serializeItems(items: readonly Assignment["item"][], dataPathPort = 0): Uint8Array {
+  const changes = items.map((item) => ({ assignment: { item } }));
+  const message = create(RememberedAssignmentsSchema, {
+    assignments: { type: Type.COMPLETE, changes },
+    dataPathPort,
+  });
+  return toBinary(RememberedAssignmentsSchema, message);
 }
 
 /** A Fault "data-loss" for anything that is not the whole of what `serializeAssigned` gave. */

@@ -92,6 +92,20 @@ test("assignments, however large, are cut into messages that can be sent", async
   await fc.assert(property, { numRuns: 8 });
 });
 
+test("assignments, that are many come in messages that hold nobody up for long", async () => {
+  const { put, open } = await openStream();
+  const tasks = Array.from({ length: 2_500 }, (_, number) => taskOf(number, 0));
+  await put("task", ...tasks);
+  const stream = open();
+  const complete = [await take(stream)];
+  while (complete.at(-1)?.more) complete.push(await take(stream));
+  assert.deepEqual(
+    complete.map(({ changes }) => changes.length),
+    [1_000, 1_000, 500],
+  );
+  await stream.return?.();
+});
+
 test("assignments, who falls too far behind while messages wait for it starts anew", async () => {
   let ids: readonly string[] = [];
   let listener = () => {};

@@ -22,7 +22,8 @@ import { assignment, type ItemKey } from "./items.ts";
 
 /** Messages are at least so far apart: what changes meanwhile is gathered. A change after a quiet time goes at once. */
 const gatherMs = 4;
-const changesPerMessageMax = 10_000;
+/** Some 2 ms of work, here to encode and there to decode: other work has its turn between messages. */
+const changesPerMessageMax = 1_000;
 /** A message ends with the change that reaches this; gRPC refuses one over 16 MiB as a whole. */
 const messageBytes = 4 * 1024 * 1024;
 /** Changed items that a node may be behind; a node that is slower starts anew with a complete set. */
