@@ -1,6 +1,7 @@
 /** 2: networks are apart, and nobody pretends to be somebody else. The numbers are those of the prototype's checks. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { taskMac } from "#agent/network/attachment.ts";
 import { forgedVxlan } from "#agent/network/testing/forged-vxlan.ts";
 import { isRefused, pings } from "./claims.ts";
 import { Cluster, hostServicePort } from "./cluster.ts";
@@ -148,6 +149,7 @@ describe("network, attacks", { concurrency: false }, () => {
     await cluster.inTask("a1", "ip", "neigh", ...neighbour);
     const ip = (...args: string[]) => cluster.host(1).namespace.run("ip", args);
     await ip("addr", "add", `${linkLocal}/64`, "dev", veth, "nodad");
+    await ip("neigh", "replace", "fe80::99", "lladdr", taskMac("10.100.1.11"), "dev", veth);
     const reach = () => pings(cluster, "a1", "-6", "-I", "fe80::99%eth0", `${linkLocal}%eth0`);
     const reached = await reach();
     const rule = "insert rule inet swarm raw_pre ip6 saddr fe80::/10 accept";
