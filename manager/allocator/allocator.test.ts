@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { ClusterSchema, type Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   EndpointSpecSchema,
@@ -74,6 +74,24 @@ test("A task waits for a network that does not exist yet", async () => {
   await untilStore(store, (view) => view.get("task", "a")?.status?.err !== "");
   assert.equal(store.get("task", "a")?.status?.err, 'network "net" does not exist');
   await put("network", testNetwork("net"));
+  await untilStore(store, (view) => view.get("task", "a")?.status?.state === TaskState.PENDING);
+});
+
+test("A task waits for a network that finds no subnet, and says which pools are full", async () => {
+  const { store, put, remove } = openTestStore();
+  await using _allocator = new Allocator({ ...ports, store });
+  const network = { defaultAddressPools: ["10.0.0.0/24"], subnetSize: 24 };
+  await put("cluster", create(ClusterSchema, { id: "cluster", spec: { network } }));
+  const other = testNetwork("other");
+  await put("network", other);
+  await put("network", testNetwork("net"));
+  await put("task", testTask("a", onNet));
+  await untilStore(store, (view) => view.get("task", "a")?.status?.err !== "");
+  assert.match(
+    store.get("task", "a")?.status?.err ?? "",
+    /^network "net" has no subnet: no \/24 subnet is free in the address pools 10\.0\.0\.0\/24: /,
+  );
+  await remove("network", other);
   await untilStore(store, (view) => view.get("task", "a")?.status?.state === TaskState.PENDING);
 });
 

@@ -163,7 +163,13 @@ export class Allocator implements AsyncDisposable {
 
   #context(view: View): AllocateContext {
     const { clock } = this.#modules;
-    return { view, addresses: this.#addresses, ports: this.#ports, nowMs: clock.now() };
+    return {
+      view,
+      addresses: this.#addresses,
+      ports: this.#ports,
+      blockedNetworks: this.#blockedNetworks,
+      nowMs: clock.now(),
+    };
   }
 }
 

@@ -9,6 +9,8 @@ export interface AllocateContext {
   readonly view: View;
   readonly addresses: AddressBook;
   readonly ports: PortBook;
+  /** IDs of the networks that have no subnet, each with why. */
+  readonly blockedNetworks: ReadonlyMap<string, string>;
   readonly nowMs: number;
 }
 
@@ -22,6 +24,12 @@ export class PoolDrafts {
     this.#drafts.set(pool, draft);
     return draft;
   }
+}
+
+/** Why nobody has an address on the network. */
+export function noSubnetWords({ view, blockedNetworks }: AllocateContext, id: string): string {
+  const why = blockedNetworks.get(id);
+  return `network "${networkName(view, id)}" has no subnet${why === undefined ? " yet" : `: ${why}`}`;
 }
 
 /** An address's holder as users know it. */

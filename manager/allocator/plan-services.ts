@@ -18,7 +18,13 @@ import type { Action } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { findNetwork } from "./address-book.ts";
 import type { AddressPool } from "./address-pool.ts";
-import { type AllocateContext, networkName, PoolDrafts, serviceName } from "./drafts.ts";
+import {
+  type AllocateContext,
+  networkName,
+  noSubnetWords,
+  PoolDrafts,
+  serviceName,
+} from "./drafts.ts";
 import { automaticPorts, portKey } from "./port-book.ts";
 import { PortDraft, type PortPlan } from "./port-draft.ts";
 import { familyOf, formatAddress } from "./subnet.ts";
@@ -73,8 +79,9 @@ interface VirtualIps {
 function planVirtualIps(
   service: Service,
   drafts: PoolDrafts,
-  { view, addresses }: AllocateContext,
+  context: AllocateContext,
 ): VirtualIps {
+  const { view, addresses } = context;
   const virtualIps: VirtualIp[] = [];
   const reasons: string[] = [];
   if (service.spec?.endpoint?.mode === EndpointMode.DNSRR) return { virtualIps, reasons };
@@ -85,7 +92,7 @@ function planVirtualIps(
     if (network === undefined || network.spec?.ingress) continue;
     const pools = addresses.poolsOf(network.id);
     const name = networkName(view, network.id);
-    if (pools.length === 0) reasons.push(`network "${name}" has no subnet yet`);
+    if (pools.length === 0) reasons.push(noSubnetWords(context, network.id));
     for (const pool of pools) {
       const address = keptAddress(service, network.id, pool) ?? takeAddress(pool, drafts);
       if (address !== undefined) {

@@ -21,7 +21,13 @@ import { isLost, isWanted, managerStatus } from "../task.ts";
 import { ingressNetwork, needsIngress, noIngressNetwork } from "../ingress.ts";
 import { findNetwork } from "./address-book.ts";
 import type { PoolDraft } from "./address-pool.ts";
-import { type AllocateContext, holderWords, networkName, PoolDrafts } from "./drafts.ts";
+import {
+  type AllocateContext,
+  holderWords,
+  networkName,
+  noSubnetWords,
+  PoolDrafts,
+} from "./drafts.ts";
 import { familyOf, formatAddress, parseAddress } from "./subnet.ts";
 
 export interface TasksPlan {
@@ -124,7 +130,7 @@ function attachOne(
   const network = findNetwork(view, target);
   if (network === undefined) return `network "${target}" does not exist`;
   const pools = book.poolsOf(network.id);
-  if (pools.length === 0) return `network "${networkName(view, network.id)}" has no subnet yet`;
+  if (pools.length === 0) return noSubnetWords(context, network.id);
   const addresses: string[] = [];
   for (const pool of pools) {
     const given = config.addresses.filter((one) => familyOf(one) === pool.subnet.family);

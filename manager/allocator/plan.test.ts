@@ -46,7 +46,12 @@ function openGround() {
       books.ports.onChange(change);
     }
   });
-  const context = () => ({ view: store, ...books, nowMs: 1_000 });
+  const context = () => ({
+    view: store,
+    ...books,
+    blockedNetworks: new Map<string, string>(),
+    nowMs: 1_000,
+  });
   /** Why services and tasks lack something. */
   const allocate = async () => {
     const blockedServices = new Map<string, string>();

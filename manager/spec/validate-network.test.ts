@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { ClusterSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { openTestStore, testNetwork, testNode } from "../testing/fixtures.ts";
 import { validateNetworkSpec } from "./validate-network.ts";
@@ -75,6 +76,18 @@ test("network spec, Docker's option of the driver turns encryption on", () => {
   const { encrypted } = validateNetworkSpec(options({ encrypted: "" }), store);
   assert.equal(encrypted, true);
   assert.equal(validateNetworkSpec(options({ encrypted: "false" }), store).encrypted, false);
+});
+
+test("network spec, it is refused where no pool has a subnet for it", async () => {
+  const ground = openTestStore();
+  const network = { defaultAddressPools: ["10.0.1.0/24"], subnetSize: 24 };
+  await ground.put("cluster", create(ClusterSchema, { id: "cluster", spec: { network } }));
+  validateNetworkSpec(spec(), ground.store);
+  await ground.put("network", testNetwork("front", "10.0.1.0/24"));
+  assert.throws(() => validateNetworkSpec(spec(), ground.store), {
+    code: "resource-exhausted",
+    message: /^no \/24 subnet is free in the address pools 10\.0\.1\.0\/24: remove a network/,
+  });
 });
 
 test("network spec, a second ingress network is refused by the first one's name", async () => {

@@ -34,7 +34,7 @@ export function validateNetworkSpec(spec: NetworkSpec | undefined, view: View): 
   refuseUnsupported(NetworkSpecSchema, spec);
   checkOptions(spec);
   checkIngress(spec, view);
-  if ((spec.ipam?.configs.length ?? 0) > 0) checkIpam(spec, view);
+  checkIpam(spec, view);
   const { options = {} } = spec.driverConfig ?? {};
   const encrypted = spec.encrypted || parsed("driver_config.options", () => isEncrypted(options));
   return { ...spec, encrypted };
@@ -61,7 +61,7 @@ function checkIngress(spec: NetworkSpec, view: View): void {
   throw new Fault("already-exists", message);
 }
 
-/** In the allocator's own words. */
+/** In the allocator's own words; also that no pool has a subnet left, of which nobody else would tell the user. */
 function checkIpam(spec: NetworkSpec, view: View): void {
   for (const [index, { subnet }] of (spec.ipam?.configs ?? []).entries()) {
     if (subnet !== "") continue;
