@@ -54,6 +54,12 @@ const forbidden = (
   ] as const
 ).map(([subnet, why]) => ({ ...parseSubnet(subnet), why }));
 
+/** Why no network at all can have a part of the subnet; undefined: some can. */
+export function whyForbidden(subnet: Subnet): string | undefined {
+  const around = forbidden.find((one) => one.prefix <= subnet.prefix && overlap(one, subnet));
+  return around === undefined ? undefined : `${formatSubnet(around)} ${around.why}`;
+}
+
 export interface TakenSubnet extends Subnet {
   /** Whose it is, for the words of a refusal. */
   readonly network: string;

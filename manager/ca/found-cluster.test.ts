@@ -124,6 +124,9 @@ test("founding, a wrong request, spec or root leaves nothing", { timeout }, asyn
   await assert.rejects(pools("10.0.0.0/8", "10.9.0.0/16"), {
     message: /overlaps with 10\.0\.0\.0\/8/,
   });
+  await assert.rejects(pools("127.8.0.0/16"), {
+    message: /addr-pool\) is of no use: 127\.0\.0\.0\/8 is every host's loopback/,
+  });
   await assert.rejects(pools("ten"), { message: /"ten" is not an IPv4 subnet/ });
   for (const dataPathPort of [1023, 49_152]) {
     const message = new RegExp(`--data-path-port\\) is ${dataPathPort}: use 1024 to 49151`);

@@ -10,7 +10,7 @@ import {
 import { AnnotationsSchema, IpFamily } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseLogDriver } from "#proto/log-driver.ts";
 import { durationFromMs, msFromDuration } from "#proto/time.ts";
-import { subnetPrefix6 } from "../allocator/ipam.ts";
+import { subnetPrefix6, whyForbidden } from "../allocator/ipam.ts";
 import { familyOf, formatSubnet, overlap, parseSubnet, type Subnet } from "../allocator/subnet.ts";
 import { clusterDefaults } from "../cluster.ts";
 import { checkLabels, checkName, invalid, parsed } from "./field.ts";
@@ -137,7 +137,12 @@ function networkOf({ network }: ClusterSpec) {
 }
 
 /** Subnets of IPv4 have the size that the cluster says, those of IPv6 always /64. */
-function checkPool(path: string, { family, prefix }: Subnet, subnetSize: number): void {
+function checkPool(path: string, pool: Subnet, subnetSize: number): void {
+  const why = whyForbidden(pool);
+  if (why !== undefined) {
+    throw invalid(`${path} (--default-addr-pool)`, `is of no use: ${why}`);
+  }
+  const { family, prefix } = pool;
   if (family === IpFamily.IPV6) {
     if (prefix <= subnetPrefix6) return;
     const problem = `is /${prefix}: networks get a /${subnetPrefix6} of it, so use one of that size or larger`;
