@@ -51,7 +51,7 @@ describe("planAttach()", () => {
       host: [
         `netns add ${taskId}`,
         `link add swv-abcdefghij0 address 02:6e:ff:ff:ff:ff mtu 1450 type veth peer name eth0 netns ${taskId} address 02:42:0a:00:01:09 mtu 1450`,
-        "link set swv-abcdefghij0 addrgenmode none arp off up",
+        "link set swv-abcdefghij0 addrgenmode none up",
         "neigh replace 10.0.1.9 lladdr 02:42:0a:00:01:09 dev swv-abcdefghij0 nud permanent",
         "route replace 10.0.1.9/32 dev swv-abcdefghij0 src 192.0.2.1",
       ],

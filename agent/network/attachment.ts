@@ -15,6 +15,12 @@ export const attachmentsMax = 36;
 /** Links on their way out are deleted as a group: the kernel waits once, not once per link (1.5 s → 50 ms for 50). */
 const departingGroup = 0x73776d;
 
+/**
+ * Switches of the host's side, below net/ipv4/conf/LINK: answers to 127.0.0.1 of the host, where a published port was asked,
+ * come in by the link; and ARP is answered to the task's own address alone: others would fill the host's table of neighbours.
+ */
+export const linkSysctls = ["route_localnet", "arp_filter"] as const;
+
 /** Routing tables and priorities of rules inside a task's namespace, one per attachment. */
 const tableBase = 100;
 
@@ -111,7 +117,7 @@ export function factsOf({ addresses, mtu }: TaskLink, host: LinkHost): readonly 
   const mac = macOf(addresses);
   return [
     `up mtu ${mtu}`,
-    "route_localnet",
+    ...linkSysctls,
     ...addresses.map((address) => `neigh ${address} ${mac}`),
     ...addresses.map((address) => `route ${address} src ${sourceOf(address, host) ?? ""}`),
   ];
@@ -149,8 +155,7 @@ function hostLines(
   return [
     // No link-local address: tasks would reach the host's services on it.
     ...(standing.veths.has(veth) ? [`link set ${veth} mtu ${mtu}`] : [add]),
-    // Nor ARP: all is known beforehand, and what tasks say would fill the host's table of neighbours.
-    `link set ${veth} addrgenmode none arp off up`,
+    `link set ${veth} addrgenmode none up`,
     ...addresses.flatMap((address) => {
       const source = sourceOf(address, options);
       const route = `route replace ${hostPrefix(address)} dev ${veth}`;

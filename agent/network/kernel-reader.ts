@@ -8,6 +8,7 @@ import { errnoOf, Fault } from "#proto/fault.ts";
 import { isId } from "#proto/ids.ts";
 import { isAddress } from "#proto/ipv4.ts";
 import { isAddress6 } from "#proto/ipv6.ts";
+import { linkSysctls } from "./attachment.ts";
 import { type DataPlane, emptyDataPlane, type VxlanLink, wantedSysctls } from "./data-plane.ts";
 import { backTableOf, type Device, devices, gatewayMac, vethPrefix } from "./devices.ts";
 import { readTables } from "./nft-reader.ts";
@@ -274,14 +275,14 @@ async function readVeths(
     if (!isTaskLink(name) || link["address"] !== gatewayMac) continue;
     const own = (routes.get(name) ?? []).filter((route) => isHost(text(route, "dst")));
     const near = ofDevice.get(name) ?? [];
-    const localnet = await readSysctl(`ipv4/conf/${name}/route_localnet`);
+    const switches = await readSysctls(linkSysctls.map((each) => `ipv4/conf/${name}/${each}`));
     veths.set(name, {
       addresses: own.map((route) => text(route, "dst")),
       facts: new Set([
         ...(isUp(link) ? [`up mtu ${number(link, "mtu")}`] : []),
         ...own.map((route) => `route ${text(route, "dst")} src ${text(route, "prefsrc")}`),
         ...near.map((entry) => `neigh ${text(entry, "dst")} ${text(entry, "lladdr")}`),
-        ...(localnet === "1" ? ["route_localnet"] : []),
+        ...linkSysctls.filter((each) => switches.get(`ipv4/conf/${name}/${each}`) === "1"),
       ]),
     });
   }

@@ -10,6 +10,7 @@ import { errnoOf, Fault } from "#proto/fault.ts";
 import {
   factsOf,
   isVethOf,
+  linkSysctls,
   type LinkHost,
   planAttach,
   planDetach,
@@ -155,7 +156,7 @@ export class TaskLinks {
     for (const arrival of arrivals) lines.push(...(await this.#linesOf(arrival, host, files)));
     await this.#exec.run("ip", ["-batch", "-"], { input: batch(lines) });
     for (const arrival of arrivals) {
-      await openLoopback(arrival);
+      await setSysctls(arrival);
       this.#onAttached(arrival);
     }
   }
@@ -219,12 +220,11 @@ export class TaskLinks {
   }
 }
 
-/** Answers to 127.0.0.1 of the host, where a published port was asked, come in by the task's link. */
-async function openLoopback({ taskId, links }: Arrival): Promise<void> {
+async function setSysctls({ taskId, links }: Arrival): Promise<void> {
   for (const index of links.keys()) {
-    const path = `/proc/sys/net/ipv4/conf/${vethName(taskId, index)}/route_localnet`;
+    const folder = `/proc/sys/net/ipv4/conf/${vethName(taskId, index)}`;
     try {
-      await writeFile(path, "1");
+      for (const name of linkSysctls) await writeFile(join(folder, name), "1");
     } catch (error) {
       // The link is gone again: whoever did that ends the task.
       if (errnoOf(error) !== "ENOENT") throw error;

@@ -15,7 +15,7 @@ const commands: readonly (readonly string[])[] = [
   [
     "sh",
     "-c",
-    "cd /proc/sys/net; grep -Hs . ipv4/ip_forward ipv6/conf/all/forwarding ipv4/conf/[sv]*-*/rp_filter ipv4/conf/[sv]*-*/src_valid_mark ipv4/conf/[sv]*-*/route_localnet; true",
+    "cd /proc/sys/net; grep -Hs . ipv4/ip_forward ipv6/conf/all/forwarding ipv4/conf/s*-*/rp_filter ipv4/conf/s*-*/src_valid_mark ipv4/conf/s*-*/route_localnet; true",
   ],
 ];
 
