@@ -19,7 +19,9 @@ import {
   zoneMark,
   zoneOf,
 } from "./devices.ts";
-import type { Overlay, OverlayNode, ParsedNetworkState } from "./network-state.ts";
+import { Last } from "./list-changes.ts";
+import type { Overlay, OverlayNode, ParsedNetworkState, Remote } from "./network-state.ts";
+import { deriving, PartedMap } from "./parted-map.ts";
 import {
   type Elements,
   type ElementsName,
@@ -57,7 +59,7 @@ export interface DataPlane {
   /** MAC of a peer and device, "MAC dev sw-vx0" → the end of its VXLAN. */
   readonly fdb: ReadonlyMap<string, string>;
   /** Address of a task on another host → "via NODE dev DEVICE src SELF". */
-  readonly routes: ReadonlyMap<string, string>;
+  readonly routes: PartedMap<string>;
   /** Default routes of the tables that lead replies back, "default via … table 1000". */
   readonly backRoutes: ReadonlySet<string>;
   /** Policy rules, "pref 100 iif sw-vx0 lookup main", which stand in both families. */
@@ -92,7 +94,7 @@ export const emptyDataPlane: DataPlane = {
   hops: new Set(),
   neighbours: new Map(),
   fdb: new Map(),
-  routes: new Map(),
+  routes: PartedMap.from<string>([]),
   backRoutes: new Set(),
   rules: new Set(),
   rules6: new Set(),
@@ -103,7 +105,35 @@ export function rulesetOptions(self: OverlayNode, port: number): RulesetOptions 
   return { port, address: self.address, address6: self.addresses6[0] };
 }
 
-export function wantedDataPlane(state: ParsedNetworkState, options: DataPlaneOptions): DataPlane {
+/** What was wanted before: of the same objects the same picture is made, and of the same parts of ways the same routes. */
+export class DataPlaneMemory {
+  readonly base = new Last<Omit<DataPlane, "routes">>();
+  readonly routes = new Last<(remotes: PartedMap<Remote>) => PartedMap<string>>();
+}
+
+export function wantedDataPlane(
+  state: ParsedNetworkState,
+  options: DataPlaneOptions,
+  memory: DataPlaneMemory = new DataPlaneMemory(),
+): DataPlane {
+  const { self, peers, overlays } = state;
+  const { port, underlayMtu, encryption, ipv6, advertised } = options;
+  const values = [self, port, underlayMtu, encryption?.address, encryption?.mtu, ipv6];
+  const base = memory.base.of([peers, overlays, advertised, values], () =>
+    wantedBase(state, options),
+  );
+  const devices = [...base.links.keys()];
+  const routesOf = memory.routes.of([devices, [self, ipv6]], () =>
+    deriving((task, remote) => wantedRoute(task, remote, { self, devices, ipv6 })),
+  );
+  return { ...base, routes: routesOf(state.remotes) };
+}
+
+/** All but what each task adds. */
+function wantedBase(
+  state: ParsedNetworkState,
+  options: DataPlaneOptions,
+): Omit<DataPlane, "routes"> {
   const { ipv6 } = options;
   const links = wantedLinks(state, options);
   const devices = [...links.keys()];
@@ -123,7 +153,6 @@ export function wantedDataPlane(state: ParsedNetworkState, options: DataPlaneOpt
       ...backs.map(({ address, device }) => [`${address} dev ${device}`, backMac] as const),
     ]),
     fdb: wantedFdb(state.peers, devices),
-    routes: wantedRoutes(state, devices, ipv6),
     backRoutes: new Set(backs.map(({ route }) => route)),
     rules,
     rules6: ipv6 ? rules : new Set(),
@@ -203,19 +232,15 @@ function wantedFdb(
 }
 
 /** A route over a device that is not there is left out: the subnet's `unreachable` one refuses at once. */
-function wantedRoutes(
-  { self, remotes }: ParsedNetworkState,
-  devices: readonly Device[],
-  ipv6: boolean,
-): ReadonlyMap<string, string> {
-  const routes = new Map<string, string>();
-  for (const [task, { node, device }] of remotes) {
-    if (!devices.includes(device)) continue;
-    if (!isText6(task)) routes.set(task, `via ${node.address} dev ${device} src ${self.address}`);
-    else if (ipv6)
-      routes.set(task, `via ${nodeAddress6(node.number)} dev ${device}${source6(self)}`);
-  }
-  return routes;
+function wantedRoute(
+  task: string,
+  { node, device }: Remote,
+  host: { readonly self: OverlayNode; readonly devices: readonly Device[]; readonly ipv6: boolean },
+): string | undefined {
+  const { self, devices, ipv6 } = host;
+  if (!devices.includes(device)) return undefined;
+  if (!isText6(task)) return `via ${node.address} dev ${device} src ${self.address}`;
+  return ipv6 ? `via ${nodeAddress6(node.number)} dev ${device}${source6(self)}` : undefined;
 }
 
 /** As a part of a route: the host's own packets carry a node's address. */
@@ -317,8 +342,7 @@ export function retainAttached(
   actual: DataPlane,
   attached: readonly string[],
 ): DataPlane {
-  const routes = new Map(wanted.routes);
-  for (const address of attached) routes.delete(address);
+  const routes = wanted.routes.with(attached, []);
   const live = leftOver(wanted, actual).filter((subnet) =>
     attached.some((address) => overlap(subnet, hostSubnet(address))),
   );
@@ -326,16 +350,18 @@ export function retainAttached(
   const isLive = (text: string) => live.some((subnet) => overlap(subnet, parseSubnet(text)));
   const isLiveAddress = (address: string) =>
     live.some((subnet) => overlap(subnet, hostSubnet(address)));
-  for (const [address, way] of actual.routes) if (isLiveAddress(address)) routes.set(address, way);
+  const kept = [...actual.routes.notIn(wanted.routes)].filter(([address]) =>
+    isLiveAddress(address),
+  );
   const elements = { ...wanted.elements };
   for (const name of elementsNames) {
     if (!ofSubnets.has(name)) continue;
-    const kept = [...actual.elements[name]].filter(([key]) => isLive(key.split(" . ")[0] ?? ""));
-    elements[name] = new Map([...wanted.elements[name], ...kept]);
+    const held = [...actual.elements[name]].filter(([key]) => isLive(key.split(" . ")[0] ?? ""));
+    elements[name] = new Map([...wanted.elements[name], ...held]);
   }
   return {
     ...wanted,
-    routes,
+    routes: routes.with([], kept),
     elements,
     subnets: withHolding(wanted.subnets, actual.subnets, isLive),
     gateways: withHolding(wanted.gateways, actual.gateways, isLiveAddress),
@@ -360,5 +386,6 @@ function withHolding(
 
 /** What is in the one set and not in the other. */
 export function without(set: ReadonlySet<string>, other: ReadonlySet<string>): Set<string> {
+  if (set === other) return new Set();
   return new Set([...set].filter((element) => !other.has(element)));
 }

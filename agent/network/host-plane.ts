@@ -11,6 +11,7 @@ import type { Log } from "#proto/ports.ts";
 import { StaleFlows } from "./conntrack.ts";
 import {
   type DataPlane,
+  DataPlaneMemory,
   emptyDataPlane,
   retainAttached,
   rulesetOptions,
@@ -18,7 +19,7 @@ import {
 } from "./data-plane.ts";
 import { dataPathPortDefault } from "./devices.ts";
 import type { FastPath } from "./fastpath/fast-path.ts";
-import { placesOf } from "./fastpath/places.ts";
+import { placesOf, PlacesMemory } from "./fastpath/places.ts";
 import { type Kernel, readKernel } from "./kernel-reader.ts";
 import type { ParsedNetworkState } from "./network-state.ts";
 import { planDataPlane, type Step } from "./plan.ts";
@@ -79,6 +80,8 @@ export class HostPlane {
   readonly #log: Log;
   readonly #encryption: Encryption | undefined;
   readonly #fastPath: FastPath | undefined;
+  readonly #memory = new DataPlaneMemory();
+  readonly #places = new PlacesMemory();
   readonly #flows: StaleFlows;
   #kernel: Kernel;
   #services: Awaited<ReturnType<typeof wantedServices>> | ServicePicture = emptyServices;
@@ -134,7 +137,9 @@ export class HostPlane {
 
   /** What was seen takes the place of what is remembered. */
   trust({ kernel, services }: Seen): void {
-    this.#kernel = kernel;
+    const { dataPlane } = kernel;
+    const routes = dataPlane.routes.like(this.#kernel.dataPlane.routes);
+    this.#kernel = { ...kernel, dataPlane: { ...dataPlane, routes } };
     this.#known = true;
     this.#services = services ?? this.#services;
     this.#servicesKnown ||= services !== undefined;
@@ -156,9 +161,8 @@ export class HostPlane {
   /** Before links of these addresses come or go. `veths`: what stands. */
   async beforeLinks(addresses: readonly string[], veths: Veths): Promise<void> {
     if (this.#fastPath === undefined || addresses.length === 0) return;
-    const places = new Map(placesOf(this.#kernel.dataPlane, veths));
-    for (const address of addresses) places.delete(address);
-    await this.#fastPath.retire(places);
+    const places = placesOf(this.#kernel.dataPlane, veths, this.#places);
+    await this.#fastPath.retire(places.with(addresses, []));
   }
 
   /** Of tasks whose links are gone. */
@@ -175,8 +179,7 @@ export class HostPlane {
   onAttached(addresses: readonly string[]): void {
     this.#flows.keep(addresses);
     const { dataPlane } = this.#kernel;
-    const routes = new Map(dataPlane.routes);
-    for (const address of addresses) routes.delete(address);
+    const routes = dataPlane.routes.with(addresses, []);
     this.#kernel = { ...this.#kernel, dataPlane: { ...dataPlane, routes } };
   }
 
@@ -184,7 +187,7 @@ export class HostPlane {
   async afterLinks(veths: Veths): Promise<void> {
     if (this.#fastPath === undefined) return;
     try {
-      await this.#fastPath.enlist(placesOf(this.#kernel.dataPlane, veths));
+      await this.#fastPath.enlist(placesOf(this.#kernel.dataPlane, veths, this.#places));
     } catch (error) {
       this.#log.warn("new links are not in the fast path", { reason: Fault.from(error).message });
     }
@@ -219,7 +222,8 @@ export class HostPlane {
     const port = wanted.dataPathPort || dataPathPortDefault;
     const { ipv6, advertised, dataPlane } = this.#kernel;
     const options = { port, underlayMtu, encryption: link, ipv6, advertised };
-    const plane = retainAttached(wantedDataPlane(network, options), dataPlane, attached);
+    const pure = wantedDataPlane(network, options, this.#memory);
+    const plane = retainAttached(pure, dataPlane, attached);
     const before = this.#services;
     const services = await wantedServices(
       {
@@ -232,7 +236,7 @@ export class HostPlane {
       before,
     );
     // What goes or changes leaves the shortcut first, and enters it last.
-    const places = this.#fastPath && placesOf(plane, veths);
+    const places = this.#fastPath && placesOf(plane, veths, this.#places);
     if (places !== undefined) await this.#fastPath?.retire(places);
     const own = [...network.self.addresses, ...network.self.addresses6];
     try {
@@ -241,8 +245,10 @@ export class HostPlane {
       return { steps, refusals: [...refusals, ...services.refusals] };
     } finally {
       // Also where not all could be changed: a second attempt does not see any more what the first one took away.
-      this.#flows.keep(plane.routes.keys());
-      const gone = [...dataPlane.routes.keys()].filter((address) => !plane.routes.has(address));
+      const came = [...plane.routes.notIn(dataPlane.routes)].map(([address]) => address);
+      this.#flows.keep(came);
+      const left = [...dataPlane.routes.notIn(plane.routes)].map(([address]) => address);
+      const gone = left.filter((address) => !plane.routes.has(address));
       this.#flows.forget(gone, newUdpPorts(before, services, own));
     }
   }

@@ -12,6 +12,7 @@ import { linkSysctls } from "./attachment.ts";
 import { type DataPlane, emptyDataPlane, type VxlanLink, wantedSysctls } from "./data-plane.ts";
 import { backTableOf, type Device, devices, gatewayMac, vethPrefix } from "./devices.ts";
 import { readTables } from "./nft-reader.ts";
+import { PartedMap } from "./parted-map.ts";
 import { routeProtocol } from "./plan.ts";
 import { holds, parseSubnet, type Subnet } from "./subnet.ts";
 import { isRecord, type JsonObject, number, parseRecords, text } from "./tool-output.ts";
@@ -79,7 +80,7 @@ export async function readKernel(exec: Exec): Promise<Kernel> {
           ]),
       ),
       fdb: parseFdb(fdb.stdout),
-      routes: routes.remote,
+      routes: PartedMap.from(routes.remote),
       backRoutes: routes.back,
       rules: parseRules(rules.stdout),
       rules6: parseRules(rules6.stdout),
@@ -123,7 +124,7 @@ async function readRoutes(exec: Exec, ipv6: boolean) {
   };
   const shown = [...(await show("-4")), ...(ipv6 ? await show("-6") : [])];
   const subnets = new Set<string>();
-  const remote = new Map<string, string>();
+  const remote: [string, string][] = [];
   const local = new Map<string, JsonObject[]>();
   const host: Subnet[] = [];
   const back = new Set<string>();
@@ -138,7 +139,7 @@ async function readRoutes(exec: Exec, ipv6: boolean) {
     } else if (Number(route["protocol"]) === routeProtocol) subnets.add(destination);
     else if (onDevice(route)) {
       // The kernel's own routes of the device lead to no task.
-      if (isHost(destination)) remote.set(destination, wayOf(route));
+      if (isHost(destination)) remote.push([destination, wayOf(route)]);
     } else if (isTaskLink(device)) local.set(device, [...(local.get(device) ?? []), route]);
     else if (isAddress(destination)) host.push(parseSubnet(`${destination}/32`));
     else if (destination !== "default" && !destination.includes(":")) {

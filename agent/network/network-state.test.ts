@@ -110,9 +110,8 @@ describe("parseNetworkState()", () => {
     const memory = new ParseMemory();
     const endpoint = (address: string) =>
       create(NetworkEndpointSchema, { nodeId: "node2", networkId: "front", address });
-    const remotes = (...endpoints: NetworkEndpoint[]) => [
-      ...parseNetworkState({ ...base, endpoints }, memory).remotes.keys(),
-    ];
+    const remotes = (...endpoints: NetworkEndpoint[]) =>
+      [...parseNetworkState({ ...base, endpoints }, memory).remotes.keys()].sort();
     const first = endpoint("10.0.1.5");
     assert.deepEqual(remotes(first, endpoint("10.0.1.x")), ["10.0.1.5"]);
     assert.deepEqual(remotes(first, endpoint("10.0.1.6")), ["10.0.1.5", "10.0.1.6"]);
@@ -138,12 +137,10 @@ describe("parseNetworkState()", () => {
       endpoints: [endpoint, hidden],
     });
     assert.deepEqual(
-      [...remotes].map(([address, { node, device }]) => [address, node.number, device]),
-      [
-        ["10.0.2.5", 2, "sw-vx0"],
-        ["fd00:2::5", 2, "sw-vx0"],
-        ["10.0.3.5", 2, "sw-vx1"],
-      ],
+      [...remotes]
+        .map(([address, { node, device }]) => `${address} ${node.number} ${device}`)
+        .sort(),
+      ["10.0.2.5 2 sw-vx0", "10.0.3.5 2 sw-vx1", "fd00:2::5 2 sw-vx0"],
     );
   });
 

@@ -3,6 +3,7 @@
  * by itself; the others go on. Nothing else of this folder looks at a Network or a Peer: texts that end in command
  * lines are canonical addresses from here on.
  */
+import { isDeepStrictEqual } from "node:util";
 import { Fault } from "#proto/fault.ts";
 import type { NetworkEndpoint, Peer, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { IpFamily, type Network, type NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -10,6 +11,8 @@ import { formatAddress, isAddress, parseAddress } from "#proto/ipv4.ts";
 import { formatAddress6, isAddress6, parseAddress6 } from "#proto/ipv6.ts";
 import { isOverlay } from "#proto/main-network.ts";
 import { type Device, encryptedDevice, nodeNumberMax, plainDevice } from "./devices.ts";
+import { Last, listChanges } from "./list-changes.ts";
+import { PartedMap } from "./parted-map.ts";
 import { contains, hostSubnet, isText6, overlap, parseSubnet, type Subnet } from "./subnet.ts";
 
 /** Wanted and complete: what is not in it goes away. */
@@ -74,7 +77,7 @@ export interface ParsedNetworkState {
   readonly self: OverlayNode;
   readonly peers: readonly OverlayNode[];
   readonly overlays: readonly Overlay[];
-  readonly remotes: ReadonlyMap<string, Remote>;
+  readonly remotes: PartedMap<Remote>;
   readonly refusals: readonly Fault[];
 }
 
@@ -89,11 +92,15 @@ const mtuMin = { 4: 576, 6: 1280 } as const;
 
 /**
  * What was parsed before. A state of ten thousand endpoints differs from the one before in a few: the others are the same
- * objects, and are not looked into again.
+ * objects, and are not looked into again; and where nothing differs, the result is the same object.
  */
 export class ParseMemory {
+  self: OverlayNode | undefined;
   readonly nodes = new WeakMap<Peer, OverlayNode>();
+  readonly peers = new Last<Pick<ParsedNetworkState, "peers" | "refusals">>();
+  readonly overlays = new Last<Pick<ParsedNetworkState, "overlays" | "refusals">>();
   readonly addresses = new WeakMap<NetworkEndpoint, readonly ParsedAddress[]>();
+  remotes: ParsedRemotes | undefined;
 }
 
 interface ParsedAddress {
@@ -102,40 +109,75 @@ interface ParsedAddress {
   readonly subnet: Subnet;
 }
 
+/** The ways to endpoints, and what they were made of. */
+interface ParsedRemotes {
+  readonly overlays: readonly Overlay[];
+  readonly peers: readonly OverlayNode[];
+  readonly endpoints: readonly NetworkEndpoint[];
+  readonly remotes: PartedMap<Remote>;
+  /** Two endpoints have one address: the later one in the list has it. */
+  readonly contested: boolean;
+}
+
 export function parseNetworkState(
   state: NetworkState,
   memory: ParseMemory = new ParseMemory(),
 ): ParsedNetworkState {
-  const self = parseNode(state.self);
-  const { peers, refusals: peerRefusals } = parsePeers(state.peers, self, memory);
-  const { overlays, refusals } = parseOverlays(state.networks.filter(isOverlay));
-  const remotes = parseRemotes(state.endpoints, { overlays, peers, memory });
+  const { endpoints } = state;
+  const self = parseSelf(state.self, memory);
+  const { peers, refusals: peerRefusals } = memory.peers.of([state.peers, [self]], () =>
+    parsePeers(state.peers, self, memory),
+  );
+  const { overlays, refusals } = memory.overlays.of([state.networks], () =>
+    parseOverlays(state.networks.filter(isOverlay)),
+  );
+  const { remotes } = (memory.remotes = parseRemotes({ overlays, peers, endpoints }, memory));
   return { self, peers, overlays, remotes, refusals: [...peerRefusals, ...refusals] };
 }
 
+function parseSelf(peer: Peer, memory: ParseMemory): OverlayNode {
+  const self = parseNode(peer);
+  if (memory.self === undefined || !isDeepStrictEqual(memory.self, self)) memory.self = self;
+  return memory.self;
+}
+
+/** As before, but for the endpoints that came and went; all anew where something else is different. */
 function parseRemotes(
-  endpoints: readonly NetworkEndpoint[],
-  known: {
-    readonly overlays: readonly Overlay[];
-    readonly peers: readonly OverlayNode[];
-    readonly memory: ParseMemory;
-  },
-): ReadonlyMap<string, Remote> {
-  const { overlays, peers, memory } = known;
+  of: Pick<ParsedRemotes, "overlays" | "peers" | "endpoints">,
+  memory: ParseMemory,
+): ParsedRemotes {
+  const before = memory.remotes;
+  const lead = leader(of, memory);
+  if (before?.overlays === of.overlays && before.peers === of.peers && !before.contested) {
+    const { gone, came } = listChanges(before.endpoints, of.endpoints);
+    const leaving = gone.flatMap(lead).map(([address]) => address);
+    const arriving = came.flatMap(lead);
+    const remotes = before.remotes.with(leaving, arriving);
+    const contested = remotes.size !== before.remotes.size - leaving.length + arriving.length;
+    if (!contested) return { ...of, remotes, contested };
+  }
+  const entries = of.endpoints.flatMap(lead);
+  const remotes = PartedMap.from(entries);
+  return { ...of, remotes, contested: remotes.size !== entries.length };
+}
+
+/** Says where an endpoint's addresses are. */
+function leader(
+  { overlays, peers }: Pick<ParsedRemotes, "overlays" | "peers">,
+  memory: ParseMemory,
+): (endpoint: NetworkEndpoint) => readonly (readonly [string, Remote])[] {
   const overlayOf = new Map(overlays.map((overlay) => [overlay.id, overlay]));
   const peerOf = new Map(peers.map((peer) => [peer.id, peer]));
-  const remotes = new Map<string, Remote>();
-  for (const endpoint of endpoints) {
+  return (endpoint) => {
     const overlay = overlayOf.get(endpoint.networkId);
     const node = peerOf.get(endpoint.nodeId);
     // An endpoint may arrive before its peer; the state that brings the peer brings the route.
-    if (overlay === undefined || node === undefined) continue;
+    if (overlay === undefined || node === undefined) return [];
     const device = overlay.encrypted ? encryptedDevice : plainDevice;
-    for (const address of addressesOf(endpoint, memory)) {
-      if (isTasks(overlay, address)) remotes.set(address.text, { node, device });
-    }
-  }
-  return remotes;
+    return addressesOf(endpoint, memory)
+      .filter((address) => isTasks(overlay, address))
+      .map(({ text }) => [text, { node, device }] as const);
+  };
 }
 
 function addressesOf(

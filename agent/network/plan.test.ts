@@ -14,7 +14,8 @@ import {
 import { type Device, encryptedDevice, nodeMac, plainDevice } from "./devices.ts";
 import { declarations, elementsNames } from "./ruleset/elements.ts";
 import { parseSubnet } from "./subnet.ts";
-import type { Overlay, OverlayNode, ParsedNetworkState, Range } from "./network-state.ts";
+import type { Overlay, OverlayNode, ParsedNetworkState, Range, Remote } from "./network-state.ts";
+import { PartedMap } from "./parted-map.ts";
 import { planDataPlane, type Step } from "./plan.ts";
 
 const options: DataPlaneOptions = {
@@ -74,7 +75,14 @@ function dual(index: number, parts: Partial<Overlay> = {}): Overlay {
 const at = (number: number, device: Device = plainDevice) => ({ node: node(number), device });
 
 function state(parts: Partial<ParsedNetworkState> = {}): ParsedNetworkState {
-  return { self: node(1), peers: [], overlays: [], remotes: new Map(), refusals: [], ...parts };
+  return {
+    self: node(1),
+    peers: [],
+    overlays: [],
+    remotes: PartedMap.from<Remote>([]),
+    refusals: [],
+    ...parts,
+  };
 }
 
 const picture = (parts: Partial<ParsedNetworkState> = {}) => wantedDataPlane(state(parts), options);
@@ -92,7 +100,7 @@ describe("planDataPlane()", () => {
     const wanted = picture({
       peers: [node(2)],
       overlays: [dual(1, { internal: true })],
-      remotes: new Map([
+      remotes: PartedMap.from([
         ["10.0.1.5", at(2)],
         ["fd00:1::5", at(2)],
       ]),
@@ -181,7 +189,7 @@ describe("planDataPlane()", () => {
     const parts = state({
       peers: [node(2)],
       overlays: [overlay(1, { encrypted: true })],
-      remotes: new Map([["10.0.1.5", at(2, encryptedDevice)]]),
+      remotes: PartedMap.from([["10.0.1.5", at(2, encryptedDevice)]]),
     });
     const secret = lines(plan(emptyDataPlane, wantedDataPlane(parts, encrypting)));
     assert(secret.includes("add element netdev swarm secret { 10.0.1.0/24 }"));
@@ -208,8 +216,8 @@ describe("planDataPlane()", () => {
   });
 
   test("changes services after routes arrive and before routes leave", () => {
-    const before = picture({ peers: [node(2)], remotes: new Map([["10.0.1.5", at(2)]]) });
-    const later = picture({ peers: [node(2)], remotes: new Map([["10.0.1.6", at(2)]]) });
+    const before = picture({ peers: [node(2)], remotes: PartedMap.from([["10.0.1.5", at(2)]]) });
+    const later = picture({ peers: [node(2)], remotes: PartedMap.from([["10.0.1.6", at(2)]]) });
     const steps = plan(before, later, ["add element inet swarm vip { … }"]);
     assert.deepEqual(kinds(steps), ["ip", "nft", "ip"]);
     assert.deepEqual(lines(steps).at(-1), "route del 10.0.1.5/32 dev sw-vx0");
@@ -217,8 +225,8 @@ describe("planDataPlane()", () => {
 
   test("costs one line when a task moves", () => {
     const base = { peers: [node(2), node(3)], overlays: [overlay(1)] };
-    const before = picture({ ...base, remotes: new Map([["10.0.1.5", at(2)]]) });
-    const later = picture({ ...base, remotes: new Map([["10.0.1.5", at(3)]]) });
+    const before = picture({ ...base, remotes: PartedMap.from([["10.0.1.5", at(2)]]) });
+    const later = picture({ ...base, remotes: PartedMap.from([["10.0.1.5", at(3)]]) });
     assert.deepEqual(plan(before, later), [
       {
         kind: "ip",
@@ -342,7 +350,7 @@ describe("planDataPlane()", () => {
         overlays: overlays.map(({ index, six, ...parts }) =>
           six ? dual(index, parts) : overlay(index, parts),
         ),
-        remotes: new Map(
+        remotes: PartedMap.from(
           tasks.flatMap(({ network, host, on }) => {
             const peer = peers[on];
             if (peer === undefined) return [];
@@ -377,7 +385,7 @@ describe("retainAttached()", () => {
   const before = picture({
     peers: [node(2)],
     overlays: [overlay(1)],
-    remotes: new Map([["10.0.1.5", at(2)]]),
+    remotes: PartedMap.from([["10.0.1.5", at(2)]]),
   });
 
   test("keeps a network that is not wanted while an address of it is attached", () => {

@@ -8,6 +8,7 @@
  */
 import { type DataPlane, type VxlanLink, without } from "./data-plane.ts";
 import { type Device, devices } from "./devices.ts";
+import { PartedMap } from "./parted-map.ts";
 import {
   addLines,
   declarations,
@@ -115,15 +116,15 @@ function newLink(device: Device, { vni, local, mac, port }: VxlanLink): readonly
 function withoutWhatHangsOn(gone: ReadonlySet<Device>, actual: DataPlane): DataPlane {
   if (gone.size === 0) return actual;
   const stays = (text: string) => ![...gone].some((device) => ` ${text} `.includes(` ${device} `));
-  const keys = (map: ReadonlyMap<string, string>) =>
-    new Map([...map].filter(([key, value]) => stays(key) && stays(value)));
+  const kept = (map: Iterable<readonly [string, string]>) =>
+    [...map].filter(([key, value]) => stays(key) && stays(value));
   return {
     ...actual,
     // The table stays when its device goes, but its chain does not hang on it.
     guard: actual.guard === undefined ? undefined : "loose",
-    neighbours: keys(actual.neighbours),
-    fdb: keys(actual.fdb),
-    routes: keys(actual.routes),
+    neighbours: new Map(kept(actual.neighbours)),
+    fdb: new Map(kept(actual.fdb)),
+    routes: PartedMap.from(kept(actual.routes)),
     hops: new Set([...actual.hops].filter(stays)),
     backRoutes: new Set([...actual.backRoutes].filter(stays)),
   };
@@ -161,6 +162,7 @@ function planElements(names: readonly ElementsName[], actual: DataPlane, wanted:
   for (const name of names) {
     const is = actual.elements[name];
     const to = wanted.elements[name];
+    if (is === to) continue;
     const added = new Map([...to].filter(([key, value]) => is.get(key) !== value));
     const gone = new Set([...is.keys()].filter((key) => to.get(key) !== is.get(key)));
     // An element cannot be overwritten, and the kernel refuses an interval that overlaps another one: what is in the way
@@ -249,13 +251,12 @@ function planPeers(actual: DataPlane, wanted: DataPlane) {
 function planRoutes(actual: DataPlane, wanted: DataPlane) {
   const arriving: string[] = [];
   const leaving: string[] = [];
-  for (const [address, way] of wanted.routes) {
-    if (actual.routes.get(address) === way) continue;
+  for (const [address, way] of wanted.routes.notIn(actual.routes)) {
     const line = `route replace ${hostPrefix(address)} ${way}`;
     arriving.push(isText6(address) ? line : `${line} onlink`);
   }
   // With the device: a route of the same address to a task on this host stays.
-  for (const [address, way] of actual.routes) {
+  for (const [address, way] of actual.routes.notIn(wanted.routes)) {
     if (wanted.routes.has(address)) continue;
     const [device = ""] = /dev \S+/.exec(way) ?? [];
     leaving.push(`route del ${hostPrefix(address)} ${device}`);

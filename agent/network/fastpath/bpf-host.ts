@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Exec } from "#agent/exec.ts";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import { plainDevice, vethPrefix } from "../devices.ts";
+import type { PartedMap } from "../parted-map.ts";
 import { encodeKey, parseDump } from "./places.ts";
 
 export interface BpfHostOptions {
@@ -74,7 +75,7 @@ export class BpfHost {
     await this.#exec.run("bpftool", [...load, "type", "classifier", "pinmaps", maps]);
   }
 
-  async read(): Promise<ReadonlyMap<string, string>> {
+  async read(): Promise<PartedMap<string>> {
     const { stdout } = await this.#exec.run("bpftool", ["-j", "map", "dump", "pinned", this.#map]);
     return parseDump(stdout);
   }

@@ -10,6 +10,7 @@ import { Fault } from "#proto/fault.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { parseClsact, parseDevices } from "./bpf-host.ts";
 import { FastPath, type FastPathMode } from "./fast-path.ts";
+import { PartedMap } from "../parted-map.ts";
 import { encodePlaces, noPlaces, type Place, type Places } from "./places.ts";
 
 /** What tc and bpftool do, in memory; pins are files of a temporary folder. */
@@ -110,7 +111,7 @@ function place(device: string, network: number): Place {
   };
 }
 
-const here = new Map([
+const here = PartedMap.from([
   ["10.77.1.11", place(veth(1), 1)],
   ["10.77.1.12", place("sw-vx0", 1)],
 ]);
@@ -128,9 +129,13 @@ async function enlisted(kernel: FakeKernel): Promise<FastPath> {
   return fastPath;
 }
 
+function valuesOf(places: Places, devices: ReadonlyMap<string, number>): readonly string[] {
+  return [...encodePlaces(places, devices)].map(([, value]) => value).toSorted();
+}
+
 /** The map as the kernel has it, as texts of `encodePlaces`. */
 function holds(kernel: FakeKernel, places: Places): boolean {
-  const wanted = [...encodePlaces(places, kernel.devices).values()].toSorted();
+  const wanted = valuesOf(places, kernel.devices);
   return JSON.stringify([...kernel.active.values()].toSorted()) === JSON.stringify(wanted);
 }
 
@@ -166,7 +171,7 @@ test("fast path, swarmd that starts again adopts what stands", async () => {
   const fastPath = await kernel.fastPath();
   assert(fastPath !== undefined);
   assert(holds(kernel, here));
-  const rest = new Map([...here].slice(1));
+  const rest = PartedMap.from([...here].slice(1));
   await fastPath.retire(rest);
   assert(holds(kernel, rest));
   assert.equal((await kernel.pins()).length, 1);
@@ -253,14 +258,14 @@ test("fast path, no address is ever in the map while it belongs to nobody or to 
       await using kernel = await FakeKernel.open();
       let fastPath = await kernel.fastPath();
       for (const { owners, generation, failing, restart, forget } of steps) {
-        const places = new Map(
+        const places = PartedMap.from(
           owners.flatMap((owner, index) => {
             if (owner === null) return [];
             const device = owner === 0 ? "sw-vx0" : veth(owner);
             return [[`10.77.1.${index + 1}`, place(device, owner % 2)] as const];
           }),
         );
-        const wanted = encodePlaces(places, kernel.devices);
+        const right = new Set(valuesOf(places, kernel.devices));
         let calls = 0;
         kernel.fails = () => failing[calls++] ?? false;
         if (forget) fastPath?.forget();
@@ -270,13 +275,12 @@ test("fast path, no address is ever in the map while it belongs to nobody or to 
         );
         // Where it cannot be done the driver does not go on. Here it says so only if every way failed.
         if (retired === false) continue;
-        const right = new Set(wanted.values());
         for (const value of kernel.active.values()) assert(right.has(value), "a stale place");
         // Only now does the world change.
         kernel.devices = new Map([["sw-vx0", 7]]);
         for (const n of [1, 2, 3]) kernel.devices.set(veth(n), 10 * n + generation);
         await fastPath?.enlist(places);
-        const after = new Set(encodePlaces(places, kernel.devices).values());
+        const after = new Set(valuesOf(places, kernel.devices));
         kernel.fails = () => false;
         if (restart) fastPath = await kernel.fastPath();
         await fastPath?.retire(places);

@@ -13,7 +13,16 @@ import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
 import { plainDevice } from "../devices.ts";
 import { BpfHost, clearRemains, type Filter, readDevices } from "./bpf-host.ts";
-import { encodePlaces, noPlaces, type Places, planEnlist, planRetire } from "./places.ts";
+import type { PartedMap } from "../parted-map.ts";
+import {
+  devicesOf,
+  encodePlaces,
+  EncodingMemory,
+  noPlaces,
+  type Places,
+  planEnlist,
+  planRetire,
+} from "./places.ts";
 import { missingParts } from "./support.ts";
 
 /** auto: where the host has what it takes. on: it must. off: never, and what stands goes away. */
@@ -38,8 +47,6 @@ const objectPathDefault = fileURLToPath(new URL("fastpath.o", import.meta.url));
 const bpfRootDefault = "/sys/fs/bpf";
 const btfPath = "/sys/kernel/btf/vmlinux";
 
-type Values = ReadonlyMap<string, string>;
-
 export class FastPath {
   readonly #mode: FastPathMode;
   readonly #bpfRoot: string;
@@ -51,7 +58,8 @@ export class FastPath {
   /** Why it is down: it did not come up, or had to go. It is tried again after `forget`. */
   #fault: Fault | undefined;
   /** What the map holds; undefined: to be read. */
-  #values: Values | undefined;
+  #values: PartedMap<string> | undefined;
+  readonly #memory = new EncodingMemory();
   /** Devices that have their filter → the index they had then. */
   #filtered = new Map<string, number>();
 
@@ -144,12 +152,10 @@ export class FastPath {
   async #attemptRetire(places: Places): Promise<void> {
     const actual = this.#values ?? (await this.#host.read());
     this.#values = undefined;
-    const wanted = encodePlaces(places, await this.#readDevices());
+    const wanted = encodePlaces(places, await this.#readDevices(), this.#memory);
     const gone = planRetire(actual, wanted);
     await this.#host.delete(gone);
-    const rest = new Map(actual);
-    for (const address of gone) rest.delete(address);
-    this.#values = rest;
+    this.#values = actual.with(gone, []);
   }
 
   async #retireOrStandDown(places: Places): Promise<void> {
@@ -176,12 +182,14 @@ export class FastPath {
     await this.#ensureLoaded();
     const actual = this.#values ?? (await this.#host.read());
     const devices = await this.#readDevices();
-    await this.#ensureFilters(places, devices);
-    const wanted = encodePlaces(places, devices);
+    const wanted = encodePlaces(places, devices, this.#memory);
+    await this.#ensureFilters(devicesOf(places, this.#memory), devices);
     const fresh = planEnlist(actual, wanted);
     this.#values = undefined;
     await this.#host.update(fresh);
-    this.#values = new Map([...actual, ...fresh]);
+    const values = actual.with([], fresh);
+    // What is the same shall be the same object, so that the next difference is a short one.
+    this.#values = values.size === wanted.size ? wanted : values;
   }
 
   /** Not before the rules: the programs call conntrack, which may be a module that comes with them. */
@@ -194,12 +202,14 @@ export class FastPath {
       throw error;
     }
     this.#state = "loaded";
-    this.#values = new Map();
+    this.#values = encodePlaces(noPlaces, new Map());
     this.#filtered.clear();
   }
 
-  async #ensureFilters(places: Places, devices: ReadonlyMap<string, number>): Promise<void> {
-    const names = new Set([...places.values()].map((place) => place.device));
+  async #ensureFilters(
+    names: ReadonlySet<string>,
+    devices: ReadonlyMap<string, number>,
+  ): Promise<void> {
     const lacking = [...devices].filter(
       ([name, index]) => names.has(name) && this.#filtered.get(name) !== index,
     );

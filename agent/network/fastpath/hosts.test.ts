@@ -12,6 +12,7 @@ import {
   network,
   type TaskSpec,
 } from "../testing/ground.ts";
+import type { PartedMap } from "../parted-map.ts";
 import { encodeKey, parseDump } from "./places.ts";
 import { useFastPath } from "./testing/compile.ts";
 
@@ -236,7 +237,7 @@ describe("FastPath on two hosts", { concurrency: false }, () => {
   });
 });
 
-async function mapOf({ namespace }: Host): Promise<ReadonlyMap<string, string>> {
+async function mapOf({ namespace }: Host): Promise<PartedMap<string>> {
   const dump = `bpftool -j map dump pinned ${pins}/*/maps/places 2> /dev/null || echo []`;
   return parseDump((await namespace.run("sh", ["-c", dump])).stdout);
 }

@@ -5,6 +5,7 @@ import { Fault } from "#proto/fault.ts";
 import { formatAddress } from "#proto/ipv4.ts";
 import { type DataPlane, emptyDataPlane } from "../data-plane.ts";
 import { devices, nodeMac } from "../devices.ts";
+import { PartedMap } from "../parted-map.ts";
 import { noElements, setOf } from "../ruleset/elements.ts";
 import { encodeKey, encodePlaces, parseDump, placesOf, planEnlist, planRetire } from "./places.ts";
 
@@ -28,7 +29,7 @@ const dataPlane: DataPlane = {
       [2, 3].map((number) => [`192.0.2.${number} dev ${device}`, nodeMac(number, device)]),
     ),
   ),
-  routes: new Map([
+  routes: PartedMap.from([
     ["10.77.2.14", way("192.0.2.2", "sw-vx0")],
     ["10.77.1.11", way("192.0.2.3", "sw-vx0")],
     ["10.77.1.12", way("192.0.2.9", "sw-vx0")],
@@ -49,10 +50,14 @@ const veths = new Map([
 test("places, a task of this host has its veth, one of another host the VXLAN device, others have none", () => {
   const places = placesOf(dataPlane, veths);
   assert.deepEqual(
-    [...places].map(([address, { device, local, to, from }]) => [address, device, local, to, from]),
+    [...places]
+      .map(
+        ([address, { device, local, to, from }]) => `${address} ${device} ${local} ${to} ${from}`,
+      )
+      .sort(),
     [
-      ["10.77.1.11", "v-web", true, "02:42:0a:4d:01:0b", "02:6e:ff:ff:ff:ff"],
-      ["10.77.2.14", "sw-vx0", false, "02:6e:00:00:00:02", "02:6e:00:00:00:01"],
+      "10.77.1.11 v-web true 02:42:0a:4d:01:0b 02:6e:ff:ff:ff:ff",
+      "10.77.2.14 sw-vx0 false 02:6e:00:00:00:02 02:6e:00:00:00:01",
     ],
   );
 });
@@ -77,9 +82,9 @@ test("places, no two networks share a number", () => {
       const samenet = setOf(subnets.map((text) => `${text} . ${text}`));
       const plane = { ...emptyDataPlane, elements: { ...noElements, samenet } };
       const addresses = subnets.map((text) => text.replace(/\.0\/20$/, ".7"));
-      const places = [...placesOf(plane, new Map([["v-all", addresses]])).values()];
+      const places = [...placesOf(plane, new Map([["v-all", addresses]]))];
       assert.equal(places.length, subnets.length);
-      assert.equal(new Set(places.map(({ network }) => network)).size, subnets.length);
+      assert.equal(new Set(places.map(([, { network }]) => network)).size, subnets.length);
     }),
   );
 });
@@ -92,12 +97,13 @@ test("plans lead from what stands to what is wanted, and retiring leaves nothing
   fc.assert(
     fc.property(values, values, (actual, wanted) => {
       const map = new Map(actual);
-      for (const address of planRetire(actual, wanted)) assert(map.delete(address));
+      const of = PartedMap.from(wanted);
+      for (const address of planRetire(PartedMap.from(actual), of)) assert(map.delete(address));
       for (const [address, value] of map) assert.equal(wanted.get(address), value);
-      for (const [address, value] of planEnlist(map, wanted)) map.set(address, value);
+      for (const [address, value] of planEnlist(PartedMap.from(map), of)) map.set(address, value);
       assert.equal(map.size, wanted.size);
       for (const [address, value] of wanted) assert.equal(map.get(address), value);
-      assert.deepEqual(planEnlist(map, wanted), []);
+      assert.deepEqual(planEnlist(PartedMap.from(map), of), []);
     }),
   );
 });

@@ -15,6 +15,8 @@ import {
 import { taskMac } from "../attachment.ts";
 import type { DataPlane } from "../data-plane.ts";
 import { gatewayMac, plainDevice } from "../devices.ts";
+import { Last } from "../list-changes.ts";
+import { deriving, type Part, PartedMap } from "../parted-map.ts";
 
 export interface Place {
   /** A task of this host: its veth; of another host: the VXLAN device. */
@@ -28,7 +30,7 @@ export interface Place {
 }
 
 /** Address of a task → its place. */
-export type Places = ReadonlyMap<string, Place>;
+export type Places = PartedMap<Place>;
 
 /** The map's; more tasks go the slow way. */
 const placesMax = 65_536;
@@ -38,73 +40,129 @@ const plainWay = new RegExp(`^via (\\S+ dev ${plainDevice}) `);
 
 const addressBytes = 4;
 const valueBytes = 24;
+const macBytes = 6;
 
-export const noPlaces: Places = new Map();
+export const noPlaces: Places = PartedMap.from<Place>([]);
+
+/** Of the same networks and neighbours, the same parts of routes lead to the same places. */
+export class PlacesMemory {
+  readonly remote = new Last<(routes: PartedMap<string>) => Places>();
+}
 
 /**
  * `veths`: host side of a task's link → the task's addresses there. Of networks whose tasks reach each other, and not
  * through an encrypted link; the ingress network is none.
  */
 export function placesOf(
-  dataPlane: DataPlane,
+  { elements, links, neighbours, routes }: DataPlane,
   veths: ReadonlyMap<string, readonly string[]>,
+  memory: PlacesMemory = new PlacesMemory(),
 ): Places {
-  const { elements } = dataPlane;
   const pairs = [...elements.samenet.keys()].map((pair) => pair.split(" . ")[0] ?? "");
   const subnets = pairs.filter((subnet) => !elements.secret.has(subnet));
+  const from = links.get(plainDevice)?.mac;
+  const remoteOf = memory.remote.of([subnets, [from], [...neighbours].flat()], () => {
+    const networkOf = finder(subnets.map(parseSubnet));
+    return deriving((address: string, way: string) => {
+      const [, hop] = plainWay.exec(way) ?? [];
+      const to = hop === undefined ? undefined : neighbours.get(hop);
+      if (from === undefined || to === undefined || !isAddress(address)) return undefined;
+      const network = networkOf(parseAddress(address));
+      return network === undefined
+        ? undefined
+        : { device: plainDevice, network, local: false, to, from };
+    });
+  });
+  // A task that is here is not elsewhere.
+  const places = remoteOf(routes).with([], localPlaces(subnets, veths));
+  return places.size <= placesMax ? places : PartedMap.from([...places].slice(0, placesMax));
+}
+
+function localPlaces(
+  subnets: readonly string[],
+  veths: ReadonlyMap<string, readonly string[]>,
+): readonly (readonly [string, Place])[] {
   const networkOf = finder(subnets.map(parseSubnet));
-  const places = new Map<string, Place>();
-  const add = (address: string, place: Omit<Place, "network">) => {
-    const network = networkOf(parseAddress(address));
-    if (network !== undefined && places.size < placesMax)
-      places.set(address, { ...place, network });
-  };
+  const places: [string, Place][] = [];
   for (const [device, addresses] of veths) {
     for (const address of addresses.filter(isAddress)) {
-      add(address, { device, local: true, to: taskMac(address), from: gatewayMac });
-    }
-  }
-  const from = dataPlane.links.get(plainDevice)?.mac;
-  if (from === undefined) return places;
-  for (const [address, way] of dataPlane.routes) {
-    const [, hop] = plainWay.exec(way) ?? [];
-    const to = hop === undefined ? undefined : dataPlane.neighbours.get(hop);
-    // A task that is here is not elsewhere.
-    if (to !== undefined && isAddress(address) && !places.has(address)) {
-      add(address, { device: plainDevice, local: false, to, from });
+      const network = networkOf(parseAddress(address));
+      const macs = { to: taskMac(address), from: gatewayMac };
+      if (network !== undefined) places.push([address, { device, network, local: true, ...macs }]);
     }
   }
   return places;
+}
+
+/** What was encoded before. */
+export class EncodingMemory {
+  readonly parts = new WeakMap<Part<Place>, Encoded>();
+}
+
+interface Encoded {
+  /** Of the places' devices, as they were; undefined: not there. */
+  readonly indices: ReadonlyMap<string, number | undefined>;
+  readonly values: Part<string>;
 }
 
 /** Address → value; without what hangs on a device that is not there. `devices`: name → index. */
 export function encodePlaces(
   places: Places,
   devices: ReadonlyMap<string, number>,
-): ReadonlyMap<string, string> {
+  { parts }: EncodingMemory = new EncodingMemory(),
+): PartedMap<string> {
+  return places.map((part) => {
+    const before = parts.get(part);
+    const holds = before !== undefined && areSame(before.indices, devices);
+    const encoded = holds ? before : encodePart(part, devices);
+    parts.set(part, encoded);
+    return encoded.values;
+  });
+}
+
+function areSame(
+  indices: ReadonlyMap<string, number | undefined>,
+  devices: ReadonlyMap<string, number>,
+): boolean {
+  for (const [name, index] of indices) if (devices.get(name) !== index) return false;
+  return true;
+}
+
+function encodePart(part: Part<Place>, devices: ReadonlyMap<string, number>): Encoded {
+  const indices = new Map<string, number | undefined>();
   const values = new Map<string, string>();
-  for (const [address, place] of places) {
+  for (const [address, place] of part) {
     const index = devices.get(place.device);
+    indices.set(place.device, index);
     if (index !== undefined) values.set(address, encodeValue(place, index));
   }
-  return values;
+  return { indices, values };
+}
+
+/** Those of encoded places that are there. */
+export function devicesOf(places: Places, { parts }: EncodingMemory): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const part of places.parts) {
+    for (const [name, index] of parts.get(part)?.indices ?? []) {
+      if (index !== undefined) names.add(name);
+    }
+  }
+  return names;
 }
 
 /** What must go before anything else happens: what is not, or not so, in `wanted`. */
 export function planRetire(
-  actual: ReadonlyMap<string, string>,
-  wanted: ReadonlyMap<string, string>,
+  actual: PartedMap<string>,
+  wanted: PartedMap<string>,
 ): readonly string[] {
-  return [...actual].flatMap(([address, value]) =>
-    wanted.get(address) === value ? [] : [address],
-  );
+  return [...actual.notIn(wanted)].map(([address]) => address);
 }
 
 export function planEnlist(
-  actual: ReadonlyMap<string, string>,
-  wanted: ReadonlyMap<string, string>,
+  actual: PartedMap<string>,
+  wanted: PartedMap<string>,
 ): readonly (readonly [string, string])[] {
-  return [...wanted].filter(([address, value]) => actual.get(address) !== value);
+  return [...wanted.notIn(actual)];
 }
 
 export function encodeKey(address: string): string {
@@ -114,10 +172,10 @@ export function encodeKey(address: string): string {
 }
 
 /** What `bpftool -j map dump` prints. */
-export function parseDump(json: string): ReadonlyMap<string, string> {
+export function parseDump(json: string): PartedMap<string> {
   const parsed = parseJson(json);
   if (!Array.isArray(parsed)) throw unexpected();
-  return new Map(parsed.map(parseEntry));
+  return PartedMap.from(parsed.map(parseEntry));
 }
 
 function parseEntry(entry: unknown): readonly [string, string] {
@@ -146,14 +204,12 @@ function unexpected(): Fault {
   return new Fault("internal", "Cannot understand bpftool's dump of a map");
 }
 
-function encodeValue(place: Place, deviceIndex: number): string {
-  const bytes = Buffer.alloc(valueBytes);
+function encodeValue({ network, local, to, from }: Place, deviceIndex: number): string {
+  const bytes = Buffer.alloc(valueBytes - 2 * macBytes);
   bytes.writeUInt32LE(deviceIndex, 0);
-  bytes.writeUInt32BE(place.network, 4);
-  bytes.writeUInt32LE(place.local ? 1 : 0, 8);
-  bytes.write(place.to.replaceAll(":", ""), 12, "hex");
-  bytes.write(place.from.replaceAll(":", ""), 18, "hex");
-  return hex(bytes);
+  bytes.writeUInt32BE(network, 4);
+  bytes.writeUInt32LE(local ? 1 : 0, 8);
+  return `${hex(bytes)} ${to.replaceAll(":", " ")} ${from.replaceAll(":", " ")}`;
 }
 
 function hex(bytes: Buffer): string {
