@@ -133,6 +133,11 @@ const service: Noun = {
     },
     { name: "update", summary: "Change a service", load: () => import("./service/update.ts") },
     {
+      name: "rollback",
+      summary: "Bring a service back to what it was before its last change",
+      load: () => import("./service/rollback.ts"),
+    },
+    {
       name: "rm",
       summary: "Remove services",
       aliases: ["remove"],

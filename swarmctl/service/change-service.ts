@@ -34,6 +34,17 @@ export function changeService(
   });
 }
 
+/** To the spec before its last change. */
+export function rollBackService(control: ControlClient, ref: string): Promise<Service> {
+  return retryConflicts(async () => {
+    const { service } = await control.getService({ ref });
+    if (service === undefined) throw new Fault("internal", "The manager returned no service");
+    const version = service.meta?.version;
+    const request = { ref: service.id, rollback: true, ...(version !== undefined && { version }) };
+    return (await control.updateService(request)).service ?? service;
+  });
+}
+
 export function withReplicas(spec: ServiceSpec, replicas: bigint): ServiceSpec {
   if (spec.mode.case !== "replicated") {
     const name = spec.annotations?.name ?? "";

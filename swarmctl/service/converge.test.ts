@@ -1,9 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { ControlService, WatchResponseSchema } from "#proto/gen/swarm/v1/control_pb.ts";
+import type {
+  ControlService,
+  UpdateServiceRequest,
+  WatchResponseSchema,
+} from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Service, StoreActionKind, type Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { RestartCondition, RestartPolicySchema, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  RestartCondition,
+  RestartPolicySchema,
+  TaskState,
+  UpdateState,
+  UpdateStatusSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
 import type { Clock } from "#proto/ports.ts";
 import { systemClock } from "#proto/system-ports.ts";
@@ -195,3 +205,93 @@ describe("service create without -d", () => {
     assert.equal(outcome.stderr, "Operation continuing in background.\n");
   });
 });
+
+describe("service update", () => {
+  const statuses = {
+    "exits with 0 when it is completed": {
+      updates: [
+        [UpdateState.UPDATING, "update in progress"],
+        [UpdateState.COMPLETED, "update completed"],
+      ],
+      outcome: [0, ""],
+    },
+    "exits with 1 and the managers' reason when it is paused": {
+      updates: [
+        [UpdateState.PAUSED, "update paused due to failure or early termination of task t1"],
+      ],
+      outcome: [1, "update paused due to failure or early termination of task t1"],
+    },
+    "exits with 1 and the managers' reason when it is rolled back, although all tasks run": {
+      updates: [
+        [
+          UpdateState.ROLLBACK_STARTED,
+          "update rolled back due to failure or early termination of task t1",
+        ],
+        [UpdateState.ROLLBACK_COMPLETED, "rollback completed"],
+      ],
+      outcome: [1, "update rolled back due to failure or early termination of task t1"],
+    },
+  } as const;
+  for (const [what, { updates, outcome }] of Object.entries(statuses)) {
+    it(what, async () => {
+      const control = {
+        getService: async () => ({ service: web }),
+        updateService: async () => ({ service: web }),
+        watch: updating(updates),
+      };
+      await using host = await FakeCluster.open({ control });
+      const { code, stderr } = await runCli(
+        host,
+        ["service", "update", "--timeout", "0", "--force", "web"],
+        {
+          clock: hasty,
+        },
+      );
+      const [codeWanted, reason] = outcome;
+      const words = reason === "" ? "" : `swarmctl: Service "web" has not converged: ${reason}\n`;
+      assert.deepEqual([code, stderr], [codeWanted, words]);
+    });
+  }
+
+  it("rolls back by either command, for which that is a success", async () => {
+    const requests: UpdateServiceRequest[] = [];
+    const status = (state: UpdateState) => create(UpdateStatusSchema, { state });
+    const control: Partial<Handlers<typeof ControlService>> = {
+      getService: async () => ({ service: web }),
+      updateService: async (request) => {
+        requests.push(request);
+        return { service: { ...web, updateStatus: status(UpdateState.ROLLBACK_STARTED) } };
+      },
+      watch: updating([[UpdateState.ROLLBACK_COMPLETED, "rollback completed"]]),
+    };
+    await using host = await FakeCluster.open({ control });
+    for (const argv of [["rollback"], ["update", "--rollback"]]) {
+      const { code, stderr } = await runCli(host, ["service", ...argv, "--timeout", "0", "web"], {
+        clock: hasty,
+      });
+      assert.deepEqual([code, stderr], [0, ""]);
+    }
+    assert.deepEqual(
+      requests.map(({ rollback, spec }) => [rollback, spec]),
+      [
+        [true, undefined],
+        [true, undefined],
+      ],
+    );
+    const mixed = await runCli(host, ["service", "update", "--rollback", "--force", "web"]);
+    assert.notEqual(mixed.code, 0);
+    assert.match(mixed.stderr, /'--rollback' takes no '--force' beside it/);
+  });
+});
+
+/** All tasks run while the service's update gets from one state to the next. */
+function updating(updates: readonly (readonly [UpdateState, string])[]): Watch {
+  return async function* (_, { signal }) {
+    for (const [state, message] of updates) {
+      yield told({ ...web, updateStatus: create(UpdateStatusSchema, { state, message }) });
+      yield task(1n, TaskState.RUNNING);
+      yield task(2n, TaskState.RUNNING);
+    }
+    await aborted(signal);
+  };
+}

@@ -9,6 +9,7 @@ import type { Context, ControlClient } from "../context.ts";
 import { durationMs, flag } from "../flags/parse-flag.ts";
 import {
   firstError,
+  isRollback,
   judge,
   noProgress,
   onWatch,
@@ -52,7 +53,7 @@ export async function converge(
   options: ConvergeOptions,
 ): Promise<void> {
   const name = serviceName(service);
-  using wait = new Wait(context, service.id, options);
+  using wait = new Wait(context, service, options);
   try {
     await wait.run(control);
   } catch (thrown) {
@@ -69,13 +70,16 @@ class Wait implements Disposable {
   readonly #scope = new AbortController();
   readonly #end = Promise.withResolvers<void>();
   readonly #printer;
+  /** A service that is on its way back already, or was left so by what was before, is no failure of this change. */
+  readonly #rollback: boolean;
   #progress: Progress;
   #stable: { fingerprint: string; timer: Disposable } | undefined;
 
-  constructor(context: Context, serviceId: string, options: ConvergeOptions) {
+  constructor(context: Context, service: Service, options: ConvergeOptions) {
     this.#context = context;
     this.#options = options;
-    this.#progress = noProgress(serviceId);
+    this.#rollback = isRollback(service);
+    this.#progress = noProgress(service.id);
     this.#printer = options.quiet ? quietPrinter : progressPrinter(context.io.stdout);
   }
 
@@ -114,7 +118,7 @@ class Wait implements Disposable {
 
   #onProgress(progress: Progress): void {
     this.#progress = progress;
-    const verdict = judge(progress);
+    const verdict = judge(progress, { rollback: this.#rollback });
     if (progress.service !== undefined) this.#printer.show(progress);
     const fingerprint = verdict.kind === "converged" ? verdict.fingerprint : undefined;
     if (this.#stable !== undefined && this.#stable.fingerprint === fingerprint) return;

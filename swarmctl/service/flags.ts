@@ -22,6 +22,7 @@ import { addFileFlags, type FileFlags, filesFromFlags } from "./file-flags.ts";
 import { parseNetworkAttachment } from "./network-attachment.ts";
 import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
 import { addRestartFlags, newRestart, type RestartFlags } from "./restart-flags.ts";
+import { addUpdateFlags, changedReplacement, type UpdateFlags } from "./update-flags.ts";
 
 export interface ServiceFlags
   extends EnvironmentFlags,
@@ -30,7 +31,8 @@ export interface ServiceFlags
     ResourceFlags,
     RestartFlags,
     FileFlags,
-    EndpointFlags {
+    EndpointFlags,
+    UpdateFlags {
   readonly name?: string;
   readonly replicas?: bigint;
   readonly network?: NetworkAttachmentConfig[];
@@ -57,6 +59,7 @@ export function addServiceFlags(command: Command): Command {
   addContainerFlags(command, "create");
   addHealthFlags(command);
   addRestartFlags(command);
+  addUpdateFlags(command);
   addLogFlags(command);
   addResourceFlags(command);
   return command;
@@ -86,11 +89,15 @@ export interface Container {
 
 export function serviceSpecFromFlags(options: ServiceFlags, container: Container): ServiceSpec {
   const endpoint = changedEndpoint(undefined, options);
+  const update = changedReplacement("update", undefined, options);
+  const rollback = changedReplacement("rollback", undefined, options);
   return create(ServiceSpecSchema, {
     annotations: { name: options.name ?? "", labels: recordOf(options.label) },
     mode: { case: "replicated", value: { replicas: options.replicas ?? 1n } },
     task: taskSpec(options, container),
     ...(endpoint !== undefined && { endpoint }),
+    ...(update !== undefined && { update }),
+    ...(rollback !== undefined && { rollback }),
   });
 }
 

@@ -17,11 +17,12 @@ export function define(command: Command, context: Context): void {
         return;
       }
       const { networks } = await control.listNetworks({});
+      const nowMs = context.io.clock.now();
       let isFirst = true;
       await forEachRef(context, refs, async (ref) => {
         const service = await get(ref);
         if (service === undefined) return;
-        context.print(`${isFirst ? "" : "\n"}${prettyService(service, networks)}`);
+        context.print(`${isFirst ? "" : "\n"}${prettyService(service, { networks, nowMs })}`);
         isFirst = false;
       });
     });

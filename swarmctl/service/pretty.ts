@@ -8,15 +8,23 @@ import {
   PublishMode,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { protocolWords } from "./publish.ts";
+import { updateConfigLines, updateStatusLines } from "./pretty-update.ts";
 import { imageOf, modeWord, serviceName } from "./words.ts";
 
-type Line = readonly [indent: number, key: string, value?: string | undefined];
+export type Line = readonly [indent: number, key: string, value?: string | undefined];
 
-/** `networks`: of the whole cluster, whose names the service's virtual addresses do not tell. */
-export function prettyService(service: Service, networks: readonly Network[]): string {
+interface Surroundings {
+  /** Of the whole cluster: the service's virtual addresses do not tell their networks' names. */
+  readonly networks: readonly Network[];
+  readonly nowMs: number;
+}
+
+export function prettyService(service: Service, { networks, nowMs }: Surroundings): string {
   const names = new Map(networks.map(({ id, spec }) => [id, spec?.annotations?.name ?? id]));
   const lines = [
     ...identityLines(service),
+    ...updateStatusLines(service, nowMs),
+    ...updateConfigLines(service),
     ...containerLines(service),
     ...networkLines(service, names),
     ...endpointLines(service, names),

@@ -4,7 +4,15 @@ import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Output } from "../io.ts";
 import { liveLines } from "../output/live-lines.ts";
 import { taskStateWord } from "../task/print-tasks.ts";
-import { firstError, type Progress, presentTasks, runningCount, wantedCount } from "./progress.ts";
+import {
+  firstError,
+  isRollback,
+  isUnderUpdate,
+  type Progress,
+  presentTasks,
+  runningCount,
+  wantedCount,
+} from "./progress.ts";
 import { taskName } from "./words.ts";
 
 /** More services' tasks than these are summed up in the first line only. */
@@ -28,7 +36,12 @@ export function progressPrinter(output: Output): ProgressPrinter {
 }
 
 function overall(progress: Progress): string {
-  return `overall progress: ${runningCount(progress)} out of ${wantedCount(progress)} tasks`;
+  const { service } = progress;
+  const [running, wanted] = [runningCount(progress), wantedCount(progress)];
+  const isActive = service !== undefined && isUnderUpdate(service);
+  const back = isActive && isRollback(service) ? "rolling back update: " : "";
+  const watched = isActive && running === wanted ? ", watched whether they stay" : "";
+  return `overall progress: ${back}${running} out of ${wanted} tasks${watched}`;
 }
 
 function taskLines(progress: Progress): string[] {

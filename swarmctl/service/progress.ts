@@ -23,6 +23,8 @@ export interface Progress {
   readonly removed: boolean;
   readonly tasks: ReadonlyMap<string, Task>;
   readonly hostnames: ReadonlyMap<string, string>;
+  /** Why the managers have begun to roll back, in their words, where that was seen. */
+  readonly setback: string | undefined;
 }
 
 export type Verdict =
@@ -32,7 +34,8 @@ export type Verdict =
   | { readonly kind: "failed"; readonly reason: string };
 
 export function noProgress(serviceId: string): Progress {
-  return { serviceId, service: undefined, removed: false, tasks: new Map(), hostnames: new Map() };
+  const nothing = { service: undefined, removed: false, setback: undefined };
+  return { serviceId, ...nothing, tasks: new Map(), hostnames: new Map() };
 }
 
 /** Copied once for all events: the first response of a watch tells of every task that there is. */
@@ -53,6 +56,7 @@ interface Draft {
   readonly serviceId: string;
   service: Service | undefined;
   removed: boolean;
+  setback: string | undefined;
   readonly tasks: Map<string, Task>;
   readonly hostnames: Map<string, string>;
 }
@@ -63,6 +67,9 @@ function foldObject(draft: Draft, { object }: StoreObject, removed: boolean): vo
       if (object.value.id !== draft.serviceId) return;
       draft.service = object.value;
       draft.removed = removed;
+      if (object.value.updateStatus?.state === UpdateState.ROLLBACK_STARTED) {
+        draft.setback = object.value.updateStatus.message;
+      }
       return;
     case "task":
       if (removed) draft.tasks.delete(object.value.id);
@@ -78,25 +85,46 @@ function foldObject(draft: Draft, { object }: StoreObject, removed: boolean): vo
   }
 }
 
-export function judge(progress: Progress): Verdict {
+/** `rollback`: whether going back is what was asked for. */
+export function judge(progress: Progress, { rollback = false } = {}): Verdict {
   const { service } = progress;
   if (progress.removed) return { kind: "failed", reason: "it was removed meanwhile" };
   if (service === undefined) return { kind: "waiting" };
-  const { updateStatus } = service;
-  if (
-    updateStatus?.state === UpdateState.PAUSED ||
-    updateStatus?.state === UpdateState.ROLLBACK_PAUSED
-  ) {
-    return { kind: "failed", reason: `its update is paused: ${updateStatus.message}` };
+  const { state, message = "" } = service.updateStatus ?? {};
+  if (state === UpdateState.PAUSED || state === UpdateState.ROLLBACK_PAUSED) {
+    return { kind: "failed", reason: message };
   }
+  if (state === UpdateState.ROLLBACK_COMPLETED && !rollback) {
+    return { kind: "failed", reason: progress.setback ?? "update rolled back" };
+  }
+  // The managers judge its tasks meanwhile, and will say so here.
+  if (isUnderUpdate(service)) return { kind: "waiting" };
+  return judgeTasks(progress, service);
+}
+
+function judgeTasks(progress: Progress, service: Service): Verdict {
   const tasks = wantedTasks(progress);
   const dead = tasks.find((task) => endedForGood(task)) ?? findGivenUp(tasksOfSpec(progress));
   if (dead !== undefined) return { kind: "failed", reason: describeEnd(dead) };
-  if (updateStatus?.state === UpdateState.UPDATING) return { kind: "waiting" };
   if (tasks.length !== wantedCount(progress) || !tasks.every((task) => isUp(task, service))) {
     return { kind: "waiting" };
   }
   return { kind: "converged", fingerprint: tasks.map(incarnation).toSorted().join() };
+}
+
+export function isUnderUpdate({ updateStatus }: Service): boolean {
+  return (
+    updateStatus?.state === UpdateState.UPDATING ||
+    updateStatus?.state === UpdateState.ROLLBACK_STARTED
+  );
+}
+
+export function isRollback({ updateStatus }: Service): boolean {
+  return (
+    updateStatus?.state === UpdateState.ROLLBACK_STARTED ||
+    updateStatus?.state === UpdateState.ROLLBACK_PAUSED ||
+    updateStatus?.state === UpdateState.ROLLBACK_COMPLETED
+  );
 }
 
 /** The tasks that shall run, whichever spec they were made from. */
@@ -165,7 +193,8 @@ export function presentTasks(progress: Progress): Task[] {
 export function firstError(progress: Progress): string | undefined {
   const failed = failures(progress);
   for (const task of presentTasks(progress)) {
-    if (task.status?.state === TaskState.RUNNING) continue;
+    // An old task that runs may be there because the new one does not.
+    if (progress.service !== undefined && isUp(task, progress.service)) continue;
     const err = task.status?.err || failed.get(task.slot)?.status?.err;
     if (err) return `${taskName(task)}: ${err}`;
   }

@@ -1,15 +1,16 @@
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec, ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { NetworkAttachmentConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseShellWords } from "#stacks/shell-words.ts";
-import type { Context } from "../context.ts";
+import type { Context, ControlClient } from "../context.ts";
 import { flag, flags, type Pair, pair, text, wholeNumber } from "../flags/parse-flag.ts";
 import { withRegistryAuth } from "../registry-login.ts";
 import { printWarnings } from "../warnings.ts";
 import { addRegistryFlags, type RegistryFlags } from "./registry-flags.ts";
 import { addLogFlags, logDriverFromFlags, type ServiceFlags } from "./flags.ts";
-import { changeService, withReplicas } from "./change-service.ts";
+import { changeService, rollBackService, withReplicas } from "./change-service.ts";
 import { changedList, changedMap } from "./changed-list.ts";
 import { addContainerFlags, changedContainer, type ContainerFlags } from "./container-flags.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
@@ -25,6 +26,7 @@ import {
 import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
 import { addRestartFlags, changedRestart, type RestartFlags } from "./restart-flags.ts";
 import { readSecurityOpts } from "./security-opt.ts";
+import { addUpdateFlags, changedReplacement, type UpdateFlags } from "./update-flags.ts";
 
 type TaskFlags = HealthFlags &
   ContainerFlags &
@@ -38,6 +40,7 @@ interface Options
     TaskFlags,
     RegistryFlags,
     EndpointFlags,
+    UpdateFlags,
     Pick<ServiceFlags, "logDriver" | "logOpt"> {
   readonly image?: string;
   readonly args?: string[];
@@ -47,6 +50,7 @@ interface Options
   readonly labelRm?: string[];
   readonly replicas?: bigint;
   readonly force?: true;
+  readonly rollback?: true;
 }
 
 export function define(command: Command, context: Context): void {
@@ -65,7 +69,8 @@ export function define(command: Command, context: Context): void {
       flags(parseNetworkAttachment),
     )
     .option("--network-rm <network>", "take off a network, by name or ID (repeat)", flags(text))
-    .option("--force", "replace all tasks even if nothing changes");
+    .option("--force", "replace all tasks even if nothing changes")
+    .option("--rollback", 'the same as "service rollback"');
   addRegistryFlags(command);
   addEndpointFlags(command, "update");
   addContainerFlags(command, "update");
@@ -74,21 +79,49 @@ export function define(command: Command, context: Context): void {
   addLogFlags(command);
   addResourceFlags(command);
   addRestartFlags(command);
+  addUpdateFlags(command);
   addConvergeFlags(command).action(async (ref: string, options: Options) => {
-    const given = await withFilesRead(context, options);
+    if (options.rollback) checkAlone(command);
     const control = await context.control();
-    const change = async (spec: ServiceSpec) => {
-      const networks = await changedNetworks(control, spec.task?.networks ?? [], given);
-      const wanted = changed(spec, { ...given, networks });
-      return options.withRegistryAuth ? await withRegistryAuth(context.io, wanted) : wanted;
-    };
-    const service = await changeService(control, ref, change, {
-      // An image that stays keeps the digest that it has.
-      queryRegistry: options.image !== undefined && options.resolveImage,
-      onWarnings: (warnings) => printWarnings(context, warnings),
-    });
+    const service = options.rollback
+      ? await rollBackService(control, ref)
+      : await updateService(context, control, { ref, options });
     context.print(ref);
     if (!options.detach) await converge(context, control, service, options);
+  });
+}
+
+/** A rollback brings its own spec. */
+function checkAlone(command: Command): void {
+  const allowed: readonly string[] = ["rollback", "detach", "quiet", "timeout", "runRoot"];
+  const other = command.options.find(
+    (option) =>
+      command.getOptionValueSource(option.attributeName()) === "cli" &&
+      !allowed.includes(option.attributeName()),
+  );
+  if (other !== undefined) command.error(`error: '--rollback' takes no '${other.long}' beside it`);
+}
+
+interface Request {
+  readonly ref: string;
+  readonly options: Options;
+}
+
+async function updateService(
+  context: Context,
+  control: ControlClient,
+  { ref, options }: Request,
+): Promise<Service> {
+  const given = await withFilesRead(context, options);
+  const change = async (spec: ServiceSpec) => {
+    const networks = await changedNetworks(control, spec.task?.networks ?? [], given);
+    const wanted = changed(spec, { ...given, networks });
+    return options.withRegistryAuth ? await withRegistryAuth(context.io, wanted) : wanted;
+  };
+  return changeService(control, ref, change, {
+    // An image that stays keeps the digest that it has.
+    queryRegistry: options.image !== undefined && options.resolveImage,
+    onWarnings: (warnings) => printWarnings(context, warnings),
   });
 }
 
@@ -111,8 +144,12 @@ function changed(spec: ServiceSpec, options: Wanted): ServiceSpec {
   const { annotations } = scaled;
   const labels = changedMap(annotations?.labels ?? {}, options.labelAdd, options.labelRm);
   const endpoint = changedEndpoint(scaled.endpoint, options);
+  const update = changedReplacement("update", scaled.update, options);
+  const rollback = changedReplacement("rollback", scaled.rollback, options);
   const labelled = {
     ...scaled,
+    ...(update !== undefined && { update }),
+    ...(rollback !== undefined && { rollback }),
     ...(endpoint !== undefined && { endpoint }),
     ...(annotations !== undefined && { annotations: { ...annotations, labels } }),
   };
