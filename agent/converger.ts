@@ -72,8 +72,8 @@ export class Converger {
     if (!this.#told) this.#wanted = this.#remembered;
     const repairing = this.#repair(signal);
     while (!signal.aborted) {
-      if (this.#wanted === this.#done) await this.#pause(undefined, signal);
-      else if (!(await this.#converge())) await this.#pause(retryMs, signal);
+      if (this.#wanted === this.#done) await this.#pauseForNews(undefined, signal);
+      else if (!(await this.#converge())) await this.#pauseForNews(retryMs, signal);
     }
     await Promise.all([repairing, this.#dropping]);
   }
@@ -123,10 +123,10 @@ export class Converger {
 
   /** Beside convergence: neither waits for the other, and a network that is refused keeps no other from being repaired. */
   async #repair(signal: AbortSignal): Promise<void> {
-    const { clock, network } = this.#modules;
     while (!signal.aborted) {
-      await clock.sleep(repairPeriodMs, signal).catch(() => undefined);
-      if (!signal.aborted) await this.#attempt("repair the network", () => network.repair());
+      await this.#pause(repairPeriodMs, signal, undefined);
+      if (signal.aborted) break;
+      await this.#attempt("repair the network", () => this.#modules.network.repair());
     }
   }
 
@@ -144,16 +144,25 @@ export class Converger {
     }
   }
 
-  /** Until there is news, the time, if any, is up, or the signal is aborted. */
-  async #pause(ms: number | undefined, signal: AbortSignal): Promise<void> {
+  async #pauseForNews(ms: number | undefined, signal: AbortSignal): Promise<void> {
+    const { promise: news, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    await this.#pause(ms, signal, news);
+    this.#wake = undefined;
+  }
+
+  /** Until the time, if any, is up, the signal is aborted, or there is what may end it before. */
+  async #pause(
+    ms: number | undefined,
+    signal: AbortSignal,
+    end: Promise<void> | undefined,
+  ): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const wake = () => resolve();
-    this.#wake = wake;
     signal.addEventListener("abort", wake, { once: true });
     using _timer = ms === undefined ? undefined : this.#modules.clock.timer(ms, wake);
     if (signal.aborted) wake();
-    await promise;
-    this.#wake = undefined;
+    await Promise.race([promise, end ?? promise]);
     signal.removeEventListener("abort", wake);
   }
 }
