@@ -73,6 +73,8 @@ export class Agent {
   readonly #logPublisher: LogPublisher;
   readonly #choice: ManagerChoice;
   #assigned: Assigned = nothingAssigned;
+  /** The last of which no parts were to come. */
+  #complete: Assigned = nothingAssigned;
   #broker: Client<typeof LogBrokerService> | undefined;
   #session: SessionState = { state: "connecting", error: "no session was opened yet" };
   /** Of the session that stands or is being opened; aborting it opens another at once. */
@@ -216,8 +218,10 @@ export class Agent {
   }
 
   #onAssignments(message: AssignmentsResponse): void {
-    this.#assigned = applyAssignments(this.#assigned, message);
-    if (this.#assigned.complete) this.#converger.want(this.#assigned);
+    this.#assigned = applyAssignments(this.#assigned, message, this.#complete);
+    if (!this.#assigned.complete) return;
+    this.#complete = this.#assigned;
+    this.#converger.want(this.#assigned);
   }
 
   /** Not before the worker has the tasks whose logs are wished for. */

@@ -95,7 +95,8 @@ test("assigned, is what folding the messages by hand gives", () => {
     let assigned = nothingAssigned;
     let byHand: Record<string, string> = {};
     for (const [index, { complete, changes }] of messages.entries()) {
-      assigned = applyAssignments(assigned, messageOf(complete, changes, index));
+      // What is known is itself what the message may say again.
+      assigned = applyAssignments(assigned, messageOf(complete, changes, index), assigned);
       if (complete) byHand = {};
       for (const change of changes) {
         const key = `${change.kind}/${change.id}`;
@@ -168,4 +169,28 @@ test("assigned, changes of what this version does not know are passed over", () 
     changes: [{}, { assignment: {} }],
   });
   assert.deepEqual(contents(applyAssignments(nothingAssigned, message)), {});
+});
+
+test("assignments, what a new session says again are the same objects, and no others", () => {
+  const change = (kind: Change["kind"], id: string, mark: string) => ({
+    kind,
+    id,
+    mark,
+    remove: false,
+  });
+  const first = [
+    change("endpoint", "t/n", "old"),
+    change("endpoint", "u/n", "old"),
+    change("network", "n", "old"),
+    change("peer", "p", "old"),
+  ];
+  const known = applyAssignments(nothingAssigned, messageOf(true, first, 0));
+  const again = first.with(1, change("endpoint", "u/n", "new"));
+  const after = applyAssignments(known, messageOf(true, again, 0), known);
+  assert.equal(after.endpoints.get("t/n"), known.endpoints.get("t/n"));
+  assert.equal(after.endpoints.get("u/n")?.taskName, "new");
+  assert.equal(after.networks.get("n"), known.networks.get("n"));
+  assert.equal(after.peers.get("p"), known.peers.get("p"));
+  const less = applyAssignments(known, messageOf(true, first.slice(1), 0), known);
+  assert.equal(less.endpoints.has("t/n"), false);
 });

@@ -4,6 +4,7 @@
  * other nodes, and the wishes for logs.
  * Pure: a message in, the next state out.
  */
+import { type DescMessage, equals, type MessageShape } from "@bufbuild/protobuf";
 import { unpackEndpoint } from "#proto/endpoint-wire.ts";
 import { Fault } from "#proto/fault.ts";
 import {
@@ -13,11 +14,14 @@ import {
   AssignmentsResponse_Type as Type,
   type LogSubscription,
   type NetworkEndpoint,
+  NetworkEndpointSchema,
   type Peer,
+  PeerSchema,
   type ServiceEndpoint,
+  ServiceEndpointSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { Config, Secret, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 
 export interface Assigned {
   /** Names the message that led here: the next one must apply to it. */
@@ -51,8 +55,15 @@ export const nothingAssigned: Assigned = {
   dataPathPort: 0,
 };
 
-/** A Fault "conflict" on a gap in the stream: the session must be opened anew. */
-export function applyAssignments(before: Assigned, message: AssignmentsResponse): Assigned {
+/**
+ * A Fault "conflict" on a gap in the stream: the session must be opened anew. What is as in `known`, the last complete
+ * state, is the same object: a new session brings all endpoints again, and whoever goes by them looks into none twice.
+ */
+export function applyAssignments(
+  before: Assigned,
+  message: AssignmentsResponse,
+  known: Assigned = nothingAssigned,
+): Assigned {
   const whole = message.type === Type.COMPLETE;
   const anew = whole && message.appliesTo === "";
   if (!anew && message.appliesTo !== before.sequence) {
@@ -82,7 +93,7 @@ export function applyAssignments(before: Assigned, message: AssignmentsResponse)
     configs: new Map(from.configs),
     dataPathPort: before.dataPathPort,
   };
-  for (const change of message.changes) applyChange(after, change);
+  for (const change of message.changes) applyChange(after, change, known);
   return after;
 }
 
@@ -97,21 +108,28 @@ interface Mutable {
   readonly configs: Map<string, Config>;
 }
 
-function applyChange(state: Mutable, change: AssignmentChange): void {
+function applyChange(state: Mutable, change: AssignmentChange, known: Assigned): void {
   const item = change.assignment?.item;
   switch (item?.case) {
     case "task":
       return put(state.tasks, item.value.id, item.value, change.action);
-    case "network":
-      return put(state.networks, item.value.id, item.value, change.action);
-    case "endpoint": {
-      const endpoint = unpackEndpoint(item.value);
-      return put(state.endpoints, endpoint.id, endpoint, change.action);
+    case "network": {
+      const value = same(NetworkSchema, known.networks.get(item.value.id), item.value);
+      return put(state.networks, value.id, value, change.action);
     }
-    case "peer":
-      return put(state.peers, item.value.nodeId, item.value, change.action);
-    case "service":
-      return put(state.services, item.value.id, item.value, change.action);
+    case "endpoint": {
+      const unpacked = unpackEndpoint(item.value);
+      const value = same(NetworkEndpointSchema, known.endpoints.get(unpacked.id), unpacked);
+      return put(state.endpoints, value.id, value, change.action);
+    }
+    case "peer": {
+      const value = same(PeerSchema, known.peers.get(item.value.nodeId), item.value);
+      return put(state.peers, value.nodeId, value, change.action);
+    }
+    case "service": {
+      const value = same(ServiceEndpointSchema, known.services.get(item.value.id), item.value);
+      return put(state.services, value.id, value, change.action);
+    }
     case "logSubscription":
       return put(state.logSubscriptions, item.value.id, item.value, change.action);
     case "secret":
@@ -122,6 +140,15 @@ function applyChange(state: Mutable, change: AssignmentChange): void {
       // From a newer manager: tasks that need it say so themselves.
       return;
   }
+}
+
+/** The known one, where it says the same. */
+function same<Desc extends DescMessage>(
+  schema: Desc,
+  known: MessageShape<Desc> | undefined,
+  item: MessageShape<Desc>,
+): MessageShape<Desc> {
+  return known !== undefined && equals(schema, known, item) ? known : item;
 }
 
 function put<T>(items: Map<string, T>, id: string, item: T, action: Action): void {
