@@ -1,4 +1,4 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network|network-scale|pull|raft|recover|soak|spread [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network|network-scale|network-vm|pull|raft|recover|soak|spread [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
@@ -12,6 +12,8 @@ import { benchNetwork } from "./network/network.ts";
 import { formatNetworkReport } from "./network/report.ts";
 import { benchNetworkScale, type NetworkScale } from "./network-scale/network-scale.ts";
 import { formatNetworkScaleReport } from "./network-scale/report.ts";
+import { benchNetworkMachine } from "./network-vm/network-vm.ts";
+import { formatMachineReport } from "./network-vm/report.ts";
 import { benchPull } from "./pull/pull.ts";
 import type { Group } from "./raft/group.ts";
 import { RaftGround } from "./raft/ground.ts";
@@ -29,7 +31,7 @@ const exitUsage = 2;
 
 const replicasMax = 500;
 const roundsMax = 100;
-/** A round takes 40 seconds. */
+/** A round takes 50 seconds. */
 const networkRoundsMax = 20;
 const agentsMax = 1_000;
 const minutesMax = 24 * 60;
@@ -47,10 +49,6 @@ interface DeployFlags extends PeerOption {
 }
 
 interface RoundsFlags extends PeerOption {
-  readonly rounds: number;
-}
-
-interface NetworkFlags {
   readonly rounds: number;
 }
 
@@ -145,15 +143,22 @@ function addNetworkBenches(bench: Command, signal: AbortSignal): void {
   bench
     .command("network")
     .description(
-      "What the data plane carries beside a bridge and VXLAN per network, and what changes cost",
+      "What the data plane carries beside a bridge and VXLAN per network, what changes cost and how soon they are known",
     )
     .option("--rounds <n>", "times each way is measured", numberUpTo(networkRoundsMax), 3)
-    .action((flags: NetworkFlags) => network(flags, signal));
+    .option("--peer", "measure Docker's overlay too, and compare", false)
+    .action((flags: RoundsFlags) => network(flags, signal));
   bench
     .command("network-scale")
     .description("What managers send to the nodes of one network of 100, 300 and so many nodes")
     .option("--nodes <n>", "nodes at most, ten tasks each", numberUpTo(scaleNodesMax), 1_000)
     .action((flags: NetworkScaleFlags) => networkScale(flags, signal));
+  bench
+    .command("network-vm")
+    .description(
+      "The data plane on a kernel of Debian's, emulated: its WireGuard, SCTP, and what a flowtable gives",
+    )
+    .action(() => networkMachine(signal));
 }
 
 function names(bench: Command): string {
@@ -179,8 +184,8 @@ async function engine({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promi
   process.stdout.write(formatEngineReport(await benchEngine(ground, { rounds, signal, onStep })));
 }
 
-async function network({ rounds }: NetworkFlags, signal: AbortSignal): Promise<void> {
-  process.stdout.write(formatNetworkReport(await benchNetwork({ rounds, signal, onStep })));
+async function network({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<void> {
+  process.stdout.write(formatNetworkReport(await benchNetwork({ rounds, peer, signal, onStep })));
 }
 
 async function networkScale(flags: NetworkScaleFlags, signal: AbortSignal): Promise<void> {
@@ -191,6 +196,10 @@ async function networkScale(flags: NetworkScaleFlags, signal: AbortSignal): Prom
     scales.push(await benchNetworkScale({ nodes, signal }));
   }
   process.stdout.write(formatNetworkScaleReport(scales));
+}
+
+async function networkMachine(signal: AbortSignal): Promise<void> {
+  process.stdout.write(formatMachineReport(await benchNetworkMachine({ signal, onStep })));
 }
 
 async function pull({ peer, rounds }: RoundsFlags, signal: AbortSignal): Promise<void> {

@@ -11,7 +11,12 @@ export interface Requests {
 }
 
 export const iperfPort = 5201;
-export const nginxPort = 80;
+
+/**
+ * Of nginx. Loads that make connections have a port each: those that a load has just left wait for their end in conntrack,
+ * and would keep the next from having the same addresses and ports.
+ */
+export const httpPorts = { kept: 80, direct: 8081, vip: 8082, published: 8083 } as const;
 
 const seconds = 2;
 const connections = 32;
@@ -24,7 +29,16 @@ export async function measureStream(run: Run, address: string): Promise<number> 
 
 /** Over connections that are kept. */
 export async function measureRequests(run: Run, hostPort: string): Promise<Requests> {
-  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", `http://${hostPort}/`];
+  return await wrk(run, [`http://${hostPort}/`]);
+}
+
+/** Each over a connection of its own. */
+export async function measureConnections(run: Run, hostPort: string): Promise<Requests> {
+  return await wrk(run, ["--header", "Connection: close", `http://${hostPort}/`]);
+}
+
+async function wrk(run: Run, more: readonly string[]): Promise<Requests> {
+  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", ...more];
   return parseWrk((await run("wrk", args)).stdout);
 }
 

@@ -1,32 +1,47 @@
 /**
  * What the data plane carries: by the rules alone, with the fast path, and the classical way beside them; directly, through a
  * service, through a published port, encrypted. The ways take turns, and ratios are of one round: what else goes on in the
- * machine meets neighbours in time alike.
+ * machine meets neighbours in time alike. Then what changes cost a host, and how soon a real cluster has converged.
  */
-import { type AttachCost, measureAttach, measureBackendChange } from "./changes.ts";
-import { measureRequests, measureStream, type Requests } from "./load.ts";
-import { Scene, type WayName } from "./scene.ts";
+import { Ground } from "../ground.ts";
+import { type AttachCost, measureAttach, measureBareAttach } from "./attach.ts";
+import { measureBackendChange, measureSlots } from "./backends.ts";
+import { type Convergence, measureConvergence } from "./convergence.ts";
+import {
+  httpPorts,
+  measureConnections,
+  measureRequests,
+  measureStream,
+  type Requests,
+} from "./load.ts";
+import { benchOverlays, type OverlayRound } from "./overlays.ts";
+import { Scene, type ServedWay, type WayName } from "./scene.ts";
+import type { SlotsCost } from "./slots-program.ts";
 
 export interface NetworkBenchOptions {
   readonly rounds: number;
+  /** Whether Docker's overlay is measured, too. */
+  readonly peer: boolean;
   readonly signal: AbortSignal;
   readonly onStep: (step: string) => void;
 }
 
+type OurWayName = Exclude<WayName, "classical">;
+
 export type StreamName =
   | `${WayName}, same host`
   | `${WayName}, across`
-  | "rules, VIP"
-  | "fast, VIP"
+  | `${OurWayName}, VIP`
   | "encrypted";
 
 export type RequestsName =
   | WayName
-  | "rules, VIP"
-  | "fast, VIP"
-  | "rules, published"
-  | "fast, published"
-  | "encrypted";
+  | `${OurWayName}, VIP`
+  | `${OurWayName}, published`
+  | "encrypted"
+  | `${OurWayName}, new connections`
+  | `${OurWayName}, VIP, new connections`
+  | `${OurWayName}, published, new connections`;
 
 export interface Round {
   /** Bits per second. */
@@ -34,43 +49,66 @@ export interface Round {
   readonly requests: ReadonlyMap<RequestsName, Requests>;
 }
 
-export interface NetworkBench {
-  readonly rounds: readonly Round[];
-  readonly attach: { readonly rules: AttachCost; readonly fast: AttachCost };
+export interface Changes {
+  readonly attach: Readonly<Record<OurWayName | "bare", AttachCost>>;
+  readonly slots: SlotsCost;
+  /** A host's whole convergence when one of very many backends changes. */
   readonly backendChangeMs: number;
 }
 
-/** As the bar is set: services, and backends of each. */
-export const manyServices = { services: 2_000, backends: 20 } as const;
+export interface NetworkBench {
+  readonly rounds: readonly Round[];
+  readonly changes: Changes;
+  readonly convergence: Convergence;
+  /** None without a peer. */
+  readonly overlays: readonly OverlayRound[];
+}
 
 export async function benchNetwork(options: NetworkBenchOptions): Promise<NetworkBench> {
+  const { peer, signal, onStep } = options;
+  const carried = await benchScene(options);
+  await using ground = await Ground.up({ peer, signal, onStep });
+  const overlays = peer ? await benchOverlays(ground, options) : [];
+  const convergence = await measureConvergence(ground, signal);
+  onStep("a cluster has converged");
+  return { ...carried, convergence, overlays };
+}
+
+async function benchScene(
+  options: NetworkBenchOptions,
+): Promise<Pick<NetworkBench, "rounds" | "changes">> {
   const { signal, onStep } = options;
   await using scene = await Scene.open(onStep);
   const rounds: Round[] = [];
-  for (let number = 1; number <= options.rounds; number += 1) {
-    signal.throwIfAborted();
-    const round = {
-      streams: await streamsOf(scene, signal),
-      requests: await requestsOf(scene, signal),
-    };
-    rounds.push(round);
-    const [fast, classical] = [
-      round.streams.get("fast, across"),
-      round.streams.get("classical, across"),
-    ];
-    onStep(
-      `round ${number}: across hosts ${gigabits(fast)} with the fast path, ${gigabits(classical)} classical`,
-    );
+  while (rounds.length < options.rounds) {
+    const streams = await streamsOf(scene, signal);
+    const requests = await requestsOf(scene, signal);
+    rounds.push({ streams, requests });
+    const fast = gigabits(streams.get("fast, across"));
+    const classical = gigabits(streams.get("classical, across"));
+    const ways = `${fast} with the fast path, ${classical} classical`;
+    onStep(`round ${rounds.length}: across hosts ${ways}`);
   }
+  return { rounds, changes: await changesOf(scene, signal, onStep) };
+}
+
+async function changesOf(
+  scene: Scene,
+  signal: AbortSignal,
+  onStep: NetworkBenchOptions["onStep"],
+): Promise<Changes> {
+  const host = scene.host(1);
   const attach = {
-    rules: await measureAttach(scene.host(1), 128),
+    bare: await measureBareAttach(host, 192),
+    rules: await measureAttach(host, 128),
     fast: await measureAttach(scene.host(3), 160),
   };
   onStep("tasks were attached");
   signal.throwIfAborted();
-  const host = scene.host(1);
-  const backendChangeMs = await measureBackendChange(host, scene.state(host), manyServices);
-  return { rounds, attach, backendChangeMs };
+  const slots = await measureSlots(signal);
+  const backendChangeMs = await measureBackendChange(host, scene.state(host));
+  onStep("backends went and came back");
+  return { attach, slots, backendChangeMs };
 }
 
 function gigabits(bits = 0): string {
@@ -100,7 +138,7 @@ async function streamsOf(scene: Scene, signal: AbortSignal): Promise<Round["stre
 
 async function requestsOf(scene: Scene, signal: AbortSignal): Promise<Round["requests"]> {
   const { rules, fast, classical, sealed, lan } = scene;
-  const cases = [
+  const kept = [
     ["rules", rules.client, rules.remote],
     ["rules, VIP", rules.client, rules.vip],
     ["rules, published", lan, rules.published],
@@ -111,9 +149,19 @@ async function requestsOf(scene: Scene, signal: AbortSignal): Promise<Round["req
     ["encrypted", sealed.client, sealed.remote],
   ] as const;
   const requests = new Map<RequestsName, Requests>();
-  for (const [name, client, server] of cases) {
+  for (const [name, client, server] of kept) {
     signal.throwIfAborted();
     requests.set(name, await measureRequests(client, server));
+  }
+  const anew = (name: OurWayName, { client, remote, vip, publishedAnew }: ServedWay) =>
+    [
+      [`${name}, new connections`, client, `${remote}:${httpPorts.direct}`],
+      [`${name}, VIP, new connections`, client, `${vip}:${httpPorts.vip}`],
+      [`${name}, published, new connections`, lan, publishedAnew],
+    ] as const;
+  for (const [name, client, server] of [...anew("rules", rules), ...anew("fast", fast)]) {
+    signal.throwIfAborted();
+    requests.set(name, await measureConnections(client, server));
   }
   return requests;
 }

@@ -3,13 +3,10 @@
  * the rules alone, 3 and 4 with the fast path; the classical way stands beside on 1 and 2. On the first host of each pair are
  * a client and a server, on the second a server; the fourth column is a service of the second server alone.
  *
- *     rules     10.80.1.11 → .12, .13    VIP .101, published 9101    encrypted: 10.80.2.11 → .13
- *     fast      10.80.1.21 → .22, .23    VIP .102, published 9102
+ *     rules     10.80.1.11 → .12, .13    VIP .101, published 9101, 9111    encrypted: 10.80.2.11 → .13
+ *     fast      10.80.1.21 → .22, .23    VIP .102, published 9102, 9112
  *     classical 10.81.1.11 → .12, .13
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { useFastPath } from "#agent/network/fastpath/testing/compile.ts";
 import type { NetworkState } from "#agent/network/network-state.ts";
@@ -25,7 +22,8 @@ import { Fault } from "#proto/fault.ts";
 import { ServiceEndpointSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { type Network, PortProtocol, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
 import { buildClassical, type ClassicalTask, introduce } from "./classical.ts";
-import { iperfPort, nginxPort, type Run } from "./load.ts";
+import { httpPorts, type Run } from "./load.ts";
+import { serve } from "./servers.ts";
 
 export const wayNames = ["rules", "fast", "classical"] as const;
 
@@ -43,6 +41,8 @@ export interface ServedWay extends Way {
   readonly vip: string;
   /** HOST:PORT where a client on the LAN meets the remote server through the local host. */
   readonly published: string;
+  /** The same, for a load that makes connections. */
+  readonly publishedAnew: string;
 }
 
 export const front = network("front", "10.80.1.0/24");
@@ -75,15 +75,9 @@ const tasks = {
 } as const;
 
 const services = [
-  { name: "rulesremote", vip: "10.80.1.101", published: 9101 },
-  { name: "fastremote", vip: "10.80.1.102", published: 9102 },
+  { name: "rulesremote", vip: "10.80.1.101", published: 9101, publishedAnew: 9111 },
+  { name: "fastremote", vip: "10.80.1.102", published: 9102, publishedAnew: 9112 },
 ] as const;
-
-const nginxConf = `
-daemon off; master_process off; worker_processes 1; error_log /dev/null crit; pid /dev/null;
-events { worker_connections 512; }
-http { access_log off; keepalive_requests 100000000; server { listen ${nginxPort}; location / { return 200 "hello"; } } }
-`;
 
 export class Scene implements AsyncDisposable {
   readonly rules: ServedWay;
@@ -112,7 +106,7 @@ export class Scene implements AsyncDisposable {
     const classical = classicalTasks(scene.host(1), scene.host(2));
     await buildClassical(classical);
     await introduce(classical);
-    await scene.#serve(classical, stack);
+    stack.use(await scene.#serve(classical));
     onStep("four hosts stand, with their tasks and servers");
     scene.#stack.use(stack.move());
     return scene;
@@ -130,6 +124,7 @@ export class Scene implements AsyncDisposable {
       remote: "10.80.1.13",
       vip: services[0].vip,
       published: `${this.host(1).address}:${services[0].published}`,
+      publishedAnew: `${this.host(1).address}:${services[0].publishedAnew}`,
     };
     this.fast = {
       client: from(tasks.fastClient),
@@ -137,6 +132,7 @@ export class Scene implements AsyncDisposable {
       remote: "10.80.1.23",
       vip: services[1].vip,
       published: `${this.host(3).address}:${services[1].published}`,
+      publishedAnew: `${this.host(3).address}:${services[1].publishedAnew}`,
     };
     this.classical = {
       client: runIn(this.host(1), "c1"),
@@ -165,18 +161,15 @@ export class Scene implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 
-  async #serve(classical: readonly ClassicalTask[], stack: AsyncDisposableStack): Promise<void> {
-    const folder = await mkdtemp(join(tmpdir(), "bench-network-"));
-    stack.defer(() => rm(folder, { recursive: true, force: true }));
-    const conf = join(folder, "nginx.conf");
-    await writeFile(conf, nginxConf);
+  #serve(classical: readonly ClassicalTask[]): Promise<AsyncDisposable> {
     const ours = Object.values(tasks).map(({ spec, host }) => [this.host(host), spec.id] as const);
     const all = [...ours, ...classical.map(({ host, name }) => [host, name] as const)];
-    for (const [host, name] of all) {
-      host.startInTask(name, "nginx", ["-c", conf, "-p", folder]);
-      host.startInTask(name, "iperf3", ["-s", "-p", String(iperfPort)]);
-    }
-    for (const [host, name] of all) await listening(host, name);
+    return serve(
+      all.map(([host, name]) => ({
+        run: runIn(host, name),
+        start: (command, args) => host.startInTask(name, command, args),
+      })),
+    );
   }
 }
 
@@ -188,18 +181,15 @@ function classicalTasks(first: Host, second: Host): readonly ClassicalTask[] {
   ];
 }
 
-function serviceOf({ name, vip, published }: (typeof services)[number]) {
+function serviceOf({ name, vip, published, publishedAnew }: (typeof services)[number]) {
+  const [protocol, publishMode] = [PortProtocol.TCP, PublishMode.INGRESS];
   return create(ServiceEndpointSchema, {
     id: name,
     name,
     networks: [{ networkId: front.id, virtualIp: vip }],
     ports: [
-      {
-        protocol: PortProtocol.TCP,
-        publishedPort: published,
-        targetPort: nginxPort,
-        publishMode: PublishMode.INGRESS,
-      },
+      { protocol, publishedPort: published, targetPort: httpPorts.kept, publishMode },
+      { protocol, publishedPort: publishedAnew, targetPort: httpPorts.published, publishMode },
     ],
     publishedNetworkId: front.id,
   });
@@ -207,14 +197,4 @@ function serviceOf({ name, vip, published }: (typeof services)[number]) {
 
 function runIn(host: Host, task: string): Run {
   return (command, args) => host.inTask(task, command, args);
-}
-
-async function listening(host: Host, task: string): Promise<void> {
-  const ports = `sport = :${nginxPort} or sport = :${iperfPort}`;
-  const deadline = AbortSignal.timeout(10_000);
-  while (!deadline.aborted) {
-    const { stdout } = await host.inTask(task, "ss", ["-Htln", ports]);
-    if (stdout.trim().split("\n").length === 2) return;
-  }
-  throw new Fault("deadline-exceeded", `nginx and iperf3 do not listen in ${task}`);
 }
