@@ -31,7 +31,7 @@ const sentinels: readonly Sentinel[] = [
 ];
 
 /** Neighbours on the LAN come and go by themselves; ours are permanent. */
-const byItself = /\b(REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE)$/;
+const byItself = /\b(REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE|NOARP) *$/;
 
 /** What `act` changed: lines of `ip monitor` and `nft monitor`. */
 export async function changesDuring(
