@@ -1,6 +1,5 @@
 /** One service of a stack file → its ServiceSpec. */
 import { create } from "@bufbuild/protobuf";
-import { Fault } from "#proto/fault.ts";
 import {
   type ContainerSpec,
   ContainerSpecSchema,
@@ -21,13 +20,13 @@ import {
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { parseLogDriver } from "#proto/log-driver.ts";
 import { isLocalNetworkName } from "#proto/main-network.ts";
-import { durationFromMs, parseDurationMs } from "#proto/time.ts";
 import { type HealthcheckEntry, parseHealthcheck } from "./parse-healthcheck.ts";
 import { containerFields, resourceRequirements } from "./parse-container.ts";
 import { parseReferences } from "./parse-files.ts";
 import { parseMounts } from "./parse-mounts.ts";
 import { defaultNetwork, networkName } from "./parse-networks.ts";
 import { parseEndpoint } from "./parse-ports.ts";
+import { parseNotNegative, parseUpdate } from "./parse-update.ts";
 import { recordOf } from "./record-of.ts";
 import { parseShellWords } from "./shell-words.ts";
 import { imageLabel, isName, namespaceLabel } from "./stack.ts";
@@ -60,11 +59,16 @@ export function parseService(context: StackContext, key: string): ServiceSpec {
     entry.deploy?.resources ?? {},
   );
   const endpoint = parseEndpoint(context, path, entry);
+  const { update_config, rollback_config } = entry.deploy ?? {};
+  const update = parseUpdate(context, [...path, "deploy", "update_config"], update_config);
+  const rollback = parseUpdate(context, [...path, "deploy", "rollback_config"], rollback_config);
   const labels = { [namespaceLabel]: context.name, [imageLabel]: entry.image };
   return create(ServiceSpecSchema, {
     annotations: { name, labels },
     mode: { case: "replicated", value: { replicas: BigInt(entry.deploy?.replicas ?? 1) } },
     ...(endpoint !== undefined && { endpoint }),
+    ...(update !== undefined && { update }),
+    ...(rollback !== undefined && { rollback }),
     task: create(TaskSpecSchema, {
       runtime: { case: "container", value: containerSpec(context, path, entry) },
       restart: restartPolicy(
@@ -134,7 +138,7 @@ function restartPolicy(
     const text = entry[key];
     return text === undefined
       ? undefined
-      : at(context, [...path, key], () => durationFromMs(parseNotNegativeMs(text)));
+      : at(context, [...path, key], () => parseNotNegative(text));
   };
   const delay = durationAt("delay");
   const window = durationAt("window");
@@ -144,12 +148,6 @@ function restartPolicy(
     ...(delay !== undefined && { delay }),
     ...(window !== undefined && { window }),
   });
-}
-
-function parseNotNegativeMs(text: string): number {
-  const ms = parseDurationMs(text);
-  if (ms < 0) throw new Fault("invalid-argument", `"${text}" is negative`);
-  return ms;
 }
 
 /** The service answers to its short name on each of its networks, but for those of each host, where nobody asks. */

@@ -9,6 +9,8 @@ import {
   PortProtocol,
   PublishMode,
   RestartCondition,
+  UpdateFailureAction,
+  UpdateOrder,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromDuration } from "#proto/time.ts";
 import { parseStack } from "./parse-stack.ts";
@@ -134,6 +136,28 @@ describe("a stack file", () => {
     assert.equal(msFromDuration(spec.task?.restart?.delay, -1), 90_000);
     assert.equal(spec.task?.restart?.maxAttempts, 3n);
     assert.equal(msFromDuration(spec.task?.restart?.window, -1), 120_000);
+  });
+
+  it("reads how updates and rollbacks go", () => {
+    const spec = parseX(
+      "deploy:",
+      "  update_config: {parallelism: 2, delay: 10s, order: start-first, failure_action: rollback,",
+      "    monitor: 1m, max_failure_ratio: 0.3, x-progress-deadline: 5m}",
+      "  rollback_config: {parallelism: 0}",
+    );
+    const { update, rollback } = spec;
+    assert.equal(update?.parallelism, 2n);
+    assert.equal(update.order, UpdateOrder.START_FIRST);
+    assert.equal(update.failureAction, UpdateFailureAction.ROLLBACK);
+    assert.equal(update.maxFailureRatio, Math.fround(0.3));
+    const durations = [update.delay, update.monitor, update.progressDeadline];
+    assert.deepEqual(
+      durations.map((duration) => msFromDuration(duration, -1)),
+      [10_000, 60_000, 300_000],
+    );
+    assert.equal(rollback?.parallelism, 0n);
+    assert.equal(parseX("deploy: {update_config: {delay: 1s}}").update?.parallelism, 1n);
+    assert.equal(parseX().update, undefined);
   });
 
   it("makes the networks that are used, names external ones, keeps aliases", () => {
@@ -349,6 +373,16 @@ describe("a refused stack file", () => {
       "a duration without unit",
       fileOfX('deploy: {restart_policy: {delay: "5"}}'),
       'shop.yml:4: services.x.deploy.restart_policy.delay is refused: invalid duration "5": write a number with a unit, such as 500ms, 10s or 1m30s',
+    ],
+    [
+      "a rollback that rolls back",
+      fileOfX("deploy: {rollback_config: {failure_action: rollback}}"),
+      "shop.yml:4: services.x.deploy.rollback_config.failure_action must be pause or continue",
+    ],
+    [
+      "a negative delay of updates",
+      fileOfX("deploy: {update_config: {delay: -1s}}"),
+      'shop.yml:4: services.x.deploy.update_config.delay is refused: "-1s" is negative',
     ],
     [
       "an undefined network",

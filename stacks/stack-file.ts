@@ -20,6 +20,17 @@ export interface RestartPolicyEntry {
   readonly window?: string;
 }
 
+export interface UpdateEntry {
+  readonly parallelism?: number;
+  readonly delay?: string;
+  readonly failure_action?: "pause" | "continue" | "rollback";
+  readonly monitor?: string;
+  readonly max_failure_ratio?: number;
+  readonly order?: "stop-first" | "start-first";
+  /** Ours; the file format has none. */
+  readonly "x-progress-deadline"?: string;
+}
+
 interface LoggingEntry {
   readonly driver?: string;
   readonly options?: Readonly<Record<string, Scalar>>;
@@ -33,6 +44,8 @@ interface DeployEntry {
     readonly reservations?: ResourcesEntry;
   };
   readonly restart_policy?: RestartPolicyEntry;
+  readonly rollback_config?: UpdateEntry;
+  readonly update_config?: UpdateEntry;
 }
 
 export interface ServiceEntry extends ContainerEntry, ServiceFilesEntry {

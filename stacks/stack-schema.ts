@@ -20,6 +20,33 @@ const restartPolicy = map({
   window: { type: "string", description: "a duration such as 2m" },
 });
 
+const replacement = {
+  parallelism: count,
+  delay: { type: "string", description: "a duration such as 5s" },
+  monitor: { type: "string", description: "a duration such as 5s" },
+  max_failure_ratio: {
+    type: "number",
+    minimum: 0,
+    maximum: 1,
+    description: "a ratio from 0 to 1",
+  },
+  order: { enum: ["stop-first", "start-first"], description: "stop-first or start-first" },
+  "x-progress-deadline": { type: "string", description: "a duration such as 10m" },
+} as const;
+
+const updateConfig = map({
+  ...replacement,
+  failure_action: {
+    enum: ["pause", "continue", "rollback"],
+    description: "pause, continue or rollback",
+  },
+});
+
+const rollbackConfig = map({
+  ...replacement,
+  failure_action: { enum: ["pause", "continue"], description: "pause or continue" },
+});
+
 const duration = { type: "string", description: "a duration such as 5s" } as const;
 
 const healthcheck = map({
@@ -73,6 +100,8 @@ const service = map(
         reservations: map(resourcesSchema.reservations),
       }),
       restart_policy: restartPolicy,
+      rollback_config: rollbackConfig,
+      update_config: updateConfig,
     }),
   },
   ["image"],
