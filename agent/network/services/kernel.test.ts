@@ -133,6 +133,8 @@ describe("services' maps in a kernel", { concurrency: false }, () => {
 
   beforeEach(async () => {
     await nft([table]);
+    // A question may have the port of an earlier one, whose flow is decided.
+    await namespace.run("conntrack", ["-F"]);
     standing = emptyServices;
   });
 
