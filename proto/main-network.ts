@@ -8,6 +8,9 @@ import { type Network, NetworkSchema } from "./gen/swarm/v1/types_pb.ts";
 /** Each node's own: a bridge with a way out, the host's network itself, and no network but loopback. */
 export const localNetworkNames = ["bridge", "host", "none"] as const;
 
+/** UDP, of WireGuard on every node. */
+export const encryptionPort = 51_820;
+
 export type LocalNetworkName = (typeof localNetworkNames)[number];
 
 export function isLocalNetworkName(name: string): name is LocalNetworkName {

@@ -14,6 +14,7 @@ import {
   type VirtualIp,
   VirtualIpSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { nodePorts } from "../node-ports.ts";
 import type { Action } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { findNetwork } from "./address-book.ts";
@@ -36,17 +37,18 @@ export interface ServicesPlan {
 }
 
 export function planServices(services: readonly Service[], context: AllocateContext): ServicesPlan {
-  const drafts: Drafts = { pools: new PoolDrafts(), ports: new PortDraft(context.ports) };
+  const ports = new PortDraft(context.ports, nodePorts(context.view));
+  const drafts: Drafts = { pools: new PoolDrafts(), ports };
   const actions: Action[] = [];
   const blocked = new Map<string, string>();
   for (const service of services) {
-    const { ports, refused } = drafts.ports.plan(service);
+    const { ports: granted, refused } = drafts.ports.plan(service);
     const vips = planVirtualIps(service, drafts.pools, context);
     const [reason] = [...refused.map((one) => refusalWords(one, context.view)), ...vips.reasons];
     if (reason !== undefined) blocked.set(service.id, reason);
     const endpoint = create(EndpointSchema, {
       spec: service.spec?.endpoint ?? create(EndpointSpecSchema),
-      ports: [...ports],
+      ports: [...granted],
       virtualIps: [...vips.virtualIps],
     });
     if (service.endpoint !== undefined && equals(EndpointSchema, endpoint, service.endpoint)) {

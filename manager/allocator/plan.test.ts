@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
-import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { ClusterSchema, type Service, type Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   EndpointMode,
   EndpointSpecSchema,
@@ -270,6 +270,16 @@ test("automatic ports come from their range, stay, and are no two services'", as
   await putService("web", { ports: [{ targetPort: 443 }, ...ports.slice(1)] });
   await allocate();
   assert.deepEqual(numbers(web), [min + 6, min, min + 2]);
+});
+
+test("no automatic port is one that nodes need themselves", async () => {
+  const { store, put, allocate, putService } = openGround();
+  const { min } = automaticPorts;
+  const network = { dataPathPort: min };
+  await put("cluster", create(ClusterSchema, { id: "cluster", spec: { network } }));
+  const dns = await putService("dns", { ports: [{ targetPort: 53, protocol: PortProtocol.UDP }] });
+  await allocate();
+  assert.deepEqual(numbersOf(store.get("service", dns.id)), [min + 1]);
 });
 
 test("services of one plan share a port of mode host, and none of them one of mode ingress", async () => {

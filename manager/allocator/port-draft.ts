@@ -21,10 +21,13 @@ export class PortDraft {
   readonly #chosen = new Map<PortKey, Chosen>();
   /** Protocols with no automatic port left: each of a long list of wishes would search them all again. */
   readonly #exhausted = new Set<PortProtocol>();
+  /** What is never given out. */
+  readonly #reserved: ReadonlyMap<string, string>;
   #cursor: number;
 
-  constructor(book: PortBook) {
+  constructor(book: PortBook, reserved: ReadonlyMap<string, string>) {
     this.#book = book;
+    this.#reserved = reserved;
     this.#cursor = book.cursor;
   }
 
@@ -74,7 +77,8 @@ export class PortDraft {
       const publishedPort = min + ((this.#cursor - min + step) % count);
       const port = { ...wish, publishedPort };
       const key = portKey(port);
-      if (this.#book.isTaken(key) || this.#chosen.has(key) || said.has(key)) continue;
+      if (this.#reserved.has(key) || this.#book.isTaken(key)) continue;
+      if (this.#chosen.has(key) || said.has(key)) continue;
       this.#cursor = publishedPort;
       return port;
     }

@@ -3,9 +3,14 @@
  * the way. Order matters: a node is counted under the first filter that it fails.
  */
 import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeAvailability, NodeState, type Platform } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { PortKey } from "../allocator/port-book.ts";
-import { hostPortsOf, type Reservation, reservationOf } from "./node-load.ts";
+import {
+  NodeAvailability,
+  NodeState,
+  type Platform,
+  PublishMode,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { type PortKey, portKey } from "../allocator/port-book.ts";
+import { type Reservation, reservationOf } from "./node-load.ts";
 
 /** A node as it stands while a batch of tasks is being placed. */
 export interface Candidate {
@@ -45,7 +50,10 @@ const resources: Filter = {
 
 const hostPorts: Filter = {
   name: "host ports",
-  check: (task, { takenPorts }) => [...hostPortsOf(task)].every((port) => !takenPorts.has(port)),
+  check: ({ endpoint }, { takenPorts }) =>
+    (endpoint?.ports ?? []).every(
+      (port) => port.publishMode !== PublishMode.HOST || !takenPorts.has(portKey(port)),
+    ),
   explain: (count) => `host-mode port already in use on ${nodes(count)}`,
 };
 

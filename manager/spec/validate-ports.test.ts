@@ -11,7 +11,7 @@ import {
   PortProtocol,
   PublishMode,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { openTestStore, testNetwork, testService } from "../testing/fixtures.ts";
+import { openTestStore, testNetwork, testNode, testService } from "../testing/fixtures.ts";
 import { checkEndpoint } from "./validate-ports.ts";
 
 type EndpointInit = Omit<MessageInitShape<typeof EndpointSpecSchema>, "$typeName" | "$unknown">;
@@ -35,6 +35,8 @@ await put("service", {
     }),
   },
 });
+
+await put("node", testNode(1, { managerStatus: { address: "192.0.2.1:2377" } }));
 
 const on = (...targets: string[]): NetworkAttachmentConfig[] =>
   targets.map((target) => create(NetworkAttachmentConfigSchema, { target }));
@@ -94,6 +96,11 @@ const refused: readonly (readonly [EndpointInit, RegExp])[] = [
   [
     { ports: ["10.0.0.1", "0.0.0.0"].map((hostIp) => port({ publishedPort: 7, hostIp, ...host })) },
     /a second time/,
+  ],
+  [{ ports: [port({ publishedPort: 2377 })] }, /port 2377\/tcp, which is where managers listen/],
+  [
+    { ports: [port({ publishedPort: 4789, protocol: PortProtocol.UDP, ...host })] },
+    /port 4789\/udp, which carries the traffic between containers: choose another/,
   ],
   [{ ports: [port({ name: "a\u001b[2Jb" })] }, /ports\[0\]\.name .*is not a DNS label/],
   [{ ports: Array.from({ length: 2_001 }, () => port({})) }, /ports are 2001: use at most 2000/],

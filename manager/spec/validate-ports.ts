@@ -13,6 +13,7 @@ import { Fault } from "#proto/fault.ts";
 import { PortBook, portKey } from "../allocator/port-book.ts";
 import { type Address, isAnyAddress, parseAddress } from "../allocator/subnet.ts";
 import { ingressNetwork, needsIngress, noIngressNetwork, publishesOnIngress } from "../ingress.ts";
+import { nodePorts } from "../node-ports.ts";
 import type { View } from "../store/store.ts";
 import { checkEnum, checkName, checkRange, invalid } from "./field.ts";
 
@@ -111,10 +112,16 @@ function checkTogether(endpoint: EndpointSpec, { networks }: EndpointPlace): voi
 }
 
 function refuseTaken(ports: readonly PortConfig[], { serviceId, view }: EndpointPlace): void {
-  const numbered = ports.filter(({ publishedPort }) => publishedPort !== 0);
-  if (numbered.length === 0) return;
+  if (ports.every(({ publishedPort }) => publishedPort === 0)) return;
   const book = new PortBook(view);
-  for (const port of numbered) {
+  const own = nodePorts(view);
+  for (const [index, port] of ports.entries()) {
+    if (port.publishedPort === 0) continue;
+    const use = own.get(portKey(port));
+    if (use !== undefined) {
+      const problem = `publishes port ${portKey(port)}, which ${use}: choose another`;
+      throw invalid(`endpoint.ports[${index}]`, problem);
+    }
     const holder = book.holderOf(port, serviceId, { asked: true });
     if (holder === undefined) continue;
     const name = view.get("service", holder)?.spec?.annotations?.name ?? holder;

@@ -3,7 +3,8 @@ import { formatAddress, parseAddress } from "#proto/ipv4.ts";
 
 export const encryptionRange = "169.254.64.0/18";
 export const encryptionDevice = "sw-wg0";
-export const encryptionPort = 51_820;
+
+export { encryptionPort } from "#proto/main-network.ts";
 
 /** Outer IPv4 and UDP headers, WireGuard's header and its authenticator. */
 export const encryptionOverheadBytes = 60;
