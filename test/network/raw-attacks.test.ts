@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { NetworkStatus } from "#agent/network/network-driver.ts";
-import { portUnreachable } from "#agent/network/testing/forged-vxlan.ts";
+import { forgedVxlan, portUnreachable } from "#agent/network/testing/forged-vxlan.ts";
 import { parseAddress } from "#proto/ipv4.ts";
 import { pings } from "./claims.ts";
 import { Cluster, hostServicePort } from "./cluster.ts";
-import { hostAddress } from "./lan.ts";
+import { hostAddress, hostAddress6, hostMac } from "./lan.ts";
 import { sendFrame, sendRaw } from "./raw-packet.ts";
-import { gateways } from "./scene.ts";
+import { gateway6, gateways } from "./scene.ts";
 import { Tap } from "./tap.ts";
 
 describe("network, attacks with raw packets", { concurrency: false }, () => {
@@ -61,6 +61,43 @@ describe("network, attacks with raw packets", { concurrency: false }, () => {
     assert(!(await pings(cluster, "a1", "fd00:64:2::1")));
     assert(await pings(cluster, "a1", gateways.front));
     assert(await pings(cluster, "i1", hostAddress(1)));
+  });
+
+  test("no address of its host has a door for a task of an internal network, nor a gateway for one of an open", async () => {
+    const { stdout } = await cluster.host(1).namespace.run("ip", ["-j", "addr", "show"]);
+    const links = JSON.parse(stdout) as readonly {
+      readonly addr_info: readonly { readonly local: string; readonly prefixlen: number }[];
+    }[];
+    const all = links.flatMap(({ addr_info }) => addr_info.map(({ local }) => local));
+    const addresses = all.filter((address) => !/^fe80:|^127|^::1$/.test(address));
+    assert(addresses.includes("169.254.64.1") && addresses.includes(gateway6));
+    const open: string[] = [];
+    for (const address of addresses) {
+      const target = [address, hostServicePort] as const;
+      assert.doesNotMatch(await cluster.probe("i1").ask("tcp", ...target), /^h1/, address);
+      assert.doesNotMatch(await cluster.probe("i1").ask("udp", ...target), /^h1/, address);
+      if ((await cluster.probe("a1").ask("tcp", ...target)).startsWith("h1")) open.push(address);
+    }
+    assert.deepEqual(open.toSorted(), ["169.254.64.1", hostAddress(1), hostAddress6(1)].toSorted());
+  });
+
+  test("forged VXLAN is dropped in pieces, too, and at every address of a host", async () => {
+    const packet = { source: "10.100.1.11", destination: "10.100.1.12", port: 7777 };
+    const plain = forgedVxlan({ ...packet, vni: 4096, mac: hostMac(2) });
+    const sealed = forgedVxlan({ ...packet, vni: 4097, mac: hostMac(2).replace("00", "01") });
+    const large = Buffer.concat([plain, Buffer.alloc(3000)]);
+    await using arrived = await Tap.inTask(cluster, "a2", "udp dport 7777");
+    const range = ["169.254.64.0/18", "via", hostAddress(2)];
+    await cluster.lan.client.run("ip", ["route", "add", ...range]);
+    for (const name of ["a1", "p1", "cl"]) {
+      for (const address of [hostAddress(2), "169.254.64.2"]) {
+        for (const bytes of [plain, sealed, large]) {
+          await cluster.probe(name).datagram(address, 4789, bytes);
+        }
+      }
+    }
+    await cluster.lan.client.run("ip", ["route", "del", ...range]);
+    assert.equal(await arrived.count(), 0);
   });
 
   test("a stranger's interface with a short name like a task's keeps its neighbours of IPv6", async () => {
