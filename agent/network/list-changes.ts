@@ -66,6 +66,7 @@ function changesOfSets<Item>(before: readonly Item[], after: readonly Item[]): L
 }
 
 export function isSameList(list: readonly unknown[], other: readonly unknown[]): boolean {
+  if (list === other) return true;
   return list.length === other.length && list.every((item, index) => item === other[index]);
 }
 

@@ -13,7 +13,7 @@ import { mapNames } from "./maps.ts";
 import { emptyServices } from "./picture.ts";
 import { planServices } from "./plan.ts";
 import { newUdpPorts } from "./udp-ports.ts";
-import { type ServicesInput, wantedServices } from "./wanted.ts";
+import { type ServicesInput, type WantedServices, wantedServices } from "./wanted.ts";
 
 function service(
   id: string,
@@ -204,6 +204,54 @@ test("services, after any change slots lead to all that serve and nobody else, a
     { numRuns: 50 },
   );
 });
+
+test("services, what comes of the states before is what comes of the last one alone", async () => {
+  const ports = fc.subarray([web, names, { ...web, publishedPort: 90, hostIp: "192.0.2.1" }]);
+  const services = fc.array(fc.record({ id: fc.nat(3), vip: fc.nat(3), ports }), { maxLength: 3 });
+  const endpoints = fc.array(
+    fc.record({ id: fc.nat(3), number: fc.nat(7), serving: fc.boolean() }),
+    { maxLength: 5 },
+  );
+  const step = fc.record({ services, endpoints, gone: fc.nat(9), hostPort: fc.nat(4) });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
+      const known = new Map<string, ServiceEndpoint>();
+      const all = new Map<number, NetworkEndpoint>();
+      let standing = await wantedServices(input({}), emptyServices);
+      for (const { services: some, endpoints: changed, gone, hostPort } of steps) {
+        for (const { id, vip, ports: own } of some) {
+          const networks = [{ networkId: "net", virtualIp: `10.1.1.${vip}` }];
+          known.set(`s${id}`, service(`s${id}`, { networks, ports: own }));
+        }
+        for (const { id, number, serving } of changed) {
+          all.set(number, endpoint(`s${id}`, number, { serving }));
+        }
+        all.delete(gone);
+        const port = create(PortConfigSchema, web);
+        const hostPorts =
+          hostPort === 0 ? [{ taskId: "task", port, addresses: ["10.1.0.100"] }] : [];
+        const state = input({
+          services: [...known.values()],
+          endpoints: [...all.values()],
+          hostPorts,
+        });
+        const { maps, sets } = standing;
+        standing = await wantedServices(state, standing);
+        const alone = await wantedServices(state, { maps, sets });
+        assert.deepEqual(contents(standing), contents(alone));
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+/** Without the order of slots, which depends on what stood before. */
+function contents({ maps, sets, refusals }: WantedServices) {
+  const backends = mapNames.map((name) =>
+    [...maps[name]].map(([key, slots]) => `${key} ${[...new Set(slots)].sort().join()}`).sort(),
+  );
+  return { backends, sets, refusals: refusals.map(({ message }) => message) };
+}
 
 test("services, when one task of 2,000 × 20 goes, its slots change and no other service is looked into", async () => {
   const services = Array.from({ length: 2_000 }, (_, index) =>

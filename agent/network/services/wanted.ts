@@ -8,6 +8,7 @@
 import { Fault } from "#proto/fault.ts";
 import type { NetworkEndpoint, ServiceEndpoint } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
+import { isSameList, listChanges } from "../list-changes.ts";
 import { Breaks } from "./breaks.ts";
 import { type Claim, type Demand, portClaim, serviceClaims, servingAddresses } from "./claims.ts";
 import { emptyMaps, type ServicePicture } from "./picture.ts";
@@ -36,6 +37,14 @@ export interface WantedServices extends ServicePicture {
   readonly refusals: readonly Fault[];
   /** By ID of the service. */
   readonly parts: ReadonlyMap<string, Part>;
+  readonly hostParts: readonly Part[];
+  readonly grouping: Grouping;
+}
+
+/** Endpoints by service; where these did not change, the same list as before. */
+interface Grouping {
+  readonly endpoints: readonly NetworkEndpoint[];
+  readonly ofService: ReadonlyMap<string, readonly NetworkEndpoint[]>;
 }
 
 /** What one service, or one task's ports, add to the picture. */
@@ -65,20 +74,89 @@ export async function wantedServices(
 ): Promise<WantedServices> {
   const breaks = new Breaks();
   const deal = (claims: readonly Claim[]) => dealClaims(claims, input.nodeId, previous);
-  const ofService = Map.groupBy(input.endpoints, ({ serviceId }) => serviceId);
+  const grouping = group(input.endpoints, previous.grouping);
   const parts = new Map<string, Part>();
+  const changed: Part[] = [];
   for (const service of input.services.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
-    const endpoints = ofService.get(service.id) ?? [];
+    const endpoints = grouping.ofService.get(service.id) ?? [];
     const networkIds = carried(service, input.networkIds);
     const source = { service, endpoints, networkIds };
     const before = previous.parts?.get(service.id);
     const isSame = before !== undefined && hasSource(before, source);
     const part = isSame ? before : servicePart(source, input.nodeId, deal);
     parts.set(service.id, part);
-    if (breaks.isDue(1 + (isSame ? 0 : cost(part)))) await breaks.take();
+    if (!isSame) changed.push(part);
+    if (breaks.isDue(isSame ? unitsOfSame : 1 + cost(part))) await breaks.take();
   }
   const hostParts = input.hostPorts.map((hostPort) => hostPart(hostPort, deal));
-  return { ...merge([...parts.values(), ...hostParts]), parts };
+  const without = hostParts.length + (previous.hostParts?.length ?? 0) === 0;
+  const amended = without ? amend(previous, parts, changed) : undefined;
+  const merged = amended ?? merge([...parts.values(), ...hostParts]);
+  return { ...merged, parts, hostParts, grouping };
+}
+
+/** In units of Breaks: what it costs to see that a service is as it was. */
+const unitsOfSame = 0.2;
+
+function group(endpoints: readonly NetworkEndpoint[], before: Grouping | undefined): Grouping {
+  const { gone, came } = listChanges(before?.endpoints ?? [], endpoints);
+  const ofService = new Map(before?.ofService);
+  const left = new Set(gone);
+  for (const serviceId of new Set(gone.map((endpoint) => endpoint.serviceId))) {
+    const rest = (ofService.get(serviceId) ?? []).filter((endpoint) => !left.has(endpoint));
+    ofService.set(serviceId, rest);
+    if (rest.length === 0) ofService.delete(serviceId);
+  }
+  for (const [serviceId, fresh] of Map.groupBy(came, (endpoint) => endpoint.serviceId)) {
+    ofService.set(serviceId, [...(ofService.get(serviceId) ?? []), ...fresh]);
+  }
+  return { endpoints, ofService };
+}
+
+type Merged = Pick<WantedServices, "maps" | "sets" | "refusals">;
+
+/**
+ * As before, but for the slots of services that ask for the same and have the same tasks of this host: so it is when backends
+ * elsewhere come and go. Undefined: it is not so, or addresses and ports are contested.
+ */
+function amend(
+  previous: ServicePicture & Partial<WantedServices>,
+  parts: ReadonlyMap<string, Part>,
+  changed: readonly Part[],
+): Merged | undefined {
+  const { parts: before, refusals, sets } = previous;
+  if (before?.size !== parts.size || refusals?.length !== 0) return undefined;
+  const maps = { ...previous.maps };
+  for (const part of changed) {
+    const same = before.get(part.source?.service.id ?? "");
+    if (same === undefined || !asksTheSame(part, same)) return undefined;
+    for (const { map, key, slots } of part.claims.flatMap(slotsOf)) {
+      if (maps[map].get(key) === slots) continue;
+      const copy = new Map(maps[map]);
+      if (slots.length > 0) copy.set(key, slots);
+      else copy.delete(key);
+      maps[map] = copy;
+    }
+  }
+  return { maps, sets, refusals };
+}
+
+function asksTheSame(part: Part, other: Part): boolean {
+  const asked = ({ claims }: Part) =>
+    claims.flatMap(({ names, port, demands }) => [
+      ...names,
+      port,
+      ...demands.flatMap(({ map, key }) => [map, key]),
+    ]);
+  return (
+    part.refusal === undefined &&
+    isSameList(asked(part), asked(other)) &&
+    isSameList(part.hairpins, other.hairpins)
+  );
+}
+
+function slotsOf({ demands, dealt }: DealtClaim) {
+  return demands.map(({ map, key }, index) => ({ map, key, slots: dealt[index] ?? [] }));
 }
 
 /** Networks that matter to the service and that this host carries. */
@@ -92,13 +170,9 @@ function hasSource({ source }: Part, wanted: Source): boolean {
   return (
     source !== undefined &&
     source.service === wanted.service &&
-    isEqual(source.endpoints, wanted.endpoints) &&
-    isEqual(source.networkIds, wanted.networkIds)
+    isSameList(source.endpoints, wanted.endpoints) &&
+    isSameList(source.networkIds, wanted.networkIds)
   );
-}
-
-function isEqual(list: readonly unknown[], other: readonly unknown[]): boolean {
-  return list.length === other.length && list.every((item, index) => item === other[index]);
 }
 
 type Deal = (claims: readonly Claim[]) => readonly DealtClaim[];
@@ -149,7 +223,7 @@ function dealDemand(
     ? dealAffineSlots(backends)
     : dealSlots(before, backends, `${nodeId} ${map} ${key}`);
   // The same object spares the plan a look.
-  return isEqual(slots, before) ? before : slots;
+  return isSameList(slots, before) ? before : slots;
 }
 
 /** In units of Breaks. */
@@ -157,7 +231,7 @@ function cost({ claims }: Part): number {
   return claims.flatMap((claim) => claim.dealt).reduce((sum, slots) => sum + slots.length * 2, 0);
 }
 
-function merge(parts: readonly Part[]): Omit<WantedServices, "parts"> {
+function merge(parts: readonly Part[]): Merged {
   const maps = emptyMaps();
   const sets = {
     ports: new Set<string>(),
@@ -179,8 +253,7 @@ function merge(parts: readonly Part[]): Omit<WantedServices, "parts"> {
       }
       for (const name of claim.names) owners.set(name, owner);
       if (claim.port !== undefined) sets.ports.add(claim.port);
-      for (const [index, { map, key }] of claim.demands.entries()) {
-        const slots = claim.dealt[index] ?? [];
+      for (const { map, key, slots } of slotsOf(claim)) {
         if (slots.length > 0) maps[map].set(key, slots);
       }
     }
