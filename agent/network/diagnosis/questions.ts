@@ -1,6 +1,7 @@
 /** What a diagnosis asks the kernel. Each answer is looked up at the moment: nothing here trusts what is remembered. */
 import type { Exec } from "#agent/exec.ts";
 import { Fault } from "#proto/fault.ts";
+import { vethName } from "../attachment.ts";
 import { isRecord, type JsonObject, parseRecords, text } from "../tool-output.ts";
 import { isText6 } from "../subnet.ts";
 
@@ -127,6 +128,11 @@ export class Questions {
       return undefined;
     }
   }
+}
+
+/** The host's side of a task's link: both sides have its number in their names. */
+export function hostSide(taskId: string, device: string): string {
+  return vethName(taskId, Number(device.replace("eth", "")));
 }
 
 function via(route: JsonObject): string {

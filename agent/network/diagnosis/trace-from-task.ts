@@ -12,11 +12,11 @@ import {
 import { isAddress } from "#proto/ipv4.ts";
 import { isAddress6 } from "#proto/ipv6.ts";
 import { Zone } from "../../dns/zone.ts";
-import { isVethOf, vethName } from "../attachment.ts";
+import { isVethOf } from "../attachment.ts";
 import type { NetworkState } from "../network-state.ts";
 import { isText6 } from "../subnet.ts";
 import { addressesOf, backendsOf, networkName, placeOf } from "./places.ts";
-import type { Questions } from "./questions.ts";
+import { hostSide, type Questions } from "./questions.ts";
 import { Walk } from "./walk.ts";
 
 /** What has to be mended elsewhere than by the user mends itself. */
@@ -28,6 +28,8 @@ export class TraceFromTask {
   readonly #state: NetworkState;
   readonly #questions: Questions;
   readonly #own: readonly NetworkEndpoint[];
+  /** The task's addresses → their interfaces in its namespace. */
+  readonly #devices = new Map<string, string>();
   #answered = false;
 
   constructor(request: TraceFromTaskRequest, state: NetworkState, questions: Questions) {
@@ -80,6 +82,7 @@ export class TraceFromTask {
       for (const address of addressesOf(endpoint)) {
         const link = interfaces.find(({ addresses }) => addresses.includes(address));
         const where = networkName(this.#state, endpoint.networkId);
+        this.#devices.set(address, link?.device ?? "");
         if (link?.up === true) this.#walk.ok(`it has ${address} on ${where} (${link.device})`);
         else this.#walk.fail(`it has not got ${address} on ${where}: start the task anew`);
       }
@@ -192,8 +195,7 @@ export class TraceFromTask {
       return;
     }
     this.#walk.ok(`the rules let ${source} reach ${to}`);
-    const index = this.#own.findIndex(({ networkId }) => networkId === target.networkId);
-    const link = vethName(taskId, index);
+    const link = hostSide(taskId, this.#devices.get(source) ?? "");
     const route = await this.#questions.route({ to, from: source, link });
     if (typeof route === "string") {
       this.#walk.fail(`this host has no way to ${to} (${route}): ${repairWords}`);

@@ -5,11 +5,10 @@ import {
   type TraceToTaskResponse,
   TraceToTaskResponseSchema,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
-import { vethName } from "../attachment.ts";
 import type { NetworkState } from "../network-state.ts";
 import { isText6 } from "../subnet.ts";
 import { placeOf } from "./places.ts";
-import type { Questions } from "./questions.ts";
+import { hostSide, type Questions } from "./questions.ts";
 import { Walk } from "./walk.ts";
 
 export async function traceToTask(
@@ -26,10 +25,11 @@ export async function traceToTask(
     );
     return done();
   }
-  const own = state.endpoints.filter((endpoint) => endpoint.taskId === taskId);
-  const index = own.findIndex(({ networkId }) => networkId === source.endpoint.networkId);
+  const own = state.endpoints.find(
+    (one) => one.taskId === taskId && one.networkId === source.endpoint.networkId,
+  );
   const six = isText6(sourceAddress);
-  const address = (six ? own[index]?.address6 : own[index]?.address) ?? "";
+  const address = (six ? own?.address6 : own?.address) ?? "";
   const interfaces = await questions.interfaces(taskId);
   const link = interfaces?.find(({ addresses }) => addresses.includes(address));
   if (link?.up !== true) {
@@ -48,7 +48,7 @@ export async function traceToTask(
   const back = await questions.route({
     to: sourceAddress,
     from: address,
-    link: vethName(taskId, index),
+    link: hostSide(taskId, link.device),
   });
   if (typeof back === "string") walk.fail(`answers have no way back to ${sourceAddress} (${back})`);
   else
