@@ -45,11 +45,17 @@ export function planTasks(tasks: readonly Task[], context: TasksContext): TasksP
   const drafts = new PoolDrafts();
   const actions: Action[] = [];
   const blocked = new Set<string>();
+  // What one task cannot have now, none of its likes can: thousands may wait for what came free.
+  const refusals = new Map<string, string>();
   for (const task of tasks) {
     const service = context.view.get("service", task.serviceId);
+    const likes = likesOf(task);
     const attachments =
-      context.blockedServices.get(task.serviceId) ?? attach(task, { ...context, service, drafts });
+      context.blockedServices.get(task.serviceId) ??
+      refusals.get(likes) ??
+      attach(task, { ...context, service, drafts });
     if (typeof attachments === "string") {
+      refusals.set(likes, attachments);
       blocked.add(task.id);
       const note = planNote(task, attachments, context.nowMs);
       if (note !== undefined) actions.push(note);
@@ -61,6 +67,12 @@ export function planTasks(tasks: readonly Task[], context: TasksContext): TasksP
     }
   }
   return { actions, blocked };
+}
+
+/** Equal for tasks that ask for the same: those of one service and spec, but each slot has given addresses of its own. */
+function likesOf({ id, serviceId, specVersion, spec }: Task): string {
+  const given = spec?.networks.some(({ addresses }) => addresses.length > 0) ?? false;
+  return given || serviceId === "" ? id : `${serviceId} ${specVersion?.index ?? 0n}`;
 }
 
 /** What the task itself needs of its service's endpoint: the ports, of which its node maps those of mode host. */
