@@ -28,6 +28,8 @@ export interface NetworksPlan {
 }
 
 export function planNetworks(networks: readonly Network[], view: View): NetworksPlan {
+  // As with nearly every change of a network: it has its subnets.
+  if (networks.length === 0) return { actions: [], blocked: new Map() };
   const { pools, nodeAddresses, taken: others } = subnetContext(view, allocatedSubnets);
   const taken = [...others];
   const actions: Action[] = [];
