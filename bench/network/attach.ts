@@ -53,7 +53,7 @@ export async function measureBareAttach(host: Host, subnetPart: number): Promise
 }
 
 /** Of the shell's children, in milliseconds: "0m0.010s 0m0.020s" in the second line. */
-function parseTimes(text: string): number {
+export function parseTimes(text: string): number {
   const [, children = ""] = text.trim().split("\n");
   const parts = [...children.matchAll(/(\d+)m([\d.]+)s/g)];
   if (parts.length !== 2) throw new Fault("internal", `the shell counts nothing: ${text}`);

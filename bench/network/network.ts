@@ -7,6 +7,7 @@ import { Ground } from "../ground.ts";
 import { type AttachCost, measureAttach, measureBareAttach } from "./attach.ts";
 import { measureBackendChange, measureSlots } from "./backends.ts";
 import { type Convergence, measureConvergence } from "./convergence.ts";
+import { installFastPath } from "./installed-fast-path.ts";
 import {
   httpPorts,
   measureConnections,
@@ -67,6 +68,7 @@ export interface NetworkBench {
 export async function benchNetwork(options: NetworkBenchOptions): Promise<NetworkBench> {
   const { peer, signal, onStep } = options;
   const carried = await benchScene(options);
+  await using _ = await installFastPath();
   await using ground = await Ground.up({ peer, signal, onStep });
   const overlays = peer ? await benchOverlays(ground, options) : [];
   const convergence = await measureConvergence(ground, signal);

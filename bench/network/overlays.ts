@@ -7,6 +7,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Ground } from "../ground.ts";
 import type { Side } from "../side.ts";
 import { deploy, remove, type Trial } from "../trial.ts";
+import { hasFastPath } from "./installed-fast-path.ts";
 import { httpPorts, measureRequests, measureStream, type Requests } from "./load.ts";
 import type { Way } from "./scene.ts";
 import { serve } from "./servers.ts";
@@ -48,6 +49,8 @@ export async function benchOverlays(
     await deploy(trial, workload);
     ways.set(trial.side.name, await servedWay(trial, servers));
   }
+  const hosts = await Promise.all(ground.ours.hosts.map(hasFastPath));
+  onStep(`our hosts go ${hosts.includes(false) ? "by the rules alone" : "with the fast path"}`);
   onStep(
     existsSync("/proc/net/ip_vs")
       ? "Docker's virtual addresses and published ports are not measured"

@@ -1,4 +1,4 @@
-/** The networks of a lab's containers, entered from outside: programs in them are the machine's own, whoever made the container. */
+/** The networks of a lab's containers, entered from outside: programs in them are the machine's own. */
 import type { ChildProcess } from "node:child_process";
 import { systemExec } from "#agent/exec.ts";
 import type { Host } from "#lab/host.ts";
