@@ -248,7 +248,9 @@ test("services, what comes of the states before is what comes of the last one al
 /** Without the order of slots, which depends on what stood before. */
 function contents({ maps, sets, refusals }: WantedServices) {
   const backends = mapNames.map((name) =>
-    [...maps[name]].map(([key, slots]) => `${key} ${[...new Set(slots)].map(String).sort().join()}`).sort(),
+    [...maps[name]]
+      .map(([key, slots]) => `${key} ${[...new Set(slots)].map(String).sort().join()}`)
+      .sort(),
   );
   return { backends, sets, refusals: refusals.map(({ message }) => message) };
 }
