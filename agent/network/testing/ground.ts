@@ -25,6 +25,9 @@ import { Namespace } from "./namespace.ts";
 
 export const outside = "172.31.99.254";
 
+/** Enough for a virtual machine whose processor is emulated. */
+const patienceMs = 60_000;
+
 export interface TaskSpec {
   readonly id: string;
   readonly name: string;
@@ -79,7 +82,7 @@ export class Host {
 
   async tryCall(call: Call): Promise<Answer> {
     assert(this.#agent !== undefined);
-    const answered = once(this.#agent, "message", { signal: AbortSignal.timeout(15_000) });
+    const answered = once(this.#agent, "message", { signal: AbortSignal.timeout(patienceMs) });
     this.#agent.send(call);
     const [answer] = await answered;
     return answer as Answer;
@@ -212,7 +215,7 @@ async function joinLan(lan: Namespace, host: Host): Promise<void> {
 async function startNode(namespace: Namespace, file: string): Promise<ChildProcess> {
   const path = fileURLToPath(new URL(file, import.meta.url));
   const child = namespace.start(process.execPath, [path], "ipc");
-  const started = AbortSignal.timeout(15_000);
+  const started = AbortSignal.timeout(patienceMs);
   await Promise.race([
     once(child, "message", { signal: started }),
     once(child, "close", { signal: started }).then(() => assert.fail(`${file} ended`)),
