@@ -9,7 +9,7 @@ import {
   RestartPolicySchema,
   TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { durationFromMs } from "#proto/time.ts";
+import { durationFromMs, timestampFromMs } from "#proto/time.ts";
 import type { HealthCheck } from "../health/health-check.ts";
 import { initialHealth } from "../health/health.ts";
 import { exitReason } from "./exit-reason.ts";
@@ -48,7 +48,7 @@ const check: HealthCheck = {
 };
 
 function probe(exitCode: number): Event {
-  const times = { startedAtMs: nowMs, upAtMs: nowMs, endedAtMs: nowMs + 5 };
+  const times = { startedAtMs: nowMs, endedAtMs: nowMs + 5 };
   return { kind: "probed", probe: { ...times, exitCode, output: "no answer" } };
 }
 
@@ -193,6 +193,16 @@ test("step, an attempt that ended: kept with its reason, shown as READY of the n
   assert.equal(status.message, "restarting in 1 s");
   assert.equal(status.attempts[0]?.reason, "exit code 1");
   assert.equal(status.container?.exitCode, 1);
+});
+
+test("status, an attempt that ended says when it came up, if it ever did", () => {
+  const upAtOf = (phase: Phase["kind"]) => {
+    const { state } = step(stateIn(phase, "running"), { kind: "exited", exit }, named);
+    return statusOf("task", state).attempts[0]?.upAt;
+  };
+  assert.deepEqual(upAtOf("running"), timestampFromMs(nowMs));
+  assert.equal(upAtOf("checking"), undefined);
+  assert.equal(upAtOf("starting"), undefined);
 });
 
 test("status, what runc or a registry said at length is shortened", () => {

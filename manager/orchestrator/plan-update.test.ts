@@ -287,6 +287,42 @@ test("update, of any settings, it takes no more away than it may, rests between 
   fc.assert(property, { numRuns: 100 });
 });
 
+test("update, whatever the nodes refuse or never finish, it ends, and start-first takes nothing away", () => {
+  const settings = fc.record({
+    replicas: fc.integer({ min: 1, max: 4 }),
+    parallelism: fc.integer({ min: 0, max: 3 }),
+    startFirst: fc.boolean(),
+    action: fc.constantFrom(...Object.values(UpdateFailureAction)),
+    ratio: fc.constantFrom(0, 0.5, 1),
+    trouble: fc.constantFrom("rejects" as const, "pulls" as const),
+  });
+  const property = fc.property(settings, (given) => {
+    const { replicas, parallelism, startFirst, trouble } = given;
+    const ground = updated(replicas, {
+      parallelism: BigInt(parallelism),
+      order: startFirst ? UpdateOrder.START_FIRST : UpdateOrder.STOP_FIRST,
+      failureAction: given.action,
+      maxFailureRatio: given.ratio,
+      progressDeadline: seconds(20),
+    });
+    ground[trouble] = "new";
+    for (let round = 0; round < 40; round++) {
+      ground.pass(5_000);
+      if (startFirst) assert.equal(ground.slotsUp(), replicas);
+    }
+    const ends: readonly (UpdateState | undefined)[] = [
+      UpdateState.PAUSED,
+      UpdateState.COMPLETED,
+      UpdateState.ROLLBACK_COMPLETED,
+    ];
+    assert.ok(
+      ends.includes(ground.service.updateStatus?.state),
+      ground.service.updateStatus?.message,
+    );
+  });
+  fc.assert(property, { numRuns: 30 });
+});
+
 test("update, what a task says of a check that fails counts although its container lived long", () => {
   const ground = updated(1, { parallelism: 1n });
   ground.until(() => ground.wanted()[0]?.status?.state === TaskState.ASSIGNED);

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import {
+  TaskState,
+  TaskStatusSchema,
+  UpdateConfigSchema,
+  UpdateState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { silentLog, systemRandom } from "#proto/system-ports.ts";
+import { FakeClock } from "#proto/testing/fake-clock.ts";
+import { durationFromMs, timestampFromMs } from "#proto/time.ts";
+import { isTerminal, isWanted, stateOf } from "../task.ts";
+import { openTestStore, testNode, testService, testTaskSpec } from "../testing/fixtures.ts";
+import { untilStore } from "../testing/until.ts";
+import { withSpec } from "../service-spec.ts";
+import type { View } from "../store/store.ts";
+import { ReplicatedOrchestrator } from "./replicated.ts";
+import { SlotIndex } from "./slots.ts";
+
+/** A leader's orchestrator, and agents that obey at once, under a clock that the test moves. */
+function openGround() {
+  const clock = new FakeClock();
+  const test = openTestStore(clock);
+  const { store } = test;
+  const lead = () => {
+    const scope = new AsyncDisposableStack();
+    const slots = new SlotIndex(store);
+    scope.use(store.watch(({ changes }) => changes.forEach((change) => slots.onChange(change))));
+    const modules = { store, slots, clock, log: silentLog, random: systemRandom };
+    scope.use(new ReplicatedOrchestrator(modules));
+    return scope;
+  };
+  const report = (task: Task, state: TaskState) => {
+    const timestamp = timestampFromMs(clock.now());
+    const status = create(TaskStatusSchema, { state, timestamp, attempt: 1 });
+    return test.put("task", { ...task, nodeId: "node1", status });
+  };
+  /** Reports whatever has news, until the condition holds. */
+  const obeyUntil = async (condition: (view: View) => boolean) => {
+    for (;;) {
+      const next = (task: Task) => (isWanted(task) ? TaskState.RUNNING : TaskState.SHUTDOWN);
+      const behind = (task: Task) => !isTerminal(task) && stateOf(task) !== next(task);
+      await untilStore(store, (view) => condition(view) || view.list("task").some(behind));
+      if (condition(store)) return;
+      const task = store.list("task").find(behind);
+      if (task !== undefined) await report(task, next(task));
+    }
+  };
+  return { ...test, clock, lead, obeyUntil };
+}
+
+/** A round that finds nothing to do leaves no trace; in memory it takes a few turns. */
+async function roundsDone(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+}
+
+const imagesOf = (view: View) =>
+  view
+    .tasksOfService("service-web")
+    .filter((task) => isWanted(task) && stateOf(task) === TaskState.RUNNING)
+    .map(({ spec }) => (spec?.runtime.case === "container" ? spec.runtime.value.image : ""));
+
+const statusOf = (view: View) => view.get("service", "service-web")?.updateStatus;
+
+test("orchestrator, each new leader goes on with an update where the one before was", async () => {
+  const ground = openGround();
+  const { clock, store } = ground;
+  await ground.put("node", testNode(1));
+  const service = testService({ replicas: 2 });
+  assert.ok(service.spec);
+  const delay = durationFromMs(60_000);
+  service.spec.update = create(UpdateConfigSchema, { parallelism: 1n, delay });
+  await ground.put("service", service);
+  {
+    await using _leader = ground.lead();
+    await ground.obeyUntil((view) => imagesOf(view).length === 2);
+    const before = store.get("service", service.id);
+    assert.ok(before?.spec);
+    const runtime = { case: "container", value: { image: "new" } } as const;
+    await ground.put(
+      "service",
+      withSpec(before, { ...before.spec, task: testTaskSpec({ runtime }) }),
+    );
+    await ground.obeyUntil((view) => imagesOf(view).includes("new"));
+  }
+  const startedAt = statusOf(store)?.startedAt;
+  assert.equal(statusOf(store)?.state, UpdateState.UPDATING);
+  {
+    // Half of the delay has gone by under the first, the other half is waited for by the second.
+    clock.advance(30_000);
+    await using _leader = ground.lead();
+    await roundsDone();
+    clock.advance(29_000);
+    await roundsDone();
+    assert.deepEqual(imagesOf(store).toSorted(), ["busybox", "new"]);
+    clock.advance(1_000);
+    await ground.obeyUntil((view) => imagesOf(view).join() === "new,new");
+    assert.equal(statusOf(store)?.state, UpdateState.UPDATING);
+  }
+  await using _leader = ground.lead();
+  await roundsDone();
+  clock.advance(5_000);
+  await untilStore(store, (view) => statusOf(view)?.state === UpdateState.COMPLETED);
+  assert.deepEqual(statusOf(store)?.startedAt, startedAt);
+});
