@@ -7,6 +7,7 @@ import {
   type NetworkService,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
+import { isId } from "#proto/ids.ts";
 import type { Clock } from "#proto/ports.ts";
 import { durationFromMs } from "#proto/time.ts";
 import type { NetworkDriver } from "../network-driver.ts";
@@ -28,8 +29,14 @@ export function networkHandlers(modules: NetworkApiModules): Handlers<typeof Net
   const state = () => stateOf(network);
   return {
     inspectHostNetwork: async ({ networkId }) => inspect(networkId, modules),
-    traceFromTask: async (request) => await new TraceFromTask(request, state(), questions).run(),
-    traceToTask: async (request) => await traceToTask(request, state(), questions),
+    traceFromTask: async (request) => {
+      checkTaskId(request.taskId);
+      return await new TraceFromTask(request, state(), questions).run();
+    },
+    traceToTask: async (request) => {
+      checkTaskId(request.taskId);
+      return await traceToTask(request, state(), questions);
+    },
     probeNode: async (request) => await probeNode(request, state(), modules),
   };
 }
@@ -51,6 +58,11 @@ function inspect(networkId: string, { network }: NetworkApiModules) {
       obstacles: [...status.obstacles],
     },
   });
+}
+
+/** It becomes a namespace's name on command lines. */
+function checkTaskId(taskId: string): void {
+  if (!isId(taskId)) throw new Fault("invalid-argument", "this is no task's ID");
 }
 
 function stateOf(network: Pick<NetworkDriver, "state">): NetworkState {
