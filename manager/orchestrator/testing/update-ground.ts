@@ -17,9 +17,12 @@ import { isTerminal, isWanted, stateOf } from "../../task.ts";
 import { testNode, testTask } from "../../testing/fixtures.ts";
 import { withSpec } from "../../service-spec.ts";
 import { planService, type ServicePlan } from "../plan-replicated.ts";
-import { sameSpec } from "../same-spec.ts";
+import { rememberingSameSpec } from "../same-spec.ts";
 
 const node = testNode(1);
+
+/** More than any update here needs. */
+const settleRoundsMax = 200;
 
 export class UpdateGround {
   service: Service;
@@ -30,6 +33,7 @@ export class UpdateGround {
   pulls = "";
   readonly #tasks = new Map<string, Task>();
   #version = 10n;
+  readonly #sameSpec = rememberingSameSpec();
   #made = 0;
 
   constructor(service: Service) {
@@ -66,20 +70,18 @@ export class UpdateGround {
     this.#touch();
   }
 
-  /** Until nothing happens any more. The states that the update went through. */
+  /** Until nothing happens any more, or nothing but restarts. The states that the update went through. */
   settle(): readonly UpdateState[] {
     const seen: UpdateState[] = [];
     let calm = 0;
-    for (let round = 0; calm < 3 && round < 2_000; round++) {
-      const before = this.#tasks.size;
+    for (let round = 0; calm < 3 && round < settleRoundsMax; round++) {
       this.plan();
       const state = this.service.updateStatus?.state;
       if (state !== undefined && state !== seen.at(-1)) seen.push(state);
       const news = this.#obey();
       const { wakeAtMs } = this.#planned();
       this.nowMs = Math.max(this.nowMs + 10, news ? 0 : (wakeAtMs ?? 0));
-      const isOver = wakeAtMs === undefined || before >= 60;
-      calm = news || !isOver ? 0 : calm + 1;
+      calm = news || wakeAtMs !== undefined ? 0 : calm + 1;
     }
     return seen;
   }
@@ -170,7 +172,7 @@ export class UpdateGround {
       service: this.service,
       slots: Map.groupBy(tasks, ({ slot }) => Number(slot)),
       node: () => node,
-      sameSpec,
+      sameSpec: this.#sameSpec,
       nowMs: this.nowMs,
       newTaskId: () => `new${String(++this.#made).padStart(5, "0")}`,
       logDriver: undefined,
