@@ -183,7 +183,7 @@ export class HostPlane {
     this.#kernel = { ...this.#kernel, dataPlane: { ...dataPlane, routes } };
   }
 
-  /** Late is slow, not wrong: nobody waits for it, and a failure counts at the next convergence. */
+  /** Late is slow, not wrong: links of new tasks wait for the next convergence, which makes all of them in two processes. */
   async afterLinks(veths: Veths): Promise<void> {
     if (this.#fastPath === undefined) return;
     try {

@@ -127,8 +127,6 @@ export class NetworkDriver {
   #refusals: readonly Fault[] = [];
   /** Is to be done with the next convergence; with what was seen, or after a look. */
   #repair: { readonly seen: Seen | undefined } | undefined;
-  /** Links came since the fast path was told. */
-  #hasNewLinks = false;
   #status: NetworkStatus = {
     convergences: 0,
     convergenceMs: 0,
@@ -179,7 +177,6 @@ export class NetworkDriver {
       converge: () => this.#converge(),
       depart: (taskIds) => this.#depart(taskIds),
       arrive: (arrivals) => this.#arrive(arrivals),
-      rest: () => this.#rest(),
       arrivalsBatchMax,
       departuresBatchMax,
     });
@@ -317,7 +314,7 @@ export class NetworkDriver {
     const { steps, refusals } = await this.#plane.converge(this.#wanted());
     // Now that the devices are as wanted: the width of links is theirs.
     const mended = repairing ? await this.#mendLinks() : nothingMended;
-    if (mended.taskIds.length > 0) this.#hasNewLinks = true;
+    if (mended.taskIds.length > 0) await this.#plane.afterLinks(this.#links.veths);
     this.#refusals = [...(this.#parsed?.refusals ?? []), ...refusals, ...mended.refusals];
     this.#status = {
       ...this.#status,
@@ -415,12 +412,6 @@ export class NetworkDriver {
     if (this.#state !== undefined && addresses.length > 0) await this.#tryToConverge();
   }
 
-  async #rest(): Promise<void> {
-    if (!this.#hasNewLinks) return;
-    this.#hasNewLinks = false;
-    await this.#plane.afterLinks(this.#links.veths);
-  }
-
   /** What was asked for is done without it; the next state repairs the rest. */
   async #tryToConverge(): Promise<void> {
     const converged = await settle(() => this.#converge());
@@ -460,7 +451,6 @@ export class NetworkDriver {
     this.#nameservers = undefined;
     const attached = records.flatMap(({ taskId }) => this.#links.addresses(taskId));
     this.#plane.onAttached(attached);
-    this.#hasNewLinks = true;
     if (records.some(({ hostPorts }) => hostPorts.length > 0)) await this.#converge();
   }
 

@@ -14,9 +14,6 @@ function lane(log: string[], more: Partial<WorkLaneOptions<string>> = {}): WorkL
       log.push(`arrive ${arrivals.join(" ")}`);
       return arrivals.map(() => ({ status: "fulfilled", value: undefined }));
     },
-    rest: async () => {
-      log.push("rest");
-    },
     departuresBatchMax: 2,
     arrivalsBatchMax: 2,
     ...more,
@@ -38,7 +35,7 @@ test("WorkLane performs the state once, then departures, then arrivals, in batch
   ];
   await Promise.all(all);
   await work.idle();
-  assert.deepEqual(log, ["converge", "depart x y", "depart z", "arrive a b", "arrive c", "rest"]);
+  assert.deepEqual(log, ["converge", "depart x y", "depart z", "arrive a b", "arrive c"]);
 });
 
 test("WorkLane tells each caller of its own failure and goes on", async () => {
@@ -64,22 +61,6 @@ test("WorkLane tells each caller of its own failure and goes on", async () => {
   );
 });
 
-test("WorkLane rests when nothing waits, and again after what came meanwhile", async () => {
-  const log: string[] = [];
-  const late: Promise<void>[] = [];
-  const work = lane(log, {
-    rest: async () => {
-      log.push("rest");
-      if (late.length === 0) late.push(work.arrive("late"));
-    },
-  });
-  await work.arrive("a");
-  assert.deepEqual(log, ["arrive a"], "nobody waits for it");
-  await work.idle();
-  await Promise.all(late);
-  assert.deepEqual(log, ["arrive a", "rest", "arrive late", "rest"]);
-});
-
 test("WorkLane, a look holds up no work, and is worth nothing where work was done meanwhile", async () => {
   const log: string[] = [];
   const work = lane(log);
@@ -95,5 +76,5 @@ test("WorkLane, a look holds up no work, and is worth nothing where work was don
   });
   assert.equal(await held, undefined);
   await work.idle();
-  assert.deepEqual(log, ["converge", "rest", "converge", "rest"]);
+  assert.deepEqual(log, ["converge", "converge"]);
 });

@@ -11,8 +11,6 @@ export interface WorkLaneOptions<Arrival> {
   readonly depart: (taskIds: readonly string[]) => Promise<void>;
   /** One result per arrival, in their order. */
   readonly arrive: (arrivals: readonly Arrival[]) => Promise<readonly PromiseSettledResult<void>[]>;
-  /** When nothing waits any more: what nobody waits for, and what is cheaper done once. It must not reject. */
-  readonly rest: () => Promise<void>;
   readonly departuresBatchMax: number;
   readonly arrivalsBatchMax: number;
 }
@@ -60,7 +58,8 @@ export class WorkLane<Arrival> {
    * what was seen is worth nothing.
    */
   async look<Seen>(look: () => Promise<Seen>): Promise<Seen | undefined> {
-    await this.idle();
+    // Not by `idle`: a turn later something may run again.
+    while (this.#running !== undefined) await this.#running;
     const runs = this.#runs;
     const seen = await look();
     return this.#running === undefined && this.#runs === runs ? seen : undefined;
@@ -91,16 +90,9 @@ export class WorkLane<Arrival> {
         await perform(departures, () => this.#options.depart(taskIds));
       } else if (this.#arrivals.length > 0) {
         await this.#performArrivals(this.#arrivals.splice(0, this.#options.arrivalsBatchMax));
-      } else {
-        await this.#options.rest();
-        if (!this.#hasWaiting()) break;
-      }
+      } else break;
     }
     this.#running = undefined;
-  }
-
-  #hasWaiting(): boolean {
-    return [this.#convergences, this.#departures, this.#arrivals].some(({ length }) => length > 0);
   }
 
   async #performArrivals(arrivals: readonly Waiting<Arrival>[]): Promise<void> {

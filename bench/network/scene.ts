@@ -103,6 +103,8 @@ export class Scene implements AsyncDisposable {
       const arrival = { id: spec.id, attachments: attachmentsOf(spec) };
       await scene.host(host).call({ kind: "attach", tasks: [arrival] });
     }
+    // New tasks enter the fast path with the next news.
+    for (const host of ground.hosts) await host.call({ kind: "apply", state: scene.state(host) });
     const classical = classicalTasks(scene.host(1), scene.host(2));
     await buildClassical(classical);
     await introduce(classical);

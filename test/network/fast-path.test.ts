@@ -34,8 +34,8 @@ for (const on of [false, true]) {
     before(async () => {
       if (on) stack.use(await useFastPath());
       cluster = stack.use(await Cluster.open());
-      // They answer when nothing is left to do: places enter after the tasks' links.
-      for (const host of cluster.lan.hosts) await host.call({ kind: "list" });
+      // Places of new tasks enter with the next news.
+      await cluster.apply();
     });
     after(() => stack.disposeAsync());
 

@@ -62,8 +62,8 @@ describe("FastPath on two hosts", { concurrency: false }, () => {
   const arrive = async (spec: TaskSpec) => {
     const tasks = [{ id: spec.id, attachments: attachmentsOf(spec) }];
     await hostOf(spec).call({ kind: "attach", tasks });
-    // It answers when nothing of the network is left to do: places enter after the tasks' links.
-    await hostOf(spec).call({ kind: "list" });
+    // Places of new tasks enter with the next news.
+    await apply(hostOf(spec));
     const server = ["nc", "-ll", "-p", "80", "-e", "cat"];
     streams.add(hostOf(spec).startInTask(spec.id, "busybox", server));
     await listening(hostOf(spec), spec.id);
