@@ -60,6 +60,11 @@ test("A task that never had a node leaves no history", () => {
   assert.deepEqual(deleted([live, never]), ["dead1"]);
 });
 
+test("The last task of a slot whose old one still serves is kept: an update that starts first needs it", () => {
+  const serving = { ...live, meta: dead(9).meta };
+  assert.deepEqual(deleted([serving, dead(2), dead(3)], 0), ["dead3"]);
+});
+
 test("Tasks that still stop are not history", () => {
   const stopping = dead(1, { status: { state: TaskState.RUNNING } });
   assert.deepEqual(deleted([live, stopping], 0), []);
