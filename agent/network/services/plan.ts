@@ -24,6 +24,7 @@ export async function planServices(
     adds.push(...lines(`add element inet swarm ${name}`, changes.added));
   }
   for (const name of serviceSetNames) {
+    if (actual.sets[name] === wanted.sets[name]) continue;
     const gone = [...actual.sets[name]].filter((element) => !wanted.sets[name].has(element));
     const added = [...wanted.sets[name]].filter((element) => !actual.sets[name].has(element));
     deletes.push(...lines(`delete element inet swarm ${name}`, gone));
@@ -37,6 +38,7 @@ type Slotted = ReadonlyMap<string, Slots>;
 async function mapChanges(actual: Slotted, wanted: Slotted, breaks: Breaks) {
   const gone: string[] = [];
   const added: string[] = [];
+  if (actual === wanted) return { gone, added };
   for (const [key, slots] of wanted) {
     const standing = actual.get(key) ?? [];
     if (standing === slots) continue;

@@ -19,6 +19,7 @@ export function newUdpPorts(
   const published = new Set<string>();
   for (const key of wanted.sets.ports) if (!actual.sets.ports.has(key)) published.add(key);
   for (const name of mapNames) {
+    if (actual.maps[name] === wanted.maps[name]) continue;
     for (const key of wanted.maps[name].keys()) {
       if (!actual.maps[name].has(key) && !actual.sets.ports.has(key)) published.add(key);
     }
