@@ -6,7 +6,7 @@ import { forgedVxlan, portUnreachable } from "#agent/network/testing/forged-vxla
 import { parseAddress } from "#proto/ipv4.ts";
 import { pings } from "./claims.ts";
 import { Cluster, hostServicePort } from "./cluster.ts";
-import { hostAddress, hostAddress6, hostMac } from "./lan.ts";
+import { clientAddress, hostAddress, hostAddress6, hostMac } from "./lan.ts";
 import { sendFrame, sendRaw } from "./raw-packet.ts";
 import { gateway6, gateways } from "./scene.ts";
 import { Tap } from "./tap.ts";
@@ -52,6 +52,19 @@ describe("network, attacks with raw packets", { concurrency: false }, () => {
     assert.equal(await arrived.count(), 0);
     await sendFrame(cluster, "b2", "0800", portUnreachable(other.address, about));
     assert.equal(await arrived.count(), 1, "control: the flow's other end may");
+    await flow.close();
+  });
+
+  test("a task of an internal network sends none about its host's flows", async () => {
+    const client = { protocol: "udp", address: clientAddress, port: 80, localPort: 5555 } as const;
+    const flow = await cluster.probe("h1").hold(client);
+    const about = { source: hostAddress(1), destination: clientAddress, port: 80 };
+    const { namespace } = cluster.host(1);
+    await using arrived = await Tap.inHost(namespace, "icmp type destination-unreachable");
+    await sendFrame(cluster, "i1", "0800", portUnreachable("10.100.3.11", about));
+    assert.equal(await arrived.count(), 0);
+    await sendFrame(cluster, "a1", "0800", portUnreachable("10.100.1.11", about));
+    assert.equal(await arrived.count(), 1, "control: an open network's task may speak to its host");
     await flow.close();
   });
 
