@@ -212,13 +212,20 @@ test("services, what comes of the states before is what comes of the last one al
     fc.record({ id: fc.nat(3), number: fc.nat(7), serving: fc.boolean() }),
     { maxLength: 5 },
   );
-  const step = fc.record({ services, endpoints, gone: fc.nat(9), hostPort: fc.nat(4) });
+  const networkIds = fc.subarray(["net", "other"]).map((ids) => new Set(ids));
+  const step = fc.record({
+    services,
+    endpoints,
+    gone: fc.nat(9),
+    hostPort: fc.nat(4),
+    networkIds: fc.oneof({ weight: 4, arbitrary: fc.constant(new Set(["net"])) }, networkIds),
+  });
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
       const known = new Map<string, ServiceEndpoint>();
       const all = new Map<number, NetworkEndpoint>();
       let standing = await wantedServices(input({}), emptyServices);
-      for (const { services: some, endpoints: changed, gone, hostPort } of steps) {
+      for (const { services: some, endpoints: changed, gone, hostPort, ...carried } of steps) {
         for (const { id, vip, ports: own } of some) {
           const networks = [{ networkId: "net", virtualIp: `10.1.1.${vip}` }];
           known.set(`s${id}`, service(`s${id}`, { networks, ports: own }));
@@ -234,6 +241,7 @@ test("services, what comes of the states before is what comes of the last one al
           services: [...known.values()],
           endpoints: [...all.values()],
           hostPorts,
+          ...carried,
         });
         const { maps, sets } = standing;
         standing = await wantedServices(state, standing);

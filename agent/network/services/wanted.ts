@@ -41,9 +41,10 @@ export interface WantedServices extends ServicePicture {
   readonly grouping: Grouping;
 }
 
-/** Endpoints by service; where these did not change, the same list as before. */
-interface Grouping {
-  readonly endpoints: readonly NetworkEndpoint[];
+/** The input in order; where endpoints of a service did not change, theirs is the same list as before. */
+interface Grouping extends Pick<ServicesInput, "services" | "endpoints" | "networkIds"> {
+  /** By ID. */
+  readonly sorted: readonly ServiceEndpoint[];
   readonly ofService: ReadonlyMap<string, readonly NetworkEndpoint[]>;
 }
 
@@ -74,14 +75,16 @@ export async function wantedServices(
 ): Promise<WantedServices> {
   const breaks = new Breaks();
   const deal = (claims: readonly Claim[]) => dealClaims(claims, input.nodeId, previous);
-  const grouping = group(input.endpoints, previous.grouping);
+  const grouping = group(input, previous.grouping);
+  const sameNetworks = grouping.networkIds === previous.grouping?.networkIds;
   const parts = new Map<string, Part>();
   const changed: Part[] = [];
-  for (const service of input.services.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
+  for (const service of grouping.sorted) {
     const endpoints = grouping.ofService.get(service.id) ?? [];
-    const networkIds = carried(service, input.networkIds);
-    const source = { service, endpoints, networkIds };
     const before = previous.parts?.get(service.id);
+    const known = sameNetworks && before?.source?.service === service ? before.source : undefined;
+    const networkIds = known?.networkIds ?? carried(service, input.networkIds);
+    const source = { service, endpoints, networkIds };
     const isSame = before !== undefined && hasSource(before, source);
     const part = isSame ? before : servicePart(source, input.nodeId, deal);
     parts.set(service.id, part);
@@ -98,7 +101,17 @@ export async function wantedServices(
 /** In units of Breaks: what it costs to see that a service is as it was. */
 const unitsOfSame = 0.2;
 
-function group(endpoints: readonly NetworkEndpoint[], before: Grouping | undefined): Grouping {
+function group(
+  { services, endpoints, networkIds }: ServicesInput,
+  before: Grouping | undefined,
+): Grouping {
+  const sorted =
+    before !== undefined && isSameList(services, before.services)
+      ? before.sorted
+      : services.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  const isSame =
+    before?.networkIds.size === networkIds.size &&
+    [...networkIds].every((networkId) => before.networkIds.has(networkId));
   const { gone, came } = listChanges(before?.endpoints ?? [], endpoints);
   const ofService = new Map(before?.ofService);
   const left = new Set(gone);
@@ -110,7 +123,13 @@ function group(endpoints: readonly NetworkEndpoint[], before: Grouping | undefin
   for (const [serviceId, fresh] of Map.groupBy(came, (endpoint) => endpoint.serviceId)) {
     ofService.set(serviceId, [...(ofService.get(serviceId) ?? []), ...fresh]);
   }
-  return { endpoints, ofService };
+  return {
+    services,
+    sorted,
+    endpoints,
+    ofService,
+    networkIds: isSame ? before.networkIds : networkIds,
+  };
 }
 
 type Merged = Pick<WantedServices, "maps" | "sets" | "refusals">;
