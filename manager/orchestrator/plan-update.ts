@@ -37,12 +37,12 @@ export interface SlotNeed {
 }
 
 /** A slot whose old task is to be replaced now. */
-export interface Turn {
+interface Turn {
   readonly slot: number;
   readonly serving: Task;
 }
 
-export interface UpdatePlan {
+interface UpdatePlan {
   /** The service, where there is news of its update. */
   readonly service: Service | undefined;
   readonly turns: readonly Turn[];

@@ -12,7 +12,7 @@ import {
 import { duration, flag, oneOf, wholeNumber } from "../flags/parse-flag.ts";
 
 /** An update or a rollback, whose flags differ by their first word only. */
-export type Replacement = "update" | "rollback";
+type Replacement = "update" | "rollback";
 
 interface Settings {
   readonly Parallelism: bigint;
