@@ -1,13 +1,16 @@
 /** What it costs to attach a task, beside `ip` alone. */
 import { readFile } from "node:fs/promises";
+import type { NetworkState } from "#agent/network/network-state.ts";
 import { attachmentsOf, type Host } from "#agent/network/testing/ground.ts";
 import { Fault } from "#proto/fault.ts";
 import { median } from "../samples.ts";
 import { front } from "./scene.ts";
 
 export interface AttachCost {
-  /** Programs that were run. */
+  /** Programs that were run for each. */
   readonly spawns: number;
+  /** Programs that the next news cost more, for all of them: their links enter the fast path. */
+  readonly laterSpawns: number;
   readonly wallMs: number;
   /** Of the agent and the programs. */
   readonly cpuMs: number;
@@ -49,7 +52,7 @@ export async function measureBareAttach(host: Host, subnetPart: number): Promise
   const wallMs = (performance.now() - start) / attachCount;
   const names = Array.from({ length: attachCount }, (_, index) => `bare${index}`);
   await host.namespace.batch(names.flatMap((name) => [`link del ${name}`, `netns del ${name}`]));
-  return { spawns: 1, wallMs, cpuMs: parseTimes(stdout) / attachCount };
+  return { spawns: 1, laterSpawns: 0, wallMs, cpuMs: parseTimes(stdout) / attachCount };
 }
 
 /** Of the shell's children, in milliseconds: "0m0.010s 0m0.020s" in the second line. */
@@ -61,7 +64,11 @@ export function parseTimes(text: string): number {
 }
 
 /** One task after the other, on one network. */
-export async function measureAttach(host: Host, subnetPart: number): Promise<AttachCost> {
+export async function measureAttach(
+  host: Host,
+  subnetPart: number,
+  state: NetworkState,
+): Promise<AttachCost> {
   const before = await cpuMs(host.agentPid);
   const spawns: number[] = [];
   const walls: number[] = [];
@@ -78,8 +85,10 @@ export async function measureAttach(host: Host, subnetPart: number): Promise<Att
     ids.push(id);
   }
   const cpu = (await cpuMs(host.agentPid)) - before;
+  const laterSpawns = (await host.call({ kind: "apply", state })).programs.length;
   await host.call({ kind: "detach", taskIds: ids });
-  return { spawns: median(spawns), wallMs: median(walls), cpuMs: cpu / attachCount };
+  const wallMs = median(walls);
+  return { spawns: median(spawns), laterSpawns, wallMs, cpuMs: cpu / attachCount };
 }
 
 /** Used so far by a process and the children that it has waited for. */

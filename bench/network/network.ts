@@ -99,11 +99,11 @@ async function changesOf(
   signal: AbortSignal,
   onStep: NetworkBenchOptions["onStep"],
 ): Promise<Changes> {
-  const host = scene.host(1);
+  const [host, fastHost] = [scene.host(1), scene.host(3)];
   const attach = {
     bare: await measureBareAttach(host, 192),
-    rules: await measureAttach(host, 128),
-    fast: await measureAttach(scene.host(3), 160),
+    rules: await measureAttach(host, 128, scene.state(host)),
+    fast: await measureAttach(fastHost, 160, scene.state(fastHost)),
   };
   onStep("tasks were attached");
   signal.throwIfAborted();

@@ -70,6 +70,7 @@ function requestFields(rounds: readonly Round[]) {
 function changeFields({ attach, slots, backendChangeMs }: Changes) {
   const fields = (prefix: string, name: keyof Changes["attach"]) => ({
     [`${prefix}attach_spawns`]: attach[name].spawns,
+    [`${prefix}attach_later_spawns`]: attach[name].laterSpawns,
     [`${prefix}attach_ms`]: rounded(attach[name].wallMs),
     [`${prefix}attach_cpu_ms`]: rounded(attach[name].cpuMs),
   });
@@ -146,8 +147,9 @@ function changesTable({ attach, slots, backendChangeMs }: Changes): string {
   const names = { bare: "ip alone", rules: "rules", fast: "fast path" } as const;
   const ms = (value: number) => value.toFixed(1);
   const attached = (Object.keys(names) as (keyof typeof names)[]).map((name) => {
-    const { spawns, wallMs, cpuMs } = attach[name];
-    return [`attach a task, ${names[name]}`, ms(wallMs), ms(cpuMs), String(spawns)];
+    const { spawns, laterSpawns, wallMs, cpuMs } = attach[name];
+    const programs = laterSpawns === 0 ? `${spawns}` : `${spawns}, then ${laterSpawns} for all`;
+    return [`attach a task, ${names[name]}`, ms(wallMs), ms(cpuMs), programs];
   });
   const backends = [
     ["one backend of 2,000 × 20: nft alone", ms(slots.changeNftMs)],
