@@ -51,16 +51,15 @@ export async function readKernel(exec: Exec): Promise<Kernel> {
   const vxlans = parseVxlans(links);
   const advertised = await readAdvertised();
   const ipv6 = advertised !== undefined;
-  const [routes, neighbours, fdb, rules, rules6, tables, namespaces] = await Promise.all([
-    readRoutes(exec, ipv6),
-    exec.run("ip", ["-j", "neigh", "show", "nud", "permanent"]),
+  const [four, six, fdb, tables, namespaces] = await Promise.all([
+    readFamily(exec, "-4"),
+    ipv6 ? readFamily(exec, "-6") : { routes: [], rules: [], neighbours: [] },
     vxlans.size === 0 ? { stdout: "" } : exec.run("bridge", ["-j", "fdb", "show"]),
-    exec.run("ip", ["-4", "-N", "-j", "rule", "show"]),
-    ipv6 ? exec.run("ip", ["-6", "-N", "-j", "rule", "show"]) : { stdout: "" },
     readTables(exec, vxlans.keys()),
     readNamespaces(),
   ]);
-  const permanent = parseRecords(neighbours.stdout);
+  const routes = parseRoutes([...four.routes, ...six.routes]);
+  const permanent = [...four.neighbours, ...six.neighbours];
   return {
     dataPlane: {
       ...emptyDataPlane,
@@ -82,8 +81,8 @@ export async function readKernel(exec: Exec): Promise<Kernel> {
       fdb: parseFdb(fdb.stdout),
       routes: PartedMap.from(routes.remote),
       backRoutes: routes.back,
-      rules: parseRules(rules.stdout),
-      rules6: parseRules(rules6.stdout),
+      rules: parseRules(four.rules),
+      rules6: parseRules(six.rules),
       sysctls: await readSysctls(wantedSysctls({ advertised: [] }, devices, ipv6).keys()),
     },
     mtuOfAddress: parseMtus(links),
@@ -117,12 +116,19 @@ async function readNamespaces(): Promise<ReadonlySet<string>> {
   }
 }
 
-async function readRoutes(exec: Exec, ipv6: boolean) {
-  const show = async (family: "-4" | "-6") => {
-    const args = [family, "-N", "-j", "route", "show", "table", "all"];
-    return parseRecords((await exec.run("ip", args)).stdout);
-  };
-  const shown = [...(await show("-4")), ...(ipv6 ? await show("-6") : [])];
+/** In one process, which prints a list in a line for each; they are told apart by what their kind alone has. */
+async function readFamily(exec: Exec, family: "-4" | "-6") {
+  const input = "route show table all\nrule show\nneigh show nud permanent\n";
+  const { stdout } = await exec.run("ip", [family, "-N", "-j", "-batch", "-"], { input });
+  const records = stdout.split("\n").flatMap((line) => parseRecords(line));
+  const { routes, rules, neighbours } = Object.groupBy(records, (record) => {
+    if ("priority" in record) return "rules";
+    return "lladdr" in record ? "neighbours" : "routes";
+  });
+  return { routes: routes ?? [], rules: rules ?? [], neighbours: neighbours ?? [] };
+}
+
+function parseRoutes(shown: readonly JsonObject[]) {
   const subnets = new Set<string>();
   const remote: [string, string][] = [];
   const local = new Map<string, JsonObject[]>();
@@ -170,8 +176,8 @@ function isTaskLink(device: string): boolean {
 /** As `ip -N` names it. */
 const mainTable = "254";
 
-function parseRules(json: string): ReadonlySet<string> {
-  const own = parseRecords(json).filter((rule) => Number(rule["protocol"]) === routeProtocol);
+function parseRules(records: readonly JsonObject[]): ReadonlySet<string> {
+  const own = records.filter((rule) => Number(rule["protocol"]) === routeProtocol);
   return new Set(
     own.map((rule) => {
       const iif = text(rule, "iif");
