@@ -2,7 +2,7 @@
  * A virtual machine that runs one program of this repository and is gone. Its processor is emulated, and its clock counts
  * instructions, one every 4 ns: what is measured in it does not depend on what else this machine does.
  */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,6 +28,7 @@ export async function runInMachine(options: MachineOptions): Promise<string> {
   const { kernel, initrd, disk } = await ensureMachineFiles({ signal, onStep });
   const work = await mkdtemp(join(tmpdir(), "bench-vm-"));
   const log = join(work, "console");
+  const result = join(work, "result");
   const append = `root=/dev/vda rw init=/init console=ttyS0 quiet program=${program}`;
   // It ends with this process, in whatever way that ends.
   const argv = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg"];
@@ -35,11 +36,14 @@ export async function runInMachine(options: MachineOptions): Promise<string> {
   argv.push("-cpu", "max", "-smp", "1", "-m", "2048", "-nodefaults", "-display", "none");
   argv.push("-no-reboot", "-kernel", kernel, "-initrd", initrd, "-append", append);
   argv.push("-drive", `file=${disk},format=raw,if=virtio,snapshot=on`);
-  const share = `local,path=${repository},mount_tag=repository,security_model=none,readonly=on`;
-  argv.push("-virtfs", share, "-serial", `file:${log}`, "-serial", "stdio");
+  const share = "local,security_model=none";
+  argv.push("-virtfs", `${share},path=${repository},mount_tag=repository,readonly=on`);
+  argv.push("-virtfs", `${share},path=${result},mount_tag=result`, "-serial", `file:${log}`);
   try {
-    const output = await run(argv, { timeoutMs, signal });
-    if (output.trim() !== "") return output;
+    await mkdir(result);
+    await run(argv, { timeoutMs, signal });
+    const output = await readFile(join(result, "output"), "utf8").catch(() => "");
+    if (output !== "") return output;
     const said = (await readFile(log, "utf8")).slice(-2_000);
     throw new Fault("internal", `${program} failed in the virtual machine: ${said}`);
   } finally {

@@ -11,19 +11,20 @@ import { run } from "#lab/process.ts";
 import { Fault } from "#proto/fault.ts";
 
 /**
- * The machine's first process, after Debian's initramfs has mounted /proc, /sys, /dev and /run: it mounts what the host shares, runs the program that the kernel's command line names, and
- * switches off. The second serial line carries what the program writes.
+ * The machine's first process, after Debian's initramfs has mounted /proc, /sys, /dev and /run: it mounts what the host
+ * shares, runs the program that the kernel's command line names, and switches off. What the program writes goes into a
+ * folder of the host's, since a serial line lost characters; its errors go to the console.
  */
 const init = `#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 mount -t tmpfs tmpfs /tmp
 ip link set lo up
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro repository /repository
-stty -F /dev/ttyS1 raw
+mount -t 9p -o trans=virtio,version=9p2000.L result /result
 for word in $(cat /proc/cmdline); do
   case $word in program=*) program=\${word#program=} ;; esac
 done
-cd /repository && node_modules/node/bin/node "$program" >/dev/ttyS1 2>/dev/console
+cd /repository && node_modules/node/bin/node "$program" >/result/output 2>/dev/console
 sync
 echo o >/proc/sysrq-trigger
 sleep 60
@@ -73,7 +74,7 @@ async function build(work: string, signal: AbortSignal | undefined): Promise<voi
   const { suite, packages } = recipe;
   const options = [
     `--include=${packages.join(",")}`,
-    '--customize-hook=mkdir "$1/repository"',
+    '--customize-hook=mkdir "$1/repository" "$1/result"',
     `--customize-hook=cat >"$1/init" <<'END'\n${init}END`,
     '--customize-hook=chmod 755 "$1/init"',
   ];
