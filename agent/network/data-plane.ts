@@ -29,7 +29,8 @@ import {
   noElements,
   setOf,
 } from "./ruleset/elements.ts";
-import { guardVersion, type RulesetOptions, tableVersion } from "./ruleset/ruleset.ts";
+import type { RulesetOptions } from "./ruleset/options.ts";
+import { guardVersion, tableVersion } from "./ruleset/ruleset.ts";
 import { hostSubnet, isText6, overlap, parseSubnet, type Subnet } from "./subnet.ts";
 import { encryptedAddress } from "./wireguard/addresses.ts";
 import type { EncryptionLink } from "./wireguard/encryption.ts";

@@ -23,7 +23,7 @@ import { placesOf, PlacesMemory } from "./fastpath/places.ts";
 import { type Kernel, readKernel } from "./kernel-reader.ts";
 import type { ParsedNetworkState } from "./network-state.ts";
 import { planDataPlane, type Step } from "./plan.ts";
-import type { RulesetOptions } from "./ruleset/ruleset.ts";
+import type { RulesetOptions } from "./ruleset/options.ts";
 import { emptyServices, type ServicePicture } from "./services/picture.ts";
 import { planServices } from "./services/plan.ts";
 import { readServices } from "./services/reader.ts";

@@ -16,7 +16,8 @@ import {
   type ElementsName,
   elementsNames,
 } from "./ruleset/elements.ts";
-import { guardLines, type RulesetOptions, tableLines } from "./ruleset/ruleset.ts";
+import type { RulesetOptions } from "./ruleset/options.ts";
+import { guardLines, tableLines } from "./ruleset/ruleset.ts";
 import { isText6, overlap, parseSubnet } from "./subnet.ts";
 
 export type Step =

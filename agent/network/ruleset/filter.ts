@@ -3,7 +3,7 @@ import { unservedPortRules } from "../services/maps.ts";
 import { vethPattern } from "../devices.ts";
 import { vxlanDevices, vxlanNetwork, vxlanNetworks } from "./raw.ts";
 import { encryptionDevice } from "../wireguard/addresses.ts";
-import type { RulesetOptions } from "./ruleset.ts";
+import type { RulesetOptions } from "./options.ts";
 
 // An egress packet is masqueraded as a node: forged VXLAN in it would be trusted. So it is dropped before anything is
 // accepted; it must not ride on a flow that began as something else. A flow to a published port has an original destination

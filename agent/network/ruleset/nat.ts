@@ -1,7 +1,7 @@
 /** Where services' addresses and published ports lead to, and whose source a packet carries. */
 import { hairpinRules, publishedRules, vipRules } from "../services/maps.ts";
 import { vxlanDevices } from "./raw.ts";
-import type { RulesetOptions } from "./ruleset.ts";
+import type { RulesetOptions } from "./options.ts";
 
 export function natChains({ address, address6 }: RulesetOptions): string {
   return `\

@@ -1,7 +1,7 @@
 /** Before anything else: what may come in and go out at all, the zone that a flow from a node gets, and refusals at once. */
 import { encryptedDevice, guardMark, plainDevice, vethPattern } from "../devices.ts";
 import { encryptionDevice } from "../wireguard/addresses.ts";
-import type { RulesetOptions } from "./ruleset.ts";
+import type { RulesetOptions } from "./options.ts";
 
 export const vxlanDevices = `{ "${plainDevice}", "${encryptedDevice}" }`;
 

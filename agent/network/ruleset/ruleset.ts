@@ -13,15 +13,8 @@ import { type Device, guardMark, plainDevice } from "../devices.ts";
 import { declarationLines } from "./elements.ts";
 import { forwardChains, inputChains } from "./filter.ts";
 import { natChains } from "./nat.ts";
+import type { RulesetOptions } from "./options.ts";
 import { markChain, rawChains, refusalChains } from "./raw.ts";
-
-export interface RulesetOptions {
-  /** UDP port of the VXLAN devices. */
-  readonly port: number;
-  /** This node's source address towards tasks, where a client's own cannot be kept. */
-  readonly address: string;
-  readonly address6: string | undefined;
-}
 
 /** What a table's reader can tell of it: the hash that it says of itself, and how many rules each of its chains has. */
 export function tableVersion(options: RulesetOptions): string {
