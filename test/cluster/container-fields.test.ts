@@ -166,7 +166,7 @@ test("flags of service create for a host, each has its effect in the container",
   const log = await printed("fields");
   for (const fact of [
     /^10\.1\.2\.3\tdb$/m,
-    /^nameserver 10\.9\.9\.9\nsearch a\.b\noptions timeout:1$/m,
+    /^nameserver 172\.17\.0\.1\nsearch a\.b\noptions timeout:1 ndots:0$/m,
     /^Groups:\t0 2000 $/m,
     /^CapBnd:\t0000000000001000$/m,
     /^NoNewPrivs:\t1$/m,

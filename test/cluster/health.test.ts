@@ -46,17 +46,17 @@ function addressOf(task: Task): string {
   return task.networks[0]?.addresses[0]?.replace(/\/.*/, "") ?? "";
 }
 
-/** Until the name "web" has these addresses and no others, whichever of the tasks asks. */
+/** Until the name "tasks.web" has these addresses and no others, whichever of the tasks asks. */
 async function untilAllFind(askers: readonly Task[], wanted: readonly Task[]): Promise<void> {
   const addresses = wanted.map(addressOf).toSorted(inOrder).join();
   for (const asker of askers) {
     const finds = async () => {
-      const said = await inTask(asker, "busybox", "nslookup", "-type=a", "web");
+      const said = await inTask(asker, "busybox", "nslookup", "-type=a", "tasks.web");
       const answer = said.split("Name:").slice(1).join("");
       const found = [...answer.matchAll(/Address: *([0-9.]+)/g)].map(([, address = ""]) => address);
       return found.toSorted(inOrder).join() === addresses;
     };
-    await waitFor(`web to be ${addresses || "nowhere"}`, finds, { timeoutMs: deadlineMs });
+    await waitFor(`tasks.web to be ${addresses || "nowhere"}`, finds, { timeoutMs: deadlineMs });
   }
 }
 
