@@ -10,7 +10,10 @@ import { malformed } from "./tar-header.ts";
  * A piece of an archive on its way: hashing it and going over the small files in it is one stretch of work on the event
  * loop, so it has to be small; about a millisecond.
  */
-export const pieceBytes = 64 * 1024;
+export const pieceBytes = 256 * 1024;
+
+/** Decompressed ahead of whoever takes the pieces, in threads of their own. */
+const aheadBytes = 1024 * 1024;
 
 /** A skippable frame (RFC 8878, section 3.1), with which some writers begin: magic number and length. */
 const skippableHeaderBytes = 8;
@@ -52,7 +55,7 @@ async function* through(file: Readable, decoder: Transform): AsyncGenerator<Buff
 }
 
 function decoderFor(magic: string): Transform {
-  const options = { chunkSize: pieceBytes };
+  const options = { chunkSize: pieceBytes, highWaterMark: aheadBytes };
   if (magic.startsWith("1f8b")) return createGunzip(options);
   if (magic === "28b52ffd") return createZstdDecompress(options);
   return new PassThrough({ highWaterMark: pieceBytes });
