@@ -17,7 +17,7 @@ Statistics:
 
 test("dnsperf's words are read: the rate, and one line for each answer", () => {
   assert.equal(readRate(said), 22_212);
-  assert.deepEqual(readLatency(said), { p50Ms: 2, p99Ms: 2, lost: 0.25 });
+  assert.deepEqual(readLatency([said]), { p50Ms: 2, p99Ms: 2, lost: 0.25 });
   assert.throws(() => readRate("nothing"), /Queries per second/);
 });
 

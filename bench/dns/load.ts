@@ -4,9 +4,11 @@ import { promisify } from "node:util";
 import { Fault } from "#proto/fault.ts";
 import type { Nameserver } from "./nameserver.ts";
 
-const clients = 8;
-/** Like so many askers that each wait for an answer before they ask again. */
-const outstanding = 100;
+/** Tasks that ask: the nameserver lets none have more than its share. */
+const askers = ["127.88.1.1", "127.88.1.2", "127.88.1.3", "127.88.1.4"];
+const socketsPerAsker = 2;
+/** Of each asker, who then waits for an answer before it asks again. */
+const outstanding = 25;
 const outputBytesMax = 64 * 1024 * 1024;
 
 export interface Load {
@@ -24,19 +26,28 @@ export interface Latency {
 
 /** As many as it answers. */
 export async function answersPerSecond(server: Nameserver, load: Load): Promise<number> {
-  return readRate(await dnsperf(server, load, ["-q", String(outstanding)]));
+  const said = await askAll(server, load, ["-q", String(outstanding)]);
+  return said.map(readRate).reduce((sum, rate) => sum + rate, 0);
 }
 
 /** At a steady rate; questions that come while others wait are asked all the same. */
 export async function latencyAt(rate: number, server: Nameserver, load: Load): Promise<Latency> {
-  const args = ["-Q", String(rate), "-q", String(rate), "-v"];
-  return readLatency(await dnsperf(server, load, args));
+  const share = String(rate / askers.length);
+  return readLatency(await askAll(server, load, ["-Q", share, "-q", share, "-v"]));
+}
+
+async function askAll(
+  server: Nameserver,
+  load: Load,
+  args: readonly string[],
+): Promise<readonly string[]> {
+  return await Promise.all(askers.map((asker) => dnsperf(server, load, ["-a", asker, ...args])));
 }
 
 async function dnsperf(server: Nameserver, load: Load, args: readonly string[]): Promise<string> {
   const { questionsFile, seconds, signal } = load;
   const common = ["-s", server.address, "-p", String(server.port), "-d", questionsFile];
-  const shape = ["-c", String(clients), "-T", "1", "-t", "1", "-l", String(seconds)];
+  const shape = ["-c", String(socketsPerAsker), "-T", "1", "-t", "1", "-l", String(seconds)];
   const options = { signal, maxBuffer: outputBytesMax, timeout: (seconds + 10) * 1_000 };
   const { stdout } = await promisify(execFile)("dnsperf", [...common, ...shape, ...args], options);
   return stdout;
@@ -47,15 +58,15 @@ export function readRate(said: string): number {
 }
 
 /** Lines such as "> NOERROR s0 A 0.000135" are one answer each. */
-export function readLatency(said: string): Latency {
-  const seconds = [...said.matchAll(/^> \w+ \S+ \S+ ([0-9.]+)$/gm)].map((match) =>
-    Number(match[1]),
+export function readLatency(said: readonly string[]): Latency {
+  const seconds = said.flatMap((each) =>
+    [...each.matchAll(/^> \w+ \S+ \S+ ([0-9.]+)$/gm)].map((match) => Number(match[1])),
   );
   const sorted = seconds.toSorted((a, b) => a - b);
   const at = (part: number) =>
     1_000 * (sorted[Math.floor(part * (sorted.length - 1))] ?? Number.NaN);
-  const [sent, lost] = [numberAfter(said, "Queries sent"), numberAfter(said, "Queries lost")];
-  return { p50Ms: at(0.5), p99Ms: at(0.99), lost: lost / sent };
+  const sum = (words: string) => said.reduce((total, each) => total + numberAfter(each, words), 0);
+  return { p50Ms: at(0.5), p99Ms: at(0.99), lost: sum("Queries lost") / sum("Queries sent") };
 }
 
 function numberAfter(said: string, words: string): number {
