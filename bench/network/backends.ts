@@ -37,8 +37,7 @@ export async function measureBackendChange(host: Host, state: NetworkState): Pro
   await host.call({ kind: "apply", state: full });
   const times: number[] = [];
   for (let change = 0; change < changeCount; change += 1) {
-    const without = change % 2 === 0 ? endpoints.filter((it) => it !== leaving) : endpoints;
-    await host.call({ kind: "apply", state: { ...full, endpoints: without } });
+    await host.call({ kind: "serve", endpointId: leaving?.id ?? "", serving: change % 2 === 1 });
     const { value } = await host.call({ kind: "status" });
     times.push((value as { readonly convergenceMs: number }).convergenceMs);
   }

@@ -21,6 +21,8 @@ export type Call =
       }[];
     }
   | { readonly kind: "detach"; readonly taskIds: readonly string[] }
+  /** Of what was applied last, as managers' news have it: all other objects are the same as before. */
+  | { readonly kind: "serve"; readonly endpointId: string; readonly serving: boolean }
   | { readonly kind: "list" | "repair" | "status" | "key" | "cleanup" };
 
 export type Answer =
@@ -51,14 +53,30 @@ const dns = new DnsServer(
   { ...modules, nameserversOf: (address) => driver.nameserversOf(address) },
 );
 
+/** What was applied last. */
+const told: { state?: NetworkState } = {};
+
+async function apply(state: NetworkState): Promise<void> {
+  told.state = state;
+  await driver.apply(state);
+  await dns.apply({ ...state, networks: [...state.networks, ...driver.localNetworks()] });
+}
+
+async function serve(endpointId: string, serving: boolean): Promise<void> {
+  const { state } = told;
+  if (state === undefined) throw new Fault("failed-precondition", "nothing was applied yet");
+  const endpoints = state.endpoints.map((one) =>
+    one.id === endpointId ? { ...one, serving } : one,
+  );
+  await apply({ ...state, endpoints });
+}
+
 async function perform(call: Call): Promise<unknown> {
   switch (call.kind) {
     case "apply":
-      await driver.apply(call.state);
-      return await dns.apply({
-        ...call.state,
-        networks: [...call.state.networks, ...driver.localNetworks()],
-      });
+      return await apply(call.state);
+    case "serve":
+      return await serve(call.endpointId, call.serving);
     case "attach":
       return await Promise.all(
         call.tasks.map(({ id, attachments, hostPorts = [], nameservers = [] }) =>
