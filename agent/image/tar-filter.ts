@@ -171,9 +171,18 @@ class Filter {
       this.#remember(name.length);
       this.#names.add(name);
     }
-    folders.delete(name);
-    implicit.delete(name);
+    const wasFolder = folders.delete(name) || implicit.delete(name);
     repeated.delete(name);
+    if (wasFolder) this.#forgetBelow(name);
+  }
+
+  /** What was a folder is something else now: nothing is in it, and nothing of the layers below it shows. */
+  #forgetBelow(name: string): void {
+    const { folders, implicit, opaque, removed, repeated, foreign } = this.#notes;
+    for (const noted of [folders, implicit, opaque, removed, repeated, foreign]) {
+      for (const path of noted.keys()) if (path.startsWith(`${name}/`)) noted.delete(path);
+    }
+    opaque.delete(name);
   }
 
   #noteParents(name: string): void {

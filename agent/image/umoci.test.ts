@@ -43,6 +43,12 @@ describe("an unpacked image, beside umoci's", () => {
     assertSame(await readTree(ours), await readTree(theirs), undatedFolders(layers));
   }
 
+  test("of a folder that becomes a file, above one that was made opaque, is the same tree", async () => {
+    const deep = { name: "m/c/x/a/", type: "5" } as const;
+    const opaque = { name: "m/c/x/.wh..wh..opq" };
+    await compare([[deep], [opaque, { name: "m", content: "" }], []]);
+  });
+
   test("of any shape, is the same tree", async () => {
     const property = fc.asyncProperty(nastyLayers, (layers) => (running = compare(layers)));
     await fc.assert(property, {
