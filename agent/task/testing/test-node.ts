@@ -47,6 +47,7 @@ export class TestNode {
   readonly reports: { readonly taskId: string; readonly status: TaskStatus }[] = [];
   readonly #waiting = new Set<() => void>();
   readonly #namespaces = new Set<string>();
+  #lastTurn: Promise<unknown> = Promise.resolve();
   image: TaskImage;
   /** That of the tasks' networks. */
   nameserver: string | undefined;
@@ -203,18 +204,29 @@ export class TestNode {
     return {
       attach: async (taskId, _attachments, { nameservers = [] } = {}) => {
         this.ownNameservers.set(taskId, nameservers);
-        if (!this.#namespaces.has(taskId)) await systemExec.run("ip", ["netns", "add", taskId]);
-        this.#namespaces.add(taskId);
+        await this.#inTurn(async () => {
+          if (!this.#namespaces.has(taskId)) await systemExec.run("ip", ["netns", "add", taskId]);
+          this.#namespaces.add(taskId);
+        });
         const { nameserver } = this;
         const path = `/run/netns/${taskId}`;
         return { path, addresses: [], ...(nameserver === undefined ? {} : { nameserver }) };
       },
-      detach: async (taskId) => {
-        if (!this.#namespaces.delete(taskId)) return;
-        await systemExec.run("ip", ["netns", "del", taskId]);
-      },
-      list: async () => [...this.#namespaces],
+      detach: (taskId) =>
+        this.#inTurn(async () => {
+          if (!this.#namespaces.has(taskId)) return;
+          await systemExec.run("ip", ["netns", "del", taskId]);
+          this.#namespaces.delete(taskId);
+        }),
+      list: () => this.#inTurn(async () => [...this.#namespaces]),
     };
+  }
+
+  /** A worker that was let go of may still be making a namespace: the next one's questions come after it. */
+  #inTurn<Value>(work: () => Promise<Value>): Promise<Value> {
+    const done = this.#lastTurn.then(work);
+    this.#lastTurn = done.catch(() => undefined);
+    return done;
   }
 }
 
