@@ -3,11 +3,12 @@
  * serve with TLS there. Disposing of an endpoint gives its calls a moment to end, and ends them.
  */
 import { chmod, rm, stat } from "node:fs/promises";
-import { createConnection, createServer, isIPv6, type ListenOptions, type Server } from "node:net";
+import { createConnection, createServer, type ListenOptions, type Server } from "node:net";
 import type { Caller } from "./caller.ts";
 import { errnoOf, Fault } from "./fault.ts";
 import { messageBytesMax } from "./grpc.ts";
 import { GrpcServer } from "./grpc-server.ts";
+import { formatHostPort, parseHostPort } from "./host-port.ts";
 import type { Clock } from "./ports.ts";
 import { type ServerTls, TlsListener } from "./tls/tls-listener.ts";
 
@@ -48,11 +49,11 @@ export async function serveEndpoint(
   if (address.startsWith("unix:")) {
     return serveSocket(address.slice("unix:".length), server, options.owner);
   }
-  const { host, port } = parseAddress(address);
+  const { host, port } = parseHostPort(address);
   const { tls } = options;
   if (tls === undefined) {
     const caller: Caller = { kind: "anonymous", problem: "the connection is not encrypted" };
-    return await servePlain(withPort(host, port), { host, port }, { server, caller });
+    return await servePlain(formatHostPort(host, port), { host, port }, { server, caller });
   }
   const forStrangers = new GrpcServer(strangerOptions, { clock });
   options.addServices(forStrangers);
@@ -61,7 +62,7 @@ export async function serveEndpoint(
     throw listenFault(address, thrown);
   });
   return {
-    address: withPort(host, bound),
+    address: formatHostPort(host, bound),
     [Symbol.asyncDispose]: async () => {
       using ending = listener;
       ending.stop();
@@ -102,7 +103,7 @@ async function servePlain(
   const bound = await listen(listener, address, place);
   const { host } = place;
   return {
-    address: host === undefined ? address : withPort(host, bound),
+    address: host === undefined ? address : formatHostPort(host, bound),
     [Symbol.asyncDispose]: async () => {
       listener.close();
       await server.close(drainMs);
@@ -119,20 +120,6 @@ function listen(listener: Server, address: string, place: ListenOptions): Promis
       resolve(bound !== null && typeof bound === "object" ? bound.port : 0);
     });
   });
-}
-
-function parseAddress(address: string): { host: string; port: number } {
-  const [, bracketed, plain, port] =
-    /^(?:\[([0-9a-fA-F:.]+)\]|([^:]+)):([0-9]{1,5})$/.exec(address) ?? [];
-  const host = bracketed ?? plain;
-  if (host === undefined || Number(port) > 65_535) {
-    throw new Fault("invalid-argument", `"${address}" is not of the form HOST:PORT`);
-  }
-  return { host, port: Number(port) };
-}
-
-function withPort(host: string, port: number): string {
-  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function listenFault(address: string, thrown: unknown): Fault {

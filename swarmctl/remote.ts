@@ -2,6 +2,7 @@
 import { connect } from "node:net";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import type { ClientTls } from "#proto/tls/client-credentials.ts";
+import { parseHostPort } from "#proto/host-port.ts";
 import type { SavedContext } from "./context/saved-context.ts";
 
 /** A host that is switched off says nothing; one that runs answers within a round trip. */
@@ -28,10 +29,9 @@ export async function mutualTls(context: SavedContext): Promise<ClientTls> {
 
 /** Why nothing answers, in words; undefined where something does. */
 function probeAddress(address: string): Promise<string | undefined> {
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  const { host, port } = parseHostPort(address);
   return new Promise((done) => {
-    const socket = connect({ host, port: Number(address.slice(colon + 1)) });
+    const socket = connect({ host, port });
     const settle = (refusal: string | undefined) => {
       socket.destroy();
       done(refusal);

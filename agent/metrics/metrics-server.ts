@@ -8,6 +8,7 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
 import { version } from "#proto/version.ts";
+import { parseHostPort } from "#proto/host-port.ts";
 import type { NetworkStatus } from "../network/network-driver.ts";
 
 export interface MetricsSources {
@@ -60,10 +61,9 @@ async function answer(registry: Registry, response: ServerResponse, log: Log): P
 }
 
 async function listen(server: Server, address: string): Promise<void> {
-  const cut = address.lastIndexOf(":");
-  const host = address.slice(0, cut).replaceAll(/[[\]]/g, "");
   try {
-    server.listen(Number(address.slice(cut + 1)), host);
+    const { host, port } = parseHostPort(address);
+    server.listen(port, host);
     await once(server, "listening");
   } catch (thrown) {
     throw Fault.wrap(`Cannot serve metrics at ${address}`, thrown);

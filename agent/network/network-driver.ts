@@ -13,6 +13,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Network, NetworkAttachment, PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isId } from "#proto/ids.ts";
 import type { Clock, Log } from "#proto/ports.ts";
+import { addressPart } from "#proto/cidr.ts";
 import { attachmentsMax, mainAttachment } from "./attachment.ts";
 import { bridgeNetwork, chooseBridge } from "./bridge.ts";
 import { DockerPermit } from "./docker-permit.ts";
@@ -385,9 +386,7 @@ export class NetworkDriver {
   /** Also of tasks whose links a stranger has broken. */
   #recordedAddresses(): readonly string[] {
     const attachments = [...this.#tasks.values()].flatMap((task) => task.attachments);
-    return attachments.flatMap(({ addresses }) =>
-      addresses.map((text) => text.split("/")[0] ?? ""),
-    );
+    return attachments.flatMap(({ addresses }) => addresses.map(addressPart));
   }
 
   #hostPortsOf({ taskId, attachments, hostPorts }: TaskRecord): readonly HostPort[] {

@@ -10,6 +10,8 @@ import { IpFamily, type Network, type NetworkAttachment } from "#proto/gen/swarm
 import { formatAddress, isAddress, parseAddress } from "#proto/ipv4.ts";
 import { formatAddress6, isAddress6, parseAddress6 } from "#proto/ipv6.ts";
 import { isOverlay } from "#proto/main-network.ts";
+import { addressPart } from "#proto/cidr.ts";
+import { mtuOf } from "#proto/network-options.ts";
 import { type Device, encryptedDevice, nodeNumberMax, plainDevice } from "./devices.ts";
 import { Last, listChanges } from "./list-changes.ts";
 import { PartedMap } from "./parted-map.ts";
@@ -83,12 +85,6 @@ export interface ParsedNetworkState {
 
 /** Room for the network's, the gateway's and the broadcast address and one task. */
 const prefixLengthMax = { 4: 30, 6: 126 } as const;
-
-/** What Docker's overlay and bridge drivers call it. */
-const mtuOption = "com.docker.network.driver.mtu";
-
-/** The least that IPv4 hosts must take; IPv6 wants 1280. */
-const mtuMin = { 4: 576, 6: 1280 } as const;
 
 /**
  * What was parsed before. A state of ten thousand endpoints differs from the one before in a few: the others are the same
@@ -240,7 +236,7 @@ export function parseOverlay(network: Network): Overlay {
     encrypted: spec?.encrypted ?? false,
     ingress: spec?.ingress ?? false,
     local: false,
-    mtu: parseMtu(network, ranges.length > 1 ? 6 : 4),
+    mtu: mtuOf(spec?.driverConfig?.options ?? {}, { ipv6: ranges.length > 1 }),
   };
 }
 
@@ -272,17 +268,6 @@ function parseRanges({ ipam }: Network, name: string): readonly Range[] {
   return ranges;
 }
 
-function parseMtu({ spec }: Network, family: 4 | 6): number | undefined {
-  const text = spec?.driverConfig?.options[mtuOption];
-  if (text === undefined || text === "") return undefined;
-  const mtu = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (mtu >= mtuMin[family] && mtu <= 0xffff) return mtu;
-  throw new Fault(
-    "invalid-argument",
-    `"${text}" is no MTU: give ${mtuOption} a number from ${mtuMin[family]} on`,
-  );
-}
-
 /** Of overlays alone. */
 export function parseAttachment({ network, addresses }: NetworkAttachment): OverlayAttachment {
   if (network === undefined) {
@@ -290,7 +275,7 @@ export function parseAttachment({ network, addresses }: NetworkAttachment): Over
   }
   const overlay = parseOverlay(network);
   const families = new Set<boolean>();
-  const texts = addresses.map((text) => text.split("/")[0] ?? "");
+  const texts = addresses.map(addressPart);
   for (const text of texts) families.add(isText6(text));
   if (texts.length === 0 || families.size !== texts.length) {
     throw new Fault(

@@ -4,6 +4,7 @@
  */
 import { Fault } from "#proto/fault.ts";
 import type { NetworkAttachment } from "#proto/gen/swarm/v1/types_pb.ts";
+import { addressPart } from "#proto/cidr.ts";
 import type { TaskLink } from "./attachment.ts";
 import { bridgeName, chooseAddress } from "./bridge.ts";
 import { encryptedDevice, plainDevice } from "./devices.ts";
@@ -59,7 +60,7 @@ export function resolveAttachments(
   return attachments.map((attachment) => {
     if (isBridge(attachment)) {
       if (bridge === undefined) throw early(bridgeName);
-      const addresses = attachment.addresses.map((text) => text.split("/")[0] ?? "");
+      const addresses = attachment.addresses.map(addressPart);
       return { overlay: bridge, addresses };
     }
     const { overlay, addresses } = parseAttachment(attachment);

@@ -10,6 +10,7 @@ import { TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { NetworkAttachment, PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isId } from "#proto/ids.ts";
 import type { Log } from "#proto/ports.ts";
+import { addressPart } from "#proto/cidr.ts";
 
 export interface TaskRecord {
   readonly taskId: string;
@@ -90,7 +91,7 @@ export function nameserversByAddress(
   for (const { attachments, nameservers } of records) {
     if (nameservers.length === 0) continue;
     for (const text of attachments.flatMap(({ addresses }) => addresses)) {
-      found.set(text.split("/")[0] ?? "", nameservers);
+      found.set(addressPart(text), nameservers);
     }
   }
   return found;

@@ -5,11 +5,12 @@
  */
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
+import { addressPart } from "#proto/cidr.ts";
 import type { Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
 import { isAlive } from "../task.ts";
 import { AddressPool } from "./address-pool.ts";
-import { addressPart, familyOf, isAnyAddress, parseAddress } from "./subnet.ts";
+import { familyOf, isAnyAddress, parseAddress } from "./subnet.ts";
 
 /** Who holds an address, by ID: a task, a service as a virtual one, a service for one of its tasks. */
 type Holder = `${"task" | "vip" | "kept"}:${string}`;

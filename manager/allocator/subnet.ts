@@ -47,11 +47,6 @@ export function parseAddress(text: string): Address {
   return { family, value };
 }
 
-/** What is before the "/" of an interface's address, "10.0.1.5/24". */
-export function addressPart(cidr: string): string {
-  return cidr.replace(/\/.*$/, "");
-}
-
 export function formatAddress({ family, value }: Address): string {
   return family === IpFamily.IPV6 ? formatAddress6(value) : formatAddress4(Number(value));
 }

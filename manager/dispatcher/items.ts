@@ -30,6 +30,7 @@ import {
   NodeState,
   TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { addressPart } from "#proto/cidr.ts";
 import { isAssigned, isTerminal, isWanted, stateOf } from "../task.ts";
 
 /** An item of the set by kind and ID. */
@@ -96,7 +97,7 @@ export function addressesOf(cidrs: readonly string[]): {
   readonly ipv4?: string;
   readonly ipv6?: string;
 } {
-  const addresses = cidrs.map((cidr) => cidr.replace(/\/.*$/, ""));
+  const addresses = cidrs.map(addressPart);
   const ipv4 = addresses.find((address) => !address.includes(":"));
   const ipv6 = addresses.find((address) => address.includes(":"));
   return { ...(ipv4 !== undefined && { ipv4 }), ...(ipv6 !== undefined && { ipv6 }) };

@@ -7,6 +7,7 @@ import {
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromDuration } from "#proto/time.ts";
+import { addressPart } from "#proto/cidr.ts";
 import type { Context, ControlClient } from "../context.ts";
 import { nodeName, onNodes } from "../node-call.ts";
 import { taskName } from "../service/words.ts";
@@ -54,7 +55,7 @@ async function membersOf(control: ControlClient, networkId: string): Promise<rea
     const attachment = task.networks.find(({ network }) => network?.id === networkId);
     const assigned = (task.status?.state ?? TaskState.NEW) >= TaskState.ASSIGNED;
     if (attachment === undefined || !assigned) return [];
-    return [{ task, addresses: attachment.addresses.map((text) => text.replace(/\/.*$/, "")) }];
+    return [{ task, addresses: attachment.addresses.map(addressPart) }];
   });
 }
 

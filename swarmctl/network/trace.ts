@@ -7,6 +7,7 @@ import {
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { isAddress6 } from "#proto/ipv6.ts";
+import { addressPart } from "#proto/cidr.ts";
 import type { Context, ControlClient } from "../context.ts";
 import { nodeName } from "../node-call.ts";
 import { visible } from "../output/table.ts";
@@ -74,7 +75,7 @@ async function resolve(
     const message = `Task "${taskName(task)}" has no address: it is on no network of the cluster`;
     throw new Fault("failed-precondition", message);
   }
-  return { host: address.replace(/\/.*$/, ""), port };
+  return { host: addressPart(address), port };
 }
 
 async function findTask(control: ControlClient, ref: string): Promise<Task | undefined> {

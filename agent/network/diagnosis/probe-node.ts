@@ -14,6 +14,7 @@ import {
   ProbeResultSchema,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Clock } from "#proto/ports.ts";
+import { parseHostPort } from "#proto/host-port.ts";
 import { devices, encryptedDevice, nodeAddress6 } from "../devices.ts";
 import type { NetworkState } from "../network-state.ts";
 import { number as numberIn, parseRecords } from "../tool-output.ts";
@@ -54,11 +55,10 @@ export async function probeNode(
 
 async function probePort(address: string, { clock }: ProbeModules): Promise<ProbeResult> {
   const what = `tcp ${address}`;
-  const cut = address.lastIndexOf(":");
-  const host = address.slice(0, cut).replaceAll(/[[\]]/g, "");
+  const { host, port } = parseHostPort(address);
   const startMs = clock.monotonic();
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
-  const socket = connect({ host, port: Number(address.slice(cut + 1)) });
+  const socket = connect({ host, port });
   socket.once("connect", () => resolve(undefined));
   socket.once("error", ({ message }) => resolve(message));
   using _deadline = clock.timer(connectMs, () => resolve(`no answer within ${connectMs / 1000} s`));

@@ -9,6 +9,7 @@ import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import type { Clock, Log, Random } from "#proto/ports.ts";
+import { isRecord } from "../tool-output.ts";
 
 export interface HostKey {
   /** Base64, as `wg` reads it. */
@@ -145,10 +146,6 @@ export function isKey(text: string): boolean {
 
 function damaged(): Fault {
   return new Fault("data-loss", "the file of this host's keys is damaged");
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
 }
 
 async function writeKeys(path: string, keys: KeyPair): Promise<void> {

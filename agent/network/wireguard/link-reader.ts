@@ -1,6 +1,6 @@
 /** Reads what stands of the encrypted link. */
 import type { Exec } from "#agent/exec.ts";
-import { Fault } from "#proto/fault.ts";
+import { isRecord, type JsonObject, parseRecords } from "../tool-output.ts";
 import { encryptionDevice } from "./addresses.ts";
 import {
   type EncryptionPicture,
@@ -65,20 +65,6 @@ function routeText(route: JsonObject): string {
   return `${destination} dev ${device} scope ${scope} src ${source}`;
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
-/** iproute2 prints nothing at all where there is nothing to show. */
-function parseRecords(json: string): readonly JsonObject[] {
-  if (json.trim() === "") return [];
-  const parsed: unknown = JSON.parse(json);
-  if (Array.isArray(parsed)) return parsed.filter(isRecord);
-  throw new Fault("internal", "Cannot understand a list of iproute2");
-}
-
 function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
-}
-
-function isRecord(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
