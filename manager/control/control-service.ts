@@ -1,4 +1,5 @@
 /** The control API: the handlers of every noun, as one service. */
+import { Fault } from "#proto/fault.ts";
 import { backupHandlers } from "./backup.ts";
 import { clusterHandlers } from "./cluster.ts";
 import { configHandlers } from "./config.ts";
@@ -24,6 +25,15 @@ export function controlHandlers(modules: ControlModules): ControlHandlers {
     ...secretHandlers(modules),
     ...logHandlers(modules),
     ...watchHandlers(modules),
+    promoteService: () => notYet("canaries"),
+    runService: () => notYet("jobs with a schedule"),
+    rebalanceService: () => notYet("rebalancing"),
+    rotateConfig: () => notYet("rotating configs"),
+    rotateSecret: () => notYet("rotating secrets"),
   };
   return behindBarrier(handlers, modules.replication);
+}
+
+function notYet(what: string): Promise<never> {
+  return Promise.reject(new Fault("unimplemented", `${what}: not supported yet`));
 }
