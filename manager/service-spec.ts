@@ -1,9 +1,35 @@
-/** How a service gets another spec: by its user, or back to the one before. */
+/** How many replicas a service shall have, and how it gets another spec: by its user, or back to the one before. */
 import { create } from "@bufbuild/protobuf";
 import { type Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { UpdateState, UpdateStatusSchema, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  type Autoscale,
+  UpdateState,
+  UpdateStatusSchema,
+  VersionSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
+
+/** Of a replicated service: the spec's number, or what the autoscaler has found, within its bounds. Of all others 0. */
+export function wantedReplicas({ spec, autoscaleStatus }: Service): number {
+  if (spec?.mode.case !== "replicated") return 0;
+  const { replicas } = spec.mode.value;
+  const { autoscale } = spec;
+  return Number(
+    autoscale ? withinBounds(autoscaleStatus?.replicas ?? replicas, autoscale) : replicas,
+  );
+}
+
+/** The most replicas that the spec may lead to. */
+export function mostReplicas({ mode, autoscale }: ServiceSpec): number {
+  if (mode.case !== "replicated") return 0;
+  return Number(autoscale?.maxReplicas ?? mode.value.replicas);
+}
+
+function withinBounds(replicas: bigint, { minReplicas, maxReplicas }: Autoscale): bigint {
+  if (replicas < minReplicas) return minReplicas;
+  return replicas > maxReplicas ? maxReplicas : replicas;
+}
 
 /** The spec's version is the version that the update read: the one that it writes is not known before it is committed. */
 export function withSpec(service: Service, spec: ServiceSpec): Service {

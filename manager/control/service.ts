@@ -15,7 +15,7 @@ import { formatReference, parseReference } from "#registry/reference.ts";
 import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
 import type { Action } from "../store/objects.ts";
 import { isPaused } from "../orchestrator/update-config.ts";
-import { rolledBack, withoutUpdateStatus, withSpec } from "../service-spec.ts";
+import { rolledBack, wantedReplicas, withoutUpdateStatus, withSpec } from "../service-spec.ts";
 import type { Store, View } from "../store/store.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
@@ -218,7 +218,7 @@ function statusOf(view: View, service: Service): ServiceStatus {
   return create(ServiceStatusSchema, {
     serviceId: service.id,
     runningTasks: BigInt(wanted.filter(inState(TaskState.RUNNING)).length),
-    desiredTasks: mode?.case === "replicated" ? mode.value.replicas : BigInt(wanted.length),
+    desiredTasks: BigInt(mode?.case === "replicated" ? wantedReplicas(service) : wanted.length),
     completedTasks: BigInt(tasks.filter(inState(TaskState.COMPLETE)).length),
   });
 }

@@ -9,6 +9,7 @@ import { type Service, type Task, TaskSchema } from "#proto/gen/swarm/v1/objects
 import { type Driver, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import { earliest } from "../loop.ts";
+import { wantedReplicas } from "../service-spec.ts";
 import type { Action } from "../store/objects.ts";
 import { isWanted, managerStatus, stateOf } from "../task.ts";
 import { newestOf, planSlot, type SlotContext } from "./plan-slot.ts";
@@ -102,7 +103,7 @@ function planDesired(task: Task, desiredState: TaskState, nowMs: number): Action
 function planScaleUp(context: ServiceContext, kept: readonly number[]): readonly Action[] {
   const taken = new Set(kept);
   const actions: Action[] = [];
-  for (let slot = 1; taken.size < replicasOf(context.service); slot++) {
+  for (let slot = 1; taken.size < wantedReplicas(context.service); slot++) {
     if (taken.has(slot)) continue;
     taken.add(slot);
     actions.push(planCreate(context, slot));
@@ -115,7 +116,7 @@ function planScaleUp(context: ServiceContext, kept: readonly number[]): readonly
  * an address for each slot, the higher numbers alone: those that stay keep theirs.
  */
 function planScaleDown({ service, slots }: ServiceContext): readonly number[] {
-  const surplus = slots.size - replicasOf(service);
+  const surplus = slots.size - wantedReplicas(service);
   if (surplus <= 0) return [];
   const networks = service.spec?.task?.networks ?? [];
   if (networks.some(({ addresses }) => addresses.length > 0)) {
@@ -160,9 +161,4 @@ function planCreate(context: ServiceContext, slot: number): Action {
   task.specVersion = service.specVersion;
   task.serviceAnnotations = service.spec?.annotations;
   return { action: "create", kind: "task", object: task };
-}
-
-function replicasOf(service: Service): number {
-  const mode = service.spec?.mode;
-  return mode?.case === "replicated" ? Number(mode.value.replicas) : 0;
 }

@@ -12,6 +12,7 @@ import type { AddressPool } from "../allocator/address-pool.ts";
 import { wishedPool } from "../allocator/ipam.ts";
 import { holderWords } from "../allocator/drafts.ts";
 import { familyOf, formatAddress, parseAddress } from "../allocator/subnet.ts";
+import { mostReplicas } from "../service-spec.ts";
 import { find } from "../store/resolve.ts";
 import type { View } from "../store/store.ts";
 import { isLost, isWanted } from "../task.ts";
@@ -169,7 +170,7 @@ function isObstacle(holder: string, serviceId: string, view: View): boolean {
 
 /** Each replica needs one of each family that is given at all. */
 function checkCount(path: string, spec: ServiceSpec, { addresses }: NetworkAttachmentConfig): void {
-  const replicas = spec.mode.case === "replicated" ? Number(spec.mode.value.replicas) : 0;
+  const replicas = mostReplicas(spec);
   for (const [family, name] of [
     [IpFamily.IPV4, "IPv4"],
     [IpFamily.IPV6, "IPv6"],
