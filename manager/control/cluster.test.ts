@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { UpdateClusterRequestSchema } from "#proto/gen/swarm/v1/control_pb.ts";
-import { type ClusterSpec, ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  type ClusterSpec,
+  ClusterSpecSchema,
+  SchedulingConfigSchema,
+} from "#proto/gen/swarm/v1/specs_pb.ts";
+import { SchedulingStrategy } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs, msFromDuration } from "#proto/time.ts";
 import { validateClusterSpec } from "../spec/validate-cluster.ts";
 import { testCluster } from "../testing/fixtures.ts";
@@ -124,3 +129,24 @@ for (const [what, spec, message] of refusals) {
     await assert.rejects(update(await open(), { spec }), { message });
   });
 }
+
+test("cluster, the scheduler's settings are kept, and a strategy that there is not is refused", async () => {
+  const ground = await open();
+  const before = (await ground.client.getCluster({})).cluster?.spec?.scheduling;
+  assert.deepEqual(before, create(SchedulingConfigSchema));
+  const scheduling = {
+    strategy: SchedulingStrategy.BINPACK,
+    preemption: true,
+    autoRebalance: true,
+  };
+  const updated = await update(ground, { spec: { scheduling } });
+  assert.deepEqual(updated?.spec?.scheduling, create(SchedulingConfigSchema, scheduling));
+  // Without a word about them they stay.
+  const later = await update(ground, { spec: autolock });
+  assert.deepEqual(later?.spec?.scheduling, updated.spec.scheduling);
+  const strange = { scheduling: { strategy: 7 as SchedulingStrategy } };
+  await assert.rejects(update(ground, { spec: strange }), {
+    code: "invalid-argument",
+    message: /scheduling\.strategy \(--scheduling-strategy\) is 7/,
+  });
+});

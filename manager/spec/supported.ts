@@ -151,8 +151,10 @@ const supported: Readonly<Record<string, readonly string[]>> = {
     "ca",
     "encryption",
     "network",
+    "scheduling",
     "task_defaults",
   ],
+  "swarm.v1.SchedulingConfig": ["strategy", "preemption", "auto_rebalance"],
   "swarm.v1.CaConfig": ["node_cert_expiry", "signing_ca_cert", "signing_ca_key", "force_rotate"],
   "swarm.v1.TaskDefaults": ["log_driver"],
   "swarm.v1.EncryptionConfig": [

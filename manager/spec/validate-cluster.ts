@@ -5,15 +5,16 @@ import {
   type ClusterSpec,
   ClusterSpecSchema,
   NetworkConfigSchema,
+  SchedulingConfigSchema,
   type TaskDefaults,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { AnnotationsSchema, IpFamily } from "#proto/gen/swarm/v1/types_pb.ts";
+import { AnnotationsSchema, IpFamily, SchedulingStrategy } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseLogDriver } from "#proto/log-driver.ts";
 import { durationFromMs, msFromDuration } from "#proto/time.ts";
 import { subnetPrefix6, whyForbidden } from "../allocator/ipam.ts";
 import { familyOf, formatSubnet, overlap, parseSubnet, type Subnet } from "../allocator/subnet.ts";
 import { clusterDefaults } from "../cluster.ts";
-import { checkLabels, checkName, invalid, parsed } from "./field.ts";
+import { checkEnum, checkLabels, checkName, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
 
 const heartbeatPeriodMsMin = 100;
@@ -59,6 +60,7 @@ export function validateClusterSpec(spec: ClusterSpec | undefined): ClusterSpec 
     },
     encryption: encryptionOf(spec),
     network: networkOf(spec),
+    scheduling: schedulingOf(spec),
     ...(spec.taskDefaults !== undefined && { taskDefaults: taskDefaultsOf(spec.taskDefaults) }),
   });
 }
@@ -114,6 +116,12 @@ function encryptionOf({ encryption }: ClusterSpec) {
     networkKeyPeriod: period,
     networkKeyRotations: encryption?.networkKeyRotations ?? 0n,
   };
+}
+
+function schedulingOf({ scheduling }: ClusterSpec) {
+  const given = scheduling ?? create(SchedulingConfigSchema);
+  checkEnum("scheduling.strategy (--scheduling-strategy)", given.strategy, SchedulingStrategy);
+  return given;
 }
 
 function networkOf({ network }: ClusterSpec) {
