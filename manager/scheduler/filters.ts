@@ -3,14 +3,10 @@
  * the way. Order matters: a node is counted under the first filter that it fails.
  */
 import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import {
-  NodeAvailability,
-  NodeState,
-  type Platform,
-  PublishMode,
-} from "#proto/gen/swarm/v1/types_pb.ts";
+import { NodeAvailability, NodeState, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
 import { type PortKey, portKey } from "../allocator/port-book.ts";
 import { type Reservation, reservationOf } from "./node-load.ts";
+import { runsAnyOf } from "./platform.ts";
 
 /** A node as it stands while a batch of tasks is being placed. */
 export interface Candidate {
@@ -59,10 +55,7 @@ const hostPorts: Filter = {
 
 const platform: Filter = {
   name: "platform",
-  check: (task, { node }) => {
-    const platforms = task.spec?.placement?.platforms ?? [];
-    return platforms.length === 0 || platforms.some((wanted) => runs(node, wanted));
-  },
+  check: (task, { node }) => runsAnyOf(node, task.spec?.placement?.platforms ?? []),
   explain: (count) => `unsupported platform on ${nodes(count)}`,
 };
 
@@ -108,21 +101,4 @@ export function explainObstacles(obstacles: ReadonlyMap<Filter, number>): string
 
 function nodes(count: number): string {
   return count === 1 ? "1 node" : `${count} nodes`;
-}
-
-/** Images name architectures as Go does, kernels as uname does. */
-const architectureAliases: Readonly<Record<string, string>> = {
-  x86_64: "amd64",
-  aarch64: "arm64",
-  armv7l: "arm",
-};
-
-function runs(node: Node, wanted: Platform): boolean {
-  const has = node.description?.platform;
-  const architecture = (name: string) => architectureAliases[name] ?? name;
-  return (
-    (wanted.os === "" || wanted.os === has?.os) &&
-    (wanted.architecture === "" ||
-      architecture(wanted.architecture) === architecture(has?.architecture ?? ""))
-  );
 }
