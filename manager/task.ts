@@ -18,9 +18,9 @@ export function isTerminal(task: Task): boolean {
   return stateOf(task) > TaskState.RUNNING;
 }
 
-/** A manager wants it to run, now or soon. */
+/** A manager wants it to run, now or soon, or, a job's, to complete: also when it has. */
 export function isWanted(task: Task): boolean {
-  return task.desiredState <= TaskState.RUNNING;
+  return task.desiredState <= TaskState.COMPLETE;
 }
 
 /** A node has, or may have, something of it. */
@@ -42,7 +42,7 @@ export function isLost(task: Task, nodeOf: (id: string) => Node | undefined): bo
 
 /** Uses its node's resources and its addresses, or soon will. */
 export function isAlive(task: Task): boolean {
-  return isWanted(task) || !isTerminal(task);
+  return task.desiredState <= TaskState.RUNNING || !isTerminal(task);
 }
 
 /** The status that a manager's loop gives a task before an agent has it. */

@@ -424,7 +424,7 @@ export function desiredOf(task: Task): Desired {
   // One that ended for good is here for its log: an agent that lost its files must not run it again.
   if ((task.status?.state ?? TaskState.NEW) > TaskState.RUNNING) return "stopped";
   if (task.desiredState <= TaskState.READY) return "ready";
-  return task.desiredState <= TaskState.RUNNING ? "running" : "stopped";
+  return task.desiredState <= TaskState.COMPLETE ? "running" : "stopped";
 }
 
 export function progressMessage({ phase, completedBytes, totalBytes }: Progress): string {

@@ -40,7 +40,7 @@ function isOf({ spec }: Task, digest: string): boolean {
 function holdsImage({ status, desiredState }: Task): boolean | undefined {
   const state = status?.state ?? TaskState.NEW;
   if (state >= TaskState.READY && state <= TaskState.FAILED) return true;
-  const isWanted = desiredState <= TaskState.RUNNING;
+  const isWanted = desiredState <= TaskState.COMPLETE;
   return isWanted && state >= TaskState.ASSIGNED && state <= TaskState.PREPARING
     ? false
     : undefined;

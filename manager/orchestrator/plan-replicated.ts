@@ -4,23 +4,19 @@
  *
  * What runs and is outdated waits for its turn, which the update supervisor gives; everything else a slot has by itself.
  */
-import { create } from "@bufbuild/protobuf";
-import { type Service, type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { type Driver, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { timestampFromMs } from "#proto/time.ts";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { earliest } from "../loop.ts";
 import { wantedReplicas } from "../service-spec.ts";
 import type { Action } from "../store/objects.ts";
-import { isWanted, managerStatus, stateOf } from "../task.ts";
+import { isWanted, stateOf } from "../task.ts";
+import { type NewTaskContext, newTask, planRemove, planStop } from "./new-task.ts";
 import { newestOf, planSlot, type SlotContext } from "./plan-slot.ts";
 import { planUpdate, type SlotNeed } from "./plan-update.ts";
 import type { Slots } from "./slots.ts";
 
-export interface ServiceContext extends SlotContext {
+export interface ServiceContext extends SlotContext, NewTaskContext {
   readonly slots: Slots;
-  readonly newTaskId: () => string;
-  /** Of tasks whose service names none. */
-  readonly logDriver: Driver | undefined;
 }
 
 export interface ServicePlan {
@@ -66,7 +62,7 @@ export function planSlots(context: ServiceContext, slots: Iterable<number>): Ser
   );
 }
 
-function needOf(slot: number, context: ServiceContext): SlotNeed {
+function needOf(slot: number, context: ServiceContext): SlotNeed<number> {
   const tasks = context.slots.get(slot) ?? [];
   return { slot, tasks, plan: planSlot(tasks, context) };
 }
@@ -84,20 +80,6 @@ function planNeeds(needs: readonly SlotNeed[], context: ServiceContext): Service
 
 function planStatus(service: Service): Action {
   return { action: "update", kind: "service", object: service };
-}
-
-/** A task whose service is gone. */
-export function planRemove(task: Task, nowMs: number): Action {
-  return planDesired(task, TaskState.REMOVE, nowMs);
-}
-
-function planStop(task: Task, nowMs: number): Action {
-  return planDesired(task, TaskState.SHUTDOWN, nowMs);
-}
-
-function planDesired(task: Task, desiredState: TaskState, nowMs: number): Action {
-  const desiredAt = timestampFromMs(nowMs);
-  return { action: "update", kind: "task", object: { ...task, desiredState, desiredAt } };
 }
 
 function planScaleUp(context: ServiceContext, kept: readonly number[]): readonly Action[] {
@@ -143,22 +125,5 @@ function planScaleDown({ service, slots }: ServiceContext): readonly number[] {
 }
 
 function planCreate(context: ServiceContext, slot: number): Action {
-  const { service, newTaskId, nowMs } = context;
-  const id = newTaskId();
-  const name = `${service.spec?.annotations?.name ?? service.id}.${slot}.${id}`;
-  const task = create(TaskSchema, {
-    id,
-    serviceId: service.id,
-    slot: BigInt(slot),
-    desiredState: TaskState.RUNNING,
-    desiredAt: timestampFromMs(nowMs),
-    annotations: { name },
-    status: managerStatus({ state: TaskState.NEW, message: "created", nowMs }),
-  });
-  task.spec = service.spec?.task;
-  const logDriver = task.spec?.logDriver ?? context.logDriver;
-  if (logDriver !== undefined) task.logDriver = logDriver;
-  task.specVersion = service.specVersion;
-  task.serviceAnnotations = service.spec?.annotations;
-  return { action: "create", kind: "task", object: task };
+  return { action: "create", kind: "task", object: newTask(context, { slot }) };
 }

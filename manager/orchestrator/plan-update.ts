@@ -29,23 +29,23 @@ import {
   updateSettings,
 } from "./update-config.ts";
 
-/** One slot as it is, and what it needs by itself. */
-export interface SlotNeed {
-  readonly slot: number;
+/** One slot as it is, and what it needs by itself. `K` names it: a number, or the node of a global service's task. */
+export interface SlotNeed<K> {
+  readonly slot: K;
   readonly tasks: readonly Task[];
   readonly plan: SlotPlan;
 }
 
 /** A slot whose old task is to be replaced now. */
-interface Turn {
-  readonly slot: number;
+interface Turn<K> {
+  readonly slot: K;
   readonly serving: Task;
 }
 
-interface UpdatePlan {
+interface UpdatePlan<K> {
   /** The service, where there is news of its update. */
   readonly service: Service | undefined;
-  readonly turns: readonly Turn[];
+  readonly turns: readonly Turn<K>[];
   readonly startFirst: boolean;
   readonly wakeAtMs: number | undefined;
 }
@@ -53,7 +53,7 @@ interface UpdatePlan {
 const nothing = { turns: [], startFirst: false, wakeAtMs: undefined };
 
 /** `needs`: of all slots that the service keeps. */
-export function planUpdate(needs: readonly SlotNeed[], context: SlotContext): UpdatePlan {
+export function planUpdate<K>(needs: readonly SlotNeed<K>[], context: SlotContext): UpdatePlan<K> {
   const { service, nowMs } = context;
   const begins = !isUpdating(service);
   if (begins) {
@@ -65,11 +65,11 @@ export function planUpdate(needs: readonly SlotNeed[], context: SlotContext): Up
   return begins ? { ...plan, service: plan.service ?? updating } : plan;
 }
 
-interface TriedSlot extends SlotNeed {
+interface TriedSlot<K> extends SlotNeed<K> {
   readonly trial: Trial | undefined;
 }
 
-function superviseSlots(needs: readonly SlotNeed[], context: SlotContext): UpdatePlan {
+function superviseSlots<K>(needs: readonly SlotNeed<K>[], context: SlotContext): UpdatePlan<K> {
   const { service, nowMs } = context;
   const settings = updateSettings(service);
   const slots = needs.map((need) => ({ ...need, trial: tryOf(need.tasks, context, settings) }));
@@ -92,7 +92,10 @@ function superviseSlots(needs: readonly SlotNeed[], context: SlotContext): Updat
 }
 
 /** The first failure, where there are more than may be. */
-function failureOf(slots: readonly TriedSlot[], settings: UpdateSettings): Failed | undefined {
+function failureOf(
+  slots: readonly TriedSlot<unknown>[],
+  settings: UpdateSettings,
+): Failed | undefined {
   if (settings.failureAction === UpdateFailureAction.CONTINUE) return undefined;
   const failures = slots.flatMap(({ trial }) => (trial?.kind === "failed" ? [trial] : []));
   const all = slots.filter(({ trial, plan }) => trial !== undefined || plan.progress !== "settled");
@@ -104,7 +107,7 @@ function failureOf(slots: readonly TriedSlot[], settings: UpdateSettings): Faile
 type Failed = Extract<Trial, { readonly kind: "failed" }>;
 
 /** Nothing is to be done for the slot any more, nor seen of it. */
-function isFinished({ plan, trial }: TriedSlot, nowMs: number): boolean {
+function isFinished({ plan, trial }: TriedSlot<unknown>, nowMs: number): boolean {
   if (plan.progress === "outdated") return false;
   if (trial?.kind === "failed") return true;
   if (trial?.kind === "up") return nowMs >= trial.untilMs;
@@ -112,7 +115,11 @@ function isFinished({ plan, trial }: TriedSlot, nowMs: number): boolean {
 }
 
 /** Counts as one of those that may be under change at a time. */
-function isBusy({ plan, trial }: TriedSlot, { delayMs }: UpdateSettings, nowMs: number): boolean {
+function isBusy(
+  { plan, trial }: TriedSlot<unknown>,
+  { delayMs }: UpdateSettings,
+  nowMs: number,
+): boolean {
   if (plan.progress === "outdated") return false;
   if (trial?.kind === "failed") return nowMs < trial.sinceMs + delayMs;
   if (plan.progress === "unsettled") return true;
@@ -131,7 +138,7 @@ function nextMs(trial: Trial | undefined, settings: UpdateSettings, nowMs: numbe
 }
 
 /** After an update, only what runs counts: what it left behind, having failed, is its policy's matter. */
-function isBehind({ tasks, plan }: SlotNeed, context: SlotContext): boolean {
+function isBehind({ tasks, plan }: SlotNeed<unknown>, context: SlotContext): boolean {
   if (plan.progress !== "unsettled") return plan.progress === "outdated";
   const newest = newestOf(tasks);
   const isOver = context.service.updateStatus !== undefined;

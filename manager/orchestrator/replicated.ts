@@ -4,6 +4,7 @@
  * the service is being updated.
  */
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { clusterOf } from "../cluster.ts";
@@ -11,7 +12,8 @@ import { DirtySet, earliest, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Commit, Store, View } from "../store/store.ts";
 import { isTerminal } from "../task.ts";
-import { planRemove, planService, planSlots, type ServiceContext } from "./plan-replicated.ts";
+import { planRemove } from "./new-task.ts";
+import { planService, planSlots, type ServiceContext } from "./plan-replicated.ts";
 import { rememberingSameSpec } from "./same-spec.ts";
 import type { SlotIndex } from "./slots.ts";
 import { isUpdating } from "./update-config.ts";
@@ -122,9 +124,9 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
     for (const [serviceId, slots] of groupPlaces(places)) {
       const service = view.get("service", serviceId);
       if (service === undefined) {
-        for (const tasks of this.#modules.slots.slotsOf(serviceId).values()) {
-          actions.push(...tasks.map((task) => planRemove(task, nowMs)));
-        }
+        const tasks = view.tasksOfService(serviceId);
+        const left = tasks.filter(({ desiredState }) => desiredState < TaskState.REMOVE);
+        actions.push(...left.map((task) => planRemove(task, nowMs)));
       } else if (service.spec?.mode.case === "replicated") {
         actions.push(...this.#planService(service, slots, view));
       }

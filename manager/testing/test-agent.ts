@@ -143,7 +143,7 @@ export class TestAgent implements Disposable {
 
   #obey(task: Task): void {
     if (this.#options.runs !== true) return;
-    const state = task.desiredState > TaskState.RUNNING ? TaskState.SHUTDOWN : TaskState.RUNNING;
+    const state = task.desiredState > TaskState.COMPLETE ? TaskState.SHUTDOWN : TaskState.RUNNING;
     this.#inBackground(() => this.report(task.id, state));
   }
 
