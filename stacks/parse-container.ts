@@ -21,11 +21,11 @@ import { checkUlimit, parseCapability } from "#proto/kernel-names.ts";
 import { parseNanoCpus, parseSizeBytes } from "#proto/size.ts";
 import { parseSignal } from "#proto/stop-signal.ts";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
-import type { ContainerEntry, ResourcesEntry } from "./container-schema.ts";
 import { parseDevice, parseExtraHost, withSecurityOpt } from "./host-access-words.ts";
 import { recordOf } from "./record-of.ts";
-import { at, type ServiceEntry, type StackContext } from "./stack-file.ts";
-import type { Path } from "./yaml-document.ts";
+import type { ContainerEntry, ResourcesEntry, ServiceEntry } from "./compose/compose-file.ts";
+import type { Path } from "./compose/node.ts";
+import { at, type StackContext } from "./stack-context.ts";
 
 /** Reads one key of an entry; what the parser refuses is named by its place in the file. */
 class Reader {

@@ -9,17 +9,17 @@ import {
   type SecretReference,
   SecretReferenceSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { parseMode } from "./host-access-words.ts";
+import { recordOf } from "./record-of.ts";
+import { namespaceLabel, type StackFileSource } from "./stack.ts";
 import type {
   ExternalEntry,
   FileEntry,
   FileReferenceEntry,
   ServiceFilesEntry,
-} from "./files-schema.ts";
-import { parseMode } from "./host-access-words.ts";
-import { recordOf } from "./record-of.ts";
-import { namespaceLabel, type StackFileSource } from "./stack.ts";
-import type { StackContext } from "./stack-file.ts";
-import type { Path } from "./yaml-document.ts";
+} from "./compose/compose-file.ts";
+import type { Path } from "./compose/node.ts";
+import type { StackContext } from "./stack-context.ts";
 
 type Section = "secrets" | "configs";
 

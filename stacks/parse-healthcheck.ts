@@ -1,18 +1,8 @@
 /** A stack file's `healthcheck` → a service's. */
 import { create } from "@bufbuild/protobuf";
 import { type HealthConfig, HealthConfigSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { HealthcheckEntry } from "./compose/compose-file.ts";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
-
-export interface HealthcheckEntry {
-  readonly disable?: boolean;
-  /** A string is for a shell; a list says by its first word what it is. */
-  readonly test?: string | readonly string[];
-  readonly interval?: string;
-  readonly timeout?: string;
-  readonly start_period?: string;
-  readonly start_interval?: string;
-  readonly retries?: number;
-}
 
 export function parseHealthcheck(entry: HealthcheckEntry): HealthConfig {
   if (entry.disable === true) return create(HealthConfigSchema, { test: ["NONE"] });

@@ -13,13 +13,13 @@ import {
   VolumeOptionsSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { parseSizeBytes } from "#proto/size.ts";
-import type { MountEntry, ServiceFilesEntry } from "./files-schema.ts";
 import { propagations } from "./host-access-words.ts";
 import { externalName, parseWrittenMode } from "./parse-files.ts";
 import { recordOf } from "./record-of.ts";
 import { namespaceLabel } from "./stack.ts";
-import type { StackContext } from "./stack-file.ts";
-import type { Path } from "./yaml-document.ts";
+import type { MountEntry, ServiceFilesEntry } from "./compose/compose-file.ts";
+import type { Path } from "./compose/node.ts";
+import type { StackContext } from "./stack-context.ts";
 
 export function parseMounts(
   context: StackContext,

@@ -10,8 +10,9 @@ import {
 import { isEncrypted } from "#proto/network-options.ts";
 import { recordOf } from "./record-of.ts";
 import { namespaceLabel, type Stack } from "./stack.ts";
-import { at, type NetworkEntry, type StackContext, type SubnetEntry } from "./stack-file.ts";
-import type { Path } from "./yaml-document.ts";
+import type { NetworkEntry, SubnetEntry } from "./compose/compose-file.ts";
+import type { Path } from "./compose/node.ts";
+import { at, type StackContext } from "./stack-context.ts";
 
 /** Every stack has it without saying so; services that name no network are on it. */
 export const defaultNetwork = "default";

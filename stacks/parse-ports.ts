@@ -15,9 +15,10 @@ import {
   portProtocols,
   publishModes,
 } from "./published-ports.ts";
-import { endpointModes, type PortEntry } from "./ports-schema.ts";
-import { at, type ServiceEntry, type StackContext } from "./stack-file.ts";
-import type { Path } from "./yaml-document.ts";
+import { endpointModes } from "./compose/ports-schema.ts";
+import type { PortEntry, ServiceEntry } from "./compose/compose-file.ts";
+import type { Path } from "./compose/node.ts";
+import { at, type StackContext } from "./stack-context.ts";
 
 /** Undefined where the file says nothing of it. */
 export function parseEndpoint(

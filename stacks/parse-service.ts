@@ -20,7 +20,7 @@ import {
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { parseLogDriver } from "#proto/log-driver.ts";
 import { isLocalNetworkName } from "#proto/main-network.ts";
-import { type HealthcheckEntry, parseHealthcheck } from "./parse-healthcheck.ts";
+import { parseHealthcheck } from "./parse-healthcheck.ts";
 import { containerFields, resourceRequirements } from "./parse-container.ts";
 import { parseReferences } from "./parse-files.ts";
 import { parseMounts } from "./parse-mounts.ts";
@@ -30,14 +30,14 @@ import { parseNotNegative, parseUpdate } from "./parse-update.ts";
 import { recordOf } from "./record-of.ts";
 import { parseShellWords } from "./shell-words.ts";
 import { imageLabel, isName, namespaceLabel } from "./stack.ts";
-import {
-  at,
-  type AttachmentEntry,
-  type RestartPolicyEntry,
-  type ServiceEntry,
-  type StackContext,
-} from "./stack-file.ts";
-import type { Path } from "./yaml-document.ts";
+import type {
+  AttachmentEntry,
+  HealthcheckEntry,
+  RestartPolicyEntry,
+  ServiceEntry,
+} from "./compose/compose-file.ts";
+import type { Path } from "./compose/node.ts";
+import { at, type StackContext } from "./stack-context.ts";
 
 const conditions = {
   none: RestartCondition.NONE,

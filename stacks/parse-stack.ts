@@ -3,7 +3,7 @@ import { parseFiles } from "./parse-files.ts";
 import { parseNetworks } from "./parse-networks.ts";
 import { parseService } from "./parse-service.ts";
 import { parseStackName, type Stack } from "./stack.ts";
-import { parseStackFile } from "./stack-file.ts";
+import { loadCompose } from "./compose/load-compose.ts";
 
 export interface StackSource {
   /** What the stack shall be called. */
@@ -19,7 +19,7 @@ export function parseStack(source: StackSource): Stack {
   const context = {
     name: parseStackName(source.name),
     folder: source.folder ?? "/",
-    ...parseStackFile(source.text, source.file),
+    ...loadCompose(source.text, source.file),
   };
   const keys = Object.keys(context.content.services);
   const services = keys.map((key) => parseService(context, key));

@@ -9,8 +9,9 @@ import {
   UpdateOrder,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
-import { at, type StackContext, type UpdateEntry } from "./stack-file.ts";
-import type { Path } from "./yaml-document.ts";
+import type { UpdateEntry } from "./compose/compose-file.ts";
+import type { Path } from "./compose/node.ts";
+import { at, type StackContext } from "./stack-context.ts";
 
 const actions = {
   pause: UpdateFailureAction.PAUSE,

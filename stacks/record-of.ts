@@ -1,6 +1,7 @@
 /** Keys and values as a map or as a list of KEY=value. Numbers and booleans keep the digits that their author wrote. */
-import type { Pairs, StackContext } from "./stack-file.ts";
-import type { Path } from "./yaml-document.ts";
+import type { Pairs } from "./compose/compose-file.ts";
+import type { Path } from "./compose/node.ts";
+import type { StackContext } from "./stack-context.ts";
 
 export function recordOf(
   { document }: StackContext,

@@ -22,8 +22,8 @@ after(async () => {
 const good = "services:\n  web:\n    image: registry:5000/busybox:1\n";
 
 const files: readonly (readonly [what: string, text: string, says: string])[] = [
-  ["an unknown key", `${good}    volumez: [a]\n`, ":4: services.web.volumez is not supported"],
-  ["an unknown key at its top", `${good}service: {}\n`, ":4: service is not supported"],
+  ["an unknown key", `${good}    volumez: [a]\n`, ":4:5: services.web.volumez is not supported"],
+  ["an unknown key at its top", `${good}service: {}\n`, ":4:1: service is not supported"],
   [
     "a tab",
     "services:\n\tweb:\n    image: busybox\n",
@@ -32,17 +32,17 @@ const files: readonly (readonly [what: string, text: string, says: string])[] = 
   [
     "an undefined network",
     `${good}    networks: [nonet]\n`,
-    ':4: services.web.networks.0 names the network "nonet", which the file does not define',
+    ':4:16: services.web.networks.0 names the network "nonet", which the file does not define',
   ],
   [
     "-1 replicas",
     `${good}    deploy:\n      replicas: -1\n`,
-    ":5: services.web.deploy.replicas must be a whole number of 0 or more",
+    ":5:7: services.web.deploy.replicas must be a whole number of 0 or more",
   ],
   [
     "a word for replicas",
     `${good}    deploy: {replicas: many}\n`,
-    ":4: services.web.deploy.replicas must be a whole number of 0 or more",
+    ":4:14: services.web.deploy.replicas must be a whole number of 0 or more",
   ],
   ["no content", "", ": holds 0 YAML documents instead of one"],
 ];

@@ -2,45 +2,6 @@
 import { limitRows } from "#proto/kernel-names.ts";
 import { flag, text, word, words } from "./schema-parts.ts";
 
-type Scalar = string | number;
-type ListOrMap = readonly string[] | Readonly<Record<string, string | number | boolean>>;
-
-export interface ResourcesEntry {
-  readonly cpus?: Scalar;
-  readonly memory?: Scalar;
-}
-
-export interface ContainerEntry {
-  readonly cap_add?: readonly string[];
-  readonly cap_drop?: readonly string[];
-  readonly cgroup_parent?: string;
-  readonly devices?: readonly string[];
-  readonly dns?: string | readonly string[];
-  readonly dns_opt?: readonly string[];
-  readonly dns_search?: string | readonly string[];
-  readonly extra_hosts?: readonly string[] | Readonly<Record<string, string>>;
-  readonly group_add?: readonly Scalar[];
-  readonly init?: boolean;
-  readonly ipc?: string;
-  readonly oom_score_adj?: number;
-  readonly pid?: string;
-  readonly privileged?: boolean;
-  readonly read_only?: boolean;
-  readonly security_opt?: readonly string[];
-  readonly shm_size?: Scalar;
-  readonly stdin_open?: boolean;
-  readonly stop_grace_period?: string;
-  readonly stop_signal?: string;
-  readonly sysctls?: ListOrMap;
-  readonly tty?: boolean;
-  readonly ulimits?: Readonly<
-    Record<string, number | { readonly soft: number; readonly hard: number }>
-  >;
-  readonly user?: Scalar;
-  readonly userns_mode?: string;
-  readonly working_dir?: string;
-}
-
 const whole = { type: "integer", description: "a whole number" } as const;
 const texts = { type: "array", items: text, description: "a list of strings" } as const;
 const amount = { type: ["string", "number"], description: "an amount such as 64m" } as const;

@@ -1,6 +1,6 @@
 /** What a service of a stack file may say of its ports, as a JSON Schema, and the same as types. */
 import { EndpointMode } from "#proto/gen/swarm/v1/types_pb.ts";
-import { portProtocols, publishModes } from "./published-ports.ts";
+import { portProtocols, publishModes } from "../published-ports.ts";
 import { map, text } from "./schema-parts.ts";
 
 const port = { type: "integer", minimum: 1, maximum: 65_535 } as const;
@@ -32,20 +32,9 @@ export const portsSchema = {
   description: 'a list of ports such as "8080:80"',
 } as const;
 
-export interface PortEntry {
-  readonly target: number;
-  readonly published?: number | string;
-  readonly protocol?: keyof typeof portProtocols;
-  readonly mode?: keyof typeof publishModes;
-  readonly host_ip?: string;
-  readonly name?: string;
-}
-
 export const endpointModes = { vip: EndpointMode.VIP, dnsrr: EndpointMode.DNSRR } as const;
 
 export const endpointModeSchema = {
   enum: Object.keys(endpointModes),
   description: "vip or dnsrr",
 } as const;
-
-export type EndpointModeEntry = keyof typeof endpointModes;

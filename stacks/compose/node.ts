@@ -1,0 +1,71 @@
+/**
+ * A value of a stack file that still knows where it was written, so that whoever checks it can point at the place. Nodes
+ * never change: what aliases repeat is shared, and each step of loading makes new ones where something differs.
+ */
+export type Scalar = string | number | boolean | null;
+
+export interface Source {
+  /** What refusals call the file. */
+  readonly file: string;
+  readonly text: string;
+}
+
+export interface Place {
+  readonly source: Source;
+  readonly offset: number;
+}
+
+/** What a later file does with the earlier one's value: forgets it, or takes its place without being merged. */
+export type MergeTag = "!reset" | "!override";
+
+interface NodeBase {
+  readonly place: Place;
+  readonly tag?: MergeTag;
+}
+
+export interface ScalarNode extends NodeBase {
+  readonly kind: "scalar";
+  readonly value: Scalar;
+  /** As its author wrote it: "0440" where the value is the number 288. Undefined where nobody wrote it. */
+  readonly written?: string;
+}
+
+export interface ListNode extends NodeBase {
+  readonly kind: "list";
+  readonly items: readonly Node[];
+}
+
+export interface MapNode extends NodeBase {
+  readonly kind: "map";
+  readonly entries: ReadonlyMap<string, Entry>;
+}
+
+export interface Entry {
+  /** Of the key. */
+  readonly place: Place;
+  readonly value: Node;
+}
+
+export type Node = ScalarNode | ListNode | MapNode;
+
+export type Path = readonly string[];
+
+/** `Object.fromEntries` defines keys, so one named "__proto__" stays a key like any other. */
+export function toValue(node: Node): unknown {
+  switch (node.kind) {
+    case "scalar":
+      return node.value;
+    case "list":
+      return node.items.map(toValue);
+    case "map":
+      return Object.fromEntries(
+        Array.from(node.entries, ([key, entry]) => [key, toValue(entry.value)]),
+      );
+  }
+}
+
+/** Lines and columns count from 1. */
+export function describePlace({ source, offset }: Place): string {
+  const lines = source.text.slice(0, offset).split(/\r\n|\r|\n/);
+  return `${source.file}:${lines.length}:${(lines.at(-1) ?? "").length + 1}`;
+}
