@@ -16,7 +16,8 @@ import {
 import { durationFromMs, timestampFromMs } from "#proto/time.ts";
 import { isTerminal, isWanted } from "../task.ts";
 import { testNode, testService, testTask, testTaskSpec } from "../testing/fixtures.ts";
-import { planService, type ServicePlan } from "./plan-replicated.ts";
+import type { ServicePlan } from "./plan-places.ts";
+import { planService } from "./plan-replicated.ts";
 import { sameSpec } from "./same-spec.ts";
 
 const nowMs = 1_700_000_000_000;

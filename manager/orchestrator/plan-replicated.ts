@@ -1,96 +1,37 @@
 /**
- * What a replicated service needs: as many slots as it has replicas, each with a task of the newest spec. Pure; the
- * slots are the orchestrator's index, everything else comes from the view.
- *
- * What runs and is outdated waits for its turn, which the update supervisor gives; everything else a slot has by itself.
+ * What a replicated service needs: as many slots as it shall have replicas. Which of them it keeps is said here, what each
+ * needs in plan-places.ts. Pure; the slots are the orchestrator's index.
  */
-import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { earliest } from "../loop.ts";
 import { wantedReplicas } from "../service-spec.ts";
-import type { Action } from "../store/objects.ts";
 import { isWanted, stateOf } from "../task.ts";
-import { type NewTaskContext, newTask, planRemove, planStop } from "./new-task.ts";
-import { newestOf, planSlot, type SlotContext } from "./plan-slot.ts";
-import { planUpdate, type SlotNeed } from "./plan-update.ts";
+import { planRemove } from "./new-task.ts";
+import { type PlaceContext, planPlaces, type ServicePlan } from "./plan-places.ts";
+import { newestOf } from "./plan-slot.ts";
 import type { Slots } from "./slots.ts";
 
-export interface ServiceContext extends SlotContext, NewTaskContext {
+export interface ServiceContext extends PlaceContext {
   readonly slots: Slots;
-}
-
-export interface ServicePlan {
-  readonly actions: readonly Action[];
-  readonly wakeAtMs: number | undefined;
 }
 
 /** The whole service: scale, update, and every slot. */
 export function planService(context: ServiceContext): ServicePlan {
   const surplus = planScaleDown(context);
-  const removed = new Set(surplus);
-  const kept = [...context.slots.keys()].filter((slot) => !removed.has(slot));
-  const needs = kept.toSorted((a, b) => a - b).map((slot) => needOf(slot, context));
-  const slots = planNeeds(needs, context);
-  const update = planUpdate(needs, context);
-  if (update.service !== undefined && update.service.spec !== context.service.spec) {
-    // Rolled back: what the slots need is planned with the other spec.
-    return { actions: [planStatus(update.service)], wakeAtMs: undefined };
-  }
-  const turns = update.turns.map(({ slot, serving }) =>
-    update.startFirst ? planCreate(context, slot) : planStop(serving, context.nowMs),
-  );
   const removals = surplus
     .flatMap((slot) => context.slots.get(slot) ?? [])
     .map((task) => planRemove(task, context.nowMs));
-  return {
-    actions: [
-      ...(update.service === undefined ? [] : [planStatus(update.service)]),
-      ...removals,
-      ...slots.actions,
-      ...turns,
-      ...planScaleUp(context, kept),
-    ],
-    wakeAtMs: earliest(slots.wakeAtMs, update.wakeAtMs),
-  };
+  const { actions, wakeAtMs } = planPlaces(keptSlots(context, surplus), context);
+  return { actions: [...removals, ...actions], wakeAtMs };
 }
 
-/** These slots only, of a service that neither scales nor updates. */
-export function planSlots(context: ServiceContext, slots: Iterable<number>): ServicePlan {
-  return planNeeds(
-    [...slots].map((slot) => needOf(slot, context)),
-    context,
-  );
-}
-
-function needOf(slot: number, context: ServiceContext): SlotNeed<number> {
-  const tasks = context.slots.get(slot) ?? [];
-  return { slot, tasks, plan: planSlot(tasks, context) };
-}
-
-function planNeeds(needs: readonly SlotNeed[], context: ServiceContext): ServicePlan {
-  const actions: Action[] = [];
-  let wakeAtMs: number | undefined;
-  for (const { slot, plan } of needs) {
-    actions.push(...plan.stop.map((task) => planStop(task, context.nowMs)));
-    if (plan.create) actions.push(planCreate(context, slot));
-    wakeAtMs = earliest(wakeAtMs, plan.wakeAtMs);
-  }
-  return { actions, wakeAtMs };
-}
-
-function planStatus(service: Service): Action {
-  return { action: "update", kind: "service", object: service };
-}
-
-function planScaleUp(context: ServiceContext, kept: readonly number[]): readonly Action[] {
-  const taken = new Set(kept);
-  const actions: Action[] = [];
-  for (let slot = 1; taken.size < wantedReplicas(context.service); slot++) {
-    if (taken.has(slot)) continue;
-    taken.add(slot);
-    actions.push(planCreate(context, slot));
-  }
-  return actions;
+/** Those that stay, and the lowest free ones, empty, in place of those that are missing. */
+function keptSlots({ service, slots }: ServiceContext, surplus: readonly number[]): Slots {
+  const removed = new Set(surplus);
+  const kept = new Set([...slots.keys()].filter((slot) => !removed.has(slot)));
+  for (let slot = 1; kept.size < wantedReplicas(service); slot++) kept.add(slot);
+  const inOrder = [...kept].toSorted((a, b) => a - b);
+  return new Map<number, readonly Task[]>(inOrder.map((slot) => [slot, slots.get(slot) ?? []]));
 }
 
 /**
@@ -122,8 +63,4 @@ function planScaleDown({ service, slots }: ServiceContext): readonly number[] {
     (a, b) => Number(a.running) - Number(b.running) || b.copy - a.copy || b.slot - a.slot,
   );
   return ranked.slice(0, surplus).map(({ slot }) => slot);
-}
-
-function planCreate(context: ServiceContext, slot: number): Action {
-  return { action: "create", kind: "task", object: newTask(context, { slot }) };
 }

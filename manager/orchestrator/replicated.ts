@@ -13,7 +13,8 @@ import type { Action, Change } from "../store/objects.ts";
 import type { Commit, Store, View } from "../store/store.ts";
 import { isTerminal } from "../task.ts";
 import { planRemove } from "./new-task.ts";
-import { planService, planSlots, type ServiceContext } from "./plan-replicated.ts";
+import { planPlace } from "./plan-places.ts";
+import { planService, type ServiceContext } from "./plan-replicated.ts";
 import { rememberingSameSpec } from "./same-spec.ts";
 import type { SlotIndex } from "./slots.ts";
 import { isUpdating } from "./update-config.ts";
@@ -152,7 +153,7 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
       return plan.actions;
     }
     return [...slots].flatMap((slot) => {
-      const plan = planSlots(context, [slot]);
+      const plan = planPlace(slot, context.slots.get(slot) ?? [], context);
       this.#await(`${service.id}/${slot}`, plan.wakeAtMs);
       return plan.actions;
     });

@@ -16,7 +16,8 @@ import type { Action } from "../../store/objects.ts";
 import { isTerminal, isWanted, stateOf } from "../../task.ts";
 import { testNode, testTask } from "../../testing/fixtures.ts";
 import { withSpec } from "../../service-spec.ts";
-import { planService, type ServicePlan } from "../plan-replicated.ts";
+import type { ServicePlan } from "../plan-places.ts";
+import { planService } from "../plan-replicated.ts";
 import { rememberingSameSpec } from "../same-spec.ts";
 
 const node = testNode(1);
