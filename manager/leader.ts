@@ -4,6 +4,7 @@
  */
 import type { Ports } from "#proto/ports.ts";
 import { Allocator } from "./allocator/allocator.ts";
+import { FileReaper } from "./file-reaper/file-reaper.ts";
 import { NodeLiveness } from "./node-liveness/node-liveness.ts";
 import { Reaper } from "./orchestrator/reaper.ts";
 import { ReplicatedOrchestrator } from "./orchestrator/replicated.ts";
@@ -49,6 +50,7 @@ export function startLeader(options: LeaderOptions, modules: LeaderModules): Lea
     scope.use(new Scheduler(modules)),
     scope.use(new Allocator(modules)),
     scope.use(new Reaper({ ...modules, slots })),
+    scope.use(new FileReaper(modules)),
     scope.use(new ReplicatedOrchestrator({ ...modules, slots })),
     ...(options.others ?? []).map((start) => scope.use(start())),
   ];

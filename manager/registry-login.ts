@@ -45,7 +45,7 @@ export function containerOf(spec: ServiceSpec | undefined): ContainerSpec | unde
 
 type Change = (container: ContainerSpec) => ContainerSpec;
 
-function changeContainer(spec: ServiceSpec, change: Change): ServiceSpec {
+export function changeContainer(spec: ServiceSpec, change: Change): ServiceSpec {
   return spec.task === undefined ? spec : { ...spec, task: changeTask(spec.task, change) };
 }
 

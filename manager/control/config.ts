@@ -1,6 +1,10 @@
 import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
-import type { CreateConfigRequest, UpdateConfigRequest } from "#proto/gen/swarm/v1/control_pb.ts";
+import type {
+  CreateConfigRequest,
+  RotateConfigRequest,
+  UpdateConfigRequest,
+} from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Config, ConfigSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ConfigSpec, ConfigSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { newId } from "#proto/ids.ts";
@@ -10,9 +14,16 @@ import type { Store } from "../store/store.ts";
 import { changedLabels, refuseUsed } from "./file-object.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
+import { rotate } from "./rotate-file.ts";
 import { refuseStale } from "./version.ts";
 
-type Methods = "createConfig" | "getConfig" | "listConfigs" | "updateConfig" | "removeConfig";
+type Methods =
+  | "createConfig"
+  | "getConfig"
+  | "listConfigs"
+  | "updateConfig"
+  | "removeConfig"
+  | "rotateConfig";
 
 export function configHandlers(
   modules: Pick<ControlModules, "store" | "random">,
@@ -28,6 +39,7 @@ export function configHandlers(
     }),
     updateConfig: async (request) => ({ config: await updateConfig(store, request) }),
     removeConfig: async ({ ref }) => ({ configId: await removeConfig(store, ref) }),
+    rotateConfig: (request) => rotateConfig(modules, request),
   };
 }
 
@@ -76,6 +88,14 @@ async function removeConfig(store: Store, ref: string): Promise<string> {
     return [{ action: "remove", kind: "config", object }];
   });
   return id;
+}
+
+async function rotateConfig(
+  modules: Pick<ControlModules, "store" | "random">,
+  { ref, data }: RotateConfigRequest,
+) {
+  const { id, serviceIds, unchanged } = await rotate(modules, { noun: "config", ref, data });
+  return { config: withoutData(committed(modules.store, id)), serviceIds, unchanged };
 }
 
 function committed(store: Store, id: string): Config {

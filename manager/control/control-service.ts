@@ -28,8 +28,6 @@ export function controlHandlers(modules: ControlModules): ControlHandlers {
     promoteService: () => notYet("canaries"),
     runService: () => notYet("jobs with a schedule"),
     rebalanceService: () => notYet("rebalancing"),
-    rotateConfig: () => notYet("rotating configs"),
-    rotateSecret: () => notYet("rotating secrets"),
   };
   return behindBarrier(handlers, modules.replication);
 }

@@ -2,17 +2,15 @@
 import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import type { Config, Secret } from "#proto/gen/swarm/v1/objects_pb.ts";
-import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   type Annotations,
   AnnotationsSchema,
   type Driver,
   DriverSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type FileNoun, fileIdsOf } from "../file-references.ts";
 import { checkLabels } from "../spec/field.ts";
 import type { View } from "../store/store.ts";
-
-export type FileNoun = "secret" | "config";
 
 /** The annotations of an update that changes labels and nothing else; a Fault names what else it would change. */
 export function changedLabels(
@@ -45,19 +43,12 @@ export function refuseUsed(
   { id, spec }: Secret | Config,
   view: Pick<View, "list">,
 ): void {
-  const users = view.list("service").filter(({ spec: service }) => {
-    const runtime = service?.task?.runtime;
-    return runtime?.case === "container" && idsOf(noun, runtime.value).includes(id);
-  });
+  const users = view
+    .list("service")
+    .filter(({ spec: service }) => fileIdsOf(noun, service?.task).includes(id));
   if (users.length === 0) return;
   const names = users.map((service) => `"${service.spec?.annotations?.name}"`).join(", ");
   const services = users.length === 1 ? "service" : "services";
   const message = `Cannot remove ${noun} "${spec?.annotations?.name}": it is used by ${services} ${names}`;
   throw new Fault("failed-precondition", message);
-}
-
-function idsOf(noun: FileNoun, container: ContainerSpec): string[] {
-  return noun === "secret"
-    ? container.secrets.map(({ secretId }) => secretId)
-    : container.configs.map(({ configId }) => configId);
 }

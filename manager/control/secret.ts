@@ -1,7 +1,11 @@
 /** Secrets as users handle them. No answer ever holds a secret's data. */
 import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
-import type { CreateSecretRequest, UpdateSecretRequest } from "#proto/gen/swarm/v1/control_pb.ts";
+import type {
+  CreateSecretRequest,
+  RotateSecretRequest,
+  UpdateSecretRequest,
+} from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Secret, SecretSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type SecretSpec, SecretSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { newId } from "#proto/ids.ts";
@@ -11,9 +15,16 @@ import type { Store } from "../store/store.ts";
 import { changedLabels, refuseUsed } from "./file-object.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
+import { rotate } from "./rotate-file.ts";
 import { refuseStale } from "./version.ts";
 
-type Methods = "createSecret" | "getSecret" | "listSecrets" | "updateSecret" | "removeSecret";
+type Methods =
+  | "createSecret"
+  | "getSecret"
+  | "listSecrets"
+  | "updateSecret"
+  | "removeSecret"
+  | "rotateSecret";
 
 export function secretHandlers(
   modules: Pick<ControlModules, "store" | "random">,
@@ -30,6 +41,7 @@ export function secretHandlers(
     }),
     updateSecret: async (request) => ({ secret: await updateSecret(store, request) }),
     removeSecret: async ({ ref }) => ({ secretId: await removeSecret(store, ref) }),
+    rotateSecret: (request) => rotateSecret(modules, request),
   };
 }
 
@@ -77,6 +89,14 @@ async function removeSecret(store: Store, ref: string): Promise<string> {
     return [{ action: "remove", kind: "secret", object }];
   });
   return id;
+}
+
+async function rotateSecret(
+  modules: Pick<ControlModules, "store" | "random">,
+  { ref, data }: RotateSecretRequest,
+) {
+  const { id, serviceIds, unchanged } = await rotate(modules, { noun: "secret", ref, data });
+  return { secret: committed(modules.store, id), serviceIds, unchanged };
 }
 
 function committed(store: Store, id: string): Secret {

@@ -55,14 +55,16 @@ export function fileKeysOf(task: Task): ReadonlySet<FileKey> {
 export type FileKey = Extract<ItemKey, `secret:${string}` | `config:${string}`>;
 
 /** Without what can change: a node never needs to be told of it twice. */
-export function secretItem({ id, spec }: Secret): Secret {
-  const annotations = create(AnnotationsSchema, { name: spec?.annotations?.name ?? "" });
+export function secretItem({ id, spec, rotatedFrom }: Secret): Secret {
+  const name = rotatedFrom || (spec?.annotations?.name ?? "");
+  const annotations = create(AnnotationsSchema, { name });
   return create(SecretSchema, { id, ...(spec && { spec: { ...spec, annotations } }) });
 }
 
 /** Likewise. */
-export function configItem({ id, spec }: Config): Config {
-  const annotations = create(AnnotationsSchema, { name: spec?.annotations?.name ?? "" });
+export function configItem({ id, spec, rotatedFrom }: Config): Config {
+  const name = rotatedFrom || (spec?.annotations?.name ?? "");
+  const annotations = create(AnnotationsSchema, { name });
   return create(ConfigSchema, { id, ...(spec && { spec: { ...spec, annotations } }) });
 }
 

@@ -14,7 +14,10 @@ import { find } from "../store/resolve.ts";
 import type { View } from "../store/store.ts";
 import { invalid, parsed } from "./field.ts";
 
-/** The container with both ID and name in each of its references, and every file's place, owner and mode. */
+/**
+ * The container with both ID and name in each of its references, and every file's place, owner and mode. Where the ID is gone,
+ * as in the spec before a rotation, the name counts: the present one has it. One that was rotated goes by its earlier name.
+ */
 export function completeReferences(
   path: string,
   container: ContainerSpec,
@@ -41,9 +44,9 @@ export function completeReferences(
 function completeSecret(path: string, reference: SecretReference, view: View): SecretReference {
   const ref = reference.secretId || reference.secretName;
   if (ref === "") throw invalid(path, "names no secret");
-  const secret = find(view, "secret", ref);
+  const secret = find(view, "secret", ref) ?? view.byName("secret", reference.secretName);
   if (secret === undefined) throw invalid(path, `"${ref}" is not a secret: create it first`);
-  const secretName = secret.spec?.annotations?.name ?? "";
+  const secretName = secret.rotatedFrom || (secret.spec?.annotations?.name ?? "");
   const named = create(SecretReferenceSchema, { ...reference, secretId: secret.id, secretName });
   const file = parsed(path, () => secretFile(named));
   return create(SecretReferenceSchema, {
@@ -56,9 +59,9 @@ function completeSecret(path: string, reference: SecretReference, view: View): S
 function completeConfig(path: string, reference: ConfigReference, view: View): ConfigReference {
   const ref = reference.configId || reference.configName;
   if (ref === "") throw invalid(path, "names no config");
-  const config = find(view, "config", ref);
+  const config = find(view, "config", ref) ?? view.byName("config", reference.configName);
   if (config === undefined) throw invalid(path, `"${ref}" is not a config: create it first`);
-  const configName = config.spec?.annotations?.name ?? "";
+  const configName = config.rotatedFrom || (config.spec?.annotations?.name ?? "");
   const named = create(ConfigReferenceSchema, { ...reference, configId: config.id, configName });
   const file = parsed(path, () => configFile(named));
   return create(ConfigReferenceSchema, {
