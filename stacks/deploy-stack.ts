@@ -1,37 +1,45 @@
-/** Makes a cluster have a stack: looks, plans, performs, and looks again when somebody changed a service meanwhile. */
+/**
+ * Makes a cluster have a stack: looks, plans, performs, and looks again when somebody changed something meanwhile. Each
+ * step is a step of its own: a deployment that was interrupted goes on when it is run again.
+ */
 import { Fault } from "#proto/fault.ts";
-import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
-import type { Client } from "#proto/grpc.ts";
-import { deployFiles, type FileDeployOptions } from "./deploy-files.ts";
-import {
-  type DeployStep,
-  planDeploy,
-  type ResolveMode,
-  type ServiceUpdate,
-} from "./plan-deploy.ts";
-import type { Stack } from "./stack.ts";
+import { fileApi } from "./file-api.ts";
+import { type ControlClient, look, type ReadSource, readWish } from "./look.ts";
+import { type DeployPlan, type DeploySettings, planDeploy, type StackWish } from "./plan-deploy.ts";
+import type { FileStep } from "./plan-files.ts";
+import type { NetworkStep } from "./plan-networks.ts";
+import type { ServiceStep, ServiceUpdate } from "./plan-services.ts";
+import { type Patience, removeNetwork } from "./remove-network.ts";
+import { nameOf, type Stack } from "./stack.ts";
 
-type ControlClient = Client<typeof ControlService>;
-
-export interface DeployOptions extends FileDeployOptions {
+export interface DeployOptions extends DeploySettings, Patience {
+  /** Told of each step: before it for changes, in the present tense. */
+  readonly onStep: (line: string) => void;
   /** Told of what was done all the same. */
   readonly onWarnings: (warnings: readonly string[]) => void;
-  readonly resolveImage: ResolveMode;
+  readonly read: ReadSource;
+}
+
+export interface Deployed {
+  /** As they are then, in the order of the stack. */
+  readonly services: Service[];
+  /** For `removeLeftovers`, when the services have done without it. */
+  readonly leftovers: DeployPlan["leftovers"];
 }
 
 /** The managers write to services too, as when they allocate addresses, so a conflict soon after a change is no surprise. */
 const attemptsMax = 5;
 
-/** The stack's services as they are then, in the order of the file. */
 export async function deployStack(
   control: ControlClient,
   stack: Stack,
   options: DeployOptions,
-): Promise<Service[]> {
+): Promise<Deployed> {
+  const wish = await readWish(stack, options.read);
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await deployOnce(control, stack, options);
+      return await deployOnce(control, wish, options);
     } catch (thrown) {
       if (Fault.from(thrown).code !== "conflict" || attempt === attemptsMax) throw thrown;
     }
@@ -40,46 +48,86 @@ export async function deployStack(
 
 async function deployOnce(
   control: ControlClient,
-  given: Stack,
+  wish: StackWish,
   options: DeployOptions,
-): Promise<Service[]> {
-  const stack = await deployFiles(control, given, options);
-  const [{ services }, { networks }] = await Promise.all([
-    control.listServices({}, options),
-    control.listNetworks({}, options),
-  ]);
-  const deployed: Service[] = [];
-  for (const step of planDeploy(stack, { services, networks }, options.resolveImage)) {
-    if (step.kind !== "refresh-service") options.onStep(describeStep(step));
-    const service = await performStep(control, step, options);
-    if (service !== undefined) deployed.push(service);
+): Promise<Deployed> {
+  const plan = planDeploy(wish, await look(control, wish, options), options);
+  for (const service of plan.goneServices) {
+    options.onStep(`Removing service ${nameOf(service.spec)}`);
+    await control.removeService({ ref: service.id }, options);
   }
-  return deployed;
+  for (const step of plan.networks) await performNetworkStep(control, step, options);
+  for (const step of plan.files) await performFileStep(control, step, options);
+  // The services that use a rotated file are other ones now, and what was made has its ID.
+  const { services: steps } =
+    plan.files.length === 0 ? plan : planDeploy(wish, await look(control, wish, options), options);
+  const services: Service[] = [];
+  for (const step of steps) {
+    if (step.kind !== "refresh-service") options.onStep(describeStep(step));
+    const service = await performServiceStep(control, step, options);
+    if (service !== undefined) services.push(service);
+  }
+  return { services, leftovers: plan.leftovers };
 }
 
-function describeStep(step: DeployStep): string {
+async function performNetworkStep(
+  control: ControlClient,
+  step: NetworkStep,
+  options: DeployOptions,
+): Promise<void> {
+  const name = nameOf(step.spec);
   switch (step.kind) {
     case "create-network":
-      return `Creating network ${step.spec.annotations?.name}`;
+      options.onStep(`Creating network ${name}`);
+      await control.createNetwork({ spec: step.spec }, options);
+      return;
+    case "replace-network":
+      options.onStep(`Replacing network ${name}, which nobody uses`);
+      await removeNetwork(control, step.network.id, options);
+      await control.createNetwork({ spec: step.spec }, options);
+      return;
+    case "keep-labels":
+      options.onWarnings([`network ${name} keeps the labels that it has while services are on it`]);
+  }
+}
+
+async function performFileStep(
+  control: ControlClient,
+  { kind, noun, wish, present }: FileStep,
+  options: DeployOptions,
+): Promise<void> {
+  const api = fileApi(control, noun, options);
+  if (present === undefined) {
+    options.onStep(`Creating ${noun} ${wish.name}`);
+    await api.create(wish);
+  } else if (kind === "rotate-file") {
+    options.onStep(`Rotating ${noun} ${wish.name}`);
+    const { object = present } = await api.rotate(present, wish.data);
+    await api.relabel(object, wish.labels);
+  } else {
+    options.onStep(`Changing the labels of ${noun} ${wish.name}`);
+    await api.relabel(present, wish.labels);
+  }
+}
+
+function describeStep(step: ServiceStep): string {
+  switch (step.kind) {
     case "create-service":
-      return `Creating service ${step.spec.annotations?.name}`;
+      return `Creating service ${nameOf(step.spec)}`;
     case "update-service":
     case "refresh-service":
-      return `Updating service ${step.spec.annotations?.name}`;
+      return `Updating service ${nameOf(step.spec)}`;
     case "keep-service":
       return unchanged(step.service);
   }
 }
 
-async function performStep(
+async function performServiceStep(
   control: ControlClient,
-  step: DeployStep,
+  step: ServiceStep,
   options: DeployOptions,
 ): Promise<Service | undefined> {
   switch (step.kind) {
-    case "create-network":
-      await control.createNetwork({ spec: step.spec }, options);
-      return undefined;
     case "create-service": {
       const request = { spec: step.spec, queryRegistry: step.resolve };
       const { service, warnings } = await control.createService(request, options);
@@ -112,5 +160,5 @@ async function updateService(
 }
 
 function unchanged(service: Service): string {
-  return `Service ${service.spec?.annotations?.name} is unchanged`;
+  return `Service ${nameOf(service.spec)} is unchanged`;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, equals } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { UpdateOrder } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs } from "#proto/time.ts";
@@ -64,7 +64,11 @@ test("changes, there are some if and only if the messages differ", () => {
   fc.assert(
     fc.property(any, any, (a, b) => {
       const [before, after] = [a, b].map(({ image, env, ports }) => {
-        const spec = specOf(image, [...new Set(env)].toSorted(), ports.toSorted());
+        const spec = specOf(
+          image,
+          [...new Set(env)].toSorted(),
+          ports.toSorted((a, b) => a - b),
+        );
         if (spec.task?.runtime.case === "container") delete spec.task.runtime.value.pullOptions;
         return spec;
       });

@@ -59,7 +59,8 @@ function addField(leaves: Leaves, message: ReflectMessage, { field, path }: Plac
     case "message":
       return addMember(leaves, message.get(field), path);
     case "map":
-      for (const [key, value] of message.get(field)) leaves.set(`${path}[${key}]`, scalar(value));
+      for (const [key, value] of message.get(field))
+        leaves.set(`${path}[${String(key)}]`, scalar(value));
       return;
     case "list":
       return addList(leaves, [...message.get(field)], { field, path });

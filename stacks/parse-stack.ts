@@ -21,8 +21,8 @@ export function parseStack(source: StackSource): Stack {
     folder: source.folder ?? "/",
     ...loadCompose(source.text, source.file),
   };
-  const keys = Object.keys(context.content.services);
-  const services = keys.map((key) => parseService(context, key));
+  const entries = Object.entries(context.content.services);
+  const services = entries.map(([key]) => parseService(context, key));
   const targets = services.flatMap((spec) => spec.task?.networks ?? []);
   const used = new Set(targets.map((attachment) => attachment.target));
   const secrets = parseFiles(context, "secrets");
@@ -30,6 +30,11 @@ export function parseStack(source: StackSource): Stack {
   return {
     name: context.name,
     services,
+    unscaled: new Set(
+      entries
+        .filter(([, { deploy }]) => deploy?.replicas === undefined)
+        .map(([key]) => `${context.name}_${key}`),
+    ),
     ...parseNetworks(context, used),
     secrets: secrets.made,
     externalSecrets: secrets.external,

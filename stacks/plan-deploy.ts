@@ -1,161 +1,97 @@
 /**
- * What a deployment of a stack would do to a cluster. Pure: it compares the stack with what is there and touches nothing.
- * A service is updated only if its spec differs, and everything that is not the stack's own is left alone.
+ * What a deployment of a stack would do to a cluster, all of it, and what cannot be done is refused before anything is.
+ * Pure: it compares and touches nothing. Everything that is not the stack's own is left alone. Applied, it plans nothing.
  */
-import { equals } from "@bufbuild/protobuf";
-import { Fault } from "#proto/fault.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { type FileObject, fileName, type FileWish } from "./file-api.ts";
+import { type FileStep, planFiles } from "./plan-files.ts";
+import { type NetworkStep, planNetworks } from "./plan-networks.ts";
+import { type ClusterObjects, leftovers } from "./plan-prune.ts";
 import {
-  type ContainerSpec,
-  type ServiceSpec,
-  ServiceSpecSchema,
-} from "#proto/gen/swarm/v1/specs_pb.ts";
-import { type Network, type NetworkSpec, NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
-import { imageLabel, type Stack, stackOf } from "./stack.ts";
+  changeContainer,
+  planServices,
+  type ResolveMode,
+  type ServiceStep,
+} from "./plan-services.ts";
+import type { Stack } from "./stack.ts";
 
-export type DeployStep =
-  | { readonly kind: "create-network"; readonly spec: NetworkSpec }
-  | { readonly kind: "create-service"; readonly spec: ServiceSpec; readonly resolve: boolean }
-  | ServiceUpdate
-  | { readonly kind: "keep-service"; readonly service: Service };
-
-/** "refresh-service": nothing differs but perhaps what an image's tag stands for, or a login, which only managers see. */
-export interface ServiceUpdate {
-  readonly kind: "update-service" | "refresh-service";
-  readonly service: Service;
-  readonly spec: ServiceSpec;
-  /** Have the image's tag resolved. */
-  readonly resolve: boolean;
+/** The stack with what its secrets and configs hold. */
+export interface StackWish {
+  readonly stack: Stack;
+  readonly secrets: readonly FileWish[];
+  readonly configs: readonly FileWish[];
 }
 
-/** Of which services the images' tags are resolved: of all, or of those whose image in the file is another one. */
-export const resolveModes = ["always", "changed", "never"] as const;
-export type ResolveMode = (typeof resolveModes)[number];
-
-/** Everything of the cluster that a deployment looks at. */
-export interface ClusterObjects {
-  readonly services: readonly Service[];
-  readonly networks: readonly Network[];
+export interface DeploySettings {
+  readonly resolveImage: ResolveMode;
+  readonly prune: boolean;
 }
 
-/** Networks first. What cannot be done is refused before anything is. */
+/** In the order in which it is done. */
+export interface DeployPlan {
+  readonly goneServices: readonly Service[];
+  readonly networks: readonly NetworkStep[];
+  readonly files: readonly FileStep[];
+  readonly services: readonly ServiceStep[];
+  /** To be removed when the services have done without it. */
+  readonly leftovers: Pick<ClusterObjects, "networks" | "secrets" | "configs">;
+}
+
+export interface DeployWorld {
+  readonly cluster: ClusterObjects;
+  /** IDs of secrets and configs that hold something else than the stack wants. */
+  readonly changed: ReadonlySet<string>;
+}
+
 export function planDeploy(
-  stack: Stack,
-  cluster: ClusterObjects,
-  resolveImage: ResolveMode,
-): DeployStep[] {
-  const networks = byName(cluster.networks);
-  const services = byName(cluster.services);
-  for (const name of stack.externalNetworks) {
-    if (networks.has(name)) continue;
-    throw new Fault(
-      "failed-precondition",
-      `Network "${name}" is external to the stack and does not exist: create it first`,
-    );
-  }
-  return [
-    ...stack.networks.flatMap((spec) => planNetwork(stack, spec, networks)),
-    ...stack.services.map((spec) =>
-      planService(stack, spec, { service: services.get(nameOf(spec)), resolveImage }),
-    ),
-  ];
+  { stack, secrets, configs }: StackWish,
+  { cluster, changed }: DeployWorld,
+  { resolveImage, prune }: DeploySettings,
+): DeployPlan {
+  const { name } = stack;
+  const gone = prune
+    ? leftovers(stack, cluster)
+    : { services: [], networks: [], secrets: [], configs: [] };
+  const staying = cluster.services.filter((service) => !gone.services.includes(service));
+  return {
+    goneServices: gone.services,
+    networks: planNetworks(stack, { networks: cluster.networks, services: staying }),
+    files: [
+      ...planFiles(
+        { noun: "secret", stack: name, wishes: secrets, external: stack.externalSecrets },
+        cluster.secrets,
+        changed,
+      ),
+      ...planFiles(
+        { noun: "config", stack: name, wishes: configs, external: stack.externalConfigs },
+        cluster.configs,
+        changed,
+      ),
+    ],
+    services: planServices(withFileIds(stack, cluster), cluster.services, resolveImage),
+    leftovers: gone,
+  };
 }
 
-function planNetwork(
-  stack: Stack,
-  spec: NetworkSpec,
-  networks: ReadonlyMap<string, Network>,
-): DeployStep[] {
-  const name = spec.annotations?.name ?? "";
-  const present = networks.get(name)?.spec;
-  if (present === undefined) return [{ kind: "create-network", spec }];
-  checkOwner(stack, `Network "${name}"`, present);
-  if (equals(NetworkSpecSchema, present, spec)) return [];
-  throw new Fault(
-    "failed-precondition",
-    `Network "${name}" differs from the file and cannot be changed in place: remove the stack, then deploy it anew`,
+/** The stack, its services' references completed as managers complete them, so that an unchanged service looks the same. */
+function withFileIds(stack: Stack, { secrets, configs }: ClusterObjects): Stack {
+  const [secretIds, configIds] = [idsOf(secrets), idsOf(configs)];
+  const services = stack.services.map((spec) =>
+    changeContainer(spec, (container) => ({
+      ...container,
+      secrets: container.secrets.map((one) => ({
+        ...one,
+        secretId: secretIds.get(one.secretName) ?? "",
+      })),
+      configs: container.configs.map((one) => ({
+        ...one,
+        configId: configIds.get(one.configName) ?? "",
+      })),
+    })),
   );
+  return { ...stack, services };
 }
 
-function planService(
-  stack: Stack,
-  spec: ServiceSpec,
-  {
-    service,
-    resolveImage,
-  }: { readonly service: Service | undefined; readonly resolveImage: ResolveMode },
-): DeployStep {
-  if (service?.spec === undefined) {
-    return { kind: "create-service", spec, resolve: resolveImage !== "never" };
-  }
-  checkOwner(stack, `Service "${nameOf(spec)}"`, service.spec);
-  const wanted = keepForceUpdate(spec, service.spec);
-  const sameImage = labelledImage(wanted) === labelledImage(service.spec);
-  const kept = sameImage ? keepImage(wanted, service.spec) : wanted;
-  const resolve = resolveImage === "always" || (resolveImage === "changed" && !sameImage);
-  // What comes back from managers has no login in it.
-  const isSame = equals(ServiceSpecSchema, service.spec, changeContainer(kept, withoutLogin));
-  const hasLogin = containerOf(wanted)?.pullOptions !== undefined;
-  if (isSame && !hasLogin && !resolve) return { kind: "keep-service", service };
-  const kind = isSame ? "refresh-service" : "update-service";
-  return { kind, service, spec: resolve ? wanted : kept, resolve };
-}
-
-/** A file says nothing of restarts that users have forced; forgetting them would force one more. */
-function keepForceUpdate(spec: ServiceSpec, present: ServiceSpec): ServiceSpec {
-  if (spec.task === undefined) return spec;
-  return { ...spec, task: { ...spec.task, forceUpdate: present.task?.forceUpdate ?? 0n } };
-}
-
-/** With the digest that the tag stood for when it was resolved. */
-function keepImage(spec: ServiceSpec, present: ServiceSpec): ServiceSpec {
-  const image = containerOf(present)?.image;
-  if (image === undefined) return spec;
-  return changeContainer(spec, (container) => ({ ...container, image }));
-}
-
-function labelledImage({ annotations }: ServiceSpec): string | undefined {
-  return annotations?.labels[imageLabel];
-}
-
-function withoutLogin(container: ContainerSpec): ContainerSpec {
-  const { pullOptions: _, ...others } = container;
-  return others;
-}
-
-function containerOf(spec: ServiceSpec): ContainerSpec | undefined {
-  const runtime = spec.task?.runtime;
-  return runtime?.case === "container" ? runtime.value : undefined;
-}
-
-function changeContainer(
-  spec: ServiceSpec,
-  change: (container: ContainerSpec) => ContainerSpec,
-): ServiceSpec {
-  const container = containerOf(spec);
-  if (spec.task === undefined || container === undefined) return spec;
-  const runtime = { case: "container", value: change(container) } as const;
-  return { ...spec, task: { ...spec.task, runtime } };
-}
-
-function checkOwner(stack: Stack, what: string, { annotations }: NetworkSpec | ServiceSpec): void {
-  const owner = stackOf(annotations?.labels);
-  if (owner === stack.name) return;
-  const whose = owner === undefined ? "belongs to no stack" : `belongs to the stack "${owner}"`;
-  throw new Fault(
-    "already-exists",
-    `${what} is there already and ${whose}: remove it, or choose another name`,
-  );
-}
-
-interface Named {
-  readonly spec?: NetworkSpec | ServiceSpec | undefined;
-}
-
-function byName<T extends Named>(objects: readonly T[]): ReadonlyMap<string, T> {
-  return new Map(objects.map((object) => [nameOf(object.spec), object]));
-}
-
-function nameOf(spec: NetworkSpec | ServiceSpec | undefined): string {
-  return spec?.annotations?.name ?? "";
+function idsOf(objects: readonly FileObject[]): ReadonlyMap<string, string> {
+  return new Map(objects.map((object) => [fileName(object), object.id]));
 }

@@ -1,21 +1,19 @@
 /** Takes a stack out of a cluster: its services, then what they used. Volumes stay: they hold data. */
 import { Fault } from "#proto/fault.ts";
-import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
-import type { Client } from "#proto/grpc.ts";
-import type { Clock } from "#proto/ports.ts";
-import { namespaceLabel } from "./stack.ts";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { fileApi, fileName } from "./file-api.ts";
+import type { ControlClient } from "./look.ts";
+import { ignoreMissing, type Patience, removeNetwork } from "./remove-network.ts";
+import { nameOf, namespaceLabel } from "./stack.ts";
 
-type ControlClient = Client<typeof ControlService>;
-
-export interface RemoveOptions {
+export interface RemoveOptions extends Patience {
   readonly onStep: (line: string) => void;
-  readonly clock: Clock;
-  readonly signal: AbortSignal;
+  /** Wait until the last task has stopped, whether there is a network to remove or not. */
+  readonly wait: boolean;
 }
 
-/** A network stays in use until the last task on it has stopped, which its grace period may delay. */
-const networkRetryMs = 250;
-const networkPatienceMs = 60_000;
+const retryMs = 250;
 
 export async function removeStack(
   control: ControlClient,
@@ -23,56 +21,51 @@ export async function removeStack(
   options: RemoveOptions,
 ): Promise<void> {
   const labels = { [namespaceLabel]: name };
-  const [{ services }, { networks }, { secrets }, { configs }] = await Promise.all([
-    control.listServices({ labels }, options),
-    control.listNetworks({ labels }, options),
-    control.listSecrets({ labels }, options),
-    control.listConfigs({ labels }, options),
+  const { signal } = options;
+  const files = (["secret", "config"] as const).map((noun) => ({
+    noun,
+    api: fileApi(control, noun, { signal }),
+  }));
+  const [{ services }, { networks }, ...fileLists] = await Promise.all([
+    control.listServices({ labels }, { signal }),
+    control.listNetworks({ labels }, { signal }),
+    ...files.map(async ({ noun, api }) => ({ noun, api, objects: await api.list(labels) })),
   ]);
-  if (services.length + networks.length + secrets.length + configs.length === 0) {
+  const fileCount = fileLists.flatMap(({ objects }) => objects).length;
+  if (services.length + networks.length + fileCount === 0) {
     throw new Fault("not-found", `Nothing found in stack "${name}": see "swarmctl stack ls"`);
   }
   for (const service of services) {
-    options.onStep(`Removing service ${service.spec?.annotations?.name}`);
-    await ignoreMissing(control.removeService({ ref: service.id }, options));
+    options.onStep(`Removing service ${nameOf(service.spec)}`);
+    await ignoreMissing(control.removeService({ ref: service.id }, { signal }));
   }
-  for (const secret of secrets) {
-    options.onStep(`Removing secret ${secret.spec?.annotations?.name}`);
-    await ignoreMissing(control.removeSecret({ ref: secret.id }, options));
-  }
-  for (const config of configs) {
-    options.onStep(`Removing config ${config.spec?.annotations?.name}`);
-    await ignoreMissing(control.removeConfig({ ref: config.id }, options));
+  for (const { noun, api, objects } of fileLists) {
+    for (const object of objects) {
+      options.onStep(`Removing ${noun} ${fileName(object)}`);
+      await ignoreMissing(api.remove(object.id));
+    }
   }
   for (const network of networks) {
-    options.onStep(`Removing network ${network.spec?.annotations?.name}`);
+    options.onStep(`Removing network ${nameOf(network.spec)}`);
     await removeNetwork(control, network.id, options);
   }
+  if (options.wait) await waitForTasks(control, services, options);
 }
 
-async function removeNetwork(
+/** Of a lost node no task ever says that it has stopped; the managers forget it. */
+async function waitForTasks(
   control: ControlClient,
-  ref: string,
-  options: RemoveOptions,
+  services: readonly Service[],
+  { clock, signal }: RemoveOptions,
 ): Promise<void> {
-  const { clock, signal } = options;
-  const deadline = clock.monotonic() + networkPatienceMs;
+  const ids = new Set(services.map(({ id }) => id));
   for (;;) {
-    try {
-      return await ignoreMissing(control.removeNetwork({ ref }, { signal }));
-    } catch (thrown) {
-      const inUse = Fault.from(thrown).code === "failed-precondition";
-      if (!inUse || clock.monotonic() > deadline) throw thrown;
-    }
-    await clock.sleep(networkRetryMs, signal);
-  }
-}
-
-/** Somebody else was faster. */
-async function ignoreMissing(removal: Promise<unknown>): Promise<void> {
-  try {
-    await removal;
-  } catch (thrown) {
-    if (Fault.from(thrown).code !== "not-found") throw thrown;
+    const { tasks } = await control.listTasks({}, { signal });
+    const living = tasks.filter(
+      ({ serviceId, status }) =>
+        ids.has(serviceId) && (status?.state ?? TaskState.NEW) <= TaskState.RUNNING,
+    );
+    if (living.length === 0) return;
+    await clock.sleep(retryMs, signal);
   }
 }

@@ -1,7 +1,7 @@
 /** A stack: the services and networks that a file describes, as the specs that a cluster understands. */
 import { Fault } from "#proto/fault.ts";
 import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import type { NetworkSpec } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Annotations, NetworkSpec } from "#proto/gen/swarm/v1/types_pb.ts";
 
 /** Docker's own label, so that its users' tools find the members of a stack. */
 export const namespaceLabel = "com.docker.stack.namespace";
@@ -11,7 +11,10 @@ export const imageLabel = "com.docker.stack.image";
 
 export interface Stack {
   readonly name: string;
+  /** Each after those that it depends on. */
   readonly services: readonly ServiceSpec[];
+  /** Names of those of which the file does not say how many replicas there shall be. */
+  readonly unscaled: ReadonlySet<string>;
   /** To be made if missing: only those that a service is on. */
   readonly networks: readonly NetworkSpec[];
   /** Names of networks that others make. */
@@ -49,4 +52,23 @@ export function parseStackName(text: string): string {
 
 export function stackOf(labels: Readonly<Record<string, string>> | undefined): string | undefined {
   return labels?.[namespaceLabel];
+}
+
+/** A network or service of the name that belongs to somebody else is not touched. */
+export function checkOwner(stack: Stack, what: string, { annotations }: Named): void {
+  const owner = stackOf(annotations?.labels);
+  if (owner === stack.name) return;
+  const whose = owner === undefined ? "belongs to no stack" : `belongs to the stack "${owner}"`;
+  throw new Fault(
+    "already-exists",
+    `${what} is there already and ${whose}: remove it, or choose another name`,
+  );
+}
+
+interface Named {
+  readonly annotations?: Annotations | undefined;
+}
+
+export function nameOf(spec: Named | undefined): string {
+  return spec?.annotations?.name ?? "";
 }

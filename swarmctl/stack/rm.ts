@@ -10,7 +10,7 @@ export function define(command: Command, context: Context): void {
     const { clock, signal } = context.io;
     const onStep = (line: string) => context.print(line);
     await forEachRef(context, names, (name) =>
-      removeStack(control, name, { onStep, clock, signal }),
+      removeStack(control, name, { onStep, clock, signal, wait: false }),
     );
   });
 }

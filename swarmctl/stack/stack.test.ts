@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { create } from "@bufbuild/protobuf";
+import { NetworkAttachmentConfigSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { FakeCluster } from "../testing/fake-cluster.ts";
 import { FakeControl } from "../testing/fake-control.ts";
 import { aService, aServiceSpec } from "../testing/objects.ts";
@@ -37,11 +39,16 @@ describe("stack deploy", () => {
     const options = { stdin, env: { DB: "hunter2" } };
     const { stdout } = await runCli(cluster, ["stack", "deploy", "-c", "-", "shop"], options);
     const made = "Creating secret shop_db\nCreating config shop_conf\n";
-    assert.equal(stdout, `${made}Creating network shop_default\nCreating service shop_web\n`);
+    assert.equal(stdout, `Creating network shop_default\n${made}Creating service shop_web\n`);
     const [secret] = control.secrets.values();
     assert.equal(Buffer.from(secret?.spec?.data ?? []).toString(), "hunter2");
     const again = await runCli(cluster, ["stack", "deploy", "-c", "-", "shop"], options);
     assert.equal(again.stdout, "Service shop_web is unchanged\n");
+    const other = { stdin: stdin.replace("content: x", "content: y"), env: { DB: "hunter3" } };
+    const rotated = await runCli(cluster, ["stack", "deploy", "-c", "-", "shop"], other);
+    const steps = "Rotating secret shop_db\nRotating config shop_conf\n";
+    assert.equal(rotated.stdout, `${steps}Service shop_web is unchanged\n`);
+    assert.equal(Buffer.from(secret?.spec?.data ?? []).toString(), "hunter3");
     const unset = await runCli(cluster, ["stack", "deploy", "-c", "-", "shop"], { stdin });
     assert.match(unset.stderr, /The variable "DB", from which "shop_db" shall come, is not set/);
     const removed = await runCli(cluster, ["stack", "rm", "shop"]);
@@ -86,7 +93,7 @@ describe("stack deploy", () => {
     [
       "a changed network",
       ["services: {web: {image: a}}", "networks: {default: {internal: true}}"],
-      /cannot be changed in place/,
+      /differs from the file \(\+ internal: true\) and cannot change while "shop_web" is on it/,
     ],
     [
       "a missing external network",
@@ -110,8 +117,10 @@ describe("stack deploy", () => {
         "com.docker.stack.namespace=shop",
         "shop_default",
       ]);
-      if (what.includes("service")) {
-        const taken = aService(aServiceSpec("shop_web"));
+      if (!what.includes("external")) {
+        const spec = aServiceSpec("shop_web");
+        spec.task?.networks.push(create(NetworkAttachmentConfigSchema, { target: "shop_default" }));
+        const taken = aService(spec);
         control.services.set(taken.id, taken);
       }
       const before = [...control.networks.keys(), ...control.services.keys()];

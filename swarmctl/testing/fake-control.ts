@@ -108,7 +108,18 @@ export class FakeControl {
       this.secrets.set(id, secret);
       return { secret };
     },
-    updateSecret: async ({ ref }) => ({ secret: this.#find(this.secrets, "secret", ref) }),
+    updateSecret: async ({ ref, spec }) => {
+      const secret = this.#find(this.secrets, "secret", ref);
+      if (spec?.data.length && !Buffer.from(spec.data).equals(secret.spec?.data ?? spec.data)) {
+        throw new Fault("invalid-argument", "Cannot change: only its labels can change");
+      }
+      return { secret };
+    },
+    rotateSecret: async ({ ref, data }) => {
+      const secret = this.#find(this.secrets, "secret", ref);
+      if (secret.spec !== undefined) secret.spec.data = data;
+      return { secret, serviceIds: [] };
+    },
     removeSecret: async ({ ref }) => {
       const { id } = this.#find(this.secrets, "secret", ref);
       this.secrets.delete(id);
@@ -125,7 +136,13 @@ export class FakeControl {
       this.configs.set(id, config);
       return { config };
     },
+    getConfig: async ({ ref }) => ({ config: this.#find(this.configs, "config", ref) }),
     updateConfig: async ({ ref }) => ({ config: this.#find(this.configs, "config", ref) }),
+    rotateConfig: async ({ ref, data }) => {
+      const config = this.#find(this.configs, "config", ref);
+      if (config.spec !== undefined) config.spec.data = data;
+      return { config, serviceIds: [] };
+    },
     removeConfig: async ({ ref }) => {
       const { id } = this.#find(this.configs, "config", ref);
       this.configs.delete(id);
