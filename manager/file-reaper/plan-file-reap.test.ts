@@ -6,13 +6,12 @@ import { TaskState, UpdateState, UpdateStatusSchema } from "#proto/gen/swarm/v1/
 import { openTestStore, testService, testTask, testTaskSpec } from "../testing/fixtures.ts";
 import { planFileReap } from "./plan-file-reap.ts";
 
-const reading = (secretId: string, configId: string) =>
-  testTaskSpec({
-    runtime: {
-      case: "container",
-      value: { image: "b", secrets: [{ secretId }], configs: [{ configId }] },
-    },
-  });
+const reading = (secretId: string, configId: string) => ({
+  runtime: {
+    case: "container" as const,
+    value: { image: "b", secrets: [{ secretId }], configs: [{ configId }] },
+  },
+});
 
 const files = [
   create(SecretSchema, { id: "s1", spec: { annotations: { name: "s.7" } }, rotatedFrom: "s" }),
@@ -83,7 +82,7 @@ test("rotated files, an update is about to begin: they stay", async () => {
 test("rotated files, a task that still stops has them until it has ended", async () => {
   const service = inState(UpdateState.COMPLETED);
   const stopping = (state: TaskState) =>
-    testTask("a", { spec: old, desiredState: TaskState.SHUTDOWN, status: { state } });
+    testTask("a", { spec: testTaskSpec(old), desiredState: TaskState.SHUTDOWN, status: { state } });
   assert.deepEqual(await reaped(service, stopping(TaskState.RUNNING)), []);
   assert.deepEqual(await reaped(service, stopping(TaskState.SHUTDOWN)), all);
 });
