@@ -1,39 +1,28 @@
-/** `--filter` of lists of secrets and configs, with Docker's keys; given several times, all must hold. */
+/** `--filter` of lists of secrets and configs, with Docker's keys. */
 import type { Command } from "commander";
-import { Fault } from "#proto/fault.ts";
 import type { Config, Secret } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { flags, type Pair, pair } from "./flags/parse-flag.ts";
+import {
+  addFilterFlag as addFlag,
+  filtered,
+  type FilterFlag,
+  type Filters,
+  hasLabel,
+} from "./output/filter.ts";
 
-export interface FilterFlag {
-  readonly filter?: Pair[];
-}
+export type { FilterFlag } from "./output/filter.ts";
 
 type Filterable = Pick<Secret | Config, "id" | "spec">;
 
-const filters: Readonly<Record<string, (object: Filterable, value: string) => boolean>> = {
+const filters: Filters<Filterable> = {
   id: ({ id }, value) => id.startsWith(value),
   name: ({ spec }, value) => spec?.annotations?.name.includes(value) ?? false,
-  label: ({ spec }, value) => {
-    const { key, value: wanted } = pair(value);
-    const labels = spec?.annotations?.labels ?? {};
-    return Object.hasOwn(labels, key) && (!value.includes("=") || labels[key] === wanted);
-  },
+  label: ({ spec }, value) => hasLabel(spec?.annotations?.labels, value),
 };
 
 export function addFilterFlag(command: Command): Command {
-  return command.option(
-    "-f, --filter <key=value>",
-    "id, name or label=KEY[=VALUE] (repeat)",
-    flags(parseFilter),
-  );
+  return addFlag(command, Object.keys(filters));
 }
 
-function parseFilter(text: string): Pair {
-  const parsed = pair(text);
-  if (Object.hasOwn(filters, parsed.key) && parsed.value !== "") return parsed;
-  throw new Fault("invalid-argument", `Write one of: ${Object.keys(filters).join("=, ")}=`);
-}
-
-export function passes(object: Filterable, { filter = [] }: FilterFlag): boolean {
-  return filter.every(({ key, value }) => filters[key]?.(object, value) ?? false);
+export function passes(object: Filterable, options: FilterFlag): boolean {
+  return filtered([object], options, filters).length > 0;
 }

@@ -3,21 +3,21 @@ import type { Command } from "commander";
 import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
-import { inspectEach } from "../output/inspect.ts";
+import { addInspectFlags, inspectEach, type InspectOptions } from "../output/inspect.ts";
 
-interface Options {
+interface Options extends InspectOptions {
   readonly verbose?: true;
 }
 
 export function define(command: Command, context: Context): void {
-  command
+  addInspectFlags(command)
     .argument("<network...>", "IDs, prefixes of IDs, or names")
     .option("-v, --verbose", "also its services, and what each host knows of it")
     .action(async (refs: string[], options: Options) => {
       const control = await context.control();
       const get = async (ref: string) => (await control.getNetwork({ ref })).network;
       if (options.verbose) await inspectWithHosts(context, refs, get);
-      else await inspectEach(context, NetworkSchema, refs, get);
+      else await inspectEach(context, { schema: NetworkSchema, ...options }, refs, get);
     });
 }
 

@@ -1,14 +1,14 @@
 import type { Command } from "commander";
 import { NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
-import { inspectEach } from "../output/inspect.ts";
+import { addInspectFlags, inspectEach, type InspectOptions } from "../output/inspect.ts";
 import { resolveSelf } from "./self.ts";
 
 export function define(command: Command, context: Context): void {
   command.argument("<node...>", 'IDs, prefixes of IDs, or hostnames; "self" is this host');
-  command.action(async (refs: string[]) => {
+  addInspectFlags(command).action(async (refs: string[], options: InspectOptions) => {
     const control = await context.control();
-    await inspectEach(context, NodeSchema, refs, async (ref) => {
+    await inspectEach(context, { schema: NodeSchema, ...options }, refs, async (ref) => {
       const { node } = await control.getNode({ ref: await resolveSelf(context, ref) });
       return node;
     });

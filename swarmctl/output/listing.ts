@@ -1,13 +1,14 @@
 /** What all listings share: --format, -q, --stale, and how rows become output. */
 import { type Command, Option } from "commander";
 import type { Context } from "../context.ts";
+import { type Format, listFormatOption, type TemplateFormat } from "./format.ts";
 import { formatTable } from "./table.ts";
 
 /** How much of an ID people see: enough to be unique in any cluster that fits a screen. */
 const shortIdLength = 12;
 
 export interface ListingOptions {
-  readonly format: "table" | "json";
+  readonly format: Format;
   readonly quiet?: true;
   readonly stale?: true;
 }
@@ -15,6 +16,8 @@ export interface ListingOptions {
 export interface Column<T> {
   readonly title: string;
   readonly of: (item: T) => string;
+  /** What templates call it, where that is not the title in Docker's spelling: "DESIRED STATE" is DesiredState. */
+  readonly field?: string;
 }
 
 export interface Listing<T> {
@@ -22,15 +25,18 @@ export interface Listing<T> {
   readonly id: (item: T) => string;
   readonly columns: readonly Column<T>[];
   readonly json: (item: T) => unknown;
+  /** What templates know beside the columns. A function takes arguments: `{{.Label "role"}}`. */
+  readonly fields?: Readonly<Record<string, (item: T) => unknown>>;
 }
 
 export function addListingFlags(command: Command, quiet = "print only IDs, one per line"): Command {
   return command
-    .addOption(formatOption())
+    .addOption(listFormatOption())
     .option("-q, --quiet", quiet)
     .option("--stale", "take what the manager knows, also while no manager leads");
 }
 
+/** For commands that print no list. */
 export function formatOption(): Option {
   return new Option("--format <format>", "how to print")
     .choices(["table", "json"])
@@ -43,7 +49,9 @@ export function printListing<T>(
   listing: Listing<T>,
 ): void {
   const { items, columns } = listing;
-  if (options.quiet) {
+  if (typeof options.format === "object") {
+    context.io.stdout.write(templated(options.format, listing));
+  } else if (options.quiet) {
     for (const id of new Set(items.map(listing.id))) context.print(id);
   } else if (options.format === "json") {
     context.print(JSON.stringify(items.map(listing.json), undefined, 2));
@@ -56,6 +64,47 @@ export function printListing<T>(
       ),
     );
   }
+}
+
+function templated<T>({ template, isTable }: TemplateFormat, listing: Listing<T>): string {
+  const texts = listing.items.map((item) => template.run(rowOf(item, listing)));
+  if (!isTable) return texts.map((text) => `${text}\n`).join("");
+  const heading = template.heading(headingOf(listing));
+  const rows = texts.flatMap((text) => text.split("\n")).map((line) => line.split("\t"));
+  return formatTable(heading.split("\t"), rows);
+}
+
+function rowOf<T>(item: T, { columns, fields = {} }: Listing<T>): Record<string, unknown> {
+  const row: Record<string, unknown> = {};
+  for (const column of columns) row[fieldName(column)] = column.of(item);
+  for (const [name, of] of Object.entries(fields)) row[name] = of(item);
+  return row;
+}
+
+/** A table's heading is its template with the titles in place of what stands below them. */
+function headingOf<T>({ columns, fields = {} }: Listing<T>): Record<string, unknown> {
+  const heading: Record<string, unknown> = {};
+  for (const column of columns) heading[fieldName(column)] = column.title;
+  for (const name of Object.keys(fields)) {
+    heading[name] = name === "Label" ? (key: unknown) => String(key) : titleOf(name);
+  }
+  return heading;
+}
+
+/** "DESIRED STATE" is DesiredState, and "ID" stays. */
+function fieldName({ title, field }: Pick<Column<never>, "title" | "field">): string {
+  if (field !== undefined) return field;
+  if (title === "ID") return title;
+  return title
+    .toLowerCase()
+    .split(/[^a-z0-9]+/)
+    .map((word) => word.slice(0, 1).toUpperCase() + word.slice(1))
+    .join("");
+}
+
+/** "CreatedAt" is "CREATED AT". */
+function titleOf(field: string): string {
+  return field.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toUpperCase();
 }
 
 export function shortId(id: string): string {

@@ -2,18 +2,22 @@ import type { Command } from "commander";
 import { ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
-import { inspectEach } from "../output/inspect.ts";
+import { addInspectFlags, inspectEach, type InspectOptions } from "../output/inspect.ts";
 import { prettyService } from "./pretty.ts";
 
+interface Options extends InspectOptions {
+  readonly pretty?: true;
+}
+
 export function define(command: Command, context: Context): void {
-  command
+  addInspectFlags(command)
     .argument("<service...>", "IDs, prefixes of IDs, or names")
     .option("--pretty", "for people, the main things only")
-    .action(async (refs: string[], { pretty }: { readonly pretty?: true }) => {
+    .action(async (refs: string[], options: Options) => {
       const control = await context.control();
       const get = async (ref: string) => (await control.getService({ ref })).service;
-      if (!pretty) {
-        await inspectEach(context, ServiceSchema, refs, get);
+      if (!options.pretty) {
+        await inspectEach(context, { schema: ServiceSchema, ...options }, refs, get);
         return;
       }
       const { networks } = await control.listNetworks({});
