@@ -1,6 +1,7 @@
-/** The command line of the simulations: `npm run -s sim -- raft [OPTIONS]`. */
+/** The command line of the simulations: `npm run -s sim -- raft|cluster [OPTIONS]`. */
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Raft } from "#manager/raft/raft.ts";
+import * as cluster from "./cluster/run.ts";
 import type { MakeCore } from "./raft/core.ts";
 import { formatCaught, hunt } from "./raft/mutant.ts";
 import { mutations } from "./raft/mutations.ts";
@@ -10,10 +11,13 @@ const exitFailure = 1;
 const exitUsage = 2;
 const progressEvery = 100;
 
-interface RaftFlags {
+interface SeedFlags {
   readonly seed: number | undefined;
   readonly seeds: number;
   readonly from: number;
+}
+
+interface RaftFlags extends SeedFlags {
   readonly mutations: boolean;
 }
 
@@ -35,7 +39,33 @@ function program(): Command {
     .action(async (flags: RaftFlags) => {
       process.exitCode = flags.mutations ? await mutants() : raft(flags);
     });
+  sim
+    .command("cluster")
+    .description("The whole control plane: managers, agents and users, with everything going wrong")
+    .option("--seed <n>", "run this one, and show its end when it fails", wholeNumber)
+    .option("--seeds <n>", "how many to run", wholeNumber, 500)
+    .option("--from <n>", "the first one", wholeNumber, 1)
+    .action(async (flags: SeedFlags) => {
+      process.exitCode = await controlPlane(flags);
+    });
   return sim;
+}
+
+async function controlPlane({ seed, seeds, from }: SeedFlags): Promise<number> {
+  const result = await cluster.runSeeds({
+    from: seed ?? from,
+    count: seed === undefined ? seeds : 1,
+    onSeed: (done) => {
+      if (done % progressEvery === 0) process.stderr.write(`\r${done} of ${seeds} seeds`);
+    },
+  });
+  if (result.seeds >= progressEvery) process.stderr.write("\n");
+  process.stdout.write(
+    result.failed === undefined
+      ? cluster.formatSummary(result)
+      : cluster.formatFailure(result.failed),
+  );
+  return result.failed === undefined ? 0 : exitFailure;
 }
 
 function raft({ seed, seeds, from }: RaftFlags): number {

@@ -1,6 +1,6 @@
 /** One client: one operation after another at whatever server, and a new one when an answer does not come. */
 import type { History, Request } from "./history.ts";
-import type { SeededRandom } from "./random.ts";
+import type { SeededRandom } from "../random.ts";
 import type { Outcome } from "./requests.ts";
 import type { Server } from "./server.ts";
 import type { World } from "./world.ts";

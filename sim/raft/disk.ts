@@ -3,10 +3,10 @@
  * A crash loses those that are not durable yet, except for a prefix: whole records, and of the last one its first entries.
  */
 import type { Durable, Entry, HardState, Persist, SnapshotMeta } from "#manager/raft/contract.ts";
-import type { Agenda } from "./agenda.ts";
+import type { Agenda } from "../agenda.ts";
 import { LogImage } from "./log-image.ts";
 import type { Marks } from "./marks.ts";
-import type { SeededRandom } from "./random.ts";
+import type { SeededRandom } from "../random.ts";
 import { Violation } from "./violation.ts";
 
 export interface StoredSnapshot {

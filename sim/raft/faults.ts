@@ -4,7 +4,7 @@ import { burst } from "./client.ts";
 import type { History } from "./history.ts";
 import { changeMembership } from "./membership-faults.ts";
 import type { FaultKind } from "./profile.ts";
-import type { SeededRandom } from "./random.ts";
+import type { SeededRandom } from "../random.ts";
 import type { Server } from "./server.ts";
 import type { World } from "./world.ts";
 

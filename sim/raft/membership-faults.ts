@@ -1,7 +1,7 @@
 /** Servers come and go: what an operator does at bad moments. */
 import type { MembershipChange } from "#manager/raft/contract.ts";
 import { Server } from "./server.ts";
-import type { SeededRandom } from "./random.ts";
+import type { SeededRandom } from "../random.ts";
 import type { World } from "./world.ts";
 
 const votersMax = 7;

@@ -1,9 +1,9 @@
 /** What is between the servers: it loses, delays, repeats and reorders, and is cut in several ways. */
 import type { ServerId } from "#manager/raft/contract.ts";
-import type { Agenda } from "./agenda.ts";
+import type { Agenda } from "../agenda.ts";
 import type { Marks } from "./marks.ts";
 import type { Profile } from "./profile.ts";
-import type { SeededRandom } from "./random.ts";
+import type { SeededRandom } from "../random.ts";
 
 /** Longer than an election: what comes this late comes from another time. */
 const spikeMs = 3000;

@@ -1,5 +1,5 @@
 /** What kind of world a seed makes. Each leaves some faults out, so that the others get further. */
-import type { SeededRandom } from "./random.ts";
+import type { SeededRandom } from "../random.ts";
 
 const faultKinds = [
   "crash",

@@ -3,7 +3,7 @@
  * core has to have a leader, take writes, keep its leader, and make all logs equal.
  */
 import type { Membership } from "#manager/raft/contract.ts";
-import { Agenda } from "./agenda.ts";
+import { Agenda } from "../agenda.ts";
 import { Checks } from "./checks.ts";
 import { Client } from "./client.ts";
 import type { MakeCore } from "./core.ts";
@@ -12,7 +12,7 @@ import { History } from "./history.ts";
 import { Marks } from "./marks.ts";
 import { Network } from "./network.ts";
 import { drawProfile, type Profile } from "./profile.ts";
-import { SeededRandom } from "./random.ts";
+import { SeededRandom } from "../random.ts";
 import { checkRecovery } from "./recovery.ts";
 import { Server } from "./server.ts";
 import { Trace } from "./trace.ts";

@@ -1,12 +1,12 @@
 /** What all parts of one simulation share. */
 import type { Entry, ServerId } from "#manager/raft/contract.ts";
-import type { Agenda } from "./agenda.ts";
+import type { Agenda } from "../agenda.ts";
 import type { Checks } from "./checks.ts";
 import type { MakeCore } from "./core.ts";
 import type { Marks } from "./marks.ts";
 import type { Network } from "./network.ts";
 import type { Profile } from "./profile.ts";
-import type { SeededRandom } from "./random.ts";
+import type { SeededRandom } from "../random.ts";
 import type { Server } from "./server.ts";
 import type { Trace } from "./trace.ts";
 

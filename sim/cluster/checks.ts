@@ -1,0 +1,250 @@
+/**
+ * What must hold at every moment. Commits are looked at once, as the first manager applies them; containers when they
+ * start.
+ */
+import type { DescEnum } from "@bufbuild/protobuf";
+import { wantedReplicas } from "#manager/service-spec.ts";
+import type { Change } from "#manager/store/objects.ts";
+import type { Commit, View } from "#manager/store/store.ts";
+import { isAlive, isTerminal, isWanted, stateOf } from "#manager/task.ts";
+import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import {
+  NodeState,
+  NodeStateSchema,
+  TaskState,
+  TaskStateSchema,
+  UpdateOrder,
+  UpdateState,
+  UpdateStateSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Container } from "./containers.ts";
+import type { Marks } from "./marks.ts";
+import type { Trace } from "./trace.ts";
+import { type CheckName, Violation } from "./violation.ts";
+
+export class Checks {
+  readonly #marks: Marks;
+  readonly #trace: Trace;
+  #checked = 0n;
+  /** Nodes that were not READY, and when they were last seen so. */
+  readonly #lostAtMs = new Map<string, number>();
+  readonly #now: () => number;
+  #failure: Violation | undefined;
+
+  constructor(modules: {
+    readonly marks: Marks;
+    readonly trace: Trace;
+    readonly now: () => number;
+  }) {
+    this.#marks = modules.marks;
+    this.#trace = modules.trace;
+    this.#now = modules.now;
+  }
+
+  /** The first promise that was broken. */
+  get failure(): Violation | undefined {
+    return this.#failure;
+  }
+
+  onManagerFailed(nodeId: string, thrown: unknown): void {
+    const words = thrown instanceof Error ? thrown.message : String(thrown);
+    this.#fail("the leader goes on", `manager ${nodeId} has failed: ${words}`, thrown);
+  }
+
+  onCommit({ index, changes }: Commit, view: View): void {
+    if (index <= this.#checked) return;
+    this.#checked = index;
+    const services = new Set<string>();
+    const nodes = new Set<string>();
+    for (const change of changes) {
+      this.#trace.add("commit", () => `${index} ${changeWords(change)}`);
+      this.#count(change);
+      if (change.kind === "node") this.#onNode(change);
+      if (change.kind !== "task") continue;
+      this.#checkGrowth(change);
+      const task = change.after ?? change.before;
+      if (task === undefined) continue;
+      services.add(task.serviceId);
+      if (task.nodeId !== "") nodes.add(task.nodeId);
+    }
+    for (const serviceId of services) this.#checkService(serviceId, view);
+    for (const nodeId of nodes) this.#checkNode(nodeId, view);
+    if (services.size > 0) this.#checkAddresses(view);
+  }
+
+  /** Two of one slot run only where an update wants it so, or where one is on a host that was lost. */
+  onStart(container: Container, others: Iterable<Container>, view: View | undefined): void {
+    const { task } = container;
+    const service = view?.get("service", task.serviceId);
+    if (service === undefined || task.slot === 0n || mayOverlap(service)) return;
+    for (const other of others) {
+      if (other.task.serviceId !== task.serviceId || other.task.slot !== task.slot) continue;
+      const lostAtMs = this.#lostAtMs.get(other.nodeId) ?? -1;
+      const seen = view?.get("task", other.task.id);
+      const leaves = seen === undefined || seen.desiredState >= TaskState.REMOVE;
+      if (lostAtMs >= other.sinceMs || leaves) continue;
+      this.#fail(
+        "one container per slot",
+        `${words(task)} starts on ${container.nodeId} while ${words(other.task)} runs on ${other.nodeId}`,
+      );
+    }
+  }
+
+  #fail(check: CheckName, message: string, cause?: unknown): void {
+    this.#failure ??= new Violation(check, message, cause);
+  }
+
+  #onNode({ before, after }: Change & { readonly kind: "node" }): void {
+    const id = (after ?? before)?.id ?? "";
+    if (after?.status?.state !== NodeState.READY) this.#lostAtMs.set(id, this.#now());
+    else if (before?.status?.state !== NodeState.READY) this.#lostAtMs.set(id, this.#now());
+  }
+
+  #checkGrowth({ before, after }: Change & { readonly kind: "task" }): void {
+    if (before === undefined || after === undefined) return;
+    const was = before.status;
+    const is = after.status;
+    const grows =
+      (is?.attempt ?? 0) > (was?.attempt ?? 0) ||
+      ((is?.attempt ?? 0) === (was?.attempt ?? 0) && stateOf(after) >= stateOf(before)) ||
+      isTerminal(after);
+    if (!grows || (isTerminal(before) && !isTerminal(after))) {
+      this.#fail("states grow", `${words(before)} became ${words(after)}`);
+    }
+    if (after.desiredState < before.desiredState) {
+      this.#fail(
+        "states grow",
+        `${words(after)}: desired ${before.desiredState} → ${after.desiredState}`,
+      );
+    }
+  }
+
+  #checkService(serviceId: string, view: View): void {
+    const service = view.get("service", serviceId);
+    if (service === undefined) return;
+    const wanted = view.tasksOfService(serviceId).filter((task) => isWanted(task) && isAlive(task));
+    const onGoodNodes = wanted.filter(
+      ({ nodeId }) => view.get("node", nodeId)?.status?.state === NodeState.READY,
+    );
+    if (service.spec?.mode.case === "replicated") {
+      const most = mayOverlap(service) ? 2 : 1;
+      for (const [slot, tasks] of Map.groupBy(onGoodNodes, ({ slot }) => slot)) {
+        if (tasks.length > most) {
+          this.#fail("one task per slot", `slot ${slot}: ${tasks.map(words).join("; ")}`);
+        }
+      }
+    }
+    if (service.spec?.mode.case === "global") {
+      const most = mayOverlap(service) ? 2 : 1;
+      for (const [nodeId, tasks] of Map.groupBy(wanted, (task) => task.nodeId)) {
+        if (nodeId !== "" && tasks.length > most) {
+          this.#fail("one task per node", `node ${nodeId}: ${tasks.map(words).join("; ")}`);
+        }
+      }
+    }
+    const max = Number(service.spec?.task?.placement?.maxReplicas ?? 0n);
+    if (max === 0) return;
+    for (const [nodeId, tasks] of Map.groupBy(wanted, (task) => task.nodeId)) {
+      if (nodeId === "" || tasks.length <= max) continue;
+      const message = `${tasks.length} on ${nodeId}, at most ${max} may: ${tasks.map(words).join("; ")}`;
+      this.#fail("replicas per node are kept", message);
+    }
+  }
+
+  #checkNode(nodeId: string, view: View): void {
+    const capacity = view.get("node", nodeId)?.description?.resources?.memoryBytes ?? 0n;
+    let reserved = 0n;
+    for (const task of view.tasksOfNode(nodeId)) {
+      if (!isAlive(task)) continue;
+      reserved += task.spec?.resources?.reservations?.memoryBytes ?? 0n;
+    }
+    if (reserved > capacity) {
+      this.#fail("reservations are kept", `${reserved} of ${capacity} bytes on ${nodeId}`);
+    }
+  }
+
+  #checkAddresses(view: View): void {
+    const owners = new Map<string, Task>();
+    for (const task of view.list("task")) {
+      if (!isAlive(task)) continue;
+      for (const { network, addresses } of task.networks) {
+        for (const address of addresses) {
+          const key = `${network?.id} ${address}`;
+          const other = owners.get(key);
+          if (other !== undefined) {
+            this.#fail("addresses are unique", `${address}: ${words(other)} and ${words(task)}`);
+          }
+          owners.set(key, task);
+        }
+      }
+    }
+    const ports = new Map<string, Service>();
+    for (const service of view.list("service")) {
+      for (const { publishedPort, protocol } of service.endpoint?.ports ?? []) {
+        const key = `${publishedPort}/${protocol}`;
+        const other = ports.get(key);
+        if (other !== undefined && publishedPort !== 0) {
+          this.#fail("ports are unique", `${key}: ${other.id} and ${service.id}`);
+        }
+        ports.set(key, service);
+      }
+    }
+  }
+
+  #count(change: Change): void {
+    if (change.kind === "node") {
+      const { before, after } = change;
+      const isDown = after?.status?.state === NodeState.DOWN;
+      if (isDown && before?.status?.state === NodeState.READY)
+        this.#marks.add("nodes declared down");
+    }
+    if (change.kind === "service") {
+      const state = change.after?.updateStatus?.state;
+      if (state === change.before?.updateStatus?.state) return;
+      if (state === UpdateState.COMPLETED) this.#marks.add("updates completed");
+      if (state === UpdateState.PAUSED) this.#marks.add("updates paused");
+      if (state === UpdateState.ROLLBACK_COMPLETED) this.#marks.add("updates rolled back");
+    }
+    if (change.kind !== "task") return;
+    const { before, after } = change;
+    if (before === undefined) this.#marks.add("tasks made");
+    if (after === undefined || before === undefined) return;
+    if (stateOf(after) === TaskState.ORPHANED) this.#marks.add("tasks of lost hosts");
+    if (isWanted(before) && !isWanted(after)) this.#marks.add("tasks replaced");
+    const waits = stateOf(after) === TaskState.PENDING && after.status?.err !== "";
+    if (waits && before.status?.err !== after.status?.err)
+      this.#marks.add("tasks that had to wait");
+  }
+}
+
+/** Whether a slot may have an old and a new task side by side. */
+function mayOverlap({ spec, previousSpec }: Service): boolean {
+  return [spec, previousSpec].some(
+    (one) =>
+      one?.update?.order === UpdateOrder.START_FIRST ||
+      one?.rollback?.order === UpdateOrder.START_FIRST,
+  );
+}
+
+function nameOf(schema: DescEnum, value = 0): string {
+  return schema.value[value]?.localName ?? String(value);
+}
+
+export function words(task: Task): string {
+  const { id, slot, nodeId, desiredState, status } = task;
+  return `${id.slice(0, 6)} slot ${slot} ${nodeId} ${nameOf(TaskStateSchema, status?.state)} #${status?.attempt} desired ${nameOf(TaskStateSchema, desiredState)} spec ${task.specVersion?.index} ${status?.err}`;
+}
+
+function changeWords({ kind, before, after }: Change): string {
+  const verb = before === undefined ? "creates" : after === undefined ? "removes" : "updates";
+  if (kind === "task" && after !== undefined) return `${verb} task ${words(after)}`;
+  if (kind === "service" && after !== undefined) {
+    const { spec, specVersion, updateStatus } = after;
+    const state = nameOf(UpdateStateSchema, updateStatus?.state);
+    return `${verb} service ${spec?.annotations?.name} ×${wantedReplicas(after)} spec ${specVersion?.index} ${state} ${updateStatus?.message}`;
+  }
+  if (kind === "node" && after !== undefined) {
+    return `${verb} ${after.id} ${nameOf(NodeStateSchema, after.status?.state)} availability ${after.spec?.availability}`;
+  }
+  return `${verb} ${kind} ${(after ?? before)?.id}`;
+}

@@ -1,0 +1,52 @@
+/** What a run went through, counted: a simulation in which nothing goes wrong proves nothing. */
+export const markNames = [
+  // What goes wrong.
+  "leaders lost",
+  "managers lost",
+  "proposals lost",
+  "proposals without an answer",
+  "hosts lost",
+  "hosts cut off",
+  "agents restarted",
+  "containers crashed",
+  "containers that cannot start",
+  "images that cannot be had",
+  // What users do.
+  "services created",
+  "services updated",
+  "services scaled",
+  "services rolled back",
+  "services removed",
+  "nodes drained",
+  "nodes paused",
+  "labels changed",
+  // What the control plane does about it.
+  "tasks made",
+  "tasks replaced",
+  "tasks of lost hosts",
+  "tasks restarted in place",
+  "tasks that had to wait",
+  "updates completed",
+  "updates paused",
+  "updates rolled back",
+  "nodes declared down",
+  "convergences",
+] as const;
+
+export type MarkName = (typeof markNames)[number];
+
+export class Marks {
+  readonly #counts = new Map<MarkName, number>();
+
+  add(name: MarkName, count = 1): void {
+    this.#counts.set(name, this.count(name) + count);
+  }
+
+  count(name: MarkName): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
+  addAll(others: Marks): void {
+    for (const [name, count] of others.#counts) this.add(name, count);
+  }
+}
