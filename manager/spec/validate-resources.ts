@@ -1,6 +1,7 @@
 /** What a task's limits and reservations must look like. Pure. */
 import type { ResourceRequirements, Resources } from "#proto/gen/swarm/v1/types_pb.ts";
 import { checkRange, invalid } from "./field.ts";
+import { checkGeneric } from "./validate-placement.ts";
 
 /** The kernel's shortest quota is 1 ms of its period of 100 ms. */
 const nanoCpusMin = 10_000_000n;
@@ -14,6 +15,7 @@ export function checkResources(path: string, wanted: ResourceRequirements): void
   if (reservations !== undefined) {
     checkRange(`${path}.reservations.nano_cpus`, reservations.nanoCpus, { min: 0n });
     checkRange(`${path}.reservations.memory_bytes`, reservations.memoryBytes, { min: 0n });
+    checkGeneric(`${path}.reservations`, reservations);
   }
   checkRange(`${path}.swap_bytes`, swapBytes ?? 0n, { min: -1n });
   if (swapBytes !== undefined && !limits?.memoryBytes) {
@@ -26,7 +28,10 @@ export function checkResources(path: string, wanted: ResourceRequirements): void
 }
 
 /** 0 is "no limit". */
-function checkLimits(path: string, { nanoCpus, memoryBytes }: Resources): void {
+function checkLimits(path: string, { nanoCpus, memoryBytes, generic }: Resources): void {
+  if (generic.length > 0) {
+    throw invalid(`${path}.generic`, "is set: generic resources are reserved, not limited");
+  }
   if (nanoCpus !== 0n) checkRange(`${path}.nano_cpus`, nanoCpus, { min: nanoCpusMin });
   if (memoryBytes !== 0n) checkRange(`${path}.memory_bytes`, memoryBytes, { min: memoryBytesMin });
 }

@@ -155,7 +155,6 @@ for (const [given, message] of refused) {
 const unsupported = [
   [spec({ mode: { case: "global", value: {} } }), "global"],
   [spec({ mode: { case: "replicatedJob", value: {} } }), "replicated_job"],
-  [task({ placement: { constraints: ["node.role==worker"] } }), "task.placement"],
   [
     task({ networks: [{ target: "front", driverAttachmentOpts: { a: "b" } }] }),
     "task.networks[0].driver_attachment_opts",

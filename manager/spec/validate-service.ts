@@ -11,6 +11,7 @@ import { checkAnnotations, checkDuration, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
 import { completeAttachments } from "./validate-attachments.ts";
 import { checkContainer } from "./validate-container.ts";
+import { checkPlacement } from "./validate-placement.ts";
 import { checkEndpoint } from "./validate-ports.ts";
 import { completeReferences } from "./validate-references.ts";
 import { checkResources } from "./validate-resources.ts";
@@ -86,6 +87,7 @@ function checkTask(task: TaskSpec): void {
   if (task.runtime.case !== "container") throw invalid("task.container", "is missing");
   checkContainer("task.container", task.runtime.value);
   if (task.resources !== undefined) checkResources("task.resources", task.resources);
+  checkPlacement("task", task);
   parsed("task.log_driver", () => parseLogDriver(task.logDriver));
   checkDuration("task.restart.delay", task.restart?.delay);
   checkDuration("task.restart.window", task.restart?.window);
