@@ -3,6 +3,7 @@
  * another one than the cluster's, a new version takes the name, and the services that use it are updated with it.
  */
 import { Fault } from "#proto/fault.ts";
+import type { FieldChange } from "./field-changes.ts";
 import { type FileNoun, type FileObject, fileName, type FileWish } from "./file-api.ts";
 import { stackOf } from "./stack.ts";
 
@@ -40,8 +41,8 @@ export function planFiles(
     checkOwned(noun, stack, object);
     checkTemplate(noun, object, wish);
     if (changed.has(object.id)) return [{ kind: "rotate-file", noun, wish, present: object }];
-    if (sameLabels(object, wish)) return [];
-    return [{ kind: "relabel-file", noun, wish, present: object }];
+    const relabel: FileStep = { kind: "relabel-file", noun, wish, present: object };
+    return fileStepChanges(relabel).length === 0 ? [] : [relabel];
   });
 }
 
@@ -58,12 +59,16 @@ function checkTemplate(noun: FileNoun, { spec }: FileObject, wish: FileWish): vo
   throw new Fault("failed-precondition", message);
 }
 
-export function sameLabels({ spec }: FileObject, { labels }: FileWish): boolean {
-  const before = spec?.annotations?.labels ?? {};
-  const keys = new Set([...Object.keys(before), ...Object.keys(labels)]);
-  return [...keys].every((key) => before[key] === labels[key]);
-}
-
 function capital(noun: string): string {
   return noun.slice(0, 1).toUpperCase() + noun.slice(1);
+}
+
+/** Where the data is another one, that alone is said of it. */
+export function fileStepChanges({ kind, wish, present }: FileStep): FieldChange[] {
+  const before = present?.spec?.annotations?.labels ?? {};
+  const labels = [...new Set([...Object.keys(before), ...Object.keys(wish.labels)])]
+    .filter((key) => before[key] !== wish.labels[key])
+    .map((key) => ({ path: `labels[${key}]`, before: before[key], after: wish.labels[key] }));
+  const data = { path: "data", before: "(data)", after: "(other data)" };
+  return kind === "rotate-file" ? [data, ...labels] : labels;
 }

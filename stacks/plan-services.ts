@@ -68,8 +68,7 @@ function planService(
   const sameImage = labelledImage(wanted) === labelledImage(service.spec);
   const kept = sameImage ? keepImage(wanted, service.spec) : wanted;
   const resolve = resolveImage === "always" || (resolveImage === "changed" && !sameImage);
-  // What comes back from managers has no login in it.
-  const isSame = equals(ServiceSpecSchema, service.spec, changeContainer(kept, withoutLogin));
+  const isSame = equals(ServiceSpecSchema, service.spec, asManagersShow(wanted, service.spec));
   const hasLogin = containerOf(wanted)?.pullOptions !== undefined;
   if (isSame && !hasLogin && !resolve) return { kind: "keep-service", service };
   const kind = isSame ? "refresh-service" : "update-service";
@@ -103,6 +102,12 @@ function keepImage(spec: ServiceSpec, present: ServiceSpec): ServiceSpec {
   const image = containerOf(present)?.image;
   if (image === undefined) return spec;
   return changeContainer(spec, (container) => ({ ...container, image }));
+}
+
+/** The spec, as far as it can be known without asking what tags stand for: managers show it with digests and without logins. */
+export function asManagersShow(spec: ServiceSpec, present: ServiceSpec): ServiceSpec {
+  const sameImage = labelledImage(spec) === labelledImage(present);
+  return changeContainer(sameImage ? keepImage(spec, present) : spec, withoutLogin);
 }
 
 function labelledImage({ annotations }: ServiceSpec): string | undefined {
