@@ -90,6 +90,7 @@ class TestManager implements Disposable {
         yield {
           sessionId: "x",
           managers: [...managers],
+          measuredServiceIds: ["service1"],
           heartbeatPeriod: { seconds: 3600n, nanos: 0 },
         };
         await parked(ended);
@@ -117,6 +118,8 @@ class Ground implements AsyncDisposable {
   readonly clock = new NotingClock();
   readonly events: string[] = [];
   readonly told: (readonly string[])[] = [];
+  /** The services that were to be measured, each time. */
+  readonly measured: (readonly string[])[] = [];
   readonly statuses = new Map<string, TaskStatus>();
   readonly reporter = new Reporter();
   readonly identity = Promise.withResolvers<TlsIdentityHolder>();
@@ -160,6 +163,7 @@ class Ground implements AsyncDisposable {
         },
         memory: { read: async () => undefined, save: () => {} },
         reporter: this.reporter,
+        usage: { want: (ids) => void this.measured.push(ids), take: () => [] },
         onNews: ({ managers: list }) => void this.told.push(list),
       },
     );
@@ -200,6 +204,19 @@ test("agent, carries out what it is told: networks, DNS, tasks", { timeout }, as
   assert.deepEqual(ground.events, ["network net1", "dns", "tasks t1"]);
   assert.equal(ground.connectedTo, manager.address);
   assert.deepEqual(ground.told, [[]]);
+});
+
+test("agent, measures what its manager asks for, and nothing without one", {
+  timeout,
+}, async () => {
+  using manager = await TestManager.serve();
+  await using ground = new Ground([manager.address]);
+  await ground.begin();
+  await until(() => ground.measured.length === 1);
+  assert.deepEqual(ground.measured, [["service1"]]);
+  manager.endSessions();
+  await until(() => ground.measured.length >= 2);
+  assert.deepEqual(ground.measured[1], []);
 });
 
 test("agent, has no session while its certificate is locked, and ends all the same", {

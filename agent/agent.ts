@@ -21,6 +21,7 @@ import { LogPublisher } from "./log-publisher.ts";
 import { ManagerChoice } from "./manager-choice.ts";
 import type { Reporter } from "./reporter.ts";
 import { runSession } from "./session.ts";
+import type { UsageMeter } from "./stats/usage-meter.ts";
 import type { Worker } from "./worker.ts";
 
 /**
@@ -56,6 +57,7 @@ export interface AgentModules extends Ports, ConvergerModules {
   readonly watchDescription?: (listener: () => void) => Disposable;
   readonly worker: Pick<Worker, "assign" | "statuses" | "logs">;
   readonly reporter: Reporter;
+  readonly usage: Pick<UsageMeter, "want" | "take">;
   /** Told what a manager says of this node and of the managers, each time that it does. */
   readonly onNews: (news: SessionResponse) => void;
   /** Told of the session that stands; undefined where none does. */
@@ -172,6 +174,7 @@ export class Agent {
               this.#onSession(manager, response, logBroker);
             },
             onAssignments: (message) => this.#onAssignments(message),
+            usages: () => this.#modules.usage.take(),
             deliver: (send, ended) => this.#modules.reporter.run(send, ended),
           },
         },
@@ -182,6 +185,7 @@ export class Agent {
     } finally {
       this.#broker = undefined;
       this.#modules.onSession?.(undefined);
+      this.#modules.usage.want([]);
       this.#logPublisher.stop();
     }
   }
@@ -206,6 +210,7 @@ export class Agent {
       const drawnTo = this.#choice.update(response.managers);
       if (drawnTo !== undefined && drawnTo !== manager) this.#moveTo(drawnTo, "a manager is new");
     }
+    this.#modules.usage.want(response.measuredServiceIds);
     this.#modules.onNews(response);
   }
 

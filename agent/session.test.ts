@@ -5,7 +5,11 @@ import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
-import { DispatcherService } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import {
+  DispatcherService,
+  type TaskUsage,
+  TaskUsageSchema,
+} from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { NodeDescriptionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { addService, type CallContext, type Handlers } from "#proto/grpc.ts";
 import { newId } from "#proto/ids.ts";
@@ -37,6 +41,9 @@ class Ground implements Disposable {
   readonly stop = new AbortController();
   readonly heartbeats: number[] = [];
   readonly events: string[] = [];
+  readonly usages: TaskUsage[] = [];
+  /** What managers heard of it, by heartbeat. */
+  readonly heardOf: string[][] = [];
   /** Calls of the session that still run, at the manager. */
   open = 0;
   send: SendStatuses | undefined;
@@ -60,6 +67,7 @@ class Ground implements Disposable {
     };
     const events = {
       onSession: () => void this.events.push("session"),
+      usages: () => this.usages.splice(0),
       onAssignments: ({ resultsIn }: { resultsIn: string }) => {
         this.events.push(`assignments ${resultsIn}`);
         if (resultsIn === "bad") throw new Fault("conflict", "an assignment message was lost");
@@ -98,8 +106,9 @@ class Ground implements Disposable {
         yield { sessionId: "x", heartbeatPeriod: { seconds: 2n, nanos: 0 } };
         await held(context);
       },
-      heartbeat: async ({ sessionId }) => {
+      heartbeat: async ({ sessionId, usages }) => {
         assert.equal(sessionId, "x");
+        this.heardOf.push(usages.map(({ taskId }) => taskId));
         heartbeats.push(clock.monotonic());
         return { period: { seconds: 3n, nanos: 0 } };
       },
@@ -126,6 +135,18 @@ test("session, registers, receives and delivers", { timeout }, async () => {
   assert.deepEqual(ground.events, ["session", "assignments 1"]);
   await ground.send?.([{ taskId: "t", status: undefined as never }]);
   assert.deepEqual(updates, ["t"]);
+});
+
+test("session, what was measured goes with the next heartbeat, once", { timeout }, async () => {
+  using ground = new Ground();
+  await ground.begin();
+  await until(() => ground.open === 2);
+  ground.usages.push(create(TaskUsageSchema, { taskId: "t" }));
+  await until(() => {
+    ground.clock.advance(500);
+    return ground.heardOf.length >= 2;
+  });
+  assert.deepEqual(ground.heardOf.slice(0, 2), [["t"], []]);
 });
 
 test("session, beats with the period that the manager says", { timeout }, async () => {

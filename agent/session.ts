@@ -8,6 +8,7 @@ import {
   DispatcherService,
   LogBrokerService,
   type SessionResponse,
+  type TaskUsage,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { NodeDescription } from "#proto/gen/swarm/v1/types_pb.ts";
 import { type Client, Connection } from "#proto/grpc.ts";
@@ -39,6 +40,8 @@ export interface SessionEvents {
   /** The session stands, or the manager has news of the node, the managers or the heartbeat. */
   onSession(response: SessionResponse, manager: ManagerClients): void;
   onAssignments(message: AssignmentsResponse): void;
+  /** What was measured since the last heartbeat. */
+  usages(): readonly TaskUsage[];
   /** Delivers statuses through `send` until the signal is aborted. */
   deliver(send: SendStatuses, signal: AbortSignal): Promise<never>;
 }
@@ -120,7 +123,7 @@ class Session {
       await this.#clock.sleep(Math.max(periodMs, heartbeatPeriodMsMin), this.#signal);
       const deadlineMs = Math.min(Math.max(periodMs, heartbeatAnswerMsMin), heartbeatAnswerMsMax);
       const { period } = await this.#dispatcher.heartbeat(
-        { sessionId },
+        { sessionId, usages: [...this.#events.usages()] },
         { signal: this.#signal, deadlineMs },
       );
       periodMs = msFromDuration(period, heartbeatPeriodMs);

@@ -147,11 +147,12 @@ export class Worker {
 
   /** The containers that run now, for who wants to know what they use. */
   running(): readonly StatsSource[] {
-    return [...this.#runners].flatMap(([taskId, { hasContainer, status, attempt }]) => {
+    return [...this.#runners].flatMap(([taskId, { task, hasContainer, status, attempt }]) => {
       const pid = status.container?.pid ?? 0;
       if (!hasContainer || pid === 0) return [];
       const readCgroups = () => this.#containers.cgroupsOf(taskId);
-      return [{ taskId, pid, restarts: Math.max(0, attempt - 1), readCgroups }];
+      const restarts = Math.max(0, attempt - 1);
+      return [{ taskId, serviceId: task.serviceId, pid, restarts, readCgroups }];
     });
   }
 

@@ -23,6 +23,7 @@ import { describeNode } from "#agent/node-description.ts";
 import { ownAddresses, watchOwnAddresses } from "#agent/own-addresses.ts";
 import { Reporter } from "#agent/reporter.ts";
 import { statsHandlers } from "#agent/stats/stats-api.ts";
+import { UsageMeter } from "#agent/stats/usage-meter.ts";
 import { volumeHandlers } from "#agent/volume/volume-api.ts";
 import { Worker, type WorkerModules } from "#agent/worker.ts";
 import { Fault } from "#proto/fault.ts";
@@ -118,6 +119,7 @@ export class Engine implements AsyncDisposable {
       memory,
       worker,
       reporter,
+      usage: opened.use(new UsageMeter({ list: () => worker.running(), clock: modules.clock })),
       onNews: (news) => {
         managers.update(news.managerIds);
         encryption.onNews(encryptionNews(news));

@@ -56,6 +56,27 @@ export async function readStats({ taskId, pid, cgroups, restarts }: StatsPlace):
   };
 }
 
+/** What managers scale by; undefined where the container is ending, or the host does not count it. */
+export async function readUsage(
+  cgroups: ReadonlyMap<string, string>,
+): Promise<{ readonly cpuNs: bigint; readonly memoryBytes: bigint } | undefined> {
+  const legacy = cgroups.has("memory");
+  const read = (controller: string, file: string) => {
+    const folder = cgroups.get(legacy ? controller : "");
+    return folder === undefined ? Promise.resolve("") : readText(join(folder, file));
+  };
+  const [cpu, used, stat] = await Promise.all([
+    read("cpuacct", legacy ? "cpuacct.usage" : "cpu.stat"),
+    read("memory", legacy ? "memory.usage_in_bytes" : "memory.current"),
+    read("memory", "memory.stat"),
+  ]);
+  const cpuNs = legacy ? parseNumber(cpu) : nsOfUs(parseKeyed(cpu).get("usage_usec"));
+  const usedBytes = parseNumber(used);
+  if (cpuNs === undefined || usedBytes === undefined) return undefined;
+  const inactive = legacy ? "total_inactive_file" : "inactive_file";
+  return { cpuNs, memoryBytes: withoutCache(usedBytes, parseKeyed(stat).get(inactive)) };
+}
+
 async function readLegacy(cgroups: ReadonlyMap<string, string>): Promise<CgroupCounters> {
   const read = (controller: string, file: string) => {
     const folder = cgroups.get(controller);
@@ -90,12 +111,16 @@ async function readUnified(folder: string): Promise<CgroupCounters> {
   const texts = await Promise.all(files.map((file) => readText(join(folder, file))));
   const [cpu = "", used = "", stat = "", limit = "", pids = "", io = ""] = texts;
   return {
-    cpuNs: (parseKeyed(cpu).get("usage_usec") ?? 0n) * 1000n,
+    cpuNs: nsOfUs(parseKeyed(cpu).get("usage_usec")) ?? 0n,
     memoryBytes: withoutCache(parseNumber(used), parseKeyed(stat).get("inactive_file")),
     memoryLimitBytes: parseNumber(limit),
     pids: parseNumber(pids) ?? 0n,
     io: parseIoStat(io),
   };
+}
+
+function nsOfUs(us: bigint | undefined): bigint | undefined {
+  return us === undefined ? undefined : us * 1000n;
 }
 
 /** As Docker counts: page cache that nobody has touched for long goes when memory is wanted. */

@@ -14,6 +14,7 @@ import { readStats, type Stats, type StatsPlace } from "./read-stats.ts";
 
 /** A container that runs. */
 export interface StatsSource extends Omit<StatsPlace, "cgroups"> {
+  readonly serviceId: string;
   /** Where its cgroups are, which takes longer to find out than what they count. */
   readonly readCgroups: () => CgroupPaths;
 }

@@ -79,6 +79,7 @@ function newAgent(
       }),
       worker: { assign: () => {}, statuses: () => new Map(), logs: noLogs },
       reporter: new Reporter(),
+      usage: { want: () => {}, take: () => [] },
       onNews: ({ sessionId }) => onSession(sessionId),
       network: { apply: async () => {}, repair: async () => {}, localNetworks: () => [] },
       dns: { apply: async () => {} },
