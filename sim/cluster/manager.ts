@@ -70,6 +70,7 @@ export class SimulatedManager {
     const world = this.#world;
     const ports = simulatedPorts({ ...world, who: this.nodeId });
     const store = new Store(ports);
+    store.watch((commit) => world.checks.onCommit(commit, store));
     let applied = 0;
     if (from?.isUp === true) {
       const pieces = [...from.store.snapshot()];

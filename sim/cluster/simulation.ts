@@ -128,10 +128,7 @@ function describe(number: number): NodeDescription {
 
 async function live(world: World): Promise<void> {
   const { agenda, profile, managers } = world;
-  for (const manager of managers.values()) {
-    await manager.start();
-    watch(world, manager);
-  }
+  for (const manager of managers.values()) await manager.start();
   const faults = new Faults(world);
   faults.elect();
   await runUntil(world, () => [...managers.values()].some(({ seat }) => seat.leading));
@@ -150,11 +147,6 @@ async function live(world: World): Promise<void> {
   });
   await runUntil(world, () => isMended);
   await converge(world);
-}
-
-/** All commits, by whichever manager applies them first. */
-function watch({ checks }: World, { store }: SimulatedManager): void {
-  store.watch((commit) => checks.onCommit(commit, store));
 }
 
 async function found(world: World): Promise<void> {

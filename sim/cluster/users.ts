@@ -54,19 +54,27 @@ export class Users {
 
   /** The last word: what can never run is replaced, and what waits for a user goes on. */
   async mend(): Promise<void> {
-    const { random } = this.#world;
-    const services = this.#manager()?.store.list("service") ?? [];
-    for (const { id } of services) {
-      for (let tries = 0; tries < 50; tries += 1) {
-        const manager = this.#manager();
-        const done = await this.#attempt(async () => {
-          const service = manager?.store.get("service", id);
-          if (manager === undefined || service?.spec === undefined) return;
-          await this.#update(manager, service, soundService(service.spec, random));
-        });
-        if (done) break;
-        await this.#world.clock.sleep(100);
-      }
+    await this.#insist(async (manager) => {
+      await manager.seat.barrier();
+      for (const { id } of manager.store.list("service")) await this.#mendService(id);
+    });
+  }
+
+  #mendService(id: string): Promise<void> {
+    return this.#insist(async (manager) => {
+      await manager.seat.barrier();
+      const service = manager.store.get("service", id);
+      if (service?.spec === undefined) return;
+      await this.#update(manager, service, soundService(service.spec, this.#world.random));
+    });
+  }
+
+  /** Until a manager has done it. */
+  async #insist(wish: (manager: SimulatedManager) => Promise<void>): Promise<void> {
+    for (;;) {
+      const manager = this.#manager();
+      if (manager !== undefined && (await this.#attempt(() => wish(manager)))) return;
+      await this.#world.clock.sleep(100);
     }
   }
 
