@@ -72,26 +72,34 @@ describe("swarmctl", () => {
       ["--run-root", "/x", "servce", "--help"],
     ].map((argv): [string[], string] => [
       argv,
-      "swarmctl: unknown command 'servce'\n(Did you mean service?)\nSee \"swarmctl --help\"\n",
+      'swarmctl: unknown command "servce", did you mean service?\nSee "swarmctl --help"\n',
     ]),
     ...[
       ["help", "service", "lss"],
       ["service", "lss", "--help"],
     ].map((argv): [string[], string] => [
       argv,
-      "swarmctl: unknown command 'lss'\n(Did you mean ls?)\nSee \"swarmctl service --help\"\n",
+      'swarmctl: unknown command "lss", did you mean ls?\nSee "swarmctl service --help"\n',
     ]),
     [
       ["servce"],
-      "swarmctl: unknown command 'servce'\n(Did you mean service?)\nSee \"swarmctl --help\"\n",
+      'swarmctl: unknown command "servce", did you mean service?\nSee "swarmctl --help"\n',
     ],
     [
       ["service", "lss"],
-      "swarmctl: unknown command 'lss'\n(Did you mean ls?)\nSee \"swarmctl service --help\"\n",
+      'swarmctl: unknown command "lss", did you mean ls?\nSee "swarmctl service --help"\n',
     ],
     [
       ["service", "ls", "--quite"],
-      "swarmctl: unknown option '--quite'\n(Did you mean --quiet?)\nSee \"swarmctl service ls --help\"\n",
+      'swarmctl: unknown flag --quite, did you mean --quiet?\nSee "swarmctl service ls --help"\n',
+    ],
+    [
+      ["service", "create", "--replica", "3", "busybox"],
+      'swarmctl: unknown flag --replica, did you mean --replicas?\nSee "swarmctl service create --help"\n',
+    ],
+    [
+      ["service", "create", "--tty=maybe", "busybox"],
+      "swarmctl: option '--tty' argument 'maybe' is invalid. Write true or false\nSee \"swarmctl service create --help\"\n",
     ],
     [
       ["service", "rm"],
@@ -99,7 +107,7 @@ describe("swarmctl", () => {
     ],
     [
       ["service", "ls", "--format", "xml"],
-      "swarmctl: option '--format <format>' argument 'xml' is invalid. Allowed choices are table, json.\nSee \"swarmctl service ls --help\"\n",
+      "swarmctl: option '--format <format>' argument 'xml' is invalid. Write table, json or a template such as '{{.Name}}' or 'table {{.ID}}\\t{{.Name}}'\nSee \"swarmctl service ls --help\"\n",
     ],
     [
       ["service", "create", "busybox"],

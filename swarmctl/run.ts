@@ -2,11 +2,12 @@
  * One invocation: finds the command that the words name, loads its file only, lets commander check the rest, and turns
  * whatever goes wrong into one sentence and an exit code: 1 when it failed, 2 when it was called wrongly.
  */
-import { Command, CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { version } from "#proto/version.ts";
 import { type CommandFile, type Noun, nouns, topCommands } from "./commands.ts";
 import { Context, defaultRunRoot, type PlaceFlags } from "./context.ts";
+import { CliCommand, oneLine } from "./flags/cli-command.ts";
 import type { Io } from "./io.ts";
 import { visible } from "./output/table.ts";
 
@@ -60,7 +61,7 @@ function isOneOf(files: readonly CommandFile[], word: string): boolean {
 }
 
 function buildProgram(context: Context): Command {
-  const program = configure(new Command("swarmctl"), context)
+  const program = configure(new CliCommand("swarmctl"), context)
     .description("Tell a cluster what to run")
     .version(`swarmctl ${version}`, "--version", "show the version")
     .showHelpAfterError('See "swarmctl --help"')
@@ -74,7 +75,7 @@ function buildProgram(context: Context): Command {
 }
 
 function buildNoun(noun: Noun, context: Context): Command {
-  const command = configure(new Command(noun.name), context)
+  const command = configure(new CliCommand(noun.name), context)
     .description(noun.summary)
     .enablePositionalOptions();
   for (const verb of noun.verbs) command.addCommand(buildCommand(verb, context));
@@ -83,7 +84,7 @@ function buildNoun(noun: Noun, context: Context): Command {
 
 /** Name and summary are enough for help and near-misses; flags and action come from the command's file when it is called. */
 function buildCommand(file: CommandFile, context: Context): Command {
-  const command = configure(new Command(file.name), context).summary(file.summary);
+  const command = configure(new CliCommand(file.name), context).summary(file.summary);
   for (const alias of file.aliases ?? []) command.alias(alias);
   return command.description(file.summary);
 }
@@ -104,7 +105,7 @@ function configure(command: Command, context: Context): Command {
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, "swarmctl: ")),
+      outputError: (text, write) => write(`swarmctl: ${oneLine(text)}`),
       getOutHelpWidth: () => stdout.columns ?? 100,
       getErrHelpWidth: () => stderr.columns ?? 100,
     })

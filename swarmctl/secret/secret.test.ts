@@ -41,7 +41,7 @@ describe("secret", () => {
       [true, true, false, true, false],
     );
     const wrong = await runCli(cluster, ["secret", "ls", "--filter", "size=1"]);
-    assert.match(wrong.stderr, /Write one of: id=, name=, label=/);
+    assert.match(wrong.stderr, /no filter "size": there are id, name, label/);
     const [inspected] = JSON.parse((await runCli(cluster, ["secret", "inspect", "db"])).stdout);
     assert.deepEqual(inspected.spec.annotations.labels, { a: "b" });
     assert.equal(inspected.spec.templating.name, "golang");
