@@ -29,7 +29,7 @@ export class LogThread implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<Fault>();
     this.failed = promise;
     this.#fail = resolve;
-    this.#worker = new Worker(new URL("./log-worker.ts", import.meta.url));
+    this.#worker = new Worker(new URL(import.meta.resolve("#manager/log/log-worker.ts")));
     this.#worker.on("message", (reply: LogReply) => this.#onReply(reply));
     this.#worker.on("error", (error) => this.#onEnd(Fault.wrap("the log's thread died", error)));
     this.#worker.on("exit", () => this.#onEnd(new Fault("unavailable", "the log is closed")));

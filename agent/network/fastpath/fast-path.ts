@@ -43,7 +43,7 @@ export interface FastPathModules {
   readonly readDevices?: typeof readDevices;
 }
 
-const objectPathDefault = fileURLToPath(new URL("fastpath.o", import.meta.url));
+const objectPathDefault = fileURLToPath(import.meta.resolve("#agent/network/fastpath/fastpath.o"));
 const bpfRootDefault = "/sys/fs/bpf";
 const btfPath = "/sys/kernel/btf/vmlinux";
 

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { version } from "#proto/version.ts";
+import { FakeCluster } from "#swarmctl/testing/fake-cluster.ts";
+
+const run = promisify(execFile);
+const bundle = fileURLToPath(new URL("main.ts", import.meta.url));
+const timeout = 60_000;
+
+test("bundles, the programs run from them alone, each from its file", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "bundle-"));
+  await using cleanup = new AsyncDisposableStack();
+  cleanup.defer(() => rm(folder, { recursive: true, force: true }));
+  const dist = join(folder, "dist");
+  await run(process.execPath, [bundle, dist], { timeout });
+  const cluster = cleanup.use(
+    await FakeCluster.open({
+      control: { listServices: async () => ({ services: [], statuses: [] }) },
+    }),
+  );
+  // What they find beside them is all that they have: no sources and no packages are above the folder.
+  const env = { PATH: process.env["PATH"], HOME: folder, SWARM_RUN_ROOT: cluster.runRoot };
+  const program = async (...words: string[]) => {
+    const [name = "", ...args] = words;
+    const { stdout } = await run(process.execPath, [join(dist, name), ...args], {
+      env,
+      cwd: folder,
+      timeout,
+    });
+    return stdout;
+  };
+  assert.equal(await program("swarmd.js", "--version"), `swarmd ${version}\n`);
+  assert.match(await program("manager.js", "--help"), /usage|Usage/);
+  assert.match(await program("swarmctl.js", "service", "ls"), /^ID +NAME +MODE/);
+  // Every command loads.
+  assert.match(await program("swarmctl.js", "stack", "deploy", "--help"), /--compose-file/);
+  assert.match(await program("swarmctl.js", "context", "create", "--help"), /Get a certificate/);
+});

@@ -1,0 +1,101 @@
+/**
+ * `npm run bundle [-- DIR]`: the programs as one file each, in dist/ or DIR, for hosts that shall have no sources and no node_modules.
+ * A program that keeps what V8 compiled begins with a second, tiny file, which says where, before the large one is read.
+ */
+import { chmod, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { builtinModules } from "node:module";
+import { basename, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, type Plugin } from "esbuild";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const target = resolve(process.argv[2] ?? join(root, "dist"));
+
+/** Programs by their file in dist/. */
+const programs: Readonly<Record<string, string>> = {
+  swarmctl: "swarmctl/main.ts",
+  "swarmctl-run": "swarmctl/run.ts",
+  swarmd: "swarmd/main.ts",
+  "swarmd-run": "swarmd/run.ts",
+  manager: "manager/main.ts",
+  "log-worker": "manager/log/log-worker.ts",
+};
+
+/** What programs find by its name: Node resolves them by the package.json of the folder that they lie in. */
+const fastPath = "agent/network/fastpath/fastpath.o";
+const imports = {
+  "#manager/main.ts": "./manager.js",
+  "#manager/log/log-worker.ts": "./log-worker.js",
+  [`#${fastPath}`]: "./fastpath.o",
+};
+
+/** What a program's main file imports late as ./run.ts stays a file of its own. */
+const startFiles: Plugin = {
+  name: "start files",
+  setup: (bundler) => {
+    bundler.onResolve({ filter: /^\.\/run\.ts$/ }, ({ kind, importer }) => {
+      const name = Object.keys(programs).find(
+        (key) => importer === join(root, programs[key] ?? ""),
+      );
+      return kind === "dynamic-import" && name !== undefined
+        ? { path: `./${name}-run.js`, external: true }
+        : undefined;
+    });
+  },
+};
+
+/**
+ * Node's own modules are required where they are used. Imported, each is read before the program's first line, and all that
+ * it exports is looked at, which loads fetch() and its like: 30 ms of a short life.
+ */
+const lateBuiltins: Plugin = {
+  name: "late builtins",
+  setup: (bundler) => {
+    const names = new Set(builtinModules.flatMap((name) => [name, `node:${name}`]));
+    bundler.onResolve({ filter: /^[\w:/]+$/ }, ({ path, kind }) =>
+      kind !== "require-call" && names.has(path) ? { path, namespace: "builtin" } : undefined,
+    );
+    bundler.onLoad({ filter: /.*/, namespace: "builtin" }, ({ path }) => ({
+      contents: `module.exports = require("${path}");`,
+    }));
+  },
+};
+
+const { outputFiles } = await build({
+  absWorkingDir: root,
+  entryPoints: programs,
+  outdir: target,
+  bundle: true,
+  write: false,
+  platform: "node",
+  target: "node24",
+  format: "esm",
+  // Names stay: faults and heap snapshots tell of classes.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  legalComments: "none",
+  // Packages in CommonJS look for Node's modules with it.
+  banner: {
+    js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
+  },
+  plugins: [startFiles, lateBuiltins],
+  logLevel: "warning",
+});
+await rm(target, { recursive: true, force: true });
+await mkdir(target, { recursive: true });
+for (const { path, text } of outputFiles) {
+  // A command is over before it is worth while to collect what it leaves.
+  const started = text.replace(/^#!.*/, "#!/usr/bin/env -S node --min-semi-space-size=16");
+  await writeFile(path, path.endsWith("swarmctl.js") ? started : text);
+}
+await writeFile(
+  join(target, "package.json"),
+  `${JSON.stringify({ type: "module", imports }, undefined, 2)}\n`,
+);
+if (existsSync(join(root, fastPath)))
+  await copyFile(join(root, fastPath), join(target, "fastpath.o"));
+for (const program of ["swarmctl", "swarmd"]) await chmod(join(target, `${program}.js`), 0o755);
+for (const { path, contents } of outputFiles) {
+  process.stdout.write(`${basename(path)} ${Math.ceil(contents.length / 1024)} KiB\n`);
+}

@@ -1,0 +1,40 @@
+/** The daemon from its start to its end, with all that it takes to run one. Loaded late: see main.ts. */
+import { join } from "node:path";
+import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { version } from "#proto/version.ts";
+import { createLog } from "#proto/winston-log.ts";
+import type { Config } from "./config.ts";
+import { Daemon } from "./daemon.ts";
+import { serveNode } from "./node-service.ts";
+
+/** Returns when the process is told to stop. */
+export async function run(config: Config): Promise<void> {
+  await using parts = new AsyncDisposableStack();
+  const log = createLog({ level: config.logLevel });
+  const ports = { clock: systemClock, random: systemRandom, log };
+  const daemon = parts.use(await Daemon.start(config, ports));
+  parts.use(
+    await serveNode(
+      join(config.runRoot, "swarmd.sock"),
+      {
+        initCluster: (request) => daemon.initCluster(request),
+        joinCluster: (request) => daemon.joinCluster(request),
+        leaveCluster: (request) => daemon.leaveCluster(request),
+        unlockCluster: (request) => daemon.unlockCluster(request),
+        restoreCluster: (requests) => daemon.restoreCluster(requests),
+        getInfo: async () => daemon.info(),
+      },
+      ports,
+    ),
+  );
+  log.info("swarmd serves", { version, dataRoot: config.dataRoot, runRoot: config.runRoot });
+  const signal = await stopSignal();
+  log.info("swarmd stops; containers go on running", { signal });
+}
+
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const)
+      process.once(signal, () => resolve(signal));
+  });
+}
