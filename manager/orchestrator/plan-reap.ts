@@ -31,7 +31,7 @@ export function planRemovals(tasks: Iterable<Task>): readonly Action[] {
   return actions;
 }
 
-/** The dead tasks of one slot beyond what is kept. */
+/** The dead tasks of one place, a slot or a service's node, beyond what is kept. A job's completed task is not dead. */
 export function planHistory(
   slot: readonly Task[],
   cluster: Cluster | undefined,

@@ -1,6 +1,6 @@
 /** The loop that forgets tasks: those to be removed once they have ended, and history beyond what is kept. */
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { clusterOf } from "../cluster.ts";
 import { DirtySet, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
@@ -68,11 +68,20 @@ export class Reaper implements AsyncDisposable {
   #plan(view: View, ids: ReadonlySet<string>): readonly Action[] {
     const tasks = [...ids].flatMap((id) => view.get("task", id) ?? []);
     const cluster = clusterOf(view);
-    const slots = new Map(tasks.map((task) => [`${task.serviceId}/${task.slot}`, task]));
-    const histories = [...slots.values()].map(({ serviceId, slot }) =>
-      planHistory(this.#modules.slots.tasksOf(serviceId, Number(slot)), cluster),
+    const places = new Map(tasks.map((task) => [placeOf(task), task]));
+    const histories = Array.from(places, ([place, task]) =>
+      planHistory(
+        this.#neighboursOf(task, view).filter((other) => placeOf(other) === place),
+        cluster,
+      ),
     );
     return [...planRemovals(tasks), ...histories.flat(), ...this.#planOrphans(view)];
+  }
+
+  /** Among them all tasks of the task's place, without those to be removed. */
+  #neighboursOf({ serviceId, slot, nodeId }: Task, view: View): readonly Task[] {
+    if (slot !== 0n) return this.#modules.slots.tasksOf(serviceId, Number(slot));
+    return view.tasksOfNode(nodeId).filter(({ desiredState }) => desiredState < TaskState.REMOVE);
   }
 
   #planOrphans(view: View): readonly Action[] {
@@ -88,4 +97,9 @@ export class Reaper implements AsyncDisposable {
     this.#wakeAtMs = wakeAtMs;
     return actions;
   }
+}
+
+/** What a history is of: a slot, or a service's node; of a job that of one run. */
+function placeOf({ serviceId, slot, nodeId, jobIteration }: Task): string {
+  return `${serviceId}/${slot === 0n ? nodeId : slot}/${jobIteration?.index ?? 0n}`;
 }

@@ -1,0 +1,41 @@
+/** Which nodes a service with a task on each node is for. Pure. */
+import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeAvailability, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { meetsConstraints, parseConstraints } from "../scheduler/constraint.ts";
+import { runsAnyOf } from "../scheduler/platform.ts";
+import type { View } from "../store/store.ts";
+import { isWanted } from "../task.ts";
+
+/**
+ * takes: shall have a task, and the newest.
+ * keeps: may keep the one that it has as it is, but gets none: paused, or not heard of just now.
+ * none: shall have none: drained, down, or not what the service asks for.
+ */
+export type Eligibility = "takes" | "keeps" | "none";
+
+/** What the service asks of nodes, read once for many of them. */
+export function eligibilityFor({ spec }: Service): (node: Node) => Eligibility {
+  const placement = spec?.task?.placement;
+  const constraints = parseConstraints(placement?.constraints ?? []);
+  const platforms = placement?.platforms ?? [];
+  return (node) => {
+    const state = node.status?.state ?? NodeState.UNKNOWN;
+    const availability = node.spec?.availability ?? NodeAvailability.ACTIVE;
+    if (state === NodeState.DOWN || availability === NodeAvailability.DRAIN) return "none";
+    // One that joined and has not said what it is yet meets nothing.
+    if (!meetsConstraints(node, constraints) || !runsAnyOf(node, platforms)) return "none";
+    return state === NodeState.READY && availability === NodeAvailability.ACTIVE
+      ? "takes"
+      : "keeps";
+  };
+}
+
+/** How many tasks there shall be: one for each node that takes one, or keeps the one that it has. */
+export function wantedNodes(view: View, service: Service, tasks: readonly Task[]): number {
+  const eligibility = eligibilityFor(service);
+  const having = new Set(tasks.filter(isWanted).map(({ nodeId }) => nodeId));
+  return view.list("node").filter((node) => {
+    const eligible = eligibility(node);
+    return eligible === "takes" || (eligible === "keeps" && having.has(node.id));
+  }).length;
+}

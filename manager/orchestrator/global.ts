@@ -1,0 +1,143 @@
+/**
+ * The loop behind global services. Folds commits into the services and nodes that may need something: news of one node's
+ * task does not look at the other nodes, unless the service is being updated.
+ */
+import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { newId } from "#proto/ids.ts";
+import type { Ports } from "#proto/ports.ts";
+import { clusterOf } from "../cluster.ts";
+import { DirtySet, earliest, Loop } from "../loop.ts";
+import type { Action, Change } from "../store/objects.ts";
+import type { Store, View } from "../store/store.ts";
+import { isTerminal } from "../task.ts";
+import { type GlobalContext, type NodePlan, planGlobal, planGlobalNode } from "./plan-global.ts";
+import { rememberingSameSpec } from "./same-spec.ts";
+import { isUpdating } from "./update-config.ts";
+
+interface Modules extends Ports {
+  readonly store: Store;
+}
+
+/** A service on a node, or with "*" on all of them, as one string: sets compare objects by identity. */
+type Place = `${string}/${string}`;
+
+export class GlobalOrchestrator implements AsyncDisposable {
+  readonly #modules: Modules;
+  readonly #sameSpec = rememberingSameSpec();
+  readonly #services = new Set<string>();
+  readonly #dirty = new DirtySet<Place>();
+  /** Places that wait for a moment to come, and the moment. */
+  readonly #waiting = new Map<Place, number>();
+  readonly #loop: Loop;
+  readonly #watch: Disposable;
+
+  constructor(modules: Modules) {
+    this.#modules = modules;
+    this.#loop = new Loop({ name: "global orchestrator", round: () => this.#round() }, modules);
+    this.#watch = modules.store.watch(({ changes }) => {
+      for (const change of changes) this.#onChange(change);
+      if (this.#dirty.size > 0) this.#loop.wake();
+    });
+    for (const service of modules.store.list("service")) this.#onService(service);
+    this.#loop.wake();
+  }
+
+  get failed(): Promise<never> {
+    return this.#loop.failed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch[Symbol.dispose]();
+    await this.#loop[Symbol.asyncDispose]();
+  }
+
+  #onChange(change: Change): void {
+    if (change.kind === "service") {
+      if (change.after !== undefined) this.#onService(change.after);
+      else if (change.before !== undefined) this.#services.delete(change.before.id);
+    } else if (change.kind === "node") {
+      const id = (change.after ?? change.before)?.id;
+      if (id !== undefined) for (const service of this.#services) this.#onPlace(service, id);
+    } else if (change.kind === "task") this.#onTask(change.before, change.after);
+  }
+
+  #onService(service: Service): void {
+    if (service.spec?.mode.case !== "global") return;
+    this.#services.add(service.id);
+    this.#dirty.add(`${service.id}/*`);
+  }
+
+  #onTask(before: Task | undefined, after: Task | undefined): void {
+    const task = after ?? before;
+    if (task === undefined || !this.#services.has(task.serviceId)) return;
+    const same =
+      before !== undefined &&
+      after !== undefined &&
+      before.desiredState === after.desiredState &&
+      isTerminal(before) === isTerminal(after);
+    const progressed =
+      before?.status?.attempt !== after?.status?.attempt ||
+      before?.status?.state !== after?.status?.state;
+    if (!same || (progressed && this.#isUpdating(task.serviceId)))
+      this.#onPlace(task.serviceId, task.nodeId);
+  }
+
+  #onPlace(serviceId: string, nodeId: string): void {
+    this.#dirty.add(`${serviceId}/${this.#isUpdating(serviceId) ? "*" : nodeId}`);
+  }
+
+  #isUpdating(serviceId: string): boolean {
+    const service = this.#modules.store.get("service", serviceId);
+    return service !== undefined && isUpdating(service);
+  }
+
+  async #round(): Promise<number | undefined> {
+    const { store, clock } = this.#modules;
+    for (const [place, atMs] of this.#waiting) {
+      if (atMs > clock.now()) continue;
+      this.#waiting.delete(place);
+      this.#dirty.add(place);
+    }
+    await this.#dirty.drain((places) => store.writeInParts((view) => this.#plan(view, places)));
+    let wakeAtMs: number | undefined;
+    for (const atMs of this.#waiting.values()) wakeAtMs = earliest(wakeAtMs, atMs);
+    return wakeAtMs;
+  }
+
+  #plan(view: View, places: ReadonlySet<Place>): readonly Action[] {
+    const actions: Action[] = [];
+    for (const place of places) {
+      const [serviceId = "", nodeId = ""] = place.split("/");
+      const service = view.get("service", serviceId);
+      if (service?.spec?.mode.case !== "global") continue;
+      // What is planned for the whole must not be planned for one again.
+      if (nodeId !== "*" && places.has(`${serviceId}/*`)) continue;
+      const plan = this.#planPlace(service, nodeId, view);
+      actions.push(...plan.actions);
+      if (plan.wakeAtMs === undefined) this.#waiting.delete(place);
+      else this.#waiting.set(place, plan.wakeAtMs);
+    }
+    return actions;
+  }
+
+  #planPlace(service: Service, nodeId: string, view: View): NodePlan {
+    const context: GlobalContext = {
+      service,
+      nodes: view.list("node"),
+      node: (id) => view.get("node", id),
+      tasksOn: (id) => view.tasksOfNode(id).filter((task) => isOf(task, service)),
+      sameSpec: this.#sameSpec,
+      nowMs: this.#modules.clock.now(),
+      newTaskId: () => newId(this.#modules.random),
+      logDriver: clusterOf(view)?.spec?.taskDefaults?.logDriver,
+    };
+    if (nodeId !== "*") return planGlobalNode(nodeId, context);
+    const tasks = view.tasksOfService(service.id).filter((task) => isOf(task, service));
+    return planGlobal(tasks, context);
+  }
+}
+
+function isOf(task: Task, service: Service): boolean {
+  return task.serviceId === service.id && task.desiredState < TaskState.REMOVE;
+}

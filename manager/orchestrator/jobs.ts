@@ -1,0 +1,116 @@
+/** The loop behind jobs, replicated and global. Folds commits into the jobs that may need something. */
+import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { newId } from "#proto/ids.ts";
+import type { Ports } from "#proto/ports.ts";
+import { clusterOf } from "../cluster.ts";
+import { isJob } from "../job.ts";
+import { DirtySet, earliest, Loop } from "../loop.ts";
+import type { Action, Change } from "../store/objects.ts";
+import type { Store, View } from "../store/store.ts";
+import { isTerminal } from "../task.ts";
+import { planJob } from "./plan-job.ts";
+
+interface Modules extends Ports {
+  readonly store: Store;
+}
+
+export class JobOrchestrator implements AsyncDisposable {
+  readonly #modules: Modules;
+  readonly #jobs = new Set<string>();
+  readonly #dirty = new DirtySet<string>();
+  /** Jobs that wait for a moment to come, and the moment. */
+  readonly #waiting = new Map<string, number>();
+  readonly #loop: Loop;
+  readonly #watch: Disposable;
+
+  constructor(modules: Modules) {
+    this.#modules = modules;
+    this.#loop = new Loop({ name: "job orchestrator", round: () => this.#round() }, modules);
+    this.#watch = modules.store.watch(({ changes }) => {
+      for (const change of changes) this.#onChange(change);
+      if (this.#dirty.size > 0) this.#loop.wake();
+    });
+    for (const service of modules.store.list("service")) this.#onService(service);
+    this.#loop.wake();
+  }
+
+  get failed(): Promise<never> {
+    return this.#loop.failed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch[Symbol.dispose]();
+    await this.#loop[Symbol.asyncDispose]();
+  }
+
+  #onChange(change: Change): void {
+    if (change.kind === "service") {
+      if (change.after !== undefined) this.#onService(change.after);
+      else if (change.before !== undefined) this.#forget(change.before.id);
+    } else if (change.kind === "node") {
+      // A global job may be for it, and any job may have lost a task there. Nodes change rarely.
+      for (const id of this.#jobs) this.#dirty.add(id);
+    } else if (change.kind === "task") this.#onTask(change.before, change.after);
+  }
+
+  #onService(service: Service): void {
+    if (!isJob(service)) return;
+    this.#jobs.add(service.id);
+    this.#dirty.add(service.id);
+  }
+
+  #forget(id: string): void {
+    this.#jobs.delete(id);
+    this.#waiting.delete(id);
+  }
+
+  #onTask(before: Task | undefined, after: Task | undefined): void {
+    const task = after ?? before;
+    if (task === undefined || !this.#jobs.has(task.serviceId)) return;
+    const same =
+      before !== undefined &&
+      after !== undefined &&
+      before.desiredState === after.desiredState &&
+      before.nodeId === after.nodeId &&
+      isTerminal(before) === isTerminal(after);
+    if (!same) this.#dirty.add(task.serviceId);
+  }
+
+  async #round(): Promise<number | undefined> {
+    const { store, clock } = this.#modules;
+    for (const [id, atMs] of this.#waiting) {
+      if (atMs > clock.now()) continue;
+      this.#waiting.delete(id);
+      this.#dirty.add(id);
+    }
+    await this.#dirty.drain((ids) => store.writeInParts((view) => this.#plan(view, ids)));
+    let wakeAtMs: number | undefined;
+    for (const atMs of this.#waiting.values()) wakeAtMs = earliest(wakeAtMs, atMs);
+    return wakeAtMs;
+  }
+
+  #plan(view: View, ids: ReadonlySet<string>): readonly Action[] {
+    const { clock, random } = this.#modules;
+    const actions: Action[] = [];
+    for (const id of ids) {
+      const service = view.get("service", id);
+      if (service === undefined || !isJob(service)) continue;
+      const tasks = view
+        .tasksOfService(id)
+        .filter(({ desiredState }) => desiredState < TaskState.REMOVE);
+      const plan = planJob(tasks, {
+        service,
+        nodes: view.list("node"),
+        node: (nodeId) => view.get("node", nodeId),
+        nowMs: clock.now(),
+        newTaskId: () => newId(random),
+        logDriver: clusterOf(view)?.spec?.taskDefaults?.logDriver,
+      });
+      actions.push(...plan.actions);
+      if (plan.wakeAtMs === undefined) this.#waiting.delete(id);
+      else this.#waiting.set(id, plan.wakeAtMs);
+    }
+    return actions;
+  }
+}
