@@ -1,6 +1,6 @@
 /**
- * The tasks of every service by slot, folded from commits. Leaves out tasks with desired state REMOVE: to the
- * orchestrator they are gone. Invariant: after each commit it equals what a scan of the store would give.
+ * The tasks of every service by slot, folded from commits. Leaves out tasks that have none, but belong to a node, and tasks
+ * with desired state REMOVE: to the orchestrator they are gone. Invariant: after each commit it equals what a scan of the store would give.
  */
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -34,7 +34,7 @@ export class SlotIndex {
   }
 
   #put(task: Task): void {
-    if (task.serviceId === "" || task.desiredState >= TaskState.REMOVE) return;
+    if (task.serviceId === "" || task.slot === 0n || task.desiredState >= TaskState.REMOVE) return;
     let slots = this.#services.get(task.serviceId);
     if (slots === undefined) this.#services.set(task.serviceId, (slots = new Map()));
     const slot = Number(task.slot);
