@@ -17,12 +17,14 @@ export interface CommandFile {
 export interface Noun {
   readonly name: string;
   readonly summary: string;
+  readonly aliases?: readonly string[];
   readonly verbs: readonly CommandFile[];
 }
 
 const cluster: Noun = {
   name: "cluster",
   summary: "Make this host part of a cluster, and look after the cluster",
+  aliases: ["swarm"],
   verbs: [
     {
       name: "init",

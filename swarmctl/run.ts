@@ -2,7 +2,7 @@
  * One invocation: finds the command that the words name, loads its file only, lets commander check the rest, and turns
  * whatever goes wrong into one sentence and an exit code: 1 when it failed, 2 when it was called wrongly.
  */
-import { type Command, CommanderError } from "commander";
+import { type Command, CommanderError, Option } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { version } from "#proto/version.ts";
 import { type CommandFile, type Noun, nouns, topCommands } from "./commands.ts";
@@ -13,8 +13,15 @@ import { visible } from "./output/table.ts";
 
 export const exitFailed = 1;
 export const exitUsage = 2;
-/** Each takes a value, and may stand before the noun. */
-const placeFlags: readonly string[] = ["--run-root", "--host", "--context"];
+/** Each takes a value, and may stand before the noun. Every command has them, but those that call something else so. */
+const placeOptions: readonly Option[] = [
+  new Option(
+    "--run-root <dir>",
+    `where the sockets are (env SWARM_RUN_ROOT, default ${defaultRunRoot})`,
+  ),
+  new Option("--host <host[:port]>", "a manager to talk to (env SWARM_HOST)"),
+  new Option("--context <name>", "how a cluster is reached from here (env SWARM_CONTEXT)"),
+];
 
 /** What shells use for a process that Ctrl-C ended. */
 export const exitInterrupted = 130;
@@ -48,16 +55,20 @@ function wordsOf(argv: readonly string[]): string[] {
 /** Whether the words before the first flag begin with a noun, a noun and its verb, or a command of one word. */
 function namesCommand(words: readonly string[]): boolean {
   let start = 0;
-  while (placeFlags.includes(words[start] ?? "")) start += 2;
+  while (placeOptions.some(({ long }) => long === words[start])) start += 2;
   const [first = "", second = ""] = words.slice(start);
   if (first === "" || first.startsWith("-")) return true;
-  const noun = nouns.find(({ name }) => name === first);
+  const noun = nouns.find((one) => isCalled(one, first));
   if (noun === undefined) return isOneOf(topCommands, first);
   return second === "" || second.startsWith("-") || isOneOf(noun.verbs, second);
 }
 
 function isOneOf(files: readonly CommandFile[], word: string): boolean {
-  return files.some(({ name, aliases = [] }) => name === word || aliases.includes(word));
+  return files.some((file) => isCalled(file, word));
+}
+
+function isCalled({ name, aliases = [] }: CommandFile | Noun, word: string): boolean {
+  return name === word || aliases.includes(word);
 }
 
 function buildProgram(context: Context): Command {
@@ -67,8 +78,9 @@ function buildProgram(context: Context): Command {
     .showHelpAfterError('See "swarmctl --help"')
     .enablePositionalOptions()
     .hook("preAction", (_, action) => {
-      context.useFlags(action.optsWithGlobals<PlaceFlags>());
+      context.useFlags(placeOf(action));
     });
+  addPlaceOptions(program);
   for (const noun of nouns) program.addCommand(buildNoun(noun, context));
   for (const command of topCommands) program.addCommand(buildCommand(command, context));
   return program;
@@ -78,6 +90,8 @@ function buildNoun(noun: Noun, context: Context): Command {
   const command = configure(new CliCommand(noun.name), context)
     .description(noun.summary)
     .enablePositionalOptions();
+  for (const alias of noun.aliases ?? []) command.alias(alias);
+  addPlaceOptions(command);
   for (const verb of noun.verbs) command.addCommand(buildCommand(verb, context));
   return command;
 }
@@ -92,12 +106,6 @@ function buildCommand(file: CommandFile, context: Context): Command {
 function configure(command: Command, context: Context): Command {
   const { stdout, stderr } = context.io;
   return command
-    .option(
-      "--run-root <dir>",
-      `where the sockets are (env SWARM_RUN_ROOT, default ${defaultRunRoot})`,
-    )
-    .option("--host <host[:port]>", "a manager to talk to (env SWARM_HOST)")
-    .option("--context <name>", "how a cluster is reached from here (env SWARM_CONTEXT)")
     .helpOption("--help", "show this")
     .helpCommand(false)
     .configureHelp({ subcommandTerm: (child) => child.name() })
@@ -112,9 +120,38 @@ function configure(command: Command, context: Context): Command {
     .hook("preSubcommand", async (parent, child) => {
       const name = parent.parent === null ? child.name() : `${parent.name()} ${child.name()}`;
       const file = commandFile(name);
-      if (file !== undefined) (await file.load()).define(child, context);
+      if (file !== undefined) await defineCommand(child, file, context);
       child.showHelpAfterError(`See "swarmctl ${name} --help"`);
     });
+}
+
+/** With its own flags first: they are what somebody who asks for help looks for. */
+export async function defineCommand(
+  command: Command,
+  file: CommandFile,
+  context: Context,
+): Promise<void> {
+  (await file.load()).define(command, context);
+  addPlaceOptions(command);
+}
+
+function addPlaceOptions(command: Command): void {
+  for (const option of placeOptions) {
+    if (!command.options.some(({ long }) => long === option.long)) command.addOption(option);
+  }
+}
+
+/** What a command or those above it were told about where the cluster is; what stands first counts. */
+function placeOf(action: Command): PlaceFlags {
+  const flags: Record<string, unknown> = {};
+  for (let command: Command | null = action; command !== null; command = command.parent) {
+    for (const option of command.options) {
+      const name = option.attributeName();
+      const value: unknown = command.getOptionValue(name);
+      if (placeOptions.includes(option) && value !== undefined) flags[name] = value;
+    }
+  }
+  return flags;
 }
 
 function commandFile(path: string): CommandFile | undefined {
