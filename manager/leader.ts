@@ -4,6 +4,7 @@
  */
 import type { Ports } from "#proto/ports.ts";
 import { Allocator } from "./allocator/allocator.ts";
+import { UsageBook } from "./autoscaler/usage-book.ts";
 import { FileReaper } from "./file-reaper/file-reaper.ts";
 import { NodeLiveness } from "./node-liveness/node-liveness.ts";
 import { Reaper } from "./orchestrator/reaper.ts";
@@ -31,6 +32,7 @@ export interface LeaderModules extends Ports {
 
 export interface Leadership extends LeaderPart {
   readonly nodeLiveness: NodeLiveness;
+  readonly usageBook: UsageBook;
 }
 
 /** Begins to lead. The store must hold everything that was committed before. */
@@ -44,6 +46,7 @@ export function startLeader(options: LeaderOptions, modules: LeaderModules): Lea
     }),
   );
   const nodeLiveness = scope.use(new NodeLiveness({ ...modules, nodeId: options.nodeId }));
+  const usageBook = new UsageBook(modules);
   const parts: readonly LeaderPart[] = [
     nodeLiveness,
     // The later stages of a task's way first, so that each is there when the one before hands over.
@@ -56,5 +59,5 @@ export function startLeader(options: LeaderOptions, modules: LeaderModules): Lea
   ];
   const failed = Promise.race(parts.map((part) => part.failed));
   failed.catch(() => undefined);
-  return { nodeLiveness, failed, [Symbol.asyncDispose]: () => scope.disposeAsync() };
+  return { nodeLiveness, usageBook, failed, [Symbol.asyncDispose]: () => scope.disposeAsync() };
 }

@@ -65,10 +65,11 @@ export async function serveManager(
     new Leading({ ...modules, startLeader: () => startLeader({ nodeId, others }, modules) }),
   );
   const nodeLiveness = () => (replication.leading ? leading.scope?.nodeLiveness : undefined);
+  const usageBook = () => (replication.leading ? leading.scope?.usageBook : undefined);
   const leader = () => peers.leader();
   const dispatcher = new Dispatcher(
     { nodeId },
-    { ...modules, authenticate, logSubscriptions: logBroker, nodeLiveness, leader },
+    { ...modules, authenticate, logSubscriptions: logBroker, nodeLiveness, usageBook, leader },
   );
   const authorize = authorizer(modules);
   const relay = parts.use(new Relay({ store, tls, authorize, clock: modules.clock }));
@@ -83,7 +84,7 @@ export async function serveManager(
     addService(server, NodeCaService, nodeCaHandlers(modules), authorize);
     addService(server, DispatcherService, dispatcherHandlers(dispatcher), authorize);
     addService(server, LogBrokerService, logBrokerHandlers({ logBroker, authenticate }), authorize);
-    const peer = peerHandlers({ authenticate, nodeLiveness, logBroker });
+    const peer = peerHandlers({ authenticate, nodeLiveness, usageBook, logBroker });
     addService(server, PeerService, peer, authorize);
     addService(
       server,

@@ -1,15 +1,17 @@
 /**
  * Carries the beats of this manager's sessions to the leader: at once to its own node liveness while it leads, else by a
  * report every quarter of a heartbeat period, and at once for a new session or a new leader. What could not be reported is
- * kept for the next try.
+ * kept for the next try. Measurements that came with the beats go the same way; they are not kept, newer ones come soon.
  *
  * A manager that reaches no leader for longer than `cutOffMs` cannot keep its nodes from being declared DOWN, so it must
  * send their agents away; it has tried once more right before, so a process that stood still does so only when it is true.
  */
 import { Fault } from "#proto/fault.ts";
+import type { TaskUsage } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import type { PeerService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Client } from "#proto/grpc.ts";
 import type { Clock, Log } from "#proto/ports.ts";
+import type { UsageBook } from "../autoscaler/usage-book.ts";
 import { Loop } from "../loop.ts";
 import type { NodeLiveness } from "../node-liveness/node-liveness.ts";
 import { cutOffMs, reportPeriodMs } from "../node-liveness/timing.ts";
@@ -32,6 +34,8 @@ export interface BeatReporterModules {
   readonly replication: Pick<Replication, "leading" | "watch">;
   /** This manager's, while it leads. */
   readonly nodeLiveness: () => NodeLiveness | undefined;
+  /** Likewise; what comes is dropped where there is none. */
+  readonly usageBook?: () => Pick<UsageBook, "record"> | undefined;
   /** The leader's service where another manager leads; throws "unavailable" where nobody does. */
   readonly leader: () => Client<typeof PeerService>;
 }
@@ -42,6 +46,7 @@ export class BeatReporter implements AsyncDisposable {
   readonly #loop: Loop;
   readonly #watch: Disposable;
   #beats = new Set<string>();
+  #usages: TaskUsage[] = [];
   /** Those who wait for the next report to arrive, and which node each announces. */
   readonly #waiting = new Map<() => void, string>();
   /** When a leader was last reached, or first sought. */
@@ -61,10 +66,15 @@ export class BeatReporter implements AsyncDisposable {
     return this.#loop.failed;
   }
 
-  beat(nodeId: string): void {
+  beat(nodeId: string, usages: readonly TaskUsage[] = []): void {
     const liveness = this.#modules.nodeLiveness();
-    if (liveness === undefined) this.#beats.add(nodeId);
-    else liveness.beat(nodeId);
+    if (liveness === undefined) {
+      this.#beats.add(nodeId);
+      this.#usages.push(...usages);
+    } else {
+      liveness.beat(nodeId);
+      this.#modules.usageBook?.()?.record(usages);
+    }
   }
 
   /**
@@ -107,10 +117,12 @@ export class BeatReporter implements AsyncDisposable {
   async #round(): Promise<number | undefined> {
     const { clock } = this.#modules;
     const beats = this.#beats;
+    const usages = this.#usages;
     const waiting = new Map(this.#waiting);
     this.#beats = new Set();
+    this.#usages = [];
     try {
-      await this.#report([...new Set([...beats, ...waiting.values()])]);
+      await this.#report([...new Set([...beats, ...waiting.values()])], usages);
       this.#contactMs = clock.monotonic();
       for (const resolve of waiting.keys()) resolve();
     } catch (thrown) {
@@ -121,17 +133,18 @@ export class BeatReporter implements AsyncDisposable {
     return this.#idle ? undefined : clock.now() + reportPeriodMs(this.#options.periodMs());
   }
 
-  async #report(nodeIds: readonly string[]): Promise<void> {
-    const { replication, nodeLiveness, leader } = this.#modules;
+  async #report(nodeIds: readonly string[], usages: TaskUsage[]): Promise<void> {
+    const { replication, nodeLiveness, usageBook, leader } = this.#modules;
     const liveness = nodeLiveness();
     if (liveness !== undefined) {
       for (const nodeId of nodeIds) liveness.beat(nodeId);
+      usageBook?.()?.record(usages);
       return;
     }
     if (replication.leading) throw new Fault("unavailable", "this manager only begins to lead");
     this.#call = new AbortController();
     const { signal } = this.#call;
-    await leader().reportBeats({ nodeIds: [...nodeIds] }, { signal, deadlineMs: answerMs });
+    await leader().reportBeats({ nodeIds: [...nodeIds], usages }, { signal, deadlineMs: answerMs });
   }
 
   #onFailure(fault: Fault): void {

@@ -55,6 +55,7 @@ import { BeatReporter, type BeatReporterModules } from "./beat-reporter.ts";
 import { Bell } from "./bell.ts";
 import { findImagePeers } from "./image-peers.ts";
 import { ManagerAddresses } from "./manager-addresses.ts";
+import { MeasuredServices } from "./measured-services.ts";
 import { planRegistrations, type Registration } from "./registrations.ts";
 import { Session, Sessions } from "./sessions.ts";
 import { type StatusReport, StatusWriter } from "./status-writer.ts";
@@ -69,7 +70,7 @@ export interface DispatcherOptions {
 
 export interface DispatcherModules
   extends Ports,
-    Pick<BeatReporterModules, "nodeLiveness" | "leader"> {
+    Pick<BeatReporterModules, "nodeLiveness" | "usageBook" | "leader"> {
   readonly store: Store;
   readonly replication: Pick<Replication, "barrier" | "leading" | "watch">;
   /** The node that makes the call, or a Fault. */
@@ -83,6 +84,7 @@ export class Dispatcher implements AsyncDisposable {
   readonly #sessions = new Sessions();
   readonly #index: AssignmentIndex;
   readonly #managers: ManagerAddresses;
+  readonly #measured: MeasuredServices;
   readonly #registrations: BatchWriter<Registration>;
   readonly #beats: BeatReporter;
   readonly #statuses: StatusWriter;
@@ -98,6 +100,7 @@ export class Dispatcher implements AsyncDisposable {
     const { store } = modules;
     this.#index = new AssignmentIndex(store);
     this.#managers = new ManagerAddresses(store);
+    this.#measured = new MeasuredServices(store);
     this.#statuses = new StatusWriter(modules);
     this.#registrations = new BatchWriter(
       { name: "registration of nodes", gatherMs: 0, plan: planRegistrations },
@@ -159,7 +162,7 @@ export class Dispatcher implements AsyncDisposable {
     const node = this.#modules.authenticate(context);
     const session = this.#sessions.require(node.id, request.sessionId);
     session.beatMs = this.#modules.clock.monotonic();
-    this.#beats.beat(node.id);
+    this.#beats.beat(node.id, this.#measured.accept(request.usages, node));
     return create(HeartbeatResponseSchema, { period: durationFromMs(this.#periodMs()) });
   }
 
@@ -242,6 +245,7 @@ export class Dispatcher implements AsyncDisposable {
   #onChange(change: Change): void {
     this.#index.onChange(change);
     if (this.#managers.onChange(change)) this.#ringAll();
+    this.#onMeasured(change);
     if (change.kind === "cluster") {
       this.#wantedTls = tlsOf(change.after);
       this.#ringAll();
@@ -253,6 +257,19 @@ export class Dispatcher implements AsyncDisposable {
     } else if (before !== undefined) {
       const fault = new Fault("not-found", "the node was removed from the cluster");
       this.#sessions.get(before.id)?.end(fault);
+    }
+  }
+
+  /** Nodes hear of services that they measure wrongly. */
+  #onMeasured(change: Change): void {
+    const { serviceId, nodeIds } = this.#measured.onChange(change) ?? {
+      serviceId: "",
+      nodeIds: [],
+    };
+    const measured = this.#measured.has(serviceId);
+    for (const nodeId of nodeIds) {
+      const known = this.#sessions.get(nodeId)?.measuredIds.has(serviceId);
+      if (known !== measured) this.#bells.get(nodeId)?.ring();
     }
   }
 
@@ -289,8 +306,10 @@ export class Dispatcher implements AsyncDisposable {
   #sessionResponse(session: Session, node: Node): SessionResponse {
     const cluster = clusterOf(this.#modules.store);
     const { periodMs, rotations } = networkKeys(cluster);
+    session.measuredIds = this.#measured.idsFor(node.id);
     const response = create(SessionResponseSchema, {
       sessionId: session.id,
+      measuredServiceIds: [...session.measuredIds],
       managers: [...this.#managers.listFor(node.number)],
       managerIds: [...this.#managers.nodeIds],
       heartbeatPeriod: durationFromMs(this.#periodMs()),

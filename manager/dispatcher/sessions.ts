@@ -13,6 +13,8 @@ export class Session {
   readonly nodeId: string;
   /** When the agent was last heard, on the monotonic clock. */
   beatMs: number;
+  /** The services that the node was last told to measure. */
+  measuredIds: ReadonlySet<string> = new Set();
   readonly #ended = new AbortController();
   #stored = false;
   #assignments: AbortController | undefined;

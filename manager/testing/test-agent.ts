@@ -33,6 +33,8 @@ export interface TestAgentOptions {
 export class TestAgent implements Disposable {
   readonly items = new Map<string, Assignment["item"]>();
   readonly messages: AssignmentsResponse[] = [];
+  /** What the session said last. */
+  news: SessionResponse | undefined;
   readonly dispatcher: Client<typeof DispatcherService>;
   readonly #options: TestAgentOptions;
   readonly #connection: Connection;
@@ -71,8 +73,12 @@ export class TestAgent implements Disposable {
     const first = await stream.next();
     if (first.done === true) throw new Error("the session ended at once");
     this.#sessionId = first.value.sessionId;
+    this.news = first.value;
     this.#inBackground(async () => {
-      while ((await stream.next()).done !== true);
+      for (let next = await stream.next(); next.done !== true; next = await stream.next()) {
+        this.news = next.value;
+        for (const listener of this.#listeners) listener();
+      }
     });
     this.#inBackground(() => this.#receive(this.#sessionId));
     if (this.#options.heartbeatMs !== 0) this.#beat();

@@ -6,6 +6,7 @@ import { type CallContext, addService, Connection } from "#proto/grpc.ts";
 import type { Clock } from "#proto/ports.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import { TestServer } from "#proto/testing/test-server.ts";
+import type { UsageBook } from "../autoscaler/usage-book.ts";
 import type { LogSubscriptions } from "../dispatcher/assignment-stream.ts";
 import { Dispatcher, dispatcherHandlers } from "../dispatcher/dispatcher.ts";
 import { type Leadership, startLeader } from "../leader.ts";
@@ -22,6 +23,8 @@ import { untilStore } from "./until.ts";
 export interface TestManager extends TestStore, AsyncDisposable {
   readonly address: string;
   readonly logBroker: LogBroker;
+  /** While it leads. */
+  readonly usageBook: () => UsageBook | undefined;
   /** Waits, by commits, until the condition holds of the store. */
   until(condition: (view: View) => boolean, deadlineMs?: number): Promise<void>;
 }
@@ -94,6 +97,7 @@ function serve(server: TestServer, options: TestManagerOptions): TestManager {
     startLeader: () => (leadership = startLeader({ nodeId }, { ...ports, store })),
   });
   const nodeLiveness = () => (replication.leading ? leadership?.nodeLiveness : undefined);
+  const usageBook = () => (replication.leading ? leadership?.usageBook : undefined);
   const { logSubscriptions = logBroker } = options;
   const dispatcher = new Dispatcher(
     { nodeId },
@@ -104,16 +108,18 @@ function serve(server: TestServer, options: TestManagerOptions): TestManager {
       authenticate,
       logSubscriptions,
       nodeLiveness,
+      usageBook,
       leader: () => peers.leader(),
     },
   );
   addService(grpc, DispatcherService, dispatcherHandlers(dispatcher));
   addService(grpc, LogBrokerService, logBrokerHandlers({ logBroker, authenticate }));
-  addService(grpc, PeerService, peerHandlers({ authenticate, nodeLiveness, logBroker }));
+  addService(grpc, PeerService, peerHandlers({ authenticate, nodeLiveness, usageBook, logBroker }));
   return {
     ...test,
     address,
     logBroker,
+    usageBook,
     until: (condition, deadlineMs) => untilStore(store, condition, deadlineMs),
     async [Symbol.asyncDispose]() {
       server[Symbol.dispose]();
