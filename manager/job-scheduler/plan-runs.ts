@@ -1,0 +1,105 @@
+/**
+ * When a job with a schedule runs, and how its runs end. Pure.
+ *
+ * All that is remembered is in the service: the moment that comes next, the last one that was taken, and the runs. A run
+ * begins by one change of the service that names its moment, so that a change of leader neither loses nor doubles one.
+ */
+import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import {
+  type JobSchedule,
+  RunOverlap,
+  RunState,
+  type ScheduleStatus,
+  ScheduleStatusSchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import { msFromDuration, msFromTimestamp, timestampFromMs } from "#proto/time.ts";
+import { isRunning, withEnds, withRun } from "../job.ts";
+import { type RunContext, verdictOf } from "../orchestrator/plan-job.ts";
+import { type CronTime, lastRunMs, nextRunMs } from "./cron.ts";
+
+/** A run that is less late than this has not been missed: cron is exact to the minute, and a new leader takes seconds. */
+const lateMsMax = 60_000;
+
+export interface RunsPlan {
+  /** The same as before where nothing changes. */
+  readonly service: Service;
+  readonly wakeAtMs: number | undefined;
+  /** What did not begin, in words for the log. */
+  readonly leftOut?: string;
+}
+
+/** `tasks`: all that the service has, without those to be removed. */
+export function planRuns(tasks: readonly Task[], context: RunContext): RunsPlan {
+  const { nowMs } = context;
+  const service = planEnds(tasks, context);
+  const schedule = service.spec?.schedule;
+  if (schedule === undefined) return { service, wakeAtMs: undefined };
+  if (schedule.suspended) return { service: withNext(service, undefined), wakeAtMs: undefined };
+  const time: CronTime = { expression: schedule.cron, timeZone: schedule.timeZone };
+  const known = service.scheduleStatus?.nextAt;
+  const dueMs = known === undefined ? undefined : msFromTimestamp(known);
+  if (dueMs !== undefined && dueMs > nowMs) {
+    return { service, wakeAtMs: dueMs };
+  }
+  // Where the clock was put back, what was taken is not taken again.
+  const takenMs = msFromTimestamp(service.scheduleStatus?.lastScheduledAt);
+  const nextMs = nextRunMs(time, Math.max(nowMs, takenMs));
+  const begun = dueMs === undefined ? { service } : planDue(service, { time, dueMs, nowMs });
+  return { ...begun, service: withNext(begun.service, nextMs), wakeAtMs: nextMs };
+}
+
+interface Due {
+  readonly time: CronTime;
+  /** The first moment that was not looked at yet. */
+  readonly dueMs: number;
+  readonly nowMs: number;
+}
+
+/** Of several moments that went by unseen the last one counts. */
+function planDue(
+  service: Service,
+  { time, dueMs, nowMs }: Due,
+): { service: Service; leftOut?: string } {
+  const schedule = service.spec?.schedule;
+  if (schedule === undefined) return { service };
+  const scheduledAtMs = Math.max(lastRunMs(time, nowMs) ?? dueMs, dueMs);
+  const lateMs = nowMs - scheduledAtMs;
+  if (lateMs >= patienceMs(schedule)) {
+    return { service, leftOut: `it is ${Math.round(lateMs / 1000)} s late` };
+  }
+  const goesOn = (service.scheduleStatus?.runs ?? []).some(isRunning);
+  if (goesOn && schedule.overlap === RunOverlap.FORBID) {
+    return { service, leftOut: "the run before it goes on" };
+  }
+  return { service: withRun(service, { nowMs, scheduledAtMs }) };
+}
+
+function patienceMs({ startingDeadline }: JobSchedule): number {
+  return msFromDuration(startingDeadline, lateMsMax);
+}
+
+function withNext(service: Service, nextMs: number | undefined): Service {
+  const before = service.scheduleStatus;
+  const known = before?.nextAt === undefined ? undefined : msFromTimestamp(before.nextAt);
+  if (before !== undefined && known === nextMs) return service;
+  const { nextAt: _, ...kept } = before ?? create(ScheduleStatusSchema);
+  const scheduleStatus: ScheduleStatus = {
+    ...kept,
+    ...(nextMs !== undefined && { nextAt: timestampFromMs(nextMs) }),
+  };
+  return { ...service, scheduleStatus };
+}
+
+/** The runs that have ended say so: from then on they are history, whatever becomes of nodes and policies. */
+function planEnds(tasks: readonly Task[], context: RunContext): Service {
+  const { service, nowMs } = context;
+  const byRun = Map.groupBy(tasks, ({ jobIteration }) => jobIteration?.index ?? 0n);
+  const ends = new Map<bigint, RunState>();
+  for (const run of (service.scheduleStatus?.runs ?? []).filter(isRunning)) {
+    const iteration = run.iteration?.index ?? 0n;
+    const verdict = verdictOf(byRun.get(iteration) ?? [], context);
+    if (verdict !== RunState.RUNNING) ends.set(iteration, verdict);
+  }
+  return withEnds(service, ends, nowMs);
+}

@@ -1,0 +1,81 @@
+/**
+ * Which tasks a node must give up because it is not any more what they ask for: its labels changed, or it has less to
+ * reserve. Pure. They are told to stop, and their orchestrator makes up for them, as for those of a drained node.
+ *
+ * As in Swarm only nodes that are active are looked at, and what counts is what the service asks for now.
+ */
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeAvailability, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { meetsConstraints, parseConstraints } from "../scheduler/constraint.ts";
+import { countsOf, reservationOf } from "../scheduler/needs.ts";
+import { runsAnyOf } from "../scheduler/platform.ts";
+import type { View } from "../store/store.ts";
+import { isAssigned, isTerminal, isWanted } from "../task.ts";
+
+export interface Misfit {
+  readonly task: Task;
+  readonly reason: string;
+}
+
+export function findMisfits(node: Node, view: View): readonly Misfit[] {
+  const availability = node.spec?.availability ?? NodeAvailability.ACTIVE;
+  if (availability !== NodeAvailability.ACTIVE || node.status?.state !== NodeState.READY) return [];
+  const free = freeOf(node);
+  const misfits: Misfit[] = [];
+  const tasks = view.tasksOfNode(node.id).filter(holdsPlace).toSorted(byAge);
+  for (const task of tasks) {
+    const reason = unmetBy(task, node, view) ?? take(task, free);
+    if (reason !== undefined) misfits.push({ task, reason });
+  }
+  return misfits;
+}
+
+function holdsPlace(task: Task): boolean {
+  return isWanted(task) && isAssigned(task) && !isTerminal(task);
+}
+
+/** Those that came first stay. */
+function byAge(a: Task, b: Task): number {
+  const [aAt, bAt] = [a.meta?.createdAt?.seconds ?? 0n, b.meta?.createdAt?.seconds ?? 0n];
+  return Number(aAt - bAt) || (a.id < b.id ? -1 : 1);
+}
+
+function unmetBy(task: Task, node: Node, view: View): string | undefined {
+  const spec = view.get("service", task.serviceId)?.spec?.task ?? task.spec;
+  const constraints = parseConstraints(spec?.placement?.constraints ?? []);
+  const unmet = constraints.find((constraint) => !meetsConstraints(node, [constraint]));
+  if (unmet !== undefined) return `it does not meet ${unmet.text} any more`;
+  return runsAnyOf(node, spec?.placement?.platforms ?? [])
+    ? undefined
+    : "it is of another platform now";
+}
+
+interface Free {
+  nanoCpus: number;
+  memoryBytes: number;
+  readonly generic: Map<string, number>;
+}
+
+function freeOf({ description }: Node): Free {
+  const resources = description?.resources;
+  return {
+    nanoCpus: Number(resources?.nanoCpus ?? 0n),
+    memoryBytes: Number(resources?.memoryBytes ?? 0n),
+    generic: new Map(countsOf(resources?.generic ?? [])),
+  };
+}
+
+/** Gives the task what it reserves, or says what there is too little of. */
+function take(task: Task, free: Free): string | undefined {
+  const { nanoCpus, memoryBytes, generic } = reservationOf(task);
+  if (nanoCpus > Math.max(free.nanoCpus, 0)) return "it has not enough CPUs any more";
+  if (memoryBytes > Math.max(free.memoryBytes, 0)) return "it has not enough memory any more";
+  for (const [kind, count] of generic) {
+    if (count > (free.generic.get(kind) ?? 0)) return `it has not enough ${kind} any more`;
+  }
+  free.nanoCpus -= nanoCpus;
+  free.memoryBytes -= memoryBytes;
+  for (const [kind, count] of generic)
+    free.generic.set(kind, (free.generic.get(kind) ?? 0) - count);
+  return undefined;
+}
