@@ -17,6 +17,7 @@ import {
   UpdateState,
   UpdateStateSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { msFromTimestamp } from "#proto/time.ts";
 import type { Container } from "./containers.ts";
 import type { Marks } from "./marks.ts";
 import type { Trace } from "./trace.ts";
@@ -26,7 +27,7 @@ export class Checks {
   readonly #marks: Marks;
   readonly #trace: Trace;
   #checked = 0n;
-  /** Nodes that were not READY, and when they were last seen so. */
+  /** When each node was last not READY, by the wall clock. */
   readonly #lostAtMs = new Map<string, number>();
   readonly #now: () => number;
   #failure: Violation | undefined;
@@ -77,17 +78,23 @@ export class Checks {
     const { task } = container;
     const service = view?.get("service", task.serviceId);
     if (service === undefined || task.slot === 0n || mayOverlap(service)) return;
+    // It may be long replaced, and not have heard of it.
+    if (this.#wasLost(container.nodeId, msFromTimestamp(task.meta?.createdAt))) return;
     for (const other of others) {
       if (other.task.serviceId !== task.serviceId || other.task.slot !== task.slot) continue;
-      const lostAtMs = this.#lostAtMs.get(other.nodeId) ?? -1;
       const seen = view?.get("task", other.task.id);
       const leaves = seen === undefined || seen.desiredState >= TaskState.REMOVE;
-      if (lostAtMs >= other.sinceMs || leaves) continue;
+      if (leaves || this.#wasLost(other.nodeId, msFromTimestamp(other.task.meta?.createdAt)))
+        continue;
       this.#fail(
         "one container per slot",
         `${words(task)} starts on ${container.nodeId} while ${words(other.task)} runs on ${other.nodeId}`,
       );
     }
+  }
+
+  #wasLost(nodeId: string, sinceMs: number): boolean {
+    return (this.#lostAtMs.get(nodeId) ?? -1) >= sinceMs;
   }
 
   #fail(check: CheckName, message: string, cause?: unknown): void {
@@ -155,7 +162,7 @@ export class Checks {
     const capacity = view.get("node", nodeId)?.description?.resources?.memoryBytes ?? 0n;
     let reserved = 0n;
     for (const task of view.tasksOfNode(nodeId)) {
-      if (!isAlive(task)) continue;
+      if (isTerminal(task)) continue;
       reserved += task.spec?.resources?.reservations?.memoryBytes ?? 0n;
     }
     if (reserved > capacity) {
@@ -209,7 +216,6 @@ export class Checks {
     const { before, after } = change;
     if (before === undefined) this.#marks.add("tasks made");
     if (after === undefined || before === undefined) return;
-    if (stateOf(after) === TaskState.ORPHANED) this.#marks.add("tasks of lost hosts");
     if (isWanted(before) && !isWanted(after)) this.#marks.add("tasks replaced");
     const waits = stateOf(after) === TaskState.PENDING && after.status?.err !== "";
     if (waits && before.status?.err !== after.status?.err)

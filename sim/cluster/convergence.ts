@@ -75,12 +75,17 @@ function replicasDiverge(
   wanted: number,
   { tasks, view }: Around,
 ): string | undefined {
-  const serving = tasks.filter(isKept);
-  if (serving.length !== wanted) return `${serving.length} of ${wanted} replicas are wanted to run`;
-  if (new Set(serving.map(({ slot }) => slot)).size !== wanted) return "slots are filled twice";
-  for (const task of serving) {
-    const problem = problemOf(task, service, view);
-    if (problem !== undefined) return problem;
+  const slots = Map.groupBy(tasks.filter(isKept), ({ slot }) => slot);
+  if (slots.size !== wanted) return `${slots.size} of ${wanted} replicas are wanted to run`;
+  for (const kept of slots.values()) {
+    const [task, ...others] = kept.toSorted((a, b) => Number(isRunning(b)) - Number(isRunning(a)));
+    // An update that starts first leaves the old one where the new one cannot run.
+    const isHeldUp = others.every((other) => isPaused(service) || isBlocked(other, service, view));
+    if (!isHeldUp || others.some(isRunning)) {
+      return `a slot is filled twice: ${kept.map(words).join("; ")}`;
+    }
+    const problem = task && others.length === 0 && problemOf(task, service, view);
+    if (typeof problem === "string") return problem;
   }
   return undefined;
 }
@@ -129,10 +134,17 @@ function problemOf(task: Task, service: Service, view: View): string | undefined
     return hasRoom(task, service, view) ? `runs on a drained node: ${words(task)}` : undefined;
   }
   if (!meets(node, service)) return `runs where it may not: ${words(task)}`;
-  const paused = [UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED];
-  const isPaused = paused.some((state) => state === service.updateStatus?.state);
   const isOld = imageOf(task) !== imageOf({ spec: service.spec?.task });
-  return isOld && !isPaused ? `is of an old spec: ${words(task)}` : undefined;
+  return isOld && !isPaused(service) ? `is of an old spec: ${words(task)}` : undefined;
+}
+
+function isRunning({ status }: Task): boolean {
+  return status?.state === TaskState.RUNNING;
+}
+
+function isPaused({ updateStatus }: Service): boolean {
+  const paused = [UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED];
+  return paused.some((state) => state === updateStatus?.state);
 }
 
 function imageOf({ spec }: Pick<Task, "spec">): string {

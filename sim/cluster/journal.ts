@@ -189,7 +189,7 @@ export class Seat implements Replication {
 
   #lose(data: Uint8Array): never {
     const { random, marks } = this.#journal.modules;
-    if (random.chance(keptChance) && this.#journal.leader !== undefined) {
+    if (random.chance(keptChance)) {
       this.#journal.append(data);
       marks.add("proposals without an answer");
       throw new Fault("deadline-exceeded", "nobody can say whether it was written");

@@ -23,7 +23,6 @@ export const markNames = [
   // What the control plane does about it.
   "tasks made",
   "tasks replaced",
-  "tasks of lost hosts",
   "tasks restarted in place",
   "tasks that had to wait",
   "updates completed",

@@ -81,10 +81,11 @@ function createWorld(random: SeededRandom, traceLines: number): World {
   const profile = drawProfile(random);
   const trace = new Trace(traceLines, () => agenda.nowMs);
   const journal = new Journal({ agenda, random: random.fork(), marks });
-  const checks = new Checks({ marks, trace, now: () => agenda.nowMs });
+  const clock = simulatedClock(agenda);
+  const checks = new Checks({ marks, trace, now: () => clock.now() });
   const world: World = {
     agenda,
-    clock: simulatedClock(agenda),
+    clock,
     random,
     marks,
     trace,
