@@ -2,17 +2,41 @@ import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { type Node, NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Context } from "../context.ts";
+import {
+  addFilterFlag,
+  filtered,
+  type FilterFlag,
+  type Filters,
+  hasLabel,
+} from "../output/filter.ts";
 import { addListingFlags, type ListingOptions, printListing } from "../output/listing.ts";
 import { compareText } from "../output/table.ts";
 import { availabilityWord, managerWord, stateWord } from "./words.ts";
 
+interface Options extends ListingOptions, FilterFlag {}
+
+/** With Docker's meaning: `label` is the engine's, `node.label` the one that users gave the node. */
+const filters: Filters<Node> = {
+  id: ({ id }, value) => id.startsWith(value),
+  name: (node, value) => hostname(node).includes(value),
+  label: ({ description }, value) => hasLabel(description?.engine?.labels, value),
+  "node.label": ({ spec }, value) => hasLabel(spec?.annotations?.labels, value),
+  role: ({ role }, value) => wordOf(NodeRole, role) === value,
+  membership: ({ spec }, value) => wordOf(NodeMembership, spec?.membership ?? 0) === value,
+  availability: ({ spec }, value) =>
+    availabilityWord(spec?.availability).toLowerCase() === value.toLowerCase(),
+  status: ({ status }, value) => stateWord(status).toLowerCase() === value.toLowerCase(),
+};
+
 export function define(command: Command, context: Context): void {
-  addListingFlags(command).action(async (options: ListingOptions) => {
+  addFilterFlag(addListingFlags(command), Object.keys(filters));
+  command.action(async (options: Options) => {
     const control = await context.control(options);
     const [{ nodes }, self] = await Promise.all([control.listNodes({}), ownNodeId(context)]);
     printListing(context, options, {
-      items: nodes.toSorted(
+      items: filtered(nodes, options, filters).toSorted(
         (a, b) => compareText(hostname(a), hostname(b)) || compareText(a.id, b.id),
       ),
       id: (node) => node.id,
@@ -25,12 +49,24 @@ export function define(command: Command, context: Context): void {
         { title: "MANAGER STATUS", of: (node) => managerWord(node.managerStatus) },
         { title: "ENGINE VERSION", of: (node) => node.description?.engine?.engineVersion ?? "" },
       ],
+      fields: {
+        ID: ({ id }) => id,
+        Self: ({ id }) => id === self,
+        Role: ({ role }) => wordOf(NodeRole, role),
+        Address: ({ status }) => status?.address ?? "",
+        Label: (node) => (key: unknown) => node.spec?.annotations?.labels[String(key)] ?? "",
+      },
     });
   });
 }
 
 function hostname(node: Node): string {
   return node.description?.hostname ?? "";
+}
+
+function wordOf(words: Readonly<Record<string, number>>, value: number): string {
+  const entry = Object.entries(words).find(([, number]) => number === value);
+  return entry === undefined ? String(value) : entry[0].toLowerCase();
 }
 
 /** For the asterisk alone: a list without it is better than none while swarmd restarts. */

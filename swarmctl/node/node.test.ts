@@ -170,3 +170,60 @@ describe("node rm and ps", () => {
     assert.deepEqual(asked, [idOf("h1"), "h2", "h3"]);
   });
 });
+
+describe("node, as Docker's users ask for it", () => {
+  const nodes = () => {
+    const [first, second] = [aNode("h1", true), aNode("h2")];
+    first.role = NodeRole.MANAGER;
+    first.spec = create(NodeSpecSchema, { membership, annotations: { labels: { zone: "a" } } });
+    return { nodes: [first, second] };
+  };
+
+  const lists: [string, string][] = [
+    ["node ls -q --filter role=manager", `${idOf("h1")}\n`],
+    ["node ls -q --filter node.label=zone=a", `${idOf("h1")}\n`],
+    ["node ls -q -f name=h2 -f name=h1 -f role=worker", `${idOf("h2")}\n`],
+    ["node ls --format {{.ID}}:{{.Self}}:{{.Hostname}}:{{.ManagerStatus}}", "h1"],
+  ];
+  for (const [line, expected] of lists) {
+    it(line, async () => {
+      await using cluster = await FakeCluster.open({
+        control: { ...new FakeControl().handlers, listNodes: async () => nodes() },
+        node: { getInfo: async () => ({ nodeId: idOf("h1") }) },
+      });
+      const { stdout, stderr } = await runCli(cluster, line.split(" "));
+      assert.equal(stderr, "");
+      if (expected !== "h1") assert.equal(stdout, expected);
+      else assert.equal(stdout, `${idOf("h1")}:true:h1:Leader\n${idOf("h2")}:false:h2:\n`);
+    });
+  }
+
+  it("inspect --pretty tells the main things", async () => {
+    const { control } = nodeControl({ labels: { zone: "a" } });
+    await using cluster = await FakeCluster.open({ control });
+    const { stdout } = await runCli(cluster, ["node", "inspect", "--pretty", "h1"]);
+    assert.match(stdout, /^ID: +h1/);
+    assert.match(stdout, /^Labels:\n - zone=a\nHostname: +h1$/m);
+    assert.match(stdout, /^Status:\n State: +Ready\n Availability: +Active$/m);
+  });
+
+  it("drains at once only where that is asked for, and not otherwise", async () => {
+    const { control, updates } = nodeControl();
+    await using cluster = await FakeCluster.open({ control });
+    const update = (...flags: string[]) => runCli(cluster, ["node", "update", ...flags, "h1"]);
+    await update("--availability", "drain");
+    await update("--availability", "drain", "--force");
+    await update("--availability", "active");
+    assert.deepEqual(
+      updates.map(({ spec }) => [spec?.availability, spec?.drainAtOnce]),
+      [
+        [NodeAvailability.DRAIN, false],
+        [NodeAvailability.DRAIN, true],
+        [NodeAvailability.ACTIVE, false],
+      ],
+    );
+    const { code, stderr } = await update("--force");
+    assert.equal(code, 2);
+    assert.match(stderr, /'--force' needs '--availability drain'/);
+  });
+});
