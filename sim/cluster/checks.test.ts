@@ -92,11 +92,8 @@ test("checks, two tasks of one slot, but for an update that starts first", async
   const twice = [[undefined, task("a")] as const, [undefined, task("b")] as const];
   assert.equal(await verdictOn(twice), "one task per slot");
   const startFirst = create(ServiceSchema, {
-    ...service,
-    spec: {
-      ...service.spec,
-      update: create(UpdateConfigSchema, { order: UpdateOrder.START_FIRST }),
-    },
+    id: "web",
+    spec: { mode: { case: "replicated", value: {} }, update: { order: UpdateOrder.START_FIRST } },
   });
   assert.equal(await verdictOn(twice, startFirst), undefined);
 });
