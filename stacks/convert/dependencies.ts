@@ -1,0 +1,72 @@
+/** `depends_on` → what must be before a service's first tasks start, and the order in which services are made. */
+import { create } from "@bufbuild/protobuf";
+import {
+  type Dependency,
+  DependencyCondition,
+  DependencySchema,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import type { ServiceEntry } from "../compose/compose-file.ts";
+import { Reader, type StackContext } from "./reader.ts";
+
+const conditions = {
+  service_started: DependencyCondition.STARTED,
+  service_healthy: DependencyCondition.HEALTHY,
+  service_completed_successfully: DependencyCondition.COMPLETED,
+} as const;
+
+/** `reader`: of the service. */
+export function dependencies(
+  reader: Reader,
+  { depends_on: dependsOn = {} }: ServiceEntry,
+): Dependency[] {
+  const { name, content } = reader.context;
+  return Object.entries(dependsOn).flatMap(([key, { condition, required = true, restart }]) => {
+    const place = reader.under("depends_on", key);
+    const service = content.services[key];
+    if (service === undefined) {
+      if (!required) return [];
+      throw place.fault(`names the service "${key}", which the file does not define`);
+    }
+    if (restart === true) {
+      const problem = "is true: an update of one service restarts no other here; leave it out";
+      throw place.under("restart").fault(problem);
+    }
+    checkCondition(place, condition, service);
+    return create(DependencySchema, {
+      service: `${name}_${key}`,
+      condition: conditions[condition],
+      optional: !required,
+    });
+  });
+}
+
+/** What would be waited for for ever. */
+function checkCondition(place: Reader, condition: keyof typeof conditions, on: ServiceEntry): void {
+  const isJob = on.deploy?.mode?.endsWith("-job") ?? false;
+  if (condition === "service_completed_successfully" && !isJob) {
+    throw place.fault(
+      "waits for the end of a service that is to run for ever: give that deploy.mode replicated-job",
+    );
+  }
+  if (condition === "service_healthy" && on.healthcheck?.disable === true) {
+    throw place.fault("waits for the health of a service whose health check is off");
+  }
+}
+
+/** Keys of services, each after those that it depends on, else in the order of the file. */
+export function startOrder(context: StackContext): string[] {
+  const { services } = context.content;
+  const done = new Set<string>();
+  const visit = (key: string, path: readonly string[]) => {
+    if (done.has(key) || services[key] === undefined) return;
+    if (path.includes(key)) {
+      const circle = [...path.slice(path.indexOf(key)), key].join(" -> ");
+      const place = new Reader(context, ["services", path.at(-1) ?? key, "depends_on", key]);
+      throw place.fault(`closes a circle, in which nobody could start: ${circle}`);
+    }
+    for (const on of Object.keys(services[key].depends_on ?? {})) visit(on, [...path, key]);
+    done.add(key);
+  };
+  for (const key of Object.keys(services)) visit(key, []);
+  return [...done];
+}

@@ -1,0 +1,58 @@
+/** Reads the keys of one entry of a stack file; what a parser refuses is named by its place in the file. */
+import { Fault } from "#proto/fault.ts";
+import type { ComposeFile } from "../compose/compose-file.ts";
+import type { Path } from "../compose/node.ts";
+
+/** What the parts of a stack need to become specs. */
+export interface StackContext extends ComposeFile {
+  readonly name: string;
+}
+
+export class Reader {
+  readonly context: StackContext;
+  readonly path: Path;
+
+  constructor(context: StackContext, path: Path) {
+    this.context = context;
+    this.path = path;
+  }
+
+  under(...path: Path): Reader {
+    return new Reader(this.context, [...this.path, ...path]);
+  }
+
+  /** What `parse` makes of the value of a key; undefined where the key is not there. */
+  one<T, R>(key: string, value: T | undefined, parse: (value: T) => R): R | undefined {
+    return value === undefined ? undefined : this.under(key).parsed(() => parse(value));
+  }
+
+  each<T, R>(key: string, values: readonly T[] | undefined, parse: (value: T) => R): R[] {
+    return (values ?? []).map((value, index) =>
+      this.under(key, String(index)).parsed(() => parse(value)),
+    );
+  }
+
+  parsed<R>(parse: () => R): R {
+    try {
+      return parse();
+    } catch (thrown) {
+      throw this.fault(`is refused: ${Fault.from(thrown).message}`);
+    }
+  }
+
+  fault(complaint: string): Fault {
+    return this.context.document.fault(this.path, complaint);
+  }
+}
+
+export function refusal(message: string): Fault {
+  return new Fault("invalid-argument", message);
+}
+
+/** Keeps the text when it holds. */
+export function checkedBy(check: (text: string) => unknown): (text: string) => string {
+  return (text) => {
+    check(text);
+    return text;
+  };
+}
