@@ -25,7 +25,6 @@ export function controlHandlers(modules: ControlModules): ControlHandlers {
     ...secretHandlers(modules),
     ...logHandlers(modules),
     ...watchHandlers(modules),
-    promoteService: () => notYet("canaries"),
     runService: () => notYet("jobs with a schedule"),
     rebalanceService: () => notYet("rebalancing"),
   };

@@ -9,11 +9,12 @@ import {
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { TaskState, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { TaskState, UpdateState, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import { formatReference, parseReference } from "#registry/reference.ts";
 import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
 import type { Action } from "../store/objects.ts";
+import { promoted } from "../orchestrator/plan-canaries.ts";
 import { isPaused } from "../orchestrator/update-config.ts";
 import { rolledBack, wantedReplicas, withoutUpdateStatus, withSpec } from "../service-spec.ts";
 import type { Store, View } from "../store/store.ts";
@@ -24,7 +25,13 @@ import { Turns } from "./turns.ts";
 import { validateServiceSpec } from "../spec/validate-service.ts";
 import { refuseStale } from "./version.ts";
 
-type Methods = "createService" | "getService" | "listServices" | "updateService" | "removeService";
+type Methods =
+  | "createService"
+  | "getService"
+  | "listServices"
+  | "updateService"
+  | "promoteService"
+  | "removeService";
 
 interface Modules extends Pick<ControlModules, "store" | "random" | "clock" | "images" | "log"> {
   /** Of the services that ask for ports or addresses by number. */
@@ -42,6 +49,7 @@ export function serviceHandlers(given: Omit<Modules, "turns">): Pick<ControlHand
     },
     listServices: async (request) => listServices(store, request),
     updateService: async (request, { signal }) => updateService(modules, request, signal),
+    promoteService: async ({ ref }) => ({ service: await promoteService(store, ref) }),
     removeService: async ({ ref }) => ({ serviceId: await removeService(store, ref) }),
   };
 }
@@ -175,6 +183,32 @@ async function rollBack(
     return [{ action: "update", kind: "service", object }];
   });
   return { service: committed(store, resolve(store, "service", ref).id), warnings: [] };
+}
+
+/** Refused where nothing waits for it: whoever promotes shall not learn later that it was for naught. */
+async function promoteService(store: Store, ref: string): Promise<Service> {
+  await store.write((view) => {
+    const service = resolve(view, "service", ref);
+    const name = service.spec?.annotations?.name ?? "";
+    if (service.updateStatus?.state !== UpdateState.CANARY) {
+      throw new Fault(
+        "failed-precondition",
+        `Cannot promote service "${name}": ${whyNot(service)}`,
+      );
+    }
+    return [{ action: "update", kind: "service", object: promoted(service) }];
+  });
+  return committed(store, resolve(store, "service", ref).id);
+}
+
+function whyNot(service: Service): string {
+  const { updateStatus, spec } = service;
+  if ((spec?.update?.canary ?? 0n) === 0n) return "its updates have no canaries (--update-canary)";
+  if (isPaused(service)) return updateStatus?.message ?? "its update is paused";
+  if (updateStatus?.state === UpdateState.UPDATING && !updateStatus.promoted) {
+    return "its canaries do not all run yet: try again when they do";
+  }
+  return "no update of it waits for a promotion";
 }
 
 function refuseIdentityChange({ spec: before }: Service, after: ServiceSpec): void {

@@ -9,7 +9,9 @@ import { earliest } from "../loop.ts";
 import type { Action } from "../store/objects.ts";
 import { type NewTaskContext, newTask, planStop } from "./new-task.ts";
 import { planSlot, type SlotContext } from "./plan-slot.ts";
-import { planUpdate, type SlotNeed } from "./plan-update.ts";
+import { beforeUpdate, heldSlots } from "./plan-canaries.ts";
+import { beginUpdate, isMoving, planUpdate, type SlotNeed } from "./plan-update.ts";
+import { takesTurns } from "./update-config.ts";
 
 /** The number of a slot, or the ID of a node. */
 type Place = number | string;
@@ -24,32 +26,49 @@ export interface ServicePlan {
   readonly wakeAtMs: number | undefined;
 }
 
-/** All of them: what each needs, and the turns of an update. */
-export function planPlaces<K extends Place>(places: Places<K>, context: PlaceContext): ServicePlan {
-  const needs = Array.from(places, ([place, tasks]) => needOf(place, tasks, context));
-  const own = planNeeds(needs, context);
-  const update = planUpdate(needs, context);
-  if (update.service !== undefined && update.service.spec !== context.service.spec) {
-    // Rolled back: what the places need is planned with the other spec.
-    return { actions: [planStatus(update.service)], wakeAtMs: undefined };
-  }
-  const turns = update.turns.map(({ slot, serving }) =>
-    update.startFirst ? planCreate(context, slot) : planStop(serving, context.nowMs),
+export interface PlacesPlan extends ServicePlan {
+  /** News of one place concern the others: they take turns. */
+  readonly turns: boolean;
+}
+
+/** All of them: what each needs, and the turns of an update or of a move. */
+export function planPlaces<K extends Place>(places: Places<K>, context: PlaceContext): PlacesPlan {
+  const plain = Array.from(places, ([place, tasks]) => needOf(place, tasks, context));
+  const service = beginUpdate(plain, context);
+  const begun = { ...context, service };
+  const before = { ...context, service: beforeUpdate(service) };
+  const held = heldSlots(plain, begun);
+  const needs = plain.map((need) =>
+    held.has(need.slot) ? { ...needOf(need.slot, need.tasks, before), held: true } : need,
   );
-  const status = update.service === undefined ? [] : [planStatus(update.service)];
+  const update = planUpdate(needs, begun);
+  const status = update.service ?? service;
+  if (status.spec !== service.spec) {
+    // Rolled back: what the places need is planned with the other spec.
+    return { actions: [planStatus(status)], wakeAtMs: undefined, turns: true };
+  }
+  const contextOf = (place: K) => (held.has(place) ? before : context);
+  const own = planNeeds(needs, contextOf);
+  const turns = update.turns.map(({ slot, serving }) =>
+    update.startFirst ? planCreate(contextOf(slot), slot) : planStop(serving, context.nowMs),
+  );
+  const news = status === context.service ? [] : [planStatus(status)];
   return {
-    actions: [...status, ...own.actions, ...turns],
+    actions: [...news, ...own.actions, ...turns],
     wakeAtMs: earliest(own.wakeAtMs, update.wakeAtMs),
+    turns:
+      takesTurns(service) ||
+      needs.some((need) => need.plan.progress === "due" || isMoving(need, context)),
   };
 }
 
-/** One alone, of a service that neither scales nor updates. */
-export function planPlace(
-  place: Place,
+/** One alone, of a service whose places do not take turns. */
+export function planPlace<K extends Place>(
+  place: K,
   tasks: readonly Task[],
   context: PlaceContext,
 ): ServicePlan {
-  return planNeeds([needOf(place, tasks, context)], context);
+  return planNeeds([needOf(place, tasks, context)], () => context);
 }
 
 function needOf<K extends Place>(
@@ -57,13 +76,17 @@ function needOf<K extends Place>(
   tasks: readonly Task[],
   context: PlaceContext,
 ): SlotNeed<K> {
-  return { slot, tasks, plan: planSlot(tasks, context) };
+  return { slot, tasks, plan: planSlot(tasks, context), held: false };
 }
 
-function planNeeds(needs: readonly SlotNeed<Place>[], context: PlaceContext): ServicePlan {
+function planNeeds<K extends Place>(
+  needs: readonly SlotNeed<K>[],
+  contextOf: (place: K) => PlaceContext,
+): ServicePlan {
   const actions: Action[] = [];
   let wakeAtMs: number | undefined;
   for (const { slot, plan } of needs) {
+    const context = contextOf(slot);
     actions.push(...plan.stop.map((task) => planStop(task, context.nowMs)));
     if (plan.create) actions.push(planCreate(context, slot));
     wakeAtMs = earliest(wakeAtMs, plan.wakeAtMs);

@@ -7,7 +7,7 @@ import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { wantedReplicas } from "../service-spec.ts";
 import { isWanted, stateOf } from "../task.ts";
 import { planRemove } from "./new-task.ts";
-import { type PlaceContext, planPlaces, type ServicePlan } from "./plan-places.ts";
+import { type PlaceContext, type PlacesPlan, planPlaces } from "./plan-places.ts";
 import { newestOf } from "./plan-slot.ts";
 import type { Slots } from "./slots.ts";
 
@@ -16,13 +16,13 @@ export interface ServiceContext extends PlaceContext {
 }
 
 /** The whole service: scale, update, and every slot. */
-export function planService(context: ServiceContext): ServicePlan {
+export function planService(context: ServiceContext): PlacesPlan {
   const surplus = planScaleDown(context);
   const removals = surplus
     .flatMap((slot) => context.slots.get(slot) ?? [])
     .map((task) => planRemove(task, context.nowMs));
-  const { actions, wakeAtMs } = planPlaces(keptSlots(context, surplus), context);
-  return { actions: [...removals, ...actions], wakeAtMs };
+  const plan = planPlaces(keptSlots(context, surplus), context);
+  return { ...plan, actions: [...removals, ...plan.actions] };
 }
 
 /** Those that stay, and the lowest free ones, empty, in place of those that are missing. */

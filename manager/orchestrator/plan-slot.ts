@@ -2,7 +2,7 @@
  * What one slot of a replicated service needs: nothing, its task stopped, a new task, or patience. Pure.
  *
  * A slot is known by its newest task. Invariant: at most two tasks are wanted (desired state RUNNING), one of the newest
- * spec and one that serves until that one runs; but for updates that start first there is one.
+ * spec, on a node that keeps it, and one that serves until that one runs; but for services that start first there is one.
  */
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeAvailability, RestartCondition, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -13,7 +13,7 @@ import { hasPortsOf } from "./same-ports.ts";
 import type { SameSpec } from "./same-spec.ts";
 
 /** How long a new task waits for its predecessor to stop, as in Swarm. */
-const stopWaitMsMax = 60_000;
+export const stopWaitMsMax = 60_000;
 
 export interface SlotContext {
   readonly service: Service;
@@ -32,10 +32,10 @@ export interface SlotPlan {
   /**
    * settled: as the service wants it, or dead for good.
    * unsettled: on the way there.
-   * outdated: runs, but not what the service wants now; an update has to take it on.
+   * due: runs, but not what the service wants now, or not where; it waits for its turn.
    */
-  readonly progress: "settled" | "unsettled" | "outdated";
-  /** Of a slot that is outdated, the task that runs. */
+  readonly progress: "settled" | "unsettled" | "due";
+  /** Of a slot that is due, the task that runs. */
   readonly serving?: Task;
 }
 
@@ -45,7 +45,7 @@ const empty: SlotPlan = { stop: [], create: true, progress: "unsettled" };
 
 export function planSlot(tasks: readonly Task[], context: SlotContext): SlotPlan {
   const wanted = tasks.filter(isWanted);
-  const current = wanted.filter((task) => !isOutdated(task, context));
+  const current = wanted.filter((task) => !isDue(task, context));
   const fresh = newestOf(current.filter(isRunning)) ?? newestOf(current);
   const serving = newestOf(wanted.filter((task) => isServing(task, context)));
   if (fresh !== undefined) return planFresh(fresh, serving, { tasks, context });
@@ -80,11 +80,11 @@ function planRetry(serving: Task, tasks: readonly Task[], context: SlotContext):
     tasks.filter(
       (task) =>
         isOfVersion(task, context.service) &&
-        !isOutdated(task, context) &&
+        !isDue(task, context) &&
         createdAtMs(task) >= createdAtMs(serving),
     ),
   );
-  if (failed === undefined) return { ...settled, progress: "outdated", serving };
+  if (failed === undefined) return { ...settled, progress: "due", serving };
   return planStopped(failed, tasks, context);
 }
 
@@ -105,7 +105,8 @@ function planWanted(task: Task, context: SlotContext): SlotPlan {
   const progress = successor ? "unsettled" : "settled";
   if (isLost(task, context.node)) return { stop: [task], create: successor, progress };
   // Its successor comes when it has stopped: the two could not share what it has.
-  if (isDrained(task, context)) return { stop: [task], create: false, progress };
+  if (isExpelled(task, context) || isLeaving(task, context))
+    return { stop: [task], create: false, progress };
   // What does not run yet has nothing to lose: it is replaced out of turn.
   if (outdated) return { ...empty, stop: [task] };
   return isRunning(task) ? settled : unsettled;
@@ -135,7 +136,7 @@ function planEnded(task: Task, tasks: readonly Task[], context: SlotContext): Sl
   return { ...unsettled, wakeAtMs: plan.dueAtMs };
 }
 
-/** What a slot is known by: a wanted task before others, then the one made last. */
+/** What a slot is known by: a wanted task before others, then the one told to stop last, then the one made last. */
 export function newestOf(tasks: readonly Task[]): Task | undefined {
   let newest: Task | undefined;
   for (const task of tasks) {
@@ -146,6 +147,11 @@ export function newestOf(tasks: readonly Task[]): Task | undefined {
 
 function isNewer(a: Task, b: Task): boolean {
   if (isWanted(a) !== isWanted(b)) return isWanted(a);
+  // One that was to take over and was called off has ended before the one that it was made after.
+  if (!isWanted(a) && a.desiredAt !== undefined && b.desiredAt !== undefined) {
+    const laterMs = msFromTimestamp(a.desiredAt) - msFromTimestamp(b.desiredAt);
+    if (laterMs !== 0) return laterMs > 0;
+  }
   const aMs = createdAtMs(a);
   const bMs = createdAtMs(b);
   return aMs === bMs ? a.id > b.id : aMs > bMs;
@@ -159,14 +165,32 @@ function isRunning(task: Task): boolean {
   return stateOf(task) === TaskState.RUNNING;
 }
 
-/** Runs what the service does not want any more, and may do so until a new task takes over. */
+/** Runs what the service does not want any more, or not there, and may do so until a new task takes over. */
 function isServing(task: Task, context: SlotContext): boolean {
   return (
     isRunning(task) &&
-    isOutdated(task, context) &&
+    isDue(task, context) &&
     !isLost(task, context.node) &&
-    !isDrained(task, context)
+    !isExpelled(task, context) &&
+    // Nothing takes over from one that is never started again.
+    (isOutdated(task, context) || !neverRestarts(task))
   );
+}
+
+function isDue(task: Task, context: SlotContext): boolean {
+  return isOutdated(task, context) || isLeaving(task, context);
+}
+
+/** Shall be replaced by one elsewhere, in its turn. */
+export function isLeaving(task: Task, { node }: Pick<SlotContext, "node">): boolean {
+  const spec = node(task.nodeId)?.spec;
+  return task.moves || (spec?.availability === NodeAvailability.DRAIN && !spec.drainAtOnce);
+}
+
+/** Has to leave its node whatever that takes away. */
+function isExpelled(task: Task, { node }: SlotContext): boolean {
+  const spec = node(task.nodeId)?.spec;
+  return spec?.availability === NodeAvailability.DRAIN && spec.drainAtOnce;
 }
 
 /** Made since the service has its present spec. */
@@ -180,8 +204,4 @@ export function isOutdated(task: Task, { service, sameSpec }: SlotContext): bool
 
 function neverRestarts(task: Task): boolean {
   return conditionOf(task.spec?.restart) === RestartCondition.NONE;
-}
-
-function isDrained(task: Task, context: SlotContext): boolean {
-  return context.node(task.nodeId)?.spec?.availability === NodeAvailability.DRAIN;
 }

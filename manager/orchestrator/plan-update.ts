@@ -3,6 +3,7 @@
  * the service's UpdateStatus and the tasks, so that a new leader goes on where the old one was. The words are Swarm's.
  *
  *   (none) → updating → completed
+ *               │ ↑↓ canary      as many as may be without a promotion
  *               │ too many failures, by the service's choice
  *               ├→ paused              the next update goes on
  *               └→ rollback started → rollback completed
@@ -11,6 +12,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
+  TaskState,
   UpdateFailureAction,
   UpdateState,
   type UpdateStatus,
@@ -19,12 +21,16 @@ import {
 import { timestampFromMs } from "#proto/time.ts";
 import { earliest } from "../loop.ts";
 import { rolledBack, withoutPrevious } from "../service-spec.ts";
-import { isOutdated, newestOf, type SlotContext, type SlotPlan } from "./plan-slot.ts";
+import { isTerminal, stateOf } from "../task.ts";
+import { planCanaries } from "./plan-canaries.ts";
+import { isLeaving, isOutdated, newestOf, type SlotContext, type SlotPlan } from "./plan-slot.ts";
 import { type Trial, tryOf } from "./slot-trial.ts";
 import {
+  awaitsPromotion,
   isPaused,
   isRollback,
   isUpdating,
+  moveSettings,
   type UpdateSettings,
   updateSettings,
 } from "./update-config.ts";
@@ -34,6 +40,8 @@ export interface SlotNeed<K> {
   readonly slot: K;
   readonly tasks: readonly Task[];
   readonly plan: SlotPlan;
+  /** It keeps what was before the update until the canaries are promoted. */
+  readonly held: boolean;
 }
 
 /** A slot whose old task is to be replaced now. */
@@ -50,45 +58,96 @@ interface UpdatePlan<K> {
   readonly wakeAtMs: number | undefined;
 }
 
-const nothing = { turns: [], startFirst: false, wakeAtMs: undefined };
+/** The service, with an update begun if there is one to begin. `needs`: of all slots that it keeps. */
+export function beginUpdate(needs: readonly SlotNeed<unknown>[], context: SlotContext): Service {
+  const { service, nowMs } = context;
+  if (isUpdating(service) || isPaused(service)) return service;
+  if (!needs.some((need) => isBehind(need, context))) return service;
+  const updateStatus = create(UpdateStatusSchema, {
+    state: UpdateState.UPDATING,
+    startedAt: timestampFromMs(nowMs),
+    message: "update in progress",
+  });
+  return { ...service, updateStatus };
+}
 
-/** `needs`: of all slots that the service keeps. */
+/** `needs`: of all slots that the service keeps, those that wait for a promotion held. */
 export function planUpdate<K>(needs: readonly SlotNeed<K>[], context: SlotContext): UpdatePlan<K> {
   const { service, nowMs } = context;
-  const begins = !isUpdating(service);
-  if (begins) {
-    if (isPaused(service) || !needs.some((need) => isBehind(need, context)))
-      return { ...nothing, service: undefined };
-  }
-  const updating = begins ? begun(service, nowMs) : service;
-  const plan = superviseSlots(needs, { ...context, service: updating });
-  return begins ? { ...plan, service: plan.service ?? updating } : plan;
-}
-
-interface TriedSlot<K> extends SlotNeed<K> {
-  readonly trial: Trial | undefined;
-}
-
-function superviseSlots<K>(needs: readonly SlotNeed<K>[], context: SlotContext): UpdatePlan<K> {
-  const { service, nowMs } = context;
+  if (!isUpdating(service)) return planMoves(needs, context);
   const settings = updateSettings(service);
-  const slots = needs.map((need) => ({ ...need, trial: tryOf(need.tasks, context, settings) }));
-  const failed = failureOf(slots, settings);
+  const slots = needs.map((need) => ({
+    ...need,
+    trial: need.held ? undefined : tryOf(need.tasks, context, settings),
+  }));
+  const tried = slots.filter(({ held }) => !held);
+  const failed = failureOf(tried, settings);
   if (failed !== undefined) {
     return { ...nothing, service: afterFailure(service, failed, { settings, nowMs }) };
   }
-  const unfinished = slots.filter((slot) => !isFinished(slot, nowMs));
-  if (unfinished.length === 0) return { ...nothing, service: completed(service, nowMs) };
-  const busy = slots.filter((slot) => isBusy(slot, settings, nowMs)).length;
-  const free = Math.max(settings.parallelism - busy, 0);
-  const turns = slots
-    .flatMap(({ slot, plan }) =>
-      plan.serving === undefined ? [] : [{ slot, serving: plan.serving }],
+  const news = awaitsPromotion(service)
+    ? planCanaries(slots, service, nowMs)
+    : { service: planEnd(tried, service, nowMs), wakeAtMs: undefined };
+  const busy = slots.filter((slot) => isBusy(slot, settings, context)).length;
+  let { wakeAtMs } = news;
+  for (const { trial } of tried) wakeAtMs = earliest(wakeAtMs, nextMs(trial, settings, nowMs));
+  return {
+    service: news.service,
+    turns: turnsOf(slots, settings.parallelism - busy, context),
+    startFirst: settings.startFirst,
+    wakeAtMs,
+  };
+}
+
+const nothing = { turns: [], startFirst: false, wakeAtMs: undefined };
+
+/** Without an update: what leaves its node goes in the order and at the pace of one. */
+function planMoves<K>(needs: readonly SlotNeed<K>[], context: SlotContext): UpdatePlan<K> {
+  const { parallelism, startFirst } = moveSettings(context.service);
+  const busy = needs.filter((need) => isMoving(need, context)).length;
+  const leaving = needs.filter(
+    ({ plan }) => plan.serving !== undefined && isLeaving(plan.serving, context),
+  );
+  const turns = turnsOf(leaving, parallelism - busy, context);
+  return { service: undefined, turns, startFirst, wakeAtMs: undefined };
+}
+
+function turnsOf<K>(
+  needs: readonly SlotNeed<K>[],
+  free: number,
+  context: SlotContext,
+): readonly Turn<K>[] {
+  return needs
+    .flatMap(({ slot, plan: { serving }, held }) =>
+      serving === undefined || (held && !isLeaving(serving, context)) ? [] : [{ slot, serving }],
     )
-    .slice(0, free);
-  let wakeAtMs: number | undefined;
-  for (const { trial } of slots) wakeAtMs = earliest(wakeAtMs, nextMs(trial, settings, nowMs));
-  return { service: undefined, turns, startFirst: settings.startFirst, wakeAtMs };
+    .slice(0, Math.max(free, 0));
+}
+
+/** Has lost its task to a move, or is about to, and has no other yet. Slots that wait for reasons of their own are not. */
+export function isMoving({ plan, tasks }: SlotNeed<unknown>, context: SlotContext): boolean {
+  return (
+    plan.progress === "unsettled" &&
+    tasks.some((task) => isLeaving(task, context) && !endedByItself(task))
+  );
+}
+
+function endedByItself(task: Task): boolean {
+  return isTerminal(task) && stateOf(task) !== TaskState.SHUTDOWN;
+}
+
+/** How the new task of a slot does; undefined: it has none yet, or none of the update's. */
+export interface TriedSlot<K> extends SlotNeed<K> {
+  readonly trial: Trial | undefined;
+}
+
+/** The service, if its update is done. */
+function planEnd(
+  slots: readonly TriedSlot<unknown>[],
+  service: Service,
+  nowMs: number,
+): Service | undefined {
+  return slots.every((slot) => isFinished(slot, nowMs)) ? completed(service, nowMs) : undefined;
 }
 
 /** The first failure, where there are more than may be. */
@@ -108,7 +167,7 @@ type Failed = Extract<Trial, { readonly kind: "failed" }>;
 
 /** Nothing is to be done for the slot any more, nor seen of it. */
 function isFinished({ plan, trial }: TriedSlot<unknown>, nowMs: number): boolean {
-  if (plan.progress === "outdated") return false;
+  if (plan.progress === "due") return false;
   if (trial?.kind === "failed") return true;
   if (trial?.kind === "up") return nowMs >= trial.untilMs;
   return plan.progress === "settled";
@@ -116,14 +175,16 @@ function isFinished({ plan, trial }: TriedSlot<unknown>, nowMs: number): boolean
 
 /** Counts as one of those that may be under change at a time. */
 function isBusy(
-  { plan, trial }: TriedSlot<unknown>,
+  slot: TriedSlot<unknown>,
   { delayMs }: UpdateSettings,
-  nowMs: number,
+  context: SlotContext,
 ): boolean {
-  if (plan.progress === "outdated") return false;
-  if (trial?.kind === "failed") return nowMs < trial.sinceMs + delayMs;
+  const { plan, trial, held } = slot;
+  if (isMoving(slot, context)) return true;
+  if (held || plan.progress === "due") return false;
+  if (trial?.kind === "failed") return context.nowMs < trial.sinceMs + delayMs;
   if (plan.progress === "unsettled") return true;
-  return trial?.kind === "up" && nowMs < trial.sinceMs + delayMs;
+  return trial?.kind === "up" && context.nowMs < trial.sinceMs + delayMs;
 }
 
 /** When time alone changes something of it. */
@@ -139,19 +200,11 @@ function nextMs(trial: Trial | undefined, settings: UpdateSettings, nowMs: numbe
 
 /** After an update, only what runs counts: what it left behind, having failed, is its policy's matter. */
 function isBehind({ tasks, plan }: SlotNeed<unknown>, context: SlotContext): boolean {
-  if (plan.progress !== "unsettled") return plan.progress === "outdated";
+  if (plan.serving !== undefined) return isOutdated(plan.serving, context);
   const newest = newestOf(tasks);
   const isOver = context.service.updateStatus !== undefined;
-  return !isOver && newest !== undefined && isOutdated(newest, context);
-}
-
-function begun(service: Service, nowMs: number): Service {
-  const updateStatus = create(UpdateStatusSchema, {
-    state: UpdateState.UPDATING,
-    startedAt: timestampFromMs(nowMs),
-    message: "update in progress",
-  });
-  return { ...service, updateStatus };
+  const unsettled = plan.progress === "unsettled";
+  return unsettled && !isOver && newest !== undefined && isOutdated(newest, context);
 }
 
 function completed(service: Service, nowMs: number): Service {

@@ -1,7 +1,7 @@
 /**
  * The loop behind replicated services. Folds commits into the services and slots that may need something: a status
  * update that changes nothing for a slot wakes nobody, and news of one slot does not look at its 9,999 siblings, unless
- * the service is being updated.
+ * they take turns: while the service is updated, or leaves a node.
  */
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -17,7 +17,6 @@ import { planPlace } from "./plan-places.ts";
 import { planService, type ServiceContext } from "./plan-replicated.ts";
 import { rememberingSameSpec } from "./same-spec.ts";
 import type { SlotIndex } from "./slots.ts";
-import { isUpdating } from "./update-config.ts";
 
 export interface OrchestratorModules extends Ports {
   readonly store: Store;
@@ -31,6 +30,8 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
   readonly #modules: OrchestratorModules;
   readonly #sameSpec = rememberingSameSpec();
   readonly #dirty = new DirtySet<Place>();
+  /** Services whose slots take turns: as their last plan found, and anew with every one. */
+  readonly #inTurns = new Set<string>();
   /** Slots that wait for a moment to come, and the moment. */
   readonly #waiting = new Map<Place, number>();
   readonly #loop: Loop;
@@ -74,11 +75,12 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
 
   #onNode(before: Node | undefined, after: Node | undefined): void {
     const id = (after ?? before)?.id;
-    const same =
-      before?.status?.state === after?.status?.state &&
-      before?.spec?.availability === after?.spec?.availability;
-    if (id === undefined || (same && after !== undefined)) return;
-    for (const task of this.#modules.store.tasksOfNode(id)) this.#onSlot(task);
+    if (id === undefined) return;
+    const kept =
+      before?.spec?.availability === after?.spec?.availability &&
+      before?.spec?.drainAtOnce === after?.spec?.drainAtOnce;
+    if (kept && after !== undefined && before?.status?.state === after.status?.state) return;
+    for (const task of this.#modules.store.tasksOfNode(id)) this.#onSlot(task, !kept);
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
@@ -89,21 +91,19 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
       after !== undefined &&
       before.desiredState === after.desiredState &&
       before.nodeId === after.nodeId &&
+      before.moves === after.moves &&
       isTerminal(before) === isTerminal(after);
     const progressed =
       before?.status?.attempt !== after?.status?.attempt ||
       before?.status?.state !== after?.status?.state;
-    if (!same || (progressed && this.#isUpdating(task.serviceId))) this.#onSlot(task);
+    const moves = task.moves && !same;
+    if (!same || (progressed && this.#inTurns.has(task.serviceId))) this.#onSlot(task, moves);
   }
 
-  #onSlot(task: Task): void {
-    const whole = this.#isUpdating(task.serviceId);
-    this.#dirty.add(`${task.serviceId}/${whole ? "*" : Number(task.slot)}`);
-  }
-
-  #isUpdating(serviceId: string): boolean {
-    const service = this.#modules.store.get("service", serviceId);
-    return service !== undefined && isUpdating(service);
+  #onSlot(task: Task, whole: boolean): void {
+    if (task.serviceId === "") return;
+    const all = whole || this.#inTurns.has(task.serviceId);
+    this.#dirty.add(`${task.serviceId}/${all ? "*" : Number(task.slot)}`);
   }
 
   async #round(): Promise<number | undefined> {
@@ -125,6 +125,7 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
     for (const [serviceId, slots] of groupPlaces(places)) {
       const service = view.get("service", serviceId);
       if (service === undefined) {
+        this.#inTurns.delete(serviceId);
         const tasks = view.tasksOfService(serviceId);
         const left = tasks.filter(({ desiredState }) => desiredState < TaskState.REMOVE);
         actions.push(...left.map((task) => planRemove(task, nowMs)));
@@ -149,6 +150,8 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
     const whole = slots === "*" || slots.values().some((slot) => !context.slots.has(slot));
     if (whole) {
       const plan = planService(context);
+      if (plan.turns) this.#inTurns.add(service.id);
+      else this.#inTurns.delete(service.id);
       this.#await(`${service.id}/*`, plan.wakeAtMs);
       return plan.actions;
     }

@@ -34,7 +34,10 @@ export function tryOf(
     const failure = failureOf(task, context.service, settings);
     if (failure !== undefined) return { kind: "failed", task, ...failure };
   }
-  const newest = newestOf(current.filter(isWanted));
+  const wanted = current.filter(isWanted);
+  // One that leaves its node is not on trial a second time: what runs counts, not what takes over from it.
+  const running = newestOf(wanted.filter((task) => stateOf(task) === TaskState.RUNNING));
+  const newest = running ?? newestOf(wanted);
   if (newest === undefined || isTerminal(newest)) return undefined;
   if (hasBeenUp(newest)) {
     if (!made.includes(newest)) return undefined;

@@ -12,6 +12,9 @@ export function validateNodeSpec(spec: NodeSpec | undefined): NodeSpec {
   if (name !== "") checkName("annotations.name", name);
   checkEnum("desired_role", spec.desiredRole, NodeRole);
   checkEnum("availability", spec.availability, NodeAvailability);
+  if (spec.drainAtOnce && spec.availability !== NodeAvailability.DRAIN) {
+    throw invalid("drain_at_once", "is set, but the node is not drained: leave it out");
+  }
   if (spec.membership !== NodeMembership.ACCEPTED) {
     throw invalid("membership", "is not ACCEPTED: remove the node instead");
   }

@@ -247,6 +247,14 @@ test("service spec, settings of updates and rollbacks are taken, but for what ha
       { rollback: create(UpdateConfigSchema, { failureAction: 2 }) },
       "rollback.failure_action is rollback, which it is already: use pause or continue",
     ],
+    [
+      { update: create(UpdateConfigSchema, { canaryPromoteAfter: { seconds: 1n } }) },
+      "update.canary_promote_after is set, but there are no canaries: set canary, too, or leave it out",
+    ],
+    [
+      { rollback: create(UpdateConfigSchema, { canary: 1n }) },
+      "rollback.canary is set: a rollback goes back to what is known, all at its pace",
+    ],
   ] as const) {
     const refusal = { code: "invalid-argument", message };
     assert.throws(() => validateServiceSpec(spec(given), store), refusal);

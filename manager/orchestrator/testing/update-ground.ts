@@ -1,11 +1,12 @@
 /** A service, its tasks, and agents that obey, in memory and under a clock of their own: what an update is planned on. */
 import assert from "node:assert/strict";
-import { create } from "@bufbuild/protobuf";
-import { type Service, type Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import type { TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Node, type Service, type Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeSpecSchema, type TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   type Attempt,
   AttemptSchema,
+  NodeAvailability,
   TaskState,
   type TaskStatus,
   TaskStatusSchema,
@@ -13,14 +14,12 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import type { Action } from "../../store/objects.ts";
-import { isTerminal, isWanted, stateOf } from "../../task.ts";
+import { isAlive, isTerminal, isWanted, stateOf } from "../../task.ts";
 import { testNode, testTask } from "../../testing/fixtures.ts";
 import { withSpec } from "../../service-spec.ts";
 import type { ServicePlan } from "../plan-places.ts";
 import { planService } from "../plan-replicated.ts";
 import { rememberingSameSpec } from "../same-spec.ts";
-
-const node = testNode(1);
 
 /** More than any update here needs. */
 const settleRoundsMax = 200;
@@ -32,6 +31,7 @@ export class UpdateGround {
   rejects = "";
   /** The image that no node gets ready with. */
   pulls = "";
+  nodes: readonly Node[] = [testNode(1)];
   readonly #tasks = new Map<string, Task>();
   #version = 10n;
   readonly #sameSpec = rememberingSameSpec();
@@ -39,6 +39,18 @@ export class UpdateGround {
 
   constructor(service: Service) {
     this.service = { ...service, meta: { ...testTask("").meta } as never };
+  }
+
+  /** What a user does to a node. */
+  setNode(number: number, spec: MessageInitShape<typeof NodeSpecSchema>): void {
+    this.nodes = this.nodes.map((node) =>
+      node.number === number ? { ...node, spec: create(NodeSpecSchema, spec) } : node,
+    );
+  }
+
+  /** What a rebalance chose. */
+  move(task: Task): void {
+    this.#tasks.set(task.id, { ...task, moves: true });
   }
 
   setImage(task: TaskSpec): void {
@@ -130,6 +142,18 @@ export class UpdateGround {
       .map(imageOf);
   }
 
+  /** All that there are, dead ones included. */
+  tasks(): readonly Task[] {
+    return [...this.#tasks.values()];
+  }
+
+  /** Those that run and may, by their nodes. */
+  runningOn(number: number): readonly Task[] {
+    return this.wanted().filter(
+      (task) => task.nodeId === `node${number}` && stateOf(task) === TaskState.RUNNING,
+    );
+  }
+
   /** How many slots have a task that runs and may. */
   slotsUp(): number {
     const up = this.wanted().filter((task) => stateOf(task) === TaskState.RUNNING);
@@ -172,7 +196,7 @@ export class UpdateGround {
     return planService({
       service: this.service,
       slots: Map.groupBy(tasks, ({ slot }) => Number(slot)),
-      node: () => node,
+      node: (id) => this.nodes.find((node) => node.id === id),
       sameSpec: this.#sameSpec,
       nowMs: this.nowMs,
       newTaskId: () => `new${String(++this.#made).padStart(5, "0")}`,
@@ -196,7 +220,9 @@ export class UpdateGround {
     if (isTerminal(task)) return undefined;
     if (!isWanted(task)) return { state: TaskState.SHUTDOWN };
     const state = stateOf(task);
-    if (state === TaskState.NEW) return { state: TaskState.ASSIGNED };
+    if (state === TaskState.NEW) {
+      return this.#home(task) === undefined ? undefined : { state: TaskState.ASSIGNED };
+    }
     if (state === TaskState.RUNNING) return undefined;
     const image = imageOf(task);
     if (image === this.rejects || (this.rejects === "*" && state !== TaskState.READY)) {
@@ -213,7 +239,21 @@ export class UpdateGround {
     const before = task.status ?? create(TaskStatusSchema);
     const status = { ...before, message: "", ...change, timestamp: at };
     const meta = { ...task.meta, updatedAt: at } as never;
-    this.#tasks.set(task.id, { ...task, nodeId: node.id, status, meta });
+    const nodeId = task.nodeId || (this.#home(task)?.id ?? "");
+    this.#tasks.set(task.id, { ...task, nodeId, status, meta });
+  }
+
+  /** Where it is put: on the node that takes tasks and has the fewest. */
+  #home({ spec }: Task): Node | undefined {
+    const most = Number(spec?.placement?.maxReplicas ?? 0n) || Infinity;
+    const counts = this.nodes
+      .filter((node) => node.spec?.availability === NodeAvailability.ACTIVE)
+      .map((node) => {
+        const tasks = this.tasks().filter((task) => task.nodeId === node.id && isAlive(task));
+        return { node, count: tasks.length };
+      });
+    const best = counts.toSorted((a, b) => a.count - b.count)[0];
+    return best !== undefined && best.count < most ? best.node : undefined;
   }
 
   #touch(): void {
