@@ -13,7 +13,7 @@ import type { Store, View } from "../store/store.ts";
 import { isTerminal } from "../task.ts";
 import { type GlobalContext, type NodePlan, planGlobal, planGlobalNode } from "./plan-global.ts";
 import { rememberingSameSpec } from "./same-spec.ts";
-import { isUpdating } from "./update-config.ts";
+import { takesTurns } from "./update-config.ts";
 
 interface Modules extends Ports {
   readonly store: Store;
@@ -89,7 +89,7 @@ export class GlobalOrchestrator implements AsyncDisposable {
 
   #isUpdating(serviceId: string): boolean {
     const service = this.#modules.store.get("service", serviceId);
-    return service !== undefined && isUpdating(service);
+    return service !== undefined && takesTurns(service);
   }
 
   async #round(): Promise<number | undefined> {

@@ -63,8 +63,8 @@ export function planPlaces<K extends Place>(places: Places<K>, context: PlaceCon
 }
 
 /** One alone, of a service whose places do not take turns. */
-export function planPlace<K extends Place>(
-  place: K,
+export function planPlace(
+  place: Place,
   tasks: readonly Task[],
   context: PlaceContext,
 ): ServicePlan {
