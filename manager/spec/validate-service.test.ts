@@ -11,7 +11,8 @@ import {
 import { MountType, UpdateConfigSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { openTestStore, testNetwork } from "../testing/fixtures.ts";
-import { replicasMax, validateServiceSpec } from "./validate-service.ts";
+import { replicasMax } from "./validate-mode.ts";
+import { validateServiceSpec } from "./validate-service.ts";
 
 type SpecInit = MessageInitShape<typeof ServiceSpecSchema>;
 type TaskInit = MessageInitShape<typeof TaskSpecSchema>;
@@ -72,7 +73,10 @@ const refused = [
   [named("no spaces"), /annotations\.name "no spaces" is not a DNS label/],
   [named("-a"), /is not a DNS label/],
   [named("a."), /is not a DNS label/],
-  [spec({ mode: { case: undefined } }), "mode is missing: say how many replicas"],
+  [
+    spec({ mode: { case: undefined } }),
+    "mode is missing: use replicated, global, replicated-job or global-job",
+  ],
   [
     spec({ mode: { case: "replicated", value: { replicas: replicasMax + 1n } } }),
     "replicated.replicas is 10001: use 0 to 10000",
@@ -153,8 +157,6 @@ for (const [given, message] of refused) {
 }
 
 const unsupported = [
-  [spec({ mode: { case: "global", value: {} } }), "global"],
-  [spec({ mode: { case: "replicatedJob", value: {} } }), "replicated_job"],
   [
     task({ networks: [{ target: "front", driverAttachmentOpts: { a: "b" } }] }),
     "task.networks[0].driver_attachment_opts",

@@ -12,19 +12,15 @@ import { refuseUnsupported } from "./supported.ts";
 import { completeAttachments } from "./validate-attachments.ts";
 import { checkContainer } from "./validate-container.ts";
 import { checkPlacement } from "./validate-placement.ts";
+import { checkDependsOn } from "./validate-depends.ts";
+import { checkTasksSize, completeMode } from "./validate-mode.ts";
 import { checkEndpoint } from "./validate-ports.ts";
 import { completeReferences } from "./validate-references.ts";
 import { checkResources } from "./validate-resources.ts";
 import { checkTemplates } from "./validate-templates.ts";
 import { checkRollback, checkUpdate } from "./validate-update.ts";
 
-/** Above this, a number of replicas is a slip of the finger. */
-export const replicasMax = 10_000n;
-
 const specBytesMax = 512 * 1024;
-
-/** Every task carries its spec, and all tasks of a service may be written in one transaction. */
-const tasksBytesMax = 64 * 1024 * 1024;
 
 /** The spec, if it holds, with its references completed. `serviceId`: whose spec it is, if it is an update. */
 export function validateServiceSpec(
@@ -37,7 +33,8 @@ export function validateServiceSpec(
   const sizeBytes = sizeOf(spec);
   checkAnnotations(spec.annotations);
   refuseUnsupported(ServiceSpecSchema, spec);
-  checkMode(spec);
+  const mode = completeMode(spec);
+  checkDependsOn(spec, view);
   if (spec.update !== undefined) checkUpdate("update", spec.update);
   if (spec.rollback !== undefined) checkRollback("rollback", spec.rollback);
   if (spec.task === undefined) throw invalid("task", "is missing");
@@ -45,8 +42,8 @@ export function validateServiceSpec(
   const networks = completeAttachments(spec, { serviceId, view });
   checkEndpoint(spec.endpoint, { networks, serviceId, view });
   const task = completeTask(spec.task, spec.annotations?.labels, view);
-  checkTasksSize(spec, sizeBytes);
-  return { ...spec, task: { ...task, networks } };
+  checkTasksSize({ ...spec, mode }, sizeBytes);
+  return { ...spec, mode, task: { ...task, networks } };
 }
 
 function completeTask(
@@ -65,22 +62,6 @@ function sizeOf(spec: ServiceSpec): number {
   const sizeBytes = toBinary(ServiceSpecSchema, spec).length;
   if (sizeBytes <= specBytesMax) return sizeBytes;
   throw invalid("spec", `has ${sizeBytes} bytes: use at most ${specBytesMax}`);
-}
-
-function checkTasksSize({ mode }: ServiceSpec, sizeBytes: number): void {
-  const replicas = mode.case === "replicated" ? Number(mode.value.replicas) : 0;
-  if (replicas * sizeBytes <= tasksBytesMax) return;
-  const fitting = Math.floor(tasksBytesMax / sizeBytes);
-  const problem = `is ${replicas}, each with a copy of a spec of ${sizeBytes} bytes, over ${tasksBytesMax} bytes in all: use at most ${fitting} replicas or a smaller spec`;
-  throw invalid("replicated.replicas", problem);
-}
-
-function checkMode({ mode }: ServiceSpec): void {
-  if (mode.case !== "replicated") throw invalid("mode", "is missing: say how many replicas");
-  const { replicas } = mode.value;
-  if (replicas > replicasMax) {
-    throw invalid("replicated.replicas", `is ${replicas}: use 0 to ${replicasMax}`);
-  }
 }
 
 function checkTask(task: TaskSpec): void {
