@@ -1,10 +1,147 @@
-/** A loaded stack file as a value: its services, networks, volumes, secrets and configs, with the keys that the file format has. */
+/**
+ * A loaded stack file as a value, in its normal form: every file read, merged and interpolated; maps and long forms where
+ * the format also has lists and short forms; relative paths made absolute. `normal-form.ts` makes it.
+ */
 import type { ComposeDocument } from "./document.ts";
+import type { DeployExtensions, ServiceExtensions, UpdateExtensions } from "./extensions.ts";
 
-type Word = string | number;
-type Scalar = string | number | boolean;
-export type Pairs = Readonly<Record<string, Scalar>> | readonly string[];
-type Words = string | readonly string[];
+/** What loading gives: what the file says, and where each part of it was written. */
+export interface ComposeFile {
+  readonly content: ComposeContent;
+  readonly document: ComposeDocument;
+  /** What the file says and a cluster does not heed, each with its place. */
+  readonly warnings: readonly string[];
+}
+
+export interface ComposeContent {
+  readonly version?: string | number;
+  readonly name?: string;
+  readonly services: Readonly<Record<string, ServiceEntry>>;
+  readonly networks?: Readonly<Record<string, NetworkEntry>>;
+  readonly volumes?: Readonly<Record<string, VolumeEntry>>;
+  readonly secrets?: Readonly<Record<string, FileEntry>>;
+  readonly configs?: Readonly<Record<string, FileEntry>>;
+}
+
+export type Pairs = Readonly<Record<string, string>>;
+
+export interface ServiceEntry extends ProcessEntry, HostEntry, ServiceExtensions {
+  readonly configs?: readonly FileReferenceEntry[];
+  readonly depends_on?: Readonly<Record<string, DependencyEntry>>;
+  readonly deploy?: DeployEntry;
+  readonly networks?: Readonly<Record<string, AttachmentEntry | null>>;
+  readonly network_mode?: string;
+  readonly ports?: readonly PortEntry[];
+  readonly scale?: number;
+  readonly secrets?: readonly FileReferenceEntry[];
+  /** `TARGET[:OPTIONS]` */
+  readonly tmpfs?: readonly string[];
+  readonly volumes?: readonly MountEntry[];
+}
+
+export interface ProcessEntry {
+  readonly annotations?: Pairs;
+  /** Null where the image's own shall stay. */
+  readonly command?: readonly string[] | null;
+  readonly entrypoint?: readonly string[] | null;
+  /** With what env files say. Null where a variable has no value, and the shell has none for it. */
+  readonly environment?: Readonly<Record<string, string | null>>;
+  readonly group_add?: readonly string[];
+  readonly healthcheck?: HealthcheckEntry;
+  readonly hostname?: string;
+  readonly image?: string;
+  readonly init?: boolean;
+  readonly labels?: Pairs;
+  readonly logging?: { readonly driver?: string; readonly options?: Pairs };
+  readonly oom_score_adj?: number;
+  readonly platform?: string;
+  readonly pull_policy?: string;
+  readonly read_only?: boolean;
+  readonly restart?: string;
+  readonly stdin_open?: boolean;
+  readonly stop_grace_period?: string;
+  readonly stop_signal?: string;
+  readonly tty?: boolean;
+  readonly ulimits?: Readonly<
+    Record<string, number | { readonly soft: number; readonly hard: number }>
+  >;
+  readonly user?: string;
+  readonly working_dir?: string;
+}
+
+export interface HostEntry {
+  readonly cap_add?: readonly string[];
+  readonly cap_drop?: readonly string[];
+  readonly cgroup_parent?: string;
+  readonly cpus?: string;
+  /** `PATH[:PATH[:rwm]]` */
+  readonly devices?: readonly string[];
+  readonly dns?: readonly string[];
+  readonly dns_opt?: readonly string[];
+  readonly dns_search?: readonly string[];
+  /** `NAME:IP` */
+  readonly extra_hosts?: readonly string[];
+  readonly ipc?: string;
+  /** Sizes in bytes. */
+  readonly mem_limit?: string;
+  readonly mem_reservation?: string;
+  readonly pid?: string | null;
+  readonly pids_limit?: number;
+  readonly privileged?: boolean;
+  readonly security_opt?: readonly string[];
+  readonly shm_size?: string;
+  readonly sysctls?: Pairs;
+  readonly userns_mode?: string;
+}
+
+/** Durations are in Go's notation. */
+export interface HealthcheckEntry {
+  readonly disable?: boolean;
+  /** The first word says what it is: NONE, CMD or CMD-SHELL. */
+  readonly test?: readonly string[];
+  readonly interval?: string;
+  readonly timeout?: string;
+  readonly start_period?: string;
+  readonly start_interval?: string;
+  readonly retries?: number;
+}
+
+export interface DependencyEntry {
+  readonly condition: "service_started" | "service_healthy" | "service_completed_successfully";
+  readonly required?: boolean;
+  readonly restart?: boolean;
+}
+
+export interface DeployEntry extends DeployExtensions {
+  readonly mode?: "replicated" | "global" | "replicated-job" | "global-job";
+  readonly endpoint_mode?: "vip" | "dnsrr";
+  readonly replicas?: number;
+  readonly labels?: Pairs;
+  readonly resources?: {
+    readonly limits?: ResourcesEntry & { readonly pids?: number };
+    readonly reservations?: ResourcesEntry & {
+      readonly generic_resources?: readonly GenericResourceEntry[];
+    };
+  };
+  readonly restart_policy?: RestartPolicyEntry;
+  readonly rollback_config?: UpdateEntry;
+  readonly update_config?: UpdateEntry;
+  readonly placement?: {
+    readonly constraints?: readonly string[];
+    readonly preferences?: readonly { readonly spread?: string }[];
+    readonly max_replicas_per_node?: number;
+  };
+}
+
+export interface ResourcesEntry {
+  readonly cpus?: string;
+  /** In bytes. */
+  readonly memory?: string;
+}
+
+export interface GenericResourceEntry {
+  readonly discrete_resource_spec?: { readonly kind?: string; readonly value?: number };
+}
 
 export interface RestartPolicyEntry {
   readonly condition?: "none" | "on-failure" | "any";
@@ -13,134 +150,53 @@ export interface RestartPolicyEntry {
   readonly window?: string;
 }
 
-export interface UpdateEntry {
+export interface UpdateEntry extends UpdateExtensions {
   readonly parallelism?: number;
   readonly delay?: string;
   readonly failure_action?: "pause" | "continue" | "rollback";
   readonly monitor?: string;
   readonly max_failure_ratio?: number;
   readonly order?: "stop-first" | "start-first";
-  /** Ours; the file format has none. */
-  readonly "x-progress-deadline"?: string;
-}
-
-interface LoggingEntry {
-  readonly driver?: string;
-  readonly options?: Readonly<Record<string, Scalar>>;
-}
-
-interface DeployEntry {
-  readonly endpoint_mode?: "vip" | "dnsrr";
-  readonly replicas?: number;
-  readonly resources?: {
-    readonly limits?: ResourcesEntry & { readonly pids?: number };
-    readonly reservations?: ResourcesEntry;
-  };
-  readonly restart_policy?: RestartPolicyEntry;
-  readonly rollback_config?: UpdateEntry;
-  readonly update_config?: UpdateEntry;
-}
-
-export interface ServiceEntry extends ContainerEntry, ServiceFilesEntry {
-  readonly image: string;
-  readonly command?: Words;
-  readonly entrypoint?: Words;
-  readonly environment?: Pairs;
-  readonly healthcheck?: HealthcheckEntry;
-  readonly hostname?: string;
-  readonly logging?: LoggingEntry;
-  readonly networks?: readonly string[] | Readonly<Record<string, AttachmentEntry | null>>;
-  readonly ports?: readonly (string | number | PortEntry)[];
-  readonly deploy?: DeployEntry;
 }
 
 export interface AttachmentEntry {
   readonly aliases?: readonly string[];
-  readonly ipv4_address?: Words;
-  readonly ipv6_address?: Words;
+  /** One for each replica. */
+  readonly ipv4_address?: string | readonly string[];
+  readonly ipv6_address?: string | readonly string[];
+  readonly driver_opts?: Pairs;
 }
 
-export interface SubnetEntry {
-  readonly subnet: string;
-  readonly gateway?: string;
-  readonly ip_range?: string;
-  readonly aux_addresses?: Readonly<Record<string, string>>;
-}
-
-export interface NetworkEntry {
+export interface PortEntry {
+  readonly target: number;
+  /** A string where it is a range. */
+  readonly published?: number | string;
+  readonly protocol?: "tcp" | "udp" | "sctp";
+  readonly mode?: "ingress" | "host";
+  readonly host_ip?: string;
   readonly name?: string;
-  readonly driver?: string;
-  readonly internal?: boolean;
-  readonly attachable?: boolean;
-  readonly external?: boolean;
-  readonly enable_ipv6?: boolean;
-  readonly driver_opts?: Readonly<Record<string, Scalar>>;
-  readonly labels?: Pairs;
-  readonly ipam?: { readonly config?: readonly SubnetEntry[] };
-}
-
-export interface ComposeContent extends TopFilesEntry {
-  readonly services: Readonly<Record<string, ServiceEntry>>;
-  readonly networks?: Readonly<Record<string, NetworkEntry | null>>;
-}
-
-/** What loading gives: what the file says, and where each part of it was written. */
-export interface ComposeFile {
-  readonly content: ComposeContent;
-  readonly document: ComposeDocument;
-}
-
-type ListOrMap = readonly string[] | Readonly<Record<string, string | number | boolean>>;
-
-export interface ResourcesEntry {
-  readonly cpus?: Word;
-  readonly memory?: Word;
-}
-
-export interface ContainerEntry {
-  readonly cap_add?: readonly string[];
-  readonly cap_drop?: readonly string[];
-  readonly cgroup_parent?: string;
-  readonly devices?: readonly string[];
-  readonly dns?: string | readonly string[];
-  readonly dns_opt?: readonly string[];
-  readonly dns_search?: string | readonly string[];
-  readonly extra_hosts?: readonly string[] | Readonly<Record<string, string>>;
-  readonly group_add?: readonly Word[];
-  readonly init?: boolean;
-  readonly ipc?: string;
-  readonly oom_score_adj?: number;
-  readonly pid?: string;
-  readonly privileged?: boolean;
-  readonly read_only?: boolean;
-  readonly security_opt?: readonly string[];
-  readonly shm_size?: Word;
-  readonly stdin_open?: boolean;
-  readonly stop_grace_period?: string;
-  readonly stop_signal?: string;
-  readonly sysctls?: ListOrMap;
-  readonly tty?: boolean;
-  readonly ulimits?: Readonly<
-    Record<string, number | { readonly soft: number; readonly hard: number }>
-  >;
-  readonly user?: Word;
-  readonly userns_mode?: string;
-  readonly working_dir?: string;
+  readonly app_protocol?: string;
 }
 
 export interface MountEntry {
-  readonly type: "bind" | "volume" | "tmpfs" | "npipe" | "cluster";
+  readonly type: "bind" | "volume" | "tmpfs" | "npipe" | "cluster" | "image";
   readonly source?: string;
-  readonly target: string;
+  readonly target?: string;
   readonly read_only?: boolean;
   readonly consistency?: string;
   readonly bind?: {
     readonly propagation?: string;
     readonly create_host_path?: boolean;
     readonly recursive?: "enabled" | "disabled" | "writable" | "readonly";
+    readonly selinux?: "z" | "Z";
   };
-  readonly volume?: { readonly nocopy?: boolean; readonly subpath?: string };
-  readonly tmpfs?: { readonly size?: string | number; readonly mode?: string | number };
+  readonly volume?: {
+    readonly nocopy?: boolean;
+    readonly subpath?: string;
+    readonly labels?: Pairs;
+  };
+  /** The mode in octal digits. */
+  readonly tmpfs?: { readonly size?: string | number; readonly mode?: string };
 }
 
 export interface FileReferenceEntry {
@@ -148,60 +204,51 @@ export interface FileReferenceEntry {
   readonly target?: string;
   readonly uid?: string;
   readonly gid?: string;
-  readonly mode?: string | number;
+  /** In octal digits. */
+  readonly mode?: string;
 }
 
-/** A service's part. */
-export interface ServiceFilesEntry {
-  readonly volumes?: readonly (string | MountEntry)[];
-  readonly tmpfs?: string | readonly string[];
-  readonly secrets?: readonly (string | FileReferenceEntry)[];
-  readonly configs?: readonly (string | FileReferenceEntry)[];
+export interface SubnetEntry {
+  readonly subnet?: string;
+  readonly gateway?: string;
+  readonly ip_range?: string;
+  readonly aux_addresses?: Readonly<Record<string, string>>;
 }
 
-export type ExternalEntry = boolean | { readonly name?: string };
+/** What is external has its name in the cluster in `name`. */
+export interface NetworkEntry {
+  readonly name?: string;
+  readonly driver?: string;
+  readonly internal?: boolean;
+  readonly attachable?: boolean;
+  readonly external?: boolean;
+  readonly enable_ipv4?: boolean;
+  readonly enable_ipv6?: boolean;
+  readonly driver_opts?: Pairs;
+  readonly labels?: Pairs;
+  readonly ipam?: {
+    readonly driver?: string;
+    readonly config?: readonly SubnetEntry[];
+    readonly options?: Pairs;
+  };
+}
 
 export interface VolumeEntry {
   readonly name?: string;
-  readonly external?: ExternalEntry;
+  readonly external?: boolean;
   readonly driver?: string;
-  readonly driver_opts?: Readonly<Record<string, Scalar>>;
+  readonly driver_opts?: Pairs;
   readonly labels?: Pairs;
 }
 
 export interface FileEntry {
   readonly name?: string;
-  readonly external?: ExternalEntry;
+  readonly external?: boolean;
   readonly file?: string;
   readonly environment?: string;
   readonly content?: string;
   readonly labels?: Pairs;
+  readonly driver?: string;
+  readonly driver_opts?: Pairs;
   readonly template_driver?: string;
-}
-
-/** The file's part. */
-export interface TopFilesEntry {
-  readonly volumes?: Readonly<Record<string, VolumeEntry | null>>;
-  readonly secrets?: Readonly<Record<string, FileEntry | null>>;
-  readonly configs?: Readonly<Record<string, FileEntry | null>>;
-}
-
-export interface HealthcheckEntry {
-  readonly disable?: boolean;
-  /** A string is for a shell; a list says by its first word what it is. */
-  readonly test?: string | readonly string[];
-  readonly interval?: string;
-  readonly timeout?: string;
-  readonly start_period?: string;
-  readonly start_interval?: string;
-  readonly retries?: number;
-}
-
-export interface PortEntry {
-  readonly target: number;
-  readonly published?: number | string;
-  readonly protocol?: "tcp" | "udp" | "sctp";
-  readonly mode?: "ingress" | "host";
-  readonly host_ip?: string;
-  readonly name?: string;
 }

@@ -1,6 +1,6 @@
 /** A loaded stack file as a tree of nodes, asked by path: where something was written, how, and what to say when it is wrong. */
-import { Fault } from "#proto/fault.ts";
-import { describePlace, type Node, type Path, type Place } from "./node.ts";
+import type { Fault } from "#proto/fault.ts";
+import { type Node, type Path, type Place, refusalAt } from "./node.ts";
 
 export class ComposeDocument {
   readonly root: Node;
@@ -11,8 +11,7 @@ export class ComposeDocument {
 
   /** A refusal of what stands at `path`: `stack.yml:7:5: services.web.ports is not supported`. */
   fault(path: Path, complaint: string): Fault {
-    const where = describePlace(this.place(path));
-    return new Fault("invalid-argument", `${where}: ${path.join(".") || "the file"} ${complaint}`);
+    return refusalAt(this.place(path), path, complaint);
   }
 
   /** Where the key (or item) at `path` stands; if it is nowhere to be seen, the nearest of its ancestors. */

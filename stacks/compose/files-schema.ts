@@ -1,22 +1,23 @@
-/** What a stack file may say of volumes, secrets and configs: at its top, and in its services. */
-import { flag, labels, map, named, orNull, scalar, text, word, words } from "./schema-parts.ts";
-
-const name = { type: "string", minLength: 1, description: "a name" } as const;
-function listOf(item: ReturnType<typeof map>, description: string) {
-  return {
-    type: "array",
-    items: { ...item, type: ["string", "object"], description: "a string or a map" },
-    description,
-  };
-}
-
-function choice(...choices: string[]) {
-  return { enum: choices, description: `one of ${choices.join(", ")}` };
-}
+/** What a stack file may say of volumes, secrets and configs: at its top, and in its services; as JSON Schemas. */
+import {
+  choice,
+  flag,
+  listOf,
+  map,
+  name,
+  named,
+  orNull,
+  pairs,
+  scalar,
+  text,
+  texts,
+  word,
+  words,
+} from "./schema-parts.ts";
 
 const mount = map(
   {
-    type: choice("bind", "volume", "tmpfs", "npipe", "cluster"),
+    type: choice("bind", "volume", "tmpfs", "npipe", "cluster", "image"),
     source: text,
     target: text,
     read_only: flag,
@@ -25,44 +26,48 @@ const mount = map(
       propagation: choice("rprivate", "private", "rshared", "shared", "rslave", "slave"),
       create_host_path: flag,
       recursive: choice("enabled", "disabled", "writable", "readonly"),
+      selinux: choice("z", "Z"),
     }),
-    volume: map({ nocopy: flag, subpath: text }),
+    volume: map({ nocopy: flag, subpath: text, labels: pairs }),
     tmpfs: map({ size: word, mode: word }),
+    image: map({ subpath: text }),
+    cluster: map({}),
   },
-  ["type", "target"],
+  ["type"],
 );
 
-const reference = map({ source: name, target: text, uid: text, gid: text, mode: word }, ["source"]);
+const reference = map({ source: name, target: text, uid: word, gid: word, mode: word }, ["source"]);
 
 export const serviceFilesSchema = {
   volumes: listOf(mount, "a list of volumes"),
+  volumes_from: texts,
+  volume_driver: text,
   tmpfs: words,
   secrets: listOf(reference, "a list of secrets"),
   configs: listOf(reference, "a list of configs"),
+} as const;
+
+export const external = {
+  ...map({ name }),
+  type: ["boolean", "object"],
+  description: "true or false",
 };
 
-const external = { ...map({ name }), type: ["boolean", "object"], description: "true or false" };
 const file = map({
   name,
   external,
   file: name,
   environment: name,
   content: text,
-  labels,
+  labels: pairs,
+  driver: text,
+  driver_opts: named(scalar),
   template_driver: text,
 });
 
 export const topFilesSchema = {
   volumes: named(
-    orNull(
-      map({
-        name,
-        external,
-        driver: text,
-        driver_opts: named(scalar),
-        labels,
-      }),
-    ),
+    orNull(map({ name, external, driver: text, driver_opts: named(scalar), labels: pairs })),
   ),
   secrets: named(orNull(file)),
   configs: named(orNull(file)),

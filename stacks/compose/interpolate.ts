@@ -1,47 +1,53 @@
-/**
- * Dollar signs in a stack file stand for variables of the shell, and `$$` for a dollar sign. Variables are not replaced
- * yet, so one is refused at its place rather than handed to a container as it stands.
- */
+/** Variables in the values of a file → what they stand for. Keys, the version and extensions at the top stay as written. */
 import { Fault } from "#proto/fault.ts";
-import { describePlace, type Entry, type MapNode, type Node, type ScalarNode } from "./node.ts";
+import { describePlace, mapEntries, type Node, type Path, refusalAt, scalarNode } from "./node.ts";
+import { expand } from "./template.ts";
 
-/** The parts of a stack file in which Docker replaces variables. */
-const sections = ["services", "networks", "volumes", "secrets", "configs"];
+const sections = ["name", "include", "services", "networks", "volumes", "secrets", "configs"];
 
-export function resolveDollars(root: Node): Node {
-  if (root.kind !== "map") return root;
-  return mapEntries(root, (key, node) => (sections.includes(key) ? resolved(node, key) : node));
+export interface Interpolation {
+  readonly variables: (name: string) => string | undefined;
+  readonly onWarning: (warning: string) => void;
 }
 
-function resolved(node: Node, path: string): Node {
+export function interpolate(root: Node, interpolation: Interpolation): Node {
+  if (root.kind !== "map") return root;
+  return mapEntries(root, (node, key) =>
+    sections.includes(key) ? interpolated(node, [key], interpolation) : node,
+  );
+}
+
+function interpolated(node: Node, path: Path, interpolation: Interpolation): Node {
   switch (node.kind) {
-    case "scalar":
-      return resolvedScalar(node, path);
+    case "map":
+      return mapEntries(node, (child, key) => interpolated(child, [...path, key], interpolation));
     case "list":
       return {
         ...node,
-        items: node.items.map((item, index) => resolved(item, `${path}.${index}`)),
+        items: node.items.map((item, index) =>
+          interpolated(item, [...path, String(index)], interpolation),
+        ),
       };
-    case "map":
-      return mapEntries(node, (key, child) => resolved(child, `${path}.${key}`));
+    case "scalar":
+      return interpolatedScalar(node, path, interpolation);
   }
 }
 
-function resolvedScalar(node: ScalarNode, path: string): ScalarNode {
-  if (typeof node.value !== "string") return node;
-  const variable = /\$(?!\$)(?:\{[^}]*\}|\w+)?/.exec(node.value.replaceAll("$$", "  "));
-  if (variable !== null) {
-    const advice = "write $$ for a dollar sign; variables are not replaced yet";
-    const place = describePlace(node.place);
-    throw new Fault("invalid-argument", `${place}: ${path} holds "${variable[0]}": ${advice}`);
+function interpolatedScalar(
+  node: Extract<Node, { kind: "scalar" }>,
+  path: Path,
+  { variables, onWarning }: Interpolation,
+): Node {
+  const { value, place } = node;
+  if (typeof value !== "string" || !value.includes("$")) return node;
+  const onUnset = (name: string) => {
+    const what = `${describePlace(place)}: ${path.join(".")}`;
+    onWarning(`${what} names the variable "${name}", which is not set: it stands for nothing`);
+  };
+  try {
+    const text = expand(value, { variables, onUnset });
+    return { ...scalarNode(place, text), ...(node.tag !== undefined && { tag: node.tag }) };
+  } catch (thrown) {
+    throw refusalAt(place, path, Fault.from(thrown).message);
   }
-  return { ...node, value: node.value.replaceAll("$$", () => "$") };
-}
-
-function mapEntries(node: MapNode, change: (key: string, value: Node) => Node): MapNode {
-  const entries = Array.from(node.entries, ([key, entry]): [string, Entry] => [
-    key,
-    { ...entry, value: change(key, entry.value) },
-  ]);
-  return { ...node, entries: new Map(entries) };
 }

@@ -1,55 +1,55 @@
-/** A stack file as text → the same as a checked value: what `stackSchema` describes, without a variable left in it. */
-import { Ajv, type ErrorObject } from "ajv";
-import type { Fault } from "#proto/fault.ts";
+/** Stack files as texts → a loaded stack file. Whoever calls says what a variable and a file hold: nothing else is read. */
 import type { ComposeContent, ComposeFile } from "./compose-file.ts";
+import { checkCluster } from "./cluster-keys.ts";
 import { ComposeDocument } from "./document.ts";
-import { resolveDollars } from "./interpolate.ts";
-import { type Path, toValue } from "./node.ts";
-import { readYaml } from "./read-yaml.ts";
-import { stackSchema } from "./stack-schema.ts";
+import { withEnvFile } from "./env-files.ts";
+import { type ComposeInput, ProjectLoader, readDotenv } from "./load-project.ts";
+import { mapNode, type MapNode, toValue } from "./node.ts";
+import { withProfiles } from "./profiles.ts";
 
-// Compiling takes longer than checking many files. Its errors are read right after the call that left them.
-const validate = new Ajv({
-  allowUnionTypes: true,
-  allErrors: true,
-  verbose: true,
-}).compile<ComposeContent>(stackSchema);
-
-export function loadCompose(source: string, file: string): ComposeFile {
-  const document = new ComposeDocument(resolveDollars(readYaml(source, file)));
-  const content = toValue(document.root);
-  if (!validate(content)) throw firstFault(document, validate.errors ?? []);
-  return { content, document };
+export interface LoadOptions {
+  /** Of the first file: to it relative paths are relative, and `.env` is there. */
+  readonly folder: string;
+  /** The shell's variables. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly readText: (path: string) => string;
+  /** Services of no profile are always there, others with one of theirs; "*" is all. */
+  readonly profiles?: readonly string[];
+  /** Left as they are where false. */
+  readonly interpolate?: boolean;
 }
 
-interface Problem {
-  readonly path: Path;
-  readonly complaint: string;
+/** Later files win over earlier ones. */
+export function loadCompose(inputs: readonly ComposeInput[], options: LoadOptions): ComposeFile {
+  const { folder, environment, readText } = options;
+  const raw = options.interpolate === false;
+  const shell = (name: string) =>
+    Object.hasOwn(environment, name) ? environment[name] : undefined;
+  const variables = withEnvFile(shell, readDotenv(folder, readText));
+  const warnings: string[] = [];
+  const onWarning = (warning: string) => warnings.push(warning);
+  const loader = new ProjectLoader({ folder, variables, raw, readText, onWarning });
+  const all = withServices(loader.load(inputs));
+  const profiles = [
+    ...(options.profiles ?? []),
+    ...(variables("COMPOSE_PROFILES") ?? "").split(",").map((profile) => profile.trim()),
+  ];
+  const root = withProfiles(all, profiles);
+  const document = new ComposeDocument(root);
+  const content = toValue(root);
+  if (!isContent(content)) throw document.fault([], "has no services");
+  warnings.push(...checkCluster(root));
+  return { content, document, warnings };
 }
 
-/** Of several problems the one that stands first in the file. */
-function firstFault(document: ComposeDocument, errors: readonly ErrorObject[]): Fault {
-  const [first] = errors
-    .map(problemOf)
-    .toSorted((a, b) => document.place(a.path).offset - document.place(b.path).offset);
-  return document.fault(first?.path ?? [], first?.complaint ?? "is not a stack file");
+function withServices(root: MapNode): MapNode {
+  if (root.entries.has("services")) return root;
+  const { place } = root;
+  const services = { place, value: mapNode(place, {}) };
+  return { ...root, entries: new Map([...root.entries, ["services", services]]) };
 }
 
-function problemOf({ keyword, instancePath, params, parentSchema }: ErrorObject): Problem {
-  const path = parseJsonPointer(instancePath);
-  if (keyword === "additionalProperties") {
-    return { path: [...path, String(params["additionalProperty"])], complaint: "is not supported" };
-  }
-  if (keyword === "required") {
-    return { path, complaint: `has no ${String(params["missingProperty"])}` };
-  }
-  return { path, complaint: `must be ${String(parentSchema?.["description"])}` };
-}
-
-/** RFC 6901 */
-function parseJsonPointer(pointer: string): string[] {
-  return pointer
-    .split("/")
-    .slice(1)
-    .map((segment) => segment.replaceAll("~1", "/").replaceAll("~0", "~"));
+/** What the schema and the normal form have made sure of. */
+function isContent(content: unknown): content is ComposeContent {
+  return typeof content === "object" && content !== null && "services" in content;
 }

@@ -2,6 +2,8 @@
  * A value of a stack file that still knows where it was written, so that whoever checks it can point at the place. Nodes
  * never change: what aliases repeat is shared, and each step of loading makes new ones where something differs.
  */
+import { Fault } from "#proto/fault.ts";
+
 export type Scalar = string | number | boolean | null;
 
 export interface Source {
@@ -62,6 +64,52 @@ export function toValue(node: Node): unknown {
         Array.from(node.entries, ([key, entry]) => [key, toValue(entry.value)]),
       );
   }
+}
+
+export function scalarNode(place: Place, value: Scalar): ScalarNode {
+  return { kind: "scalar", place, value, ...(value !== null && { written: String(value) }) };
+}
+
+/** A map with these entries, those that are undefined left out. */
+export function mapNode(place: Place, values: Readonly<Record<string, Node | undefined>>): MapNode {
+  const entries = new Map<string, Entry>();
+  for (const [key, value] of Object.entries(values)) {
+    if (value !== undefined) entries.set(key, { place: value.place, value });
+  }
+  return { kind: "map", place, entries };
+}
+
+export function listNode(place: Place, items: readonly Node[]): ListNode {
+  return { kind: "list", place, items };
+}
+
+/** A scalar's text as its author wrote it; empty where there is nothing. */
+export function textOf(node: Node): string {
+  if (node.kind !== "scalar" || node.value === null) return "";
+  return typeof node.value === "string" ? node.value : (node.written ?? String(node.value));
+}
+
+export function childOf(node: Node | undefined, key: string): Node | undefined {
+  return node?.kind === "map" ? node.entries.get(key)?.value : undefined;
+}
+
+/** The map with other values under its keys; a key whose value becomes undefined goes. */
+export function mapEntries(
+  node: MapNode,
+  change: (value: Node, key: string) => Node | undefined,
+): MapNode {
+  const entries = new Map<string, Entry>();
+  for (const [key, entry] of node.entries) {
+    const value = change(entry.value, key);
+    if (value !== undefined) entries.set(key, value === entry.value ? entry : { ...entry, value });
+  }
+  return { ...node, entries };
+}
+
+/** A refusal of what stands at `path`: `stack.yml:7:5: services.web.ports is not supported`. */
+export function refusalAt(place: Place, path: Path, complaint: string): Fault {
+  const what = path.join(".") || "the file";
+  return new Fault("invalid-argument", `${describePlace(place)}: ${what} ${complaint}`);
 }
 
 /** Lines and columns count from 1. */

@@ -1,151 +1,100 @@
 /**
- * What a stack file may say today, as a JSON Schema. A key that is not here is refused by name, so a key is added when the
- * engine honours it and not before. Each description ends the sentence "services.web.image must be …".
+ * The whole of what a stack file may say, as a JSON Schema: the compose file format 3 as Docker's stacks take it, and the
+ * Compose Specification. What a cluster cannot do, and what ours does not do, is refused elsewhere, by name.
  */
-import { containerSchema, resourcesSchema } from "./container-schema.ts";
+import { deploySchema } from "./deploy-schema.ts";
+import { serviceExtensions } from "./extensions.ts";
 import { serviceFilesSchema, topFilesSchema } from "./files-schema.ts";
-import { endpointModeSchema, portsSchema } from "./ports-schema.ts";
-import { flag, labels, map, named, orNull, pairs, scalar, text, words } from "./schema-parts.ts";
+import { attachmentsSchema, networkSchema, portsSchema } from "./network-schema.ts";
+import { hostSchema, processSchema } from "./process-schema.ts";
+import {
+  anything,
+  choice,
+  flag,
+  list,
+  listOf,
+  map,
+  name,
+  named,
+  namesOr,
+  text,
+  texts,
+  whole,
+  word,
+  words,
+} from "./schema-parts.ts";
 
-const count = {
-  type: "integer",
-  minimum: 0,
-  maximum: Number.MAX_SAFE_INTEGER,
-  description: "a whole number of 0 or more",
-} as const;
-const restartPolicy = map({
-  condition: { enum: ["none", "on-failure", "any"], description: "none, on-failure or any" },
-  delay: { type: "string", description: "a duration such as 5s" },
-  max_attempts: count,
-  window: { type: "string", description: "a duration such as 2m" },
-});
-
-const replacement = {
-  parallelism: count,
-  delay: { type: "string", description: "a duration such as 5s" },
-  monitor: { type: "string", description: "a duration such as 5s" },
-  max_failure_ratio: {
-    type: "number",
-    minimum: 0,
-    maximum: 1,
-    description: "a ratio from 0 to 1",
+const dependency = map(
+  {
+    condition: choice("service_started", "service_healthy", "service_completed_successfully"),
+    required: flag,
+    restart: flag,
   },
-  order: { enum: ["stop-first", "start-first"], description: "stop-first or start-first" },
-  "x-progress-deadline": { type: "string", description: "a duration such as 10m" },
-} as const;
+  ["condition"],
+);
 
-const updateConfig = map({
-  ...replacement,
-  failure_action: {
-    enum: ["pause", "continue", "rollback"],
-    description: "pause, continue or rollback",
-  },
-});
-
-const rollbackConfig = map({
-  ...replacement,
-  failure_action: { enum: ["pause", "continue"], description: "pause or continue" },
-});
-
-const duration = { type: "string", description: "a duration such as 5s" } as const;
-
-const healthcheck = map({
-  disable: flag,
-  test: words,
-  interval: duration,
-  timeout: duration,
-  start_period: duration,
-  start_interval: duration,
-  retries: { ...count, maximum: 1_000_000 },
-});
-
-/** Ours: one for each replica; Docker has one, for one container. */
-const addresses = {
-  type: ["string", "array"],
-  items: text,
-  description: "an IP address, or a list of one for each replica",
-} as const;
-
-const attachments = {
-  type: ["object", "array"],
-  items: text,
-  additionalProperties: orNull(
-    map({
-      aliases: { type: "array", items: text, description: "a list of strings" },
-      ipv4_address: addresses,
-      ipv6_address: addresses,
-    }),
-  ),
-  description: "a list of networks or a map",
+const extended = {
+  ...map({ service: name, file: name }, ["service"]),
+  type: ["string", "object"],
+  description: "a service, or a map of service and file",
 };
 
-const service = map(
-  {
-    image: { type: "string", minLength: 1, description: "the name of an image" },
-    command: words,
-    entrypoint: words,
-    environment: pairs,
-    healthcheck,
-    hostname: text,
-    logging: map({ driver: text, options: named(scalar) }),
-    networks: attachments,
-    ports: portsSchema,
-    ...containerSchema,
-    ...serviceFilesSchema,
-    deploy: map({
-      endpoint_mode: endpointModeSchema,
-      replicas: count,
-      resources: map({
-        limits: map(resourcesSchema.limits),
-        reservations: map(resourcesSchema.reservations),
-      }),
-      restart_policy: restartPolicy,
-      rollback_config: rollbackConfig,
-      update_config: updateConfig,
-    }),
-  },
-  ["image"],
-);
+/** What only builds, links and developers need: known, so that each can be answered with its reason. */
+const elsewhereSchema = {
+  attach: anything,
+  build: anything,
+  develop: anything,
+  external_links: texts,
+  links: texts,
+  models: anything,
+  provider: anything,
+  pull_refresh_after: text,
+  use_api_socket: flag,
+} as const;
 
-const subnet = map(
-  {
-    subnet: { type: "string", description: "a subnet such as 10.1.0.0/24" },
-    gateway: { type: "string", description: "an address of the subnet" },
-    ip_range: { type: "string", description: "a part of the subnet" },
-    aux_addresses: named({ type: "string", description: "an address of the subnet" }),
+const service = map({
+  ...processSchema,
+  ...hostSchema,
+  ...serviceFilesSchema,
+  ...elsewhereSchema,
+  ...serviceExtensions,
+  container_name: text,
+  depends_on: namesOr(dependency, "a list of services or a map"),
+  deploy: deploySchema,
+  dns: words,
+  dns_opt: texts,
+  dns_search: words,
+  domainname: text,
+  expose: list(word, "a list of ports"),
+  extends: extended,
+  extra_hosts: {
+    type: ["array", "object"],
+    items: text,
+    additionalProperties: words,
+    description: "a list of NAME:IP or a map",
   },
-  ["subnet"],
-);
+  mac_address: text,
+  network_mode: text,
+  networks: attachmentsSchema,
+  ports: portsSchema,
+  scale: whole,
+  ...serviceExtensions,
+});
 
-const network = orNull(
-  map({
-    name: { type: "string", minLength: 1, description: "a name" },
-    driver: text,
-    internal: flag,
-    attachable: flag,
-    external: flag,
-    enable_ipv6: flag,
-    driver_opts: named(scalar),
-    labels,
-    ipam: map({
-      driver: { enum: ["default"], description: "default" },
-      config: { type: "array", items: subnet, description: "a list of subnets" },
-    }),
-  }),
-);
+const included = map({ path: words, project_directory: name, env_file: words }, ["path"]);
 
-export const stackSchema = map(
-  {
-    version: {
-      type: ["string", "number"],
-      pattern: "^3(\\.[0-9]{1,2})?$",
-      minimum: 3,
-      exclusiveMaximum: 4,
-      description: 'a version of the Compose file format 3, such as "3.8", or left out',
-    },
-    services: named(service),
-    networks: named(network),
-    ...topFilesSchema,
+export const stackSchema = map({
+  version: {
+    type: ["string", "number"],
+    pattern: "^3(\\.[0-9]{1,2})?$",
+    minimum: 3,
+    exclusiveMaximum: 4,
+    description: 'a version of the Compose file format 3, such as "3.8", or left out',
   },
-  ["services"],
-);
+  name,
+  include: listOf(included, "a list of files"),
+  services: named(service),
+  networks: named(networkSchema),
+  models: anything,
+  ...topFilesSchema,
+});
