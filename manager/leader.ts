@@ -4,9 +4,14 @@
  */
 import type { Ports } from "#proto/ports.ts";
 import { Allocator } from "./allocator/allocator.ts";
+import { Autoscaler } from "./autoscaler/autoscaler.ts";
 import { UsageBook } from "./autoscaler/usage-book.ts";
 import { FileReaper } from "./file-reaper/file-reaper.ts";
+import { JobScheduler } from "./job-scheduler/job-scheduler.ts";
 import { NodeLiveness } from "./node-liveness/node-liveness.ts";
+import { DependencyGate } from "./orchestrator/dependency-gate.ts";
+import { GlobalOrchestrator } from "./orchestrator/global.ts";
+import { JobOrchestrator } from "./orchestrator/jobs.ts";
 import { Reaper } from "./orchestrator/reaper.ts";
 import { ReplicatedOrchestrator } from "./orchestrator/replicated.ts";
 import { SlotIndex } from "./orchestrator/slots.ts";
@@ -54,7 +59,12 @@ export function startLeader(options: LeaderOptions, modules: LeaderModules): Lea
     scope.use(new Allocator(modules)),
     scope.use(new Reaper({ ...modules, slots })),
     scope.use(new FileReaper(modules)),
+    scope.use(new Autoscaler({ ...modules, usageBook })),
+    scope.use(new DependencyGate(modules)),
     scope.use(new ReplicatedOrchestrator({ ...modules, slots })),
+    scope.use(new GlobalOrchestrator(modules)),
+    scope.use(new JobOrchestrator(modules)),
+    scope.use(new JobScheduler(modules)),
     ...(options.others ?? []).map((start) => scope.use(start())),
   ];
   const failed = Promise.race(parts.map((part) => part.failed));

@@ -8,6 +8,7 @@ import { logHandlers } from "./logs.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { networkHandlers } from "./network.ts";
 import { nodeHandlers } from "./node.ts";
+import { runHandlers } from "./run-service.ts";
 import { secretHandlers } from "./secret.ts";
 import { serviceHandlers } from "./service.ts";
 import { taskHandlers } from "./task.ts";
@@ -19,13 +20,13 @@ export function controlHandlers(modules: ControlModules): ControlHandlers {
     ...backupHandlers(modules),
     ...nodeHandlers(modules),
     ...serviceHandlers(modules),
+    ...runHandlers(modules),
     ...taskHandlers(modules),
     ...networkHandlers(modules),
     ...configHandlers(modules),
     ...secretHandlers(modules),
     ...logHandlers(modules),
     ...watchHandlers(modules),
-    runService: () => notYet("jobs with a schedule"),
     rebalanceService: () => notYet("rebalancing"),
   };
   return behindBarrier(handlers, modules.replication);

@@ -3,24 +3,24 @@ import { Fault } from "#proto/fault.ts";
 import {
   type CreateServiceRequest,
   type ListServicesRequest,
-  type ServiceStatus,
-  ServiceStatusSchema,
   type UpdateServiceRequest,
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { TaskState, UpdateState, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { UpdateState, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
+import { asCreated, asUpdated, isJob } from "../job.ts";
 import { formatReference, parseReference } from "#registry/reference.ts";
 import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
 import type { Action } from "../store/objects.ts";
 import { promoted } from "../orchestrator/plan-canaries.ts";
 import { isPaused } from "../orchestrator/update-config.ts";
-import { rolledBack, wantedReplicas, withoutUpdateStatus, withSpec } from "../service-spec.ts";
+import { rolledBack, withoutUpdateStatus, withSpec } from "../service-spec.ts";
 import type { Store, View } from "../store/store.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve } from "../store/resolve.ts";
+import { serviceStatus } from "./service-status.ts";
 import { Turns } from "./turns.ts";
 import { validateServiceSpec } from "../spec/validate-service.ts";
 import { refuseStale } from "./version.ts";
@@ -45,7 +45,7 @@ export function serviceHandlers(given: Omit<Modules, "turns">): Pick<ControlHand
     createService: async (request, { signal }) => createService(modules, request, signal),
     getService: async ({ ref }) => {
       const service = resolve(store, "service", ref);
-      return { service: publicService(service), status: statusOf(store, service) };
+      return { service: publicService(service), status: serviceStatus(store, service) };
     },
     listServices: async (request) => listServices(store, request),
     updateService: async (request, { signal }) => updateService(modules, request, signal),
@@ -65,7 +65,7 @@ async function createService(
   request: CreateServiceRequest,
   signal: AbortSignal,
 ): Promise<Changed> {
-  const { store, random } = modules;
+  const { store, random, clock } = modules;
   const id = newId(random);
   const wanted = validateServiceSpec(request.spec, store);
   const image = request.queryRegistry ? await pinImage(modules, wanted, { signal }) : undefined;
@@ -76,8 +76,8 @@ async function createService(
       throw new Fault("already-exists", `a service named "${name}" exists already`);
     }
     const specVersion = create(VersionSchema, { index: 0n });
-    const object = create(ServiceSchema, { id, spec, specVersion });
-    return [{ action: "create", kind: "service", object }];
+    const service = create(ServiceSchema, { id, spec, specVersion });
+    return [{ action: "create", kind: "service", object: asCreated(service, clock.now()) }];
   });
   return { service: committed(store, id), warnings: image?.warnings ?? [] };
 }
@@ -88,7 +88,7 @@ async function updateService(
   signal: AbortSignal,
 ): Promise<Changed> {
   if (request.rollback) return rollBack(modules, request);
-  const { store } = modules;
+  const { store, clock } = modules;
   const { ref, version } = request;
   const before = resolve(store, "service", ref);
   const wanted = keepLogin(validateServiceSpec(request.spec, store, before.id), before.spec);
@@ -106,7 +106,8 @@ async function updateService(
       if (!isPaused(service)) return [];
       return [{ action: "update", kind: "service", object: withoutUpdateStatus(service) }];
     }
-    return [{ action: "update", kind: "service", object: withSpec(service, spec) }];
+    const object = asUpdated(service, withSpec(service, spec), clock.now());
+    return [{ action: "update", kind: "service", object }];
   });
   const service = committed(store, resolve(store, "service", ref).id);
   return { service, warnings: image?.warnings ?? [] };
@@ -179,8 +180,11 @@ async function rollBack(
     }
     const spec = validateServiceSpec(service.previousSpec, view, service.id);
     const message = "manually requested rollback";
-    const object = rolledBack(service, { spec, message, nowMs: clock.now() });
-    return [{ action: "update", kind: "service", object }];
+    const nowMs = clock.now();
+    const back = isJob(service)
+      ? withSpec(service, spec)
+      : rolledBack(service, { spec, message, nowMs });
+    return [{ action: "update", kind: "service", object: asUpdated(service, back, nowMs) }];
   });
   return { service: committed(store, resolve(store, "service", ref).id), warnings: [] };
 }
@@ -239,22 +243,8 @@ function listServices(store: Store, { labels }: ListServicesRequest) {
     .filter((service) => hasLabels(service.spec?.annotations, labels));
   return {
     services: services.map(publicService),
-    statuses: services.map((service) => statusOf(store, service)),
+    statuses: services.map((service) => serviceStatus(store, service)),
   };
-}
-
-function statusOf(view: View, service: Service): ServiceStatus {
-  const tasks = view.tasksOfService(service.id);
-  const wanted = tasks.filter(({ desiredState }) => desiredState <= TaskState.RUNNING);
-  const inState = (state: TaskState) => (task: (typeof tasks)[number]) =>
-    task.status?.state === state;
-  const mode = service.spec?.mode;
-  return create(ServiceStatusSchema, {
-    serviceId: service.id,
-    runningTasks: BigInt(wanted.filter(inState(TaskState.RUNNING)).length),
-    desiredTasks: BigInt(mode?.case === "replicated" ? wantedReplicas(service) : wanted.length),
-    completedTasks: BigInt(tasks.filter(inState(TaskState.COMPLETE)).length),
-  });
 }
 
 function committed(store: Store, id: string): Service {

@@ -1,10 +1,10 @@
 import type { ListTasksRequest } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { publicTask } from "../registry-login.ts";
 import type { View } from "../store/store.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve } from "../store/resolve.ts";
+import { isAlive, isWanted } from "../task.ts";
 
 export function taskHandlers({
   store,
@@ -23,7 +23,7 @@ function listTasks(view: View, request: ListTasksRequest): readonly Task[] {
     (task) =>
       (serviceId === undefined || task.serviceId === serviceId) &&
       (nodeId === undefined || task.nodeId === nodeId) &&
-      (!runningOnly || task.desiredState <= TaskState.RUNNING),
+      (!runningOnly || (isWanted(task) && isAlive(task))),
   );
 }
 
