@@ -1,9 +1,12 @@
 /** How many replicas a service shall have, and how it gets another spec: by its user, or back to the one before. */
 import { create } from "@bufbuild/protobuf";
+import { Fault } from "#proto/fault.ts";
 import { type Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   type Autoscale,
+  type AutoscaleStatus,
+  AutoscaleStatusSchema,
   UpdateState,
   UpdateStatusSchema,
   VersionSchema,
@@ -24,6 +27,40 @@ export function wantedReplicas({ spec, autoscaleStatus }: Service): number {
 export function mostReplicas({ mode, autoscale }: ServiceSpec): number {
   if (mode.case !== "replicated") return 0;
   return Number(autoscale?.maxReplicas ?? mode.value.replicas);
+}
+
+export interface Scaling {
+  readonly service: Service;
+  /** What the user sent: its replicas are how many there shall be now. */
+  readonly spec: ServiceSpec;
+  readonly nowMs: number;
+}
+
+/**
+ * The service and its next spec, where a user says how many replicas of an autoscaled service there shall be now. The spec keeps
+ * the number that it had, so that nothing but the service's use changes that number again: no later deployment of a file does.
+ */
+export function scaledByUser({ service, spec, nowMs }: Scaling): Omit<Scaling, "nowMs"> {
+  const { autoscale, mode } = spec;
+  const before = service.spec?.mode;
+  if (autoscale === undefined || mode.case !== "replicated") return { service, spec };
+  const { replicas } = mode.value;
+  const { minReplicas, maxReplicas } = autoscale;
+  if (replicas !== withinBounds(replicas, autoscale)) {
+    const name = spec.annotations?.name ?? "";
+    const message = `Cannot scale service "${name}" to ${replicas}: it is autoscaled from ${minReplicas} to ${maxReplicas} replicas; use a number between, or change --replicas-min or --replicas-max`;
+    throw new Fault("invalid-argument", message);
+  }
+  const kept = { ...spec, mode: before?.case === "replicated" ? before : mode };
+  if (wantedReplicas({ ...service, spec: kept }) === Number(replicas))
+    return { service, spec: kept };
+  const autoscaleStatus: AutoscaleStatus = {
+    ...(service.autoscaleStatus ?? create(AutoscaleStatusSchema)),
+    replicas,
+    scaledAt: timestampFromMs(nowMs),
+    message: `set to ${replicas} by a user`,
+  };
+  return { service: { ...service, autoscaleStatus }, spec: kept };
 }
 
 function withinBounds(replicas: bigint, { minReplicas, maxReplicas }: Autoscale): bigint {

@@ -15,7 +15,7 @@ import { containerOf, keepLogin, loginOf, publicService, withImage } from "../re
 import type { Action } from "../store/objects.ts";
 import { promoted } from "../orchestrator/plan-canaries.ts";
 import { isPaused } from "../orchestrator/update-config.ts";
-import { rolledBack, withoutUpdateStatus, withSpec } from "../service-spec.ts";
+import { rolledBack, scaledByUser, withoutUpdateStatus, withSpec } from "../service-spec.ts";
 import type { Store, View } from "../store/store.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
@@ -95,16 +95,17 @@ async function updateService(
   const question = { signal, before: containerOf(before.spec)?.image };
   const image = request.queryRegistry ? await pinImage(modules, wanted, question) : undefined;
   await writeSpec(modules, wanted, (view) => {
-    const service = resolve(view, "service", ref);
-    const given = validateServiceSpec(image?.spec ?? request.spec, view, service.id);
-    const spec = keepLogin(given, service.spec);
-    refuseStale(`service "${service.spec?.annotations?.name}"`, service, version);
-    refuseIdentityChange(service, spec);
+    const stored = resolve(view, "service", ref);
+    const given = validateServiceSpec(image?.spec ?? request.spec, view, stored.id);
+    refuseStale(`service "${stored.spec?.annotations?.name}"`, stored, version);
+    refuseIdentityChange(stored, given);
+    const sent = { service: stored, spec: keepLogin(given, stored.spec) };
+    const { service, spec } = request.scale ? scaledByUser({ ...sent, nowMs: clock.now() }) : sent;
     // An update that changes nothing leaves the service, and the spec that a rollback returns to, as they are; but one
     // that was paused goes on.
     if (service.spec !== undefined && equals(ServiceSpecSchema, spec, service.spec)) {
-      if (!isPaused(service)) return [];
-      return [{ action: "update", kind: "service", object: withoutUpdateStatus(service) }];
+      const object = isPaused(service) ? withoutUpdateStatus(service) : service;
+      return object === stored ? [] : [{ action: "update", kind: "service", object }];
     }
     const object = asUpdated(service, withSpec(service, spec), clock.now());
     return [{ action: "update", kind: "service", object }];

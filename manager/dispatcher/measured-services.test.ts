@@ -59,7 +59,7 @@ test("measured services, a node hears of them, and when there is another, or one
   const { measuredServiceIds } = await agent.connect();
   assert.deepEqual(measuredServiceIds, ["service-web"]);
   const heard = (...ids: readonly string[]) =>
-    agent.until(() => `${agent.news?.measuredServiceIds.toSorted()}` === `${ids}`);
+    agent.until(() => agent.news?.measuredServiceIds.toSorted().join() === ids.join());
   await manager.put("service", scaled("other"), testService({ name: "plain" }));
   await heard("service-other", "service-web");
   await manager.put("service", testService({ name: "web" }));

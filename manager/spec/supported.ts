@@ -17,6 +17,7 @@ const supported: Readonly<Record<string, readonly string[]>> = {
     "replicated_job",
     "global_job",
     "schedule",
+    "autoscale",
     "depends_on",
     "update",
     "rollback",
@@ -45,6 +46,14 @@ const supported: Readonly<Record<string, readonly string[]>> = {
     "starting_deadline",
   ],
   "swarm.v1.Dependency": ["service", "condition", "optional"],
+  "swarm.v1.Autoscale": [
+    "min_replicas",
+    "max_replicas",
+    "cpu_percent",
+    "memory_percent",
+    "scale_down_after",
+    "scale_up_after",
+  ],
   "swarm.v1.EndpointSpec": ["mode", "ports", "affinity"],
   "swarm.v1.PortConfig": [
     "name",

@@ -10,6 +10,7 @@ import type { View } from "../store/store.ts";
 import { checkAnnotations, checkDuration, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
 import { completeAttachments } from "./validate-attachments.ts";
+import { checkAutoscale } from "./validate-autoscale.ts";
 import { checkContainer } from "./validate-container.ts";
 import { checkPlacement } from "./validate-placement.ts";
 import { checkDependsOn } from "./validate-depends.ts";
@@ -34,6 +35,7 @@ export function validateServiceSpec(
   checkAnnotations(spec.annotations);
   refuseUnsupported(ServiceSpecSchema, spec);
   const mode = completeMode(spec);
+  checkAutoscale(spec);
   checkDependsOn(spec, view);
   if (spec.update !== undefined) checkUpdate("update", spec.update);
   if (spec.rollback !== undefined) checkRollback("rollback", spec.rollback);
