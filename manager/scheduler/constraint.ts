@@ -25,7 +25,7 @@ export interface Constraint {
   readonly isMet: (node: Node) => boolean;
 }
 
-type ReadNode = (node: Node) => string;
+export type ReadNode = (node: Node) => string;
 
 /** What is compared as text. `node.ip` is not. */
 const readers: Readonly<Record<string, ReadNode>> = {

@@ -1,104 +1,111 @@
 /**
- * What makes a node unfit for a task. Each filter can also say, in Swarm's words, on how many nodes it was what stood in
- * the way. Order matters: a node is counted under the first filter that it fails.
+ * What makes a node unfit for a task. Each filter says what stands in the way, in Swarm's words, with a place for the nodes
+ * on which it does. Order matters: a node is counted under the first filter that it fails.
  */
-import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeAvailability, NodeState, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
-import { type PortKey, portKey } from "../allocator/port-book.ts";
-import { type Reservation, reservationOf } from "./node-load.ts";
+import { NodeAvailability, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Candidate } from "./candidate.ts";
+import { meetsConstraints } from "./constraint.ts";
+import type { Needs } from "./needs.ts";
 import { runsAnyOf } from "./platform.ts";
 
-/** A node as it stands while a batch of tasks is being placed. */
-export interface Candidate {
-  readonly node: Node;
-  readonly free: Reservation;
-  readonly tasksOfService: number;
-  readonly takenPorts: ReadonlySet<PortKey>;
-}
+/** What stands in the way, with `nodesMark` in place of the nodes. */
+export type Obstacle = string;
 
-export interface Filter {
-  readonly name: string;
-  /** Whether the task may run on the node. */
-  check(task: Task, candidate: Candidate): boolean;
-  /** Why not, for `count` nodes. */
-  explain(count: number): string;
-}
+const nodesMark = "{nodes}";
 
-const ready: Filter = {
-  name: "ready",
-  check: (_, { node }) =>
+type Filter = (needs: Needs, candidate: Candidate) => Obstacle | undefined;
+
+export function isAvailable({ node }: Candidate): boolean {
+  return (
     node.status?.state === NodeState.READY &&
-    (node.spec?.availability ?? NodeAvailability.ACTIVE) === NodeAvailability.ACTIVE,
-  explain: (count) => `${nodes(count)} not available for new tasks`,
+    (node.spec?.availability ?? NodeAvailability.ACTIVE) === NodeAvailability.ACTIVE
+  );
+}
+
+const available: Filter = (_, candidate) =>
+  isAvailable(candidate) ? undefined : `${nodesMark} not available for new tasks`;
+
+const resources: Filter = ({ priority, nanoCpus, memoryBytes, generic }, candidate) => {
+  if (nanoCpus > 0 && nanoCpus > candidate.nanoCpusFree(priority)) {
+    return `insufficient CPU on ${nodesMark}`;
+  }
+  if (memoryBytes > 0 && memoryBytes > candidate.memoryFree(priority)) {
+    return `insufficient memory on ${nodesMark}`;
+  }
+  for (const [kind, count] of generic) {
+    if (count > candidate.genericFree(kind, priority))
+      return `insufficient ${kind} on ${nodesMark}`;
+  }
+  return undefined;
 };
 
-const resources: Filter = {
-  name: "resources",
-  check: (task, { free }) => {
-    const { nanoCpus, memoryBytes } = reservationOf(task);
-    return (
-      (nanoCpus === 0 || nanoCpus <= free.nanoCpus) &&
-      (memoryBytes === 0 || memoryBytes <= free.memoryBytes)
-    );
-  },
-  explain: (count) => `insufficient resources on ${nodes(count)}`,
+const constraints: Filter = (needs, { node }) =>
+  meetsConstraints(node, needs.constraints)
+    ? undefined
+    : `scheduling constraints not satisfied on ${nodesMark}`;
+
+const platform: Filter = ({ platforms }, { node }) =>
+  runsAnyOf(node, platforms) ? undefined : `unsupported platform on ${nodesMark}`;
+
+const encryption: Filter = ({ encrypted }, { node }) =>
+  !encrypted || (node.description?.encryptionKey ?? "") !== ""
+    ? undefined
+    : `no WireGuard for encrypted networks on ${nodesMark}`;
+
+const hostPorts: Filter = ({ hostPorts: ports, priority }, candidate) => {
+  for (const port of ports) {
+    if (candidate.hasPort(port, priority)) return `host-mode port already in use on ${nodesMark}`;
+  }
+  return undefined;
 };
 
-const hostPorts: Filter = {
-  name: "host ports",
-  check: ({ endpoint }, { takenPorts }) =>
-    (endpoint?.ports ?? []).every(
-      (port) => port.publishMode !== PublishMode.HOST || !takenPorts.has(portKey(port)),
-    ),
-  explain: (count) => `host-mode port already in use on ${nodes(count)}`,
-};
+const perNodeMax: Filter = (needs, candidate) =>
+  candidate.presentOf(needs.serviceId) < needs.perNodeMax
+    ? undefined
+    : "max replicas per node limit exceed";
 
-const platform: Filter = {
-  name: "platform",
-  check: (task, { node }) => runsAnyOf(node, task.spec?.placement?.platforms ?? []),
-  explain: (count) => `unsupported platform on ${nodes(count)}`,
-};
-
-const maxReplicas: Filter = {
-  name: "max replicas",
-  check: (task, { tasksOfService }) => {
-    const limit = Number(task.spec?.placement?.maxReplicas ?? 0n);
-    return limit === 0 || tasksOfService < limit;
-  },
-  explain: () => "max replicas per node limit exceed",
-};
-
-const encryption: Filter = {
-  name: "encryption",
-  check: (task, { node }) =>
-    !task.networks.some(({ network }) => network?.spec?.encrypted) ||
-    (node.description?.encryptionKey ?? "") !== "",
-  explain: (count) => `no WireGuard for encrypted networks on ${nodes(count)}`,
-};
-
-export const filters: readonly Filter[] = [
-  ready,
-  resources,
-  hostPorts,
+/** Swarm's order, but for constraints: a node that was never meant is not one that lacks resources. */
+const filters: readonly Filter[] = [
+  available,
+  constraints,
   platform,
   encryption,
-  maxReplicas,
+  resources,
+  hostPorts,
+  perNodeMax,
 ];
 
-/** The first filter that the node fails. */
-export function findObstacle(task: Task, candidate: Candidate): Filter | undefined {
-  return filters.find((filter) => !filter.check(task, candidate));
+/** What hinders a task where others could give way to it. */
+const roomFilters: ReadonlySet<Filter> = new Set([resources, hostPorts]);
+
+export function findObstacle(needs: Needs, candidate: Candidate): Obstacle | undefined {
+  for (const filter of filters) {
+    const obstacle = filter(needs, candidate);
+    if (obstacle !== undefined) return obstacle;
+  }
+  return undefined;
 }
 
-/** "no suitable node (…)": the filters by the number of nodes that failed them, the most first. */
-export function explainObstacles(obstacles: ReadonlyMap<Filter, number>): string {
+/** Whether it could have the node if only there were room. */
+export function lacksRoomAtMost(needs: Needs, candidate: Candidate): boolean {
+  return filters.every(
+    (filter) => roomFilters.has(filter) || filter(needs, candidate) === undefined,
+  );
+}
+
+/** "no suitable node (…)": what stands in the way, on the most nodes first. */
+export function explainObstacles(obstacles: ReadonlyMap<Obstacle, number>): string {
   if (obstacles.size === 0) return "no suitable node";
   const reasons = [...obstacles]
     .toSorted(([, a], [, b]) => b - a)
-    .map(([filter, count]) => filter.explain(count));
+    .map(([obstacle, count]) =>
+      obstacle.replace(nodesMark, count === 1 ? "1 node" : `${count} nodes`),
+    );
   return `no suitable node (${reasons.join("; ")})`;
 }
 
-function nodes(count: number): string {
-  return count === 1 ? "1 node" : `${count} nodes`;
+/** Of a task that is for this node alone. */
+export function explainObstacle(obstacle: Obstacle, { node }: Candidate): string {
+  const name = node.description?.hostname || node.id;
+  return `no suitable node (${obstacle.replace(nodesMark, name)})`;
 }

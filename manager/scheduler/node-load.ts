@@ -1,159 +1,127 @@
 /**
- * What every node carries, folded from commits: tasks, reservations, recent failures. A task counts from its assignment
- * until it has ended. Invariant: after each commit it equals what a scan of the store would give, but for failures of
- * tasks that history has dropped.
+ * What every node carries, folded from commits: what tasks hold, who waits for room, recent failures. Invariant: after each
+ * commit it equals what a scan of the store would give, but for failures of tasks that history has dropped.
  */
-import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { PublishMode, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
-import { type PortKey, portKey } from "../allocator/port-book.ts";
 import type { Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
-import { isAlive, stateOf } from "../task.ts";
+import { isAlive, isWanted, stateOf } from "../task.ts";
+import { holdingOf, Tally } from "./tally.ts";
 
 /** This many failures of a service's version within the window make a node the last resort for it. */
 export const failuresMax = 5;
 export const failureWindowMs = 300_000;
 
-export interface Reservation {
-  readonly nanoCpus: number;
-  readonly memoryBytes: number;
-}
-
-export interface NodeLoad {
-  readonly nodeId: string;
-  readonly tasks: number;
-  readonly tasksByService: ReadonlyMap<string, number>;
-  readonly reserved: Reservation;
-  /** Ports of mode host, and how many tasks have each: more than one only while one of them is stopping. */
-  readonly hostPorts: ReadonlyMap<PortKey, number>;
-  /** The last failures of a service's tasks here, at most `failuresMax`. */
-  readonly failures: ReadonlyMap<string, Failures>;
-}
-
+/** The last failures of a service's tasks on a node, at most `failuresMax`. */
 interface Failures {
   readonly specVersion: bigint;
   readonly atMs: readonly number[];
 }
 
-interface MutableLoad extends NodeLoad {
-  tasks: number;
-  readonly tasksByService: Map<string, number>;
-  reserved: Reservation;
-  readonly hostPorts: Map<PortKey, number>;
-  readonly failures: Map<string, Failures>;
-}
+const noTally = new Tally();
+const noClaims: ReadonlyMap<string, Task> = new Map();
 
 export class NodeLoads {
-  readonly #loads = new Map<string, MutableLoad>();
+  readonly #tallies = new Map<string, Tally>();
+  /** By service: the nodes that have tasks of it. */
+  readonly #nodes = new Map<string, Set<string>>();
+  /** By service, then by node. */
+  readonly #failures = new Map<string, Map<string, Failures>>();
+  /** By node, then by task. */
+  readonly #claims = new Map<string, Map<string, Task>>();
 
   constructor(view: View) {
     for (const task of view.list("task")) this.#onTask(undefined, task);
   }
 
-  of(nodeId: string): NodeLoad {
-    return this.#loads.get(nodeId) ?? emptyLoad(nodeId);
+  of(nodeId: string): Tally {
+    return this.#tallies.get(nodeId) ?? noTally;
   }
 
-  onChange(change: Change): void {
-    if (change.kind === "task") this.#onTask(change.before, change.after);
-    if (change.kind === "service" && change.after === undefined && change.before !== undefined) {
-      for (const load of this.#loads.values()) load.failures.delete(change.before.id);
+  /** The tasks, by ID, for which others on the node give way. */
+  claimsOn(nodeId: string): ReadonlyMap<string, Task> {
+    return this.#claims.get(nodeId) ?? noClaims;
+  }
+
+  get claimedNodes(): Iterable<string> {
+    return this.#claims.keys();
+  }
+
+  nodesOfService(serviceId: string): Iterable<string> {
+    return this.#nodes.get(serviceId) ?? [];
+  }
+
+  /** Where the service's version failed so often of late that other nodes should be tried. */
+  *failingNodes(serviceId: string, specVersion: bigint, nowMs: number): Iterable<string> {
+    for (const [nodeId, failures] of this.#failures.get(serviceId) ?? []) {
+      if (failures.specVersion !== specVersion) continue;
+      const recent = failures.atMs.filter((atMs) => atMs > nowMs - failureWindowMs);
+      if (recent.length >= failuresMax) yield nodeId;
     }
-    if (change.kind === "node" && change.after === undefined && change.before !== undefined) {
-      this.#loads.get(change.before.id)?.failures.clear();
-    }
+  }
+
+  onChange({ kind, before, after }: Change): void {
+    if (kind === "task") this.#onTask(before, after);
+    if (after !== undefined || before === undefined) return;
+    if (kind === "service") this.#failures.delete(before.id);
+    if (kind === "node") for (const nodes of this.#failures.values()) nodes.delete(before.id);
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
     if (before !== undefined && occupies(before)) this.#count(before, -1);
     if (after !== undefined && occupies(after)) this.#count(after, 1);
+    if (before !== undefined && claims(before)) {
+      const ofNode = this.#claims.get(before.nominatedNodeId);
+      ofNode?.delete(before.id);
+      if (ofNode?.size === 0) this.#claims.delete(before.nominatedNodeId);
+    }
+    if (after !== undefined && claims(after)) {
+      entry(this.#claims, after.nominatedNodeId, () => new Map()).set(after.id, after);
+    }
     if (after !== undefined && hasFailed(after) && (before === undefined || !hasFailed(before))) {
       this.#fail(after);
     }
   }
 
   #count(task: Task, sign: 1 | -1): void {
-    const load = this.#load(task.nodeId);
-    const { nanoCpus, memoryBytes } = reservationOf(task);
-    load.tasks += sign;
-    load.reserved = {
-      nanoCpus: load.reserved.nanoCpus + sign * nanoCpus,
-      memoryBytes: load.reserved.memoryBytes + sign * memoryBytes,
-    };
-    const count = (load.tasksByService.get(task.serviceId) ?? 0) + sign;
-    if (count > 0) load.tasksByService.set(task.serviceId, count);
-    else load.tasksByService.delete(task.serviceId);
-    for (const port of hostPortsOf(task)) {
-      const users = (load.hostPorts.get(port) ?? 0) + sign;
-      if (users > 0) load.hostPorts.set(port, users);
-      else load.hostPorts.delete(port);
+    const { nodeId, serviceId } = task;
+    const tally = entry(this.#tallies, nodeId, () => new Tally());
+    tally.add(holdingOf(task), sign);
+    if (tally.holders === 0) this.#tallies.delete(nodeId);
+    if (tally.ofService(serviceId).present > 0) {
+      entry(this.#nodes, serviceId, () => new Set()).add(nodeId);
+      return;
     }
-    if (load.tasks === 0 && load.failures.size === 0) this.#loads.delete(task.nodeId);
+    const nodes = this.#nodes.get(serviceId);
+    nodes?.delete(nodeId);
+    if (nodes?.size === 0) this.#nodes.delete(serviceId);
   }
 
   #fail(task: Task): void {
     if (task.serviceId === "") return;
-    const { failures } = this.#load(task.nodeId);
+    const nodes = entry(this.#failures, task.serviceId, () => new Map<string, Failures>());
     const specVersion = task.specVersion?.index ?? 0n;
-    const known = failures.get(task.serviceId);
+    const known = nodes.get(task.nodeId);
     const atMs = [...(known?.specVersion === specVersion ? known.atMs : []), ...failureTimes(task)];
-    failures.set(task.serviceId, {
+    nodes.set(task.nodeId, {
       specVersion,
       atMs: atMs.toSorted((a, b) => a - b).slice(-failuresMax),
     });
   }
-
-  #load(nodeId: string): MutableLoad {
-    let load = this.#loads.get(nodeId);
-    if (load === undefined) this.#loads.set(nodeId, (load = emptyLoad(nodeId)));
-    return load;
-  }
 }
 
-export function reservationOf(task: Task): Reservation {
-  const reservations = task.spec?.resources?.reservations;
-  return {
-    nanoCpus: Number(reservations?.nanoCpus ?? 0n),
-    memoryBytes: Number(reservations?.memoryBytes ?? 0n),
-  };
+/** Holds what it has reserved of its node. */
+export function occupies(task: Task): boolean {
+  const state = stateOf(task);
+  return (
+    task.nodeId !== "" && isAlive(task) && state >= TaskState.ASSIGNED && state <= TaskState.RUNNING
+  );
 }
 
-/** The ports that it takes of its node. */
-export function hostPortsOf({ endpoint }: Task): ReadonlySet<PortKey> {
-  const ports = endpoint?.ports ?? [];
-  return new Set(ports.filter(({ publishMode }) => publishMode === PublishMode.HOST).map(portKey));
-}
-
-/** What a node offers. Undescribed nodes offer nothing that could be reserved. */
-export function capacityOf(node: Node): Reservation {
-  return {
-    nanoCpus: Number(node.description?.resources?.nanoCpus ?? 0n),
-    memoryBytes: Number(node.description?.resources?.memoryBytes ?? 0n),
-  };
-}
-
-/** Whether the service's version failed so often here of late that another node should be tried. */
-export function keepsFailing(load: NodeLoad, task: Task, nowMs: number): boolean {
-  const failures = load.failures.get(task.serviceId);
-  if (failures === undefined || failures.specVersion !== (task.specVersion?.index ?? 0n))
-    return false;
-  return failures.atMs.filter((atMs) => atMs > nowMs - failureWindowMs).length >= failuresMax;
-}
-
-function emptyLoad(nodeId: string): MutableLoad {
-  return {
-    nodeId,
-    tasks: 0,
-    tasksByService: new Map(),
-    reserved: { nanoCpus: 0, memoryBytes: 0 },
-    hostPorts: new Map(),
-    failures: new Map(),
-  };
-}
-
-function occupies(task: Task): boolean {
-  return task.nodeId !== "" && isAlive(task) && stateOf(task) <= TaskState.RUNNING;
+function claims(task: Task): boolean {
+  return task.nominatedNodeId !== "" && stateOf(task) === TaskState.PENDING && isWanted(task);
 }
 
 function hasFailed(task: Task): boolean {
@@ -169,4 +137,10 @@ function failureTimes(task: Task): readonly number[] {
     ...earlier.map(({ endedAt }) => msFromTimestamp(endedAt)),
     msFromTimestamp(status?.timestamp),
   ];
+}
+
+function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
 }

@@ -8,6 +8,7 @@ import {
   NodeAvailability,
   NodeState,
   PublishMode,
+  SchedulingStrategy,
   TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Change } from "../store/objects.ts";
@@ -25,14 +26,28 @@ function on(nodeId: string, id: string, init: Parameters<typeof testTask>[1] = {
   return testTask(id, { nodeId, status: { state: TaskState.RUNNING }, ...init });
 }
 
+interface Cluster {
+  readonly nodes: readonly Node[];
+  readonly running?: readonly Task[];
+  readonly strategy?: SchedulingStrategy;
+  readonly preemption?: boolean;
+}
+
 async function schedule(
   tasks: readonly Task[],
-  cluster: { nodes: readonly Node[]; running?: readonly Task[] },
+  cluster: Cluster,
 ): Promise<SchedulePlan & { homes: ReadonlyMap<string, string> }> {
   const { store, put } = openTestStore();
   await put("task", ...(cluster.running ?? []));
   const loads = new NodeLoads(store);
-  const context = { nodes: cluster.nodes, load: (id: string) => loads.of(id), nowMs };
+  const context = {
+    nodes: cluster.nodes,
+    tasksOfNode: (id: string) => store.tasksOfNode(id),
+    loads,
+    strategy: cluster.strategy ?? SchedulingStrategy.SPREAD,
+    preemption: cluster.preemption ?? false,
+    nowMs,
+  };
   const plan = planSchedule(tasks, context);
   const homes = new Map<string, string>();
   for (const { kind, object } of plan.actions) {
@@ -103,7 +118,7 @@ test("Reservations fill nodes up to their resources, and the rest waits with a r
   const tasks = ["a", "b", "c"].map((id) => pending(id, { spec }));
   const { homes, blocked } = await schedule(tasks, { nodes: five.slice(0, 2) });
   assert.deepEqual(count(homes), { node1: 1, node2: 1 });
-  assert.equal(blocked.get("c"), "no suitable node (insufficient resources on 2 nodes)");
+  assert.equal(blocked.get("c"), "no suitable node (insufficient CPU on 2 nodes)");
 });
 
 test("A waiting task says why, node by node, and says it once", async () => {

@@ -1,16 +1,22 @@
 /**
- * The loop that gives PENDING tasks a node. Tasks that no node can take wait here, and are tried again when a node
- * changes or something ends on one.
+ * The loop that gives PENDING tasks a node. Tasks that no node can take wait here, and are tried again when a node or the
+ * cluster's settings change, something ends on a node, or somebody gives up the room that others make for it.
  */
 import type { Ports } from "#proto/ports.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { SchedulingStrategy, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { clusterOf } from "../cluster.ts";
 import { DirtySet, Loop } from "../loop.ts";
-import type { Action, Change } from "../store/objects.ts";
+import type { Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
 import { isTerminal, isWanted, stateOf } from "../task.ts";
 import { NodeLoads } from "./node-load.ts";
-import { planSchedule } from "./plan-schedule.ts";
+import { inOrder, planSchedule, type SchedulePlan } from "./plan-schedule.ts";
+
+/** What one transaction takes on, so that neither planning nor applying it holds the manager up for long. */
+export const partTasksMax = 1_000;
+/** In looks at a node, of which ten or so take a microsecond. */
+export const effortMax = 200_000;
 
 export interface SchedulerModules extends Ports {
   readonly store: Store;
@@ -47,10 +53,11 @@ export class Scheduler implements AsyncDisposable {
   #onChange(change: Change): void {
     this.#loads.onChange(change);
     if (change.kind === "task") this.#onTask(change.before, change.after);
-    if (change.kind === "node") this.#retryBlocked();
+    if (change.kind === "node" || change.kind === "cluster") this.#retryBlocked();
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
+    if (before !== undefined && gaveUpRoom(before, after)) this.#retryBlocked();
     if (after !== undefined && waits(after)) {
       // The note that it is blocked is our own doing and no reason to try again.
       if (this.#blocked.has(after.id)) return;
@@ -61,8 +68,10 @@ export class Scheduler implements AsyncDisposable {
     const task = after ?? before;
     if (task === undefined) return;
     this.#blocked.delete(task.id);
-    const leftNode = before !== undefined && before.nodeId !== "" && !isTerminal(before);
-    if (leftNode && (after === undefined || isTerminal(after))) this.#retryBlocked();
+    if (before === undefined) return;
+    const leftNode = before.nodeId !== "" && !isTerminal(before);
+    const ended = leftNode && (after === undefined || isTerminal(after));
+    if (ended) this.#retryBlocked();
   }
 
   #retryBlocked(): void {
@@ -73,26 +82,55 @@ export class Scheduler implements AsyncDisposable {
   }
 
   #round(): Promise<undefined> {
+    const { store, clock } = this.#modules;
     return this.#dirty.drain(async (ids) => {
-      await this.#modules.store.writeInParts((view) => this.#plan(view, ids));
+      const waiting = inOrder(tasksOf(store, ids)).map(({ id }) => id);
+      // In parts, between which others have their turn.
+      for (let done = 0; done < waiting.length; ) {
+        if (done > 0) await clock.sleep(0);
+        const part = waiting.slice(done, done + partTasksMax);
+        let left = 0;
+        await store.writeInParts((view) => {
+          const plan = this.#plan(view, part);
+          left = plan.rest.length;
+          return plan.actions;
+        });
+        // What is left is the end of the part: a plan takes tasks in this order.
+        done += part.length - left;
+      }
       return undefined;
     });
   }
 
-  #plan(view: View, ids: ReadonlySet<string>): readonly Action[] {
-    const tasks = [...ids].flatMap((id) => view.get("task", id) ?? []).filter(waits);
-    if (tasks.length === 0) return [];
+  #plan(view: View, ids: readonly string[]): SchedulePlan {
+    const tasks = tasksOf(view, ids);
+    if (tasks.length === 0) return { actions: [], blocked: new Map(), rest: [] };
+    const scheduling = clusterOf(view)?.spec?.scheduling;
     const plan = planSchedule(tasks, {
       nodes: view.list("node"),
-      load: (nodeId) => this.#loads.of(nodeId),
+      tasksOfNode: (nodeId) => view.tasksOfNode(nodeId),
+      loads: this.#loads,
+      strategy: scheduling?.strategy ?? SchedulingStrategy.SPREAD,
+      preemption: scheduling?.preemption ?? false,
       nowMs: this.#modules.clock.now(),
+      effortMax,
     });
     for (const id of plan.blocked.keys()) this.#blocked.add(id);
-    return plan.actions;
+    return plan;
   }
+}
+
+function tasksOf(view: View, ids: Iterable<string>): readonly Task[] {
+  return [...ids].flatMap((id) => view.get("task", id) ?? []).filter(waits);
+}
+
+/** Whether others were making room for it, which it does not take. */
+function gaveUpRoom({ nominatedNodeId }: Task, after: Task | undefined): boolean {
+  if (nominatedNodeId === "" || after?.nodeId === nominatedNodeId) return false;
+  return after?.nominatedNodeId !== nominatedNodeId || !waits(after);
 }
 
 /** Whether a task is the scheduler's to place. */
 function waits(task: Task): boolean {
-  return stateOf(task) === TaskState.PENDING && task.nodeId === "" && isWanted(task);
+  return stateOf(task) === TaskState.PENDING && isWanted(task);
 }
