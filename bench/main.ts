@@ -1,4 +1,4 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network|network-scale|network-vm|pull|raft|recover|soak|spread [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network|network-scale|network-vm|pull|raft|recover|scale|soak|spread [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
@@ -21,6 +21,8 @@ import { benchFailover, benchThroughput } from "./raft/raft.ts";
 import { formatRaftReport } from "./raft/report.ts";
 import { benchRecover } from "./recover.ts";
 import { formatReport } from "./report.ts";
+import { formatScaleReport } from "./scale/report.ts";
+import { benchScale } from "./scale/scale.ts";
 import { formatSoakReport } from "./soak/report.ts";
 import { benchSoak } from "./soak/soak.ts";
 import { formatSpreadReport } from "./spread/report.ts";
@@ -37,6 +39,10 @@ const agentsMax = 1_000;
 const minutesMax = 24 * 60;
 const warmUpMax = 3_600;
 const scaleNodesMax = 1_000;
+const playedNodesMax = 10_000;
+const playedTasksMax = 1_000_000;
+const playedServicesMax = 1_000;
+const playedManagersMax = 7;
 
 interface PeerOption {
   readonly peer: boolean;
@@ -59,6 +65,13 @@ interface RaftFlags extends PeerOption {
 
 interface NetworkScaleFlags {
   readonly nodes: number;
+}
+
+interface ScaleFlags {
+  readonly nodes: number;
+  readonly tasks: number;
+  readonly services: number;
+  readonly managers: number;
 }
 
 interface SoakFlags {
@@ -105,6 +118,14 @@ function program(signal: AbortSignal): Command {
     .option("--kills <n>", "leaders that are killed", numberUpTo(roundsMax), 10)
     .option("--peer", "measure etcd and Docker Swarm too, and compare", false)
     .action((flags: RaftFlags) => raft(flags, signal));
+  bench
+    .command("scale")
+    .description("How long managers take to have very many tasks run on many played nodes")
+    .option("--nodes <n>", "nodes", numberUpTo(playedNodesMax), 1_000)
+    .option("--tasks <n>", "tasks", numberUpTo(playedTasksMax), 30_000)
+    .option("--services <n>", "services that share the tasks", numberUpTo(playedServicesMax), 10)
+    .option("--managers <n>", "managers", numberUpTo(playedManagersMax), 3)
+    .action((flags: ScaleFlags) => scale(flags, signal));
   bench
     .command("soak")
     .description("What three managers use while agents hold their sessions and nothing happens")
@@ -223,6 +244,12 @@ async function raft(flags: RaftFlags, signal: AbortSignal): Promise<void> {
     failovers.set(group.name, await benchFailover(group, options));
   }
   process.stdout.write(formatRaftReport(samples, failovers));
+}
+
+async function scale(flags: ScaleFlags, signal: AbortSignal): Promise<void> {
+  const result = await benchScale({ ...flags, signal, onStep });
+  const { nodes, tasks, services, managers } = flags;
+  process.stdout.write(formatScaleReport({ nodes, tasks, services, managers }, result));
 }
 
 async function soak(flags: SoakFlags, signal: AbortSignal): Promise<void> {

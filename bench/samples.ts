@@ -40,3 +40,9 @@ export function ratioOf({ ours, peer }: Samples): number | undefined {
   if (peer === undefined) return undefined;
   return Math.round((median(ours) / median(peer)) * 1000) / 1000;
 }
+
+/** The smallest sample that so many are not above. */
+export function percentile(samples: readonly number[], part: number): number {
+  const sorted = samples.toSorted((a, b) => a - b);
+  return sorted[Math.ceil(part * sorted.length) - 1] ?? Number.NaN;
+}

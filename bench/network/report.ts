@@ -1,6 +1,6 @@
 /** What the benchmark of the network prints: tables for people, and as the last line one JSON object for programs. */
 import { formatTable } from "#swarmctl/output/table.ts";
-import { median } from "../samples.ts";
+import { median, percentile } from "../samples.ts";
 import type { Convergence } from "./convergence.ts";
 import type { Requests } from "./load.ts";
 import type { Changes, NetworkBench, RequestsName, Round, StreamName } from "./network.ts";
@@ -190,12 +190,6 @@ function ratio<Item>(
     return part / whole;
   });
   return thousandths(median(ratios));
-}
-
-/** The smallest sample that so many are not above. */
-function percentile(samples: readonly number[], part: number): number {
-  const sorted = samples.toSorted((a, b) => a - b);
-  return sorted[Math.ceil(part * sorted.length) - 1] ?? Number.NaN;
 }
 
 function thousandths(value: number): number {

@@ -12,7 +12,7 @@ import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { managerOf } from "../raft/ours-group.ts";
-import { type PlayedAgents, startAgents } from "./agents-host.ts";
+import { type PlayedAgents, startAgents } from "../agents/agents-host.ts";
 import { type Summary, summarize } from "./summary.ts";
 import { readUsage, type Usage } from "./usage.ts";
 

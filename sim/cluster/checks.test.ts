@@ -14,7 +14,6 @@ import {
   NodeState,
   NodeStatusSchema,
   TaskState,
-  UpdateConfigSchema,
   UpdateOrder,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";

@@ -8,8 +8,9 @@ import type { AgentsJob, AgentsNews } from "./agents.ts";
 
 const program = fileURLToPath(new URL("agents.ts", import.meta.url));
 
-/** An agent joins in some ten milliseconds. */
-const joinTimeoutMs = 120_000;
+/** An agent joins in some ten milliseconds, on a machine that does nothing else. */
+const joinTimeoutMs = 60_000;
+const joinTimeoutMsEach = 100;
 
 export interface PlayedAgents extends Disposable {
   /** Throws when the program that plays them has ended. */
@@ -27,7 +28,7 @@ export async function startAgents(
   });
   using scope = new DisposableStack();
   scope.defer(() => child.stdin?.end());
-  let newest: AgentsNews = { standing: 0, opened: 0 };
+  let newest: AgentsNews = { standing: 0, opened: 0, tasks: 0 };
   let ended = false;
   child.on("close", () => {
     ended = true;
@@ -42,7 +43,8 @@ export async function startAgents(
     return newest;
   };
   const all = () => news().standing === job.agents;
-  await waitFor("every agent to have a session", all, { timeoutMs: joinTimeoutMs, signal });
+  const timeoutMs = joinTimeoutMs + job.agents * joinTimeoutMsEach;
+  await waitFor("every agent to have a session", all, { timeoutMs, signal });
   const held = scope.move();
   return { news, [Symbol.dispose]: () => held.dispose() };
 }

@@ -1,6 +1,6 @@
 /**
  * The program that plays many nodes at once, run on a virtual host of the LAN. Each joins with its own certificate and runs
- * the agent that swarmd runs, with nothing to program: no network, no DNS, no containers. Its one argument is a JSON object,
+ * the agent that swarmd runs, with nothing to program: no network, no DNS, tasks without containers. Its one argument is a JSON object,
  * AgentsJob; on stdout comes a line of JSON, AgentsNews, whenever there is news; ends with its standard input.
  */
 import { once } from "node:events";
@@ -16,10 +16,13 @@ import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import { createLog } from "#proto/winston-log.ts";
 import { type Admission, joinCluster, newJoinAttempt } from "#swarmd/join-cluster.ts";
+import { InstantWorker } from "./instant-worker.ts";
 
 export interface AgentsJob {
   readonly agents: number;
-  /** host:port. */
+  /** Of the first: others are played by other programs. */
+  readonly from?: number;
+  /** HOST:PORT. */
   readonly managers: readonly string[];
   readonly token: string;
   /** The host's own. */
@@ -31,10 +34,14 @@ export interface AgentsNews {
   readonly standing: number;
   /** Sessions that were ever opened. */
   readonly opened: number;
+  /** Tasks that the agents have now. */
+  readonly tasks: number;
 }
 
 const newsPeriodMs = 500;
 const joinPauseMs = 1_000;
+/** A join waits for the managers' disks most of the time. */
+const joinsAtOnce = 8;
 
 const ports: Ports = {
   clock: systemClock,
@@ -59,17 +66,24 @@ async function join({ managers, token, address }: AgentsJob): Promise<Admission>
   }
 }
 
+interface PlayedAgent {
+  readonly agent: Agent;
+  readonly worker: InstantWorker;
+}
+
 /** `onSession` is told of every session's ID as often as the manager has news. */
 function newAgent(
   node: Admission,
   name: string,
   { job, onSession }: { job: AgentsJob; onSession: (sessionId: string) => void },
-): Agent {
+): PlayedAgent {
   const { nodeId, number, clusterId, tls } = node;
   const { managers, address: dataPathAddress } = job;
   const identity = Promise.resolve(new TlsIdentityHolder(tls));
   const self = create(PeerSchema, { nodeId, number, dataPathAddress });
-  return new Agent(
+  const reporter = new Reporter();
+  const worker = new InstantWorker({ ...ports, reporter });
+  const agent = new Agent(
     { clusterId, identity, managers, self: () => self },
     {
       ...ports,
@@ -77,8 +91,8 @@ function newAgent(
         ...describeNode({ dataPathAddress, identity }),
         hostname: name,
       }),
-      worker: { assign: () => {}, statuses: () => new Map(), logs: noLogs },
-      reporter: new Reporter(),
+      worker,
+      reporter,
       usage: { want: () => {}, take: () => [] },
       onNews: ({ sessionId }) => onSession(sessionId),
       network: { apply: async () => {}, repair: async () => {}, localNetworks: () => [] },
@@ -86,30 +100,37 @@ function newAgent(
       memory: { read: async () => undefined, save: () => {} },
     },
   );
+  return { agent, worker };
 }
 
-async function* noLogs(): AsyncGenerator<never> {}
-
 async function runAgents(job: AgentsJob, signal: AbortSignal): Promise<void> {
-  const agents: Agent[] = [];
+  const played: PlayedAgent[] = [];
   const sessions = new Set<string>();
   const onSession = (sessionId: string) => sessions.add(sessionId);
   const running: Promise<void>[] = [];
   let told = "";
   const tell = () => {
-    const standing = agents.filter(({ session }) => session.state === "connected").length;
-    const news: AgentsNews = { standing, opened: sessions.size };
+    const standing = played.filter(({ agent }) => agent.session.state === "connected").length;
+    const tasks = played.reduce((sum, { worker }) => sum + worker.statuses().size, 0);
+    const news: AgentsNews = { standing, opened: sessions.size, tasks };
     const line = JSON.stringify(news);
     if (line !== told) process.stdout.write(`${line}\n`);
     told = line;
   };
   const timer = setInterval(tell, newsPeriodMs);
-  try {
-    while (agents.length < job.agents && !signal.aborted) {
-      const agent = newAgent(await join(job), `agent${agents.length + 1}`, { job, onSession });
-      agents.push(agent);
-      running.push(agent.run(signal));
+  const first = job.from ?? 1;
+  let number = first;
+  const joinMore = async () => {
+    while (number < first + job.agents && !signal.aborted) {
+      const name = `agent${number}`;
+      number += 1;
+      const one = newAgent(await join(job), name, { job, onSession });
+      played.push(one);
+      running.push(one.agent.run(signal));
     }
+  };
+  try {
+    await Promise.all(Array.from({ length: joinsAtOnce }, joinMore));
     await Promise.all(running);
   } finally {
     clearInterval(timer);
