@@ -309,6 +309,13 @@ test("A change of labels, replicas or the registry's password restarts nothing",
   assert.deepEqual(plan({ service, tasks: [running(1)] }).said, ["create 2"]);
 });
 
+test("A change of where tasks may run replaces only those that are where they may not", () => {
+  const placement = { constraints: ["node.hostname==h1"] };
+  const service = testService({ replicas: 2, version: 9, task: { placement } });
+  const tasks = [running(1), running(2, { nodeId: "node2" })];
+  assert.deepEqual(plan({ service, tasks }).said, ["stop t2"]);
+});
+
 const states: readonly TaskState[] = [
   TaskState.NEW,
   TaskState.PENDING,
@@ -383,7 +390,7 @@ test("Whatever happens, repeating the plan fills every slot once and then rests"
       }
       const alive = tasks.filter((task) => isWanted(task) && !isTerminal(task));
       assert.equal(alive.length, replicas);
-      assert.ok(alive.every((task) => sameSpec(task.spec, service.spec?.task)));
+      assert.ok(alive.every((task) => sameSpec(task.spec, service.spec?.task) === "same"));
       assert.deepEqual(plan({ service, tasks, atMs: nowMs + 41 * 61_000 }).said, []);
     },
   );

@@ -2,7 +2,7 @@
  * What a replicated service needs: as many slots as it shall have replicas. Which of them it keeps is said here, what each
  * needs in plan-places.ts. Pure; the slots are the orchestrator's index.
  */
-import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { wantedReplicas } from "../service-spec.ts";
 import { isWanted, stateOf } from "../task.ts";
@@ -17,7 +17,7 @@ export interface ServiceContext extends PlaceContext {
 
 /** The whole service: scale, update, and every slot. */
 export function planService(context: ServiceContext): PlacesPlan {
-  const surplus = planScaleDown(context);
+  const surplus = surplusSlots(context.service, context.slots);
   const removals = surplus
     .flatMap((slot) => context.slots.get(slot) ?? [])
     .map((task) => planRemove(task, context.nowMs));
@@ -38,7 +38,7 @@ function keptSlots({ service, slots }: ServiceContext, surplus: readonly number[
  * Slots to give up: what does not run first, then from the nodes that hold the most copies, then the higher numbers. With
  * an address for each slot, the higher numbers alone: those that stay keep theirs.
  */
-function planScaleDown({ service, slots }: ServiceContext): readonly number[] {
+export function surplusSlots(service: Service, slots: Slots): readonly number[] {
   const surplus = slots.size - wantedReplicas(service);
   if (surplus <= 0) return [];
   const networks = service.spec?.task?.networks ?? [];

@@ -5,8 +5,15 @@
  * spec, on a node that keeps it, and one that serves until that one runs; but for services that start first there is one.
  */
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeAvailability, RestartCondition, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  NodeAvailability,
+  type Placement,
+  RestartCondition,
+  TaskState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
+import { meetsConstraints, parseConstraints } from "../scheduler/constraint.ts";
+import { runsAnyOf } from "../scheduler/platform.ts";
 import { isLost, isTerminal, isWanted, stateOf } from "../task.ts";
 import { conditionOf, planRestart } from "./plan-restart.ts";
 import { hasPortsOf } from "./same-ports.ts";
@@ -198,8 +205,24 @@ export function isOfVersion(task: Task, service: Service): boolean {
   return task.specVersion?.index === service.specVersion?.index;
 }
 
-export function isOutdated(task: Task, { service, sameSpec }: SlotContext): boolean {
-  return !sameSpec(task.spec, service.spec?.task) || !hasPortsOf(task, service.spec?.endpoint);
+/** It is not what the service wants; but what runs where it may is not moved for a change of where it may alone. */
+export function isOutdated(
+  task: Task,
+  { service, sameSpec, node }: Pick<SlotContext, "service" | "sameSpec" | "node">,
+): boolean {
+  const wants = service.spec?.task;
+  const likeness = sameSpec(task.spec, wants);
+  if (likeness === "other") return true;
+  if (likeness === "placement" && !suits(node(task.nodeId), wants?.placement)) return true;
+  return !hasPortsOf(task, service.spec?.endpoint);
+}
+
+function suits(node: Node | undefined, placement: Placement | undefined): boolean {
+  return (
+    node !== undefined &&
+    meetsConstraints(node, parseConstraints(placement?.constraints ?? [])) &&
+    runsAnyOf(node, placement?.platforms ?? [])
+  );
 }
 
 function neverRestarts(task: Task): boolean {

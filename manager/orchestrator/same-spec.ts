@@ -9,24 +9,38 @@ import {
   TaskSpecSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
 
-export type SameSpec = (task: TaskSpec | undefined, service: TaskSpec | undefined) => boolean;
+/** placement: they agree in all but which nodes they are for. */
+export type Likeness = "same" | "placement" | "other";
 
-export function sameSpec(task: TaskSpec | undefined, service: TaskSpec | undefined): boolean {
-  if (task === undefined || service === undefined) return task === service;
-  return equals(TaskSpecSchema, withoutAuth(task), withoutAuth(service));
+export type SameSpec = (task: TaskSpec | undefined, service: TaskSpec | undefined) => Likeness;
+
+export function sameSpec(task: TaskSpec | undefined, service: TaskSpec | undefined): Likeness {
+  if (task === undefined || service === undefined) return task === service ? "same" : "other";
+  const [has, wants] = [withoutAuth(task), withoutAuth(service)];
+  if (equals(TaskSpecSchema, has, wants)) return "same";
+  const alike = equals(TaskSpecSchema, withoutPlacement(has), withoutPlacement(wants));
+  return alike ? "placement" : "other";
 }
 
 /** The same, remembering the verdict of each pair: stored objects never change in place. */
 export function rememberingSameSpec(): SameSpec {
-  const verdicts = new WeakMap<TaskSpec, { readonly service: TaskSpec; readonly same: boolean }>();
+  const verdicts = new WeakMap<
+    TaskSpec,
+    { readonly service: TaskSpec; readonly likeness: Likeness }
+  >();
   return (task, service) => {
-    if (task === undefined || service === undefined) return task === service;
+    if (task === undefined || service === undefined) return sameSpec(task, service);
     const known = verdicts.get(task);
-    if (known?.service === service) return known.same;
-    const same = sameSpec(task, service);
-    verdicts.set(task, { service, same });
-    return same;
+    if (known?.service === service) return known.likeness;
+    const likeness = sameSpec(task, service);
+    verdicts.set(task, { service, likeness });
+    return likeness;
   };
+}
+
+function withoutPlacement(spec: TaskSpec): TaskSpec {
+  const { placement: _, ...kept } = spec;
+  return kept;
 }
 
 function withoutAuth(spec: TaskSpec): TaskSpec {
