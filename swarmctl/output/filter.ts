@@ -4,8 +4,8 @@
  */
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
+import { nearMiss } from "#proto/near-miss.ts";
 import { flags, type Pair, pair } from "../flags/parse-flag.ts";
-import { didYouMean } from "../flags/near-miss.ts";
 
 export interface FilterFlag {
   readonly filter?: Pair[];
@@ -29,10 +29,11 @@ function parseFilter(text: string, keys: readonly string[]): Pair {
   // Docker takes these without regard to case and space around them.
   const filter = { key: parsed.key.trim().toLowerCase(), value: parsed.value.trim() };
   if (!keys.includes(filter.key)) {
-    const near = didYouMean(filter.key, keys);
+    const near = nearMiss(filter.key, keys);
+    const meant = near === undefined ? "" : `, did you mean ${near}?`;
     throw new Fault(
       "invalid-argument",
-      `There is no filter "${filter.key}"${near}: there are ${keys.join(", ")}`,
+      `There is no filter "${filter.key}"${meant}: there are ${keys.join(", ")}`,
     );
   }
   if (filter.value !== "") return filter;

@@ -5,6 +5,8 @@ import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { ControlClient } from "../context.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
+import { changedMode } from "./mode-flags.ts";
+import { modeWord } from "./words.ts";
 
 export interface ChangeOptions {
   /** Have the image's tag resolved. */
@@ -46,13 +48,10 @@ export function rollBackService(control: ControlClient, ref: string): Promise<Se
 }
 
 export function withReplicas(spec: ServiceSpec, replicas: bigint): ServiceSpec {
-  if (spec.mode.case !== "replicated") {
-    const name = spec.annotations?.name ?? "";
-    throw new Fault(
-      "failed-precondition",
-      `Cannot scale "${name}": it is not a replicated service`,
-    );
+  if (spec.mode.case === "replicated" || spec.mode.case === "replicatedJob") {
+    return { ...spec, mode: changedMode(spec.mode, { replicas }) };
   }
-  const mode: ServiceSpec["mode"] = { case: "replicated", value: { ...spec.mode.value, replicas } };
-  return { ...spec, mode };
+  const name = spec.annotations?.name ?? "";
+  const problem = `Cannot scale "${name}": it is a ${modeWord(spec)} service, and only replicated ones have a number of replicas`;
+  throw new Fault("failed-precondition", problem);
 }

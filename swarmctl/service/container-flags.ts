@@ -6,6 +6,8 @@ import { create } from "@bufbuild/protobuf";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { type Command, Option } from "commander";
 import { Fault } from "#proto/fault.ts";
+import { isAddress } from "#proto/ipv4.ts";
+import { isAddress6 } from "#proto/ipv6.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   type Device,
@@ -79,6 +81,7 @@ export interface ContainerFlags extends ListFlags {
 export function addContainerFlags(command: Command, verb: "create" | "update"): void {
   addProcessFlags(command);
   addHostFlags(command);
+  if (verb === "create") addDockerHostFlag(command);
   const lists: readonly (readonly [string, string, string, (text: string) => unknown])[] = [
     ["container-label", "key=value", "label on the containers", pair],
     ["group", "group", "supplementary group of the user", text],
@@ -92,7 +95,7 @@ export function addContainerFlags(command: Command, verb: "create" | "update"): 
   ];
   for (const [name, value, help, parse] of lists) {
     if (verb === "create") {
-      // --host says which manager is asked: docker run's word for the other thing.
+      // --host says which manager is asked, too: docker run's word says one thing only.
       const flagName = name === "host" ? "add-host" : name;
       command.option(`--${flagName} <${value}>`, `${help} (repeat)`, flags(parse));
     } else {
@@ -100,6 +103,25 @@ export function addContainerFlags(command: Command, verb: "create" | "update"): 
       command.option(`--${name}-rm <${value}>`, `${help}: take out (repeat)`, flags(text));
     }
   }
+}
+
+/** Docker's --host of `service create` beside every command's: NAME:IP is a line of /etc/hosts, HOST[:PORT] a manager. */
+function addDockerHostFlag(command: Command): void {
+  const parse = (value: string) => {
+    if (isExtraHost(value)) {
+      const hosts = (command.getOptionValue("addHost") ?? []) as string[];
+      command.setOptionValueWithSource("addHost", [...hosts, parseExtraHost(value)], "cli");
+    } else command.parent?.setOptionValueWithSource("host", value, "cli");
+    return value;
+  };
+  const help = "the same as --add-host; or a manager to talk to (env SWARM_HOST)";
+  command.option("--host <name:ip|host[:port]>", help, parse);
+}
+
+function isExtraHost(value: string): boolean {
+  if (isAddress6(value)) return false;
+  const address = /^[^\s:=[\]]+[:=]\[?([^\]]+)\]?$/.exec(value)?.[1] ?? "";
+  return isAddress(address) || isAddress6(address) || address === "host-gateway";
 }
 
 function addProcessFlags(command: Command): void {

@@ -51,6 +51,8 @@ function checkUsage(command: Command, image: string | undefined, options: Option
     "quiet",
     "timeout",
     "runRoot",
+    "host",
+    "context",
     "resolveImage",
     "withRegistryAuth",
   ];

@@ -13,7 +13,7 @@ import {
   DriverSchema,
   type NetworkAttachmentConfig,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { flag, flags, type Pair, pair, recordOf, wholeNumber } from "../flags/parse-flag.ts";
+import { flags, type Pair, pair, recordOf } from "../flags/parse-flag.ts";
 import { addContainerFlags, changedContainer, type ContainerFlags } from "./container-flags.ts";
 import { type EnvironmentFlags, parseVariable } from "./environment.ts";
 import { addEndpointFlags, changedEndpoint, type EndpointFlags } from "./endpoint-flags.ts";
@@ -21,6 +21,15 @@ import { addHealthFlags, type HealthFlags, healthFromFlags } from "./health-flag
 import { addFileFlags, type FileFlags, filesFromFlags } from "./file-flags.ts";
 import { parseNetworkAttachment } from "./network-attachment.ts";
 import { addResourceFlags, changedResources, type ResourceFlags } from "./resource-flags.ts";
+import { addModeFlags, isJobMode, type ModeFlags, newMode } from "./mode-flags.ts";
+import { addPlacementFlags, type PlacementFlags, withPlacement } from "./placement-flags.ts";
+import { addScheduleFlags, changedSchedule, type ScheduleFlags } from "./schedule-flags.ts";
+import { addAutoscaleFlags, type AutoscaleFlags, changedAutoscale } from "./autoscale-flags.ts";
+import {
+  addDependencyFlags,
+  changedDependencies,
+  type DependencyFlags,
+} from "./dependency-flags.ts";
 import { addRestartFlags, newRestart, type RestartFlags } from "./restart-flags.ts";
 import { addUpdateFlags, changedReplacement, type UpdateFlags } from "./update-flags.ts";
 
@@ -32,9 +41,13 @@ export interface ServiceFlags
     RestartFlags,
     FileFlags,
     EndpointFlags,
-    UpdateFlags {
+    UpdateFlags,
+    ModeFlags,
+    PlacementFlags,
+    ScheduleFlags,
+    AutoscaleFlags,
+    DependencyFlags {
   readonly name?: string;
-  readonly replicas?: bigint;
   readonly network?: NetworkAttachmentConfig[];
   readonly label?: Pair[];
   readonly logDriver?: string;
@@ -44,13 +57,17 @@ export interface ServiceFlags
 export function addServiceFlags(command: Command): Command {
   command
     .option("--name <name>", "the service's name, a DNS label")
-    .option("--replicas <n>", "how many tasks (default 1)", flag(wholeNumber))
     .option("-l, --label <key=value>", "label on the service (repeat)", flags(pair))
     .option(
       "--network <network>",
       "name, or name=x,alias=y,ip=10.0.1.5,ip=10.0.1.6: one address for each replica (repeat)",
       flags(parseNetworkAttachment),
     );
+  addModeFlags(command, "create");
+  addScheduleFlags(command, "create");
+  addAutoscaleFlags(command, "create");
+  addPlacementFlags(command, "create");
+  addDependencyFlags(command, "create");
   addEndpointFlags(command, "create");
   command
     .option("-e, --env <name=value>", "environment variable (repeat)", flags(parseVariable))
@@ -91,17 +108,33 @@ export function serviceSpecFromFlags(options: ServiceFlags, container: Container
   const endpoint = changedEndpoint(undefined, options);
   const update = changedReplacement("update", undefined, options);
   const rollback = changedReplacement("rollback", undefined, options);
+  const schedule = changedSchedule(undefined, options);
+  const autoscale = changedAutoscale(undefined, options);
+  const mode = newMode(
+    // Who names a schedule means a job.
+    schedule === undefined ? options : { mode: "replicatedJob", ...options },
+    autoscale?.minReplicas ?? 1n,
+  );
   return create(ServiceSpecSchema, {
     annotations: { name: options.name ?? "", labels: recordOf(options.label) },
-    mode: { case: "replicated", value: { replicas: options.replicas ?? 1n } },
-    task: taskSpec(options, container),
+    mode,
+    task: taskSpec(options, { container, isJob: isJobMode(mode.case) }),
+    dependsOn: changedDependencies([], options),
+    ...(schedule !== undefined && { schedule }),
+    ...(autoscale !== undefined && { autoscale }),
     ...(endpoint !== undefined && { endpoint }),
     ...(update !== undefined && { update }),
     ...(rollback !== undefined && { rollback }),
   });
 }
 
-function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskSpec {
+interface TaskParts {
+  readonly container: Container;
+  readonly isJob: boolean;
+}
+
+function taskSpec(options: ServiceFlags, { container, isJob }: TaskParts): TaskSpec {
+  const { image, args, env } = container;
   const healthcheck = healthFromFlags(options);
   const plain = create(ContainerSpecSchema, {
     image,
@@ -110,14 +143,15 @@ function taskSpec(options: ServiceFlags, { image, args, env }: Container): TaskS
     ...filesFromFlags(options),
     ...(healthcheck !== undefined && { healthcheck }),
   });
-  const container = changedContainer(plain, options);
+  const value = changedContainer(plain, options);
   const resources = changedResources(undefined, options);
   const logDriver = logDriverFromFlags(options);
-  return create(TaskSpecSchema, {
+  const task = create(TaskSpecSchema, {
     ...(logDriver !== undefined && { logDriver }),
-    runtime: { case: "container", value: container },
+    runtime: { case: "container", value },
     networks: options.network ?? [],
-    restart: newRestart(options),
+    restart: newRestart(options, isJob),
     ...(resources !== undefined && { resources }),
   });
+  return withPlacement(task, options);
 }

@@ -25,10 +25,11 @@ export function addRestartFlags(command: Command): void {
     .option("--restart-window <duration>", "in which attempts count", flag(duration));
 }
 
-/** A new service's: always, as Docker's. */
-export function newRestart(given: RestartFlags): RestartPolicy {
-  const always = create(RestartPolicySchema, { condition: RestartCondition.ANY });
-  return changedRestart(always, given) ?? always;
+/** A new service's: always, as Docker's. A job's: until it has ended well. */
+export function newRestart(given: RestartFlags, isJob = false): RestartPolicy {
+  const condition = isJob ? RestartCondition.ON_FAILURE : RestartCondition.ANY;
+  const usual = create(RestartPolicySchema, { condition });
+  return changedRestart(usual, given) ?? usual;
 }
 
 /** As before where no flag speaks of it: another spec would replace the tasks. */

@@ -28,7 +28,7 @@ export type UpdateFlags = {
   readonly [K in `${Replacement}${keyof Settings}`]?: K extends `${Replacement}${infer S extends keyof Settings}`
     ? Settings[S]
     : never;
-};
+} & { readonly updateCanary?: bigint; readonly updateCanaryPromoteAfter?: Duration };
 
 const order = oneOf<UpdateOrder>({
   "stop-first": UpdateOrder.STOP_FIRST,
@@ -49,6 +49,17 @@ const updateAction = oneOf<UpdateFailureAction>({
 export function addUpdateFlags(command: Command): void {
   addFlags(command, "update", ["pause (default), continue or rollback", flag(updateAction)]);
   addFlags(command, "rollback", ["pause (default) or continue", flag(rollbackAction)]);
+  command
+    .option(
+      "--update-canary <n>",
+      "updates: change n tasks, then wait for a promotion; 0 (default): do not",
+      flag(wholeNumber),
+    )
+    .option(
+      "--update-canary-promote-after <duration>",
+      "updates: go on by themselves when the canaries have run well for so long",
+      flag(duration),
+    );
 }
 
 type Action = readonly [words: string, parse: (text: string) => UpdateFailureAction];
@@ -98,7 +109,11 @@ export function changedReplacement(
   const failureAction = given[`${kind}FailureAction`];
   const maxFailureRatio = given[`${kind}MaxFailureRatio`];
   const progressDeadline = given[`${kind}ProgressDeadline`];
+  const canary = kind === "update" ? given.updateCanary : undefined;
+  const canaryPromoteAfter = kind === "update" ? given.updateCanaryPromoteAfter : undefined;
   const changes = {
+    ...(canary !== undefined && { canary }),
+    ...(canaryPromoteAfter !== undefined && { canaryPromoteAfter }),
     ...(parallelism !== undefined && { parallelism }),
     ...(delay !== undefined && { delay }),
     ...(wantedOrder !== undefined && { order: wantedOrder }),

@@ -35,7 +35,7 @@ const modeWords = {
   globalJob: "global job",
 } as const;
 
-export function modeWord(spec: ServiceSpec | undefined): string {
+export function modeWord(spec: Pick<ServiceSpec, "mode"> | undefined): string {
   const mode = spec?.mode.case;
   return mode === undefined ? "" : modeWords[mode];
 }
