@@ -3,13 +3,13 @@ import { describe, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { parseStack } from "./parse-stack.ts";
+import { stackFrom } from "./testing/stack-from.ts";
 import { planServices, type resolveModes } from "./plan-services.ts";
 
 const digest = `@sha256:${"a".repeat(64)}`;
 
 function stackWith(image: string, more = "") {
-  return parseStack({
+  return stackFrom({
     name: "shop",
     file: "x",
     text: `services: {web: {image: "${image}"${more}}}`,

@@ -82,9 +82,12 @@ export interface HostEntry {
   /** `NAME:IP` */
   readonly extra_hosts?: readonly string[];
   readonly ipc?: string;
+  readonly isolation?: string;
   /** Sizes in bytes. */
   readonly mem_limit?: string;
   readonly mem_reservation?: string;
+  readonly mem_swappiness?: number;
+  readonly memswap_limit?: string;
   readonly pid?: string | null;
   readonly pids_limit?: number;
   readonly privileged?: boolean;

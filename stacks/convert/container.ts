@@ -33,6 +33,9 @@ export function containerSpec(reader: Reader, entry: ServiceEntry): ContainerSpe
   if (entry.annotations !== undefined) {
     throw reader.under("annotations").fault("is not supported: use labels");
   }
+  if (entry.isolation !== undefined && entry.isolation !== "default") {
+    throw reader.under("isolation").fault(`is "${entry.isolation}": Linux has none but default`);
+  }
   checkPullPolicy(reader, entry);
   return {
     ...create(ContainerSpecSchema, { image: entry.image }),

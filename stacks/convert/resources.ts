@@ -43,13 +43,35 @@ export function resourceRequirements(
     }),
     generic: place.each("generic_resources", reservations?.generic_resources, genericResource),
   };
+  const swap = swapFields(reader, entry, limited.memoryBytes);
   const hasLimits = limits !== undefined || isSet(limited);
   const hasReservations = reservations !== undefined || isSet(reserved);
-  if (!hasLimits && !hasReservations) return undefined;
+  if (!hasLimits && !hasReservations && Object.keys(swap).length === 0) return undefined;
   return create(ResourceRequirementsSchema, {
     ...(hasLimits && { limits: resourcesOf(limited) }),
     ...(hasReservations && { reservations: resourcesOf(reserved) }),
+    ...swap,
   });
+}
+
+/** `memswap_limit` counts memory and swap together, as `docker run` does; a spec counts swap alone. -1 is no limit. */
+function swapFields(
+  reader: Reader,
+  { memswap_limit: limit, mem_swappiness: swappiness }: ServiceEntry,
+  memoryBytes: bigint | undefined,
+): Pick<ResourceRequirements, "swapBytes" | "memorySwappiness"> {
+  const swapBytes = reader.one("memswap_limit", limit, (text) => {
+    if (memoryBytes === undefined) throw refusal("it goes with a limit of memory");
+    if (text === "-1") return -1n;
+    const total = parseSizeBytes(text);
+    if (total < memoryBytes)
+      throw refusal("it is less than the limit of memory, which it includes");
+    return total - memoryBytes;
+  });
+  return {
+    ...(swapBytes !== undefined && { swapBytes }),
+    ...(swappiness !== undefined && { memorySwappiness: BigInt(swappiness) }),
+  };
 }
 
 export function pidsLimit(reader: Reader, { deploy, pids_limit: short }: ServiceEntry): bigint {

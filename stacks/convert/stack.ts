@@ -2,6 +2,7 @@
 import { parseStackName, type Stack } from "../stack.ts";
 import { startOrder } from "./dependencies.ts";
 import { filesOf } from "./files.ts";
+import { refuseUnhonoured } from "./honoured.ts";
 import { replicasOf } from "./mode.ts";
 import { networksOf } from "./networks.ts";
 import { Reader, type StackContext } from "./reader.ts";
@@ -10,6 +11,7 @@ import { serviceSpec } from "./service.ts";
 /** `context.name`: what the stack shall be called. */
 export function toStack(context: StackContext): Stack {
   const name = parseStackName(context.name);
+  refuseUnhonoured(context);
   const { services: entries } = context.content;
   const services = startOrder(context).flatMap((key) => {
     const entry = entries[key];

@@ -1,75 +1,98 @@
-import { dirname, resolve } from "node:path";
-import { type Command, InvalidArgumentError, Option } from "commander";
-import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { parseStack } from "#stacks/parse-stack.ts";
+import { type Command, Option } from "commander";
+import { Fault } from "#proto/fault.ts";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { deployStack } from "#stacks/deploy-stack.ts";
 import { type ResolveMode, resolveModes } from "#stacks/plan-services.ts";
 import { removeLeftovers } from "#stacks/remove-leftovers.ts";
-import { parseStackName, type Stack } from "#stacks/stack.ts";
-import type { Context } from "../context.ts";
+import { parseStackName } from "#stacks/stack.ts";
+import type { Context, ControlClient } from "../context.ts";
 import { flag } from "../flags/parse-flag.ts";
-import { readText } from "../read-file.ts";
-import { readFileSource } from "./read-file-source.ts";
-import { withRegistryAuth } from "../registry-login.ts";
+import { forEachRef } from "../for-each-ref.ts";
 import { addConvergeFlags, type ConvergeOptions, converge } from "../service/converge.ts";
+import { serviceName } from "../service/words.ts";
 import { printWarnings } from "../warnings.ts";
+import { addComposeFlags, type ComposeFlags, loadStack } from "./load-stack.ts";
+import { printDiff } from "./print-diff.ts";
 
-interface Options extends Omit<ConvergeOptions, "detach"> {
-  readonly composeFile: string;
+interface Options extends Omit<ConvergeOptions, "detach">, ComposeFlags, PlanFlags {
   readonly detach: boolean;
+  readonly dryRun?: true;
+}
+
+/** What `stack deploy` and `stack diff` plan by. */
+export interface PlanFlags {
   readonly prune?: true;
   readonly resolveImage: ResolveMode;
-  readonly withRegistryAuth?: true;
+}
+
+export function addPlanFlags(command: Command): Command {
+  return command
+    .option("--prune", "remove what of the stack the file does not name any more")
+    .addOption(
+      new Option("--resolve-image <when>", "have the tags of images resolved to digests")
+        .choices(resolveModes)
+        .default("always"),
+    );
 }
 
 export function define(command: Command, context: Context): void {
   command
     .argument("<stack>", "what the stack is called", flag(parseStackName))
-    .requiredOption("-c, --compose-file <file>", "the stack file; - is stdin", onlyOne)
     .option("--no-detach", "wait until all its services have converged")
-    .option("--prune", "remove what of the stack the file does not name any more");
-  command.addOption(
-    new Option("--resolve-image <when>", "have the tags of images resolved to digests")
-      .choices(resolveModes)
-      .default("always"),
-  );
-  command.option("--with-registry-auth", "give the nodes your logins at the images' registries");
+    .option(
+      "--dry-run",
+      "only say what would change: exits 0 if nothing, 1 if something, 2 on error",
+    );
+  addPlanFlags(addComposeFlags(command));
   addConvergeFlags(command).action(async (name: string, options: Options) => {
-    const { signal, clock } = context.io;
-    const file = options.composeFile;
-    const text = await readText(context.io, file);
-    const folder = file === "-" ? process.cwd() : dirname(resolve(file));
-    const parsed = parseStack({ name, file: file === "-" ? "stdin" : file, text, folder });
-    const stack = options.withRegistryAuth ? await withLogins(context, parsed) : parsed;
-    const control = await context.control();
-    const tell = {
-      signal,
-      clock,
-      onStep: (line: string) => context.print(line),
-      onWarnings: (warnings: readonly string[]) => printWarnings(context, warnings),
-    };
-    const { services, leftovers } = await deployStack(control, stack, {
-      ...tell,
-      read: (source) => readFileSource(context.io, folder, source),
-      resolveImage: options.resolveImage,
-      prune: options.prune ?? false,
-    });
-    if (!options.detach) {
-      const { detach: _, ...wait } = options;
-      for (const service of services) await converge(context, control, service, wait);
-    }
-    await removeLeftovers(control, leftovers, tell);
+    if (options.dryRun) {
+      const { quiet } = options;
+      const asked = { ...planSettings(options), format: "text", ...(quiet && { quiet }) } as const;
+      await printDiff(context, () => loadStack(context, name, options), asked);
+    } else await deploy(context, name, options);
   });
 }
 
-async function withLogins({ io }: Context, stack: Stack): Promise<Stack> {
-  const services: ServiceSpec[] = [];
-  // One after the other: a helper may ask the user something.
-  for (const spec of stack.services) services.push(await withRegistryAuth(io, spec));
-  return { ...stack, services };
+export function planSettings({ prune, resolveImage }: PlanFlags) {
+  return { prune: prune ?? false, resolveImage };
 }
 
-function onlyOne(file: string, before: string | undefined): string {
-  if (before === undefined) return file;
-  throw new InvalidArgumentError("Several files are not merged yet: name one");
+async function deploy(context: Context, name: string, options: Options): Promise<void> {
+  const { signal, clock } = context.io;
+  const { stack, read } = await loadStack(context, name, options);
+  const control = await context.control();
+  const tell = {
+    signal,
+    clock,
+    onStep: (line: string) => {
+      if (!options.quiet) context.print(line);
+    },
+    onWarnings: (warnings: readonly string[]) => printWarnings(context, warnings),
+  };
+  const settings = { ...tell, ...planSettings(options), read };
+  const { services, leftovers } = await deployStack(control, stack, settings);
+  if (!options.detach) await convergeAll(context, { control, services, options });
+  await removeLeftovers(control, leftovers, tell);
+}
+
+interface Wait {
+  readonly control: ControlClient;
+  readonly services: readonly Service[];
+  readonly options: Options;
+}
+
+/** They all go on at the same time, and have the time together; each that fails is named. */
+async function convergeAll(context: Context, { control, services, options }: Wait): Promise<void> {
+  const { clock, signal } = context.io;
+  const { timeout, quiet } = options;
+  const deadline = clock.monotonic() + timeout;
+  const byName = new Map(services.map((service) => [serviceName(service), service]));
+  await forEachRef(context, [...byName.keys()], async (name) => {
+    const service = byName.get(name);
+    if (service === undefined) return;
+    if (signal.aborted) throw new Fault("canceled", `Service "${name}" is not waited for`);
+    if (!options.quiet && services.length > 1) context.print(name);
+    const left = timeout === 0 ? 0 : Math.max(1, deadline - clock.monotonic());
+    await converge(context, control, service, { timeout: left, ...(quiet && { quiet }) });
+  });
 }

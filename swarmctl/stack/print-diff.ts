@@ -1,10 +1,11 @@
 /** What a deployment would change, as people read it: an object and its fields, then the tasks that would be replaced. */
-import { diffStack, type DiffOptions, type ObjectChange } from "#stacks/diff-stack.ts";
+import { diffStack, type ObjectChange } from "#stacks/diff-stack.ts";
 import { describeChange } from "#stacks/field-changes.ts";
-import type { Stack } from "#stacks/stack.ts";
+import type { DeploySettings } from "#stacks/plan-deploy.ts";
 import { Fault } from "#proto/fault.ts";
 import type { Context } from "../context.ts";
 import { taskName } from "../service/words.ts";
+import type { LoadedStack } from "./load-stack.ts";
 
 /** As diff(1) has it: 0 where nothing would change, 1 where something would, 2 where that cannot be said. */
 const [exitDiffers, exitTrouble] = [1, 2];
@@ -12,7 +13,7 @@ const [exitDiffers, exitTrouble] = [1, 2];
 /** More tasks than these are counted. */
 const tasksMax = 10;
 
-export interface StackDiffOptions extends DiffOptions {
+export interface StackDiffOptions extends DeploySettings {
   readonly format: "text" | "json";
   readonly quiet?: true;
 }
@@ -20,13 +21,14 @@ export interface StackDiffOptions extends DiffOptions {
 /** `open`: reads the stack; what is wrong with it is trouble, too. */
 export async function printDiff(
   context: Context,
-  open: () => Promise<Stack>,
+  open: () => Promise<LoadedStack>,
   options: StackDiffOptions,
 ): Promise<void> {
   try {
-    const stack = await open();
+    const { stack, read } = await open();
     const control = await context.control();
-    const changes = await diffStack(control, stack, options);
+    const { signal } = context.io;
+    const changes = await diffStack(control, stack, { ...options, read, signal });
     if (changes.length > 0) context.exitCode = exitDiffers;
     if (options.quiet) return;
     const names = changes.some(({ taskIds }) => taskIds.length > 0)

@@ -1,0 +1,89 @@
+/** The stack that flags name: its files read and loaded, with the variables of the shell and of `.env` beside the first. */
+import { readFileSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
+import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { loadCompose, type LoadOptions } from "#stacks/compose/load-compose.ts";
+import { toStack } from "#stacks/convert/stack.ts";
+import type { ReadSource } from "#stacks/look.ts";
+import type { Stack } from "#stacks/stack.ts";
+import type { Context } from "../context.ts";
+import { text } from "../flags/parse-flag.ts";
+import { fileBytesMax, readText } from "../read-file.ts";
+import { withRegistryAuth } from "../registry-login.ts";
+import { printWarnings } from "../warnings.ts";
+import { readFileSource } from "./read-file-source.ts";
+
+export interface ComposeFlags {
+  readonly composeFile: readonly string[];
+  readonly profile?: readonly string[];
+  readonly withRegistryAuth?: true;
+}
+
+export function addComposeFlags(command: Command): Command {
+  const repeated = (value: string, before: readonly string[] = []) => [...before, text(value)];
+  return command
+    .requiredOption(
+      "-c, --compose-file <file>",
+      "a stack file (repeat: later ones win); - is stdin",
+      repeated,
+    )
+    .option("--profile <name>", "take services of this profile, too (repeat); * is all", repeated)
+    .option("--with-registry-auth", "give the nodes your logins at the images' registries");
+}
+
+export interface LoadedStack {
+  readonly stack: Stack;
+  /** The data of its secrets and configs. */
+  readonly read: ReadSource;
+}
+
+export async function loadStack(
+  context: Context,
+  name: string,
+  flags: ComposeFlags,
+): Promise<LoadedStack> {
+  const { io } = context;
+  const options = loadOptions(context, flags);
+  const inputs = [];
+  for (const file of flags.composeFile) {
+    inputs.push({ file: file === "-" ? "stdin" : file, text: await readText(io, file) });
+  }
+  const compose = loadCompose(inputs, options);
+  printWarnings(context, compose.warnings);
+  const stack = toStack({ name, ...compose });
+  return {
+    stack: flags.withRegistryAuth ? await withLogins(context, stack) : stack,
+    read: (source) => readFileSource(io, options, source),
+  };
+}
+
+export function loadOptions({ io }: Context, flags: ComposeFlags): LoadOptions {
+  const [first = "-"] = flags.composeFile;
+  return {
+    folder: first === "-" ? process.cwd() : dirname(resolve(first)),
+    environment: io.env,
+    readText: readTextSync,
+    ...(flags.profile !== undefined && { profiles: flags.profile }),
+  };
+}
+
+/** Of files that a stack file names: `.env`, includes, files of variables. */
+function readTextSync(path: string): string {
+  try {
+    if (statSync(path).size > fileBytesMax) {
+      throw new Fault("invalid-argument", `it is larger than ${fileBytesMax / 1024 / 1024} MiB`);
+    }
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readFileSync(path));
+  } catch (thrown) {
+    throw Fault.wrap(`Cannot read "${path}"`, thrown);
+  }
+}
+
+async function withLogins({ io }: Context, stack: Stack): Promise<Stack> {
+  const services: ServiceSpec[] = [];
+  // One after the other: a helper may ask the user something.
+  for (const spec of stack.services) services.push(await withRegistryAuth(io, spec));
+  return { ...stack, services };
+}
