@@ -101,6 +101,12 @@ test("join, nodes that join together get different numbers, and the smallest fre
   assert.deepEqual(numbers(), [1, 3, 4, 2]);
 });
 
+test("join, many nodes may join at once", { timeout }, async () => {
+  const cluster = await TestCluster.found();
+  const nodes = await Promise.all(Array.from({ length: 30 }, () => cluster.join()));
+  assert.equal(new Set(nodes.map(({ number }) => number)).size, nodes.length);
+});
+
 test("join, a call that is made again is given the same node and a new certificate", {
   timeout,
 }, async () => {

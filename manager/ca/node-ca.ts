@@ -27,6 +27,7 @@ import type { Store, View } from "../store/store.ts";
 import { nodeOf } from "./authorize.ts";
 import { requestedKey } from "./certificate-request.ts";
 import { issueCertificate, newValidity } from "./issuer.ts";
+import { Turns } from "../control/turns.ts";
 import { roleOfToken } from "./join-token.ts";
 
 export interface NodeCaModules extends Ports {
@@ -35,7 +36,18 @@ export interface NodeCaModules extends Ports {
   readonly replication: Pick<Log, "barrier">;
 }
 
-export function nodeCaHandlers(modules: NodeCaModules): Handlers<typeof NodeCaService> {
+/** More than there are managers. */
+const numbersToSkip = 16;
+
+type Join = IssueNodeCertificateRequest & { readonly role: NodeRole };
+
+interface Modules extends NodeCaModules {
+  /** Of those that join: each gets a number of its own. */
+  readonly turns: Turns;
+}
+
+export function nodeCaHandlers(given: NodeCaModules): Handlers<typeof NodeCaService> {
+  const modules = { ...given, turns: new Turns() };
   return {
     getRootCertificate: async () => {
       const { rootCa } = servedCluster(modules.store);
@@ -54,10 +66,10 @@ function servedCluster(view: View): Cluster {
 }
 
 async function issueNodeCertificate(
-  modules: NodeCaModules,
+  modules: Modules,
   request: IssueNodeCertificateRequest,
 ): Promise<IssueNodeCertificateResponse> {
-  const { store, random, log, clock } = modules;
+  const { store, log, clock } = modules;
   await modules.replication.barrier();
   const role = roleOfToken(request.token, servedCluster(store));
   if (request.description === undefined) {
@@ -68,15 +80,7 @@ async function issueNodeCertificate(
   if (!isId(requestId)) throw new Fault("invalid-argument", "request_id is not an ID");
   const key = await requestedKey(request.csr);
   checkClock(servedCluster(store), { hostMs: msFromTimestamp(request.now), nowMs: clock.now() });
-  let nodeId = "";
-  await store.write((view) => {
-    const known = view.list("node").find((node) => node.joinRequestId === requestId);
-    nodeId = known?.id ?? newId(random);
-    if (known !== undefined) return [];
-    return [
-      { action: "create", kind: "node", object: newNode(view, nodeId, { ...request, role }) },
-    ];
-  });
+  const nodeId = await modules.turns.take(() => ensureNode(modules, { ...request, role }));
   const node = store.get("node", nodeId);
   if (node === undefined) throw new Fault("unavailable", "the node was removed while it joined");
   const { hostname } = request.description;
@@ -89,6 +93,25 @@ async function issueNodeCertificate(
     number: node.number,
     ...(await certificateFor(modules, { nodeId, role: granted, key })),
   });
+}
+
+/** The ID of the node that the host has become, by this call or by an earlier one of the same join. */
+async function ensureNode({ store, random }: Modules, request: Join): Promise<string> {
+  let nodeId = "";
+  let attempts = 0;
+  await store.write((view) => {
+    const known = view
+      .list("node")
+      .find(({ joinRequestId }) => joinRequestId === request.requestId);
+    nodeId = known?.id ?? newId(random);
+    if (known !== undefined) return [];
+    // Hosts that join through other managers take the smallest, too: all would take the next one.
+    const skip = attempts === 0 ? 0 : random.int(numbersToSkip);
+    attempts += 1;
+    const object = newNode(nodeId, request, freeNumber(view, skip));
+    return [{ action: "create", kind: "node", object }];
+  });
+  return nodeId;
 }
 
 async function renewNodeCertificate(
@@ -163,11 +186,7 @@ function roughly(ms: number): string {
   return hours < 48 ? `${Math.round(hours)} h` : `${Math.round(hours / 24)} days`;
 }
 
-function newNode(
-  view: View,
-  id: string,
-  request: IssueNodeCertificateRequest & { readonly role: NodeRole },
-): Node {
+function newNode(id: string, request: Join, number: number): Node {
   const { availability, description, requestId, role } = request;
   return create(NodeSchema, {
     id,
@@ -180,14 +199,18 @@ function newNode(
     ...(description === undefined ? {} : { description }),
     // A manager is one when it is a member of the managers' group, as the role manager finds.
     role: NodeRole.WORKER,
-    number: smallestFreeNumber(view),
+    number,
     joinRequestId: requestId,
   });
 }
 
-function smallestFreeNumber(view: View): number {
+/** The smallest number that no node has, but for so many of them. */
+function freeNumber(view: View, skip: number): number {
   const taken = new Set(view.list("node").map(({ number }) => number));
-  let number = 1;
-  while (taken.has(number)) number += 1;
-  return number;
+  let left = skip;
+  for (let number = 1; ; number += 1) {
+    if (taken.has(number)) continue;
+    if (left === 0) return number;
+    left -= 1;
+  }
 }
