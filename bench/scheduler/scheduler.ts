@@ -10,7 +10,8 @@ import { systemClock } from "#proto/system-ports.ts";
 import { NodeLoads } from "#manager/scheduler/node-load.ts";
 import { planSchedule } from "#manager/scheduler/plan-schedule.ts";
 import { effortMax, partTasksMax } from "#manager/scheduler/scheduler.ts";
-import { Store } from "#manager/store/store.ts";
+import type { View } from "#manager/store/store.ts";
+import { openTestStore } from "#manager/testing/fixtures.ts";
 
 /** Of each service. */
 const replicas = 100;
@@ -34,16 +35,18 @@ export interface SchedulerTrial extends SchedulerSize {
   readonly unevenness: number;
 }
 
-export function* benchScheduler(size: SchedulerSize): Iterable<SchedulerTrial> {
+export async function* benchScheduler(size: SchedulerSize): AsyncIterable<SchedulerTrial> {
   for (const share of shares) {
     const nodes = Math.max(1, Math.round(size.nodes * share));
-    yield measure({ nodes, tasks: Math.max(1, Math.round(size.tasks * share)) });
+    yield await measure({ nodes, tasks: Math.max(1, Math.round(size.tasks * share)) });
   }
 }
 
-function measure(size: SchedulerSize): SchedulerTrial {
+async function measure(size: SchedulerSize): Promise<SchedulerTrial> {
   const nodes = Array.from({ length: size.nodes }, (_, index) => makeNode(index, size));
-  const loads = new NodeLoads(new Store({ clock: systemClock }));
+  const { store, put } = openTestStore();
+  await put("node", ...nodes);
+  const loads = new NodeLoads(store);
   let ms = 0;
   let longestPartMs = 0;
   let placed = 0;
@@ -53,7 +56,7 @@ function measure(size: SchedulerSize): SchedulerTrial {
     const tasks = [...waiting, ...Array.from({ length: count }, (_, n) => makeTask(made + n))];
     made += count;
     const beganMs = systemClock.monotonic();
-    const plan = place(tasks, nodes, loads);
+    const plan = place(tasks, store, loads);
     const plannedMs = systemClock.monotonic();
     waiting = plan.rest;
     placed += plan.placed;
@@ -66,11 +69,10 @@ function measure(size: SchedulerSize): SchedulerTrial {
   return { ...size, placed, ms, longestPartMs, unevenness: spanOf(counts) };
 }
 
-function place(tasks: readonly Task[], nodes: readonly Node[], loads: NodeLoads) {
+function place(tasks: readonly Task[], view: View, loads: NodeLoads) {
   const { actions, rest, blocked } = planSchedule(tasks, {
-    nodes,
+    view,
     loads,
-    tasksOfNode: () => [],
     strategy: SchedulingStrategy.SPREAD,
     preemption: false,
     nowMs: systemClock.now(),
@@ -88,6 +90,7 @@ function makeNode(index: number, { nodes, tasks }: SchedulerSize): Node {
   const share = BigInt(Math.ceil((tasks / nodes) * 1.5) + 10);
   return create(NodeSchema, {
     id: `node${index}`,
+    number: index,
     spec: { annotations: { labels: { zone: `zone${index % zones}` } } },
     status: { state: NodeState.READY },
     description: {

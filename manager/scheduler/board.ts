@@ -1,42 +1,55 @@
-/** All nodes while tasks are being placed, and how much work that has been so far. Scratch: it lives for one plan. */
+/**
+ * The nodes while tasks are being placed, and how much work that has been so far. Scratch: it lives for one plan, and makes
+ * no more of it than the plan looks at.
+ */
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { View } from "../store/store.ts";
 import { Candidate } from "./candidate.ts";
-import { findObstacle, isAvailable } from "./filters.ts";
+import { findObstacle } from "./filters.ts";
 import { type Needs, needsOf } from "./needs.ts";
 import type { NodeLoads } from "./node-load.ts";
 import type { Holding } from "./tally.ts";
-import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 
 /** What a placement takes, measured in looks at a node. */
 const placementEffort = 20;
 
 export class Board {
-  readonly candidates: readonly Candidate[];
   readonly loads: NodeLoads;
   /** What was done, in looks at a node. */
-  effort: number;
-  readonly #byId: ReadonlyMap<string, Candidate>;
-  /** The available ones by how many tasks they have. Those that have more by now are left where they were. */
-  readonly #levels: Candidate[][] = [];
+  effort = 0;
+  readonly #view: View;
+  readonly #candidates = new Map<string, Candidate>();
+  /** Those on which this plan has placed something, by how many tasks they have, or had a moment ago. */
+  readonly #raised: Candidate[][] = [];
   /** Where tasks of a service were placed by this plan. */
   readonly #placed = new Map<string, Set<Candidate>>();
+  #all: readonly Candidate[] | undefined;
   #groups = 0;
 
-  constructor(nodes: readonly Node[], loads: NodeLoads) {
-    this.candidates = nodes.map((node) => new Candidate(node, loads.of(node.id)));
+  constructor(view: View, loads: NodeLoads) {
+    this.#view = view;
     this.loads = loads;
-    this.effort = nodes.length;
-    this.#byId = new Map(this.candidates.map((candidate) => [candidate.node.id, candidate]));
-    for (const candidate of this.candidates) {
-      if (isAvailable(candidate)) this.#addToLevel(candidate);
-    }
     for (const nodeId of loads.claimedNodes) {
-      const candidate = this.#byId.get(nodeId);
+      const candidate = this.get(nodeId);
       for (const task of loads.claimsOn(nodeId).values()) candidate?.claim(task.id, needsOf(task));
     }
   }
 
+  /** Every node, available or not. */
+  get all(): readonly Candidate[] {
+    this.#all ??= this.#view.list("node").map((node) => this.#candidateOf(node));
+    return this.#all;
+  }
+
   get(nodeId: string): Candidate | undefined {
-    return this.#byId.get(nodeId);
+    const known = this.#candidates.get(nodeId);
+    if (known !== undefined) return known;
+    const node = this.#view.get("node", nodeId);
+    return node && this.#candidateOf(node);
+  }
+
+  tasksOf({ node }: Candidate): readonly Task[] {
+    return this.#view.tasksOfNode(node.id);
   }
 
   fits(needs: Needs, candidate: Candidate): boolean {
@@ -47,70 +60,58 @@ export class Board {
   place(holding: Holding, candidate: Candidate): void {
     this.effort += placementEffort;
     candidate.place(holding);
-    this.#addToLevel(candidate);
-    const { serviceId } = holding;
-    const placed = this.#placed.get(serviceId);
-    if (placed === undefined) this.#placed.set(serviceId, new Set([candidate]));
+    (this.#raised[candidate.tasks] ??= []).push(candidate);
+    const placed = this.#placed.get(holding.serviceId);
+    if (placed === undefined) this.#placed.set(holding.serviceId, new Set([candidate]));
     else placed.add(candidate);
   }
 
   /** The nodes that have tasks of the service. */
   *ofService(serviceId: string): Iterable<Candidate> {
     for (const nodeId of this.loads.nodesOfService(serviceId)) {
-      const candidate = this.#byId.get(nodeId);
+      const candidate = this.get(nodeId);
       if (candidate !== undefined) yield candidate;
     }
     yield* this.#placed.get(serviceId) ?? [];
   }
 
-  /** The available nodes that a group has not seen yet, those with the fewest tasks first. */
-  walk(): Walk {
-    return new Walk(this.#levels, ++this.#groups);
-  }
-
-  #addToLevel(candidate: Candidate): void {
-    const level = (this.#levels[candidate.tasks] ??= []);
-    level.push(candidate);
-  }
-}
-
-/** Finds the way through the levels while tasks are placed, which moves nodes to higher levels only. */
-class Walk {
-  readonly #levels: Candidate[][];
-  readonly #group: number;
-  #level = 0;
-  #at = 0;
-
-  constructor(levels: Candidate[][], group: number) {
-    this.#levels = levels;
-    this.#group = group;
-  }
-
-  /** Marks a node that is seen out of turn. Whether it is seen for the first time. */
-  see(candidate: Candidate): boolean {
-    const first = candidate.seenBy !== this.#group;
-    candidate.seenBy = this.#group;
-    return first;
-  }
-
-  /** The next one, which stays the next. */
-  peek(): Candidate | undefined {
-    for (; this.#level < this.#levels.length; this.#level++, this.#at = 0) {
-      const level = this.#levels[this.#level] ?? [];
-      for (;;) {
-        const candidate = level[this.#at];
-        if (candidate === undefined) break;
-        if (candidate.tasks !== this.#level) dropAt(level, this.#at);
-        else if (candidate.seenBy === this.#group) this.#at++;
-        else return candidate;
+  /**
+   * The available nodes, those with the fewest tasks first, while tasks are placed on some of those that came already. Skips
+   * those that the group has seen.
+   */
+  *walk(see: (candidate: Candidate) => boolean): Generator<Candidate, undefined> {
+    for (let level = 0; level < this.loads.levels.length || level < this.#raised.length; level++) {
+      for (const nodeId of this.loads.levels[level] ?? []) {
+        const candidate = this.get(nodeId);
+        if (candidate?.tasks === level && see(candidate)) yield candidate;
+      }
+      const raised = this.#raised[level] ?? [];
+      for (let at = raised.length - 1; at >= 0; at--) {
+        const candidate = raised[at];
+        if (candidate?.tasks !== level) raised.splice(at, 1);
+        else if (see(candidate)) yield candidate;
       }
     }
     return undefined;
   }
-}
 
-/** Order does not matter within a level. */
-function dropAt(level: Candidate[], at: number): void {
-  const last = level.pop();
-  if (last !== undefined && at < level.length) level[at] = last;
+  /** Marks nodes as seen: says whether it is for the first time. */
+  newGroup(): (candidate: Candidate) => boolean {
+    const group = ++this.#groups;
+    return (candidate) => {
+      const first = candidate.seenBy !== group;
+      candidate.seenBy = group;
+      return first;
+    };
+  }
+
+  #candidateOf(node: Node): Candidate {
+    let candidate = this.#candidates.get(node.id);
+    if (candidate === undefined) {
+      this.effort++;
+      candidate = new Candidate(node, this.loads.of(node.id));
+      this.#candidates.set(node.id, candidate);
+    }
+    return candidate;
+  }
 }

@@ -2,10 +2,10 @@
  * What makes a node unfit for a task. Each filter says what stands in the way, in Swarm's words, with a place for the nodes
  * on which it does. Order matters: a node is counted under the first filter that it fails.
  */
-import { NodeAvailability, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Candidate } from "./candidate.ts";
 import { meetsConstraints } from "./constraint.ts";
 import type { Needs } from "./needs.ts";
+import { isAvailable } from "./node-load.ts";
 import { runsAnyOf } from "./platform.ts";
 
 /** What stands in the way, with `nodesMark` in place of the nodes. */
@@ -15,15 +15,8 @@ const nodesMark = "{nodes}";
 
 type Filter = (needs: Needs, candidate: Candidate) => Obstacle | undefined;
 
-export function isAvailable({ node }: Candidate): boolean {
-  return (
-    node.status?.state === NodeState.READY &&
-    (node.spec?.availability ?? NodeAvailability.ACTIVE) === NodeAvailability.ACTIVE
-  );
-}
-
-const available: Filter = (_, candidate) =>
-  isAvailable(candidate) ? undefined : `${nodesMark} not available for new tasks`;
+const available: Filter = (_, { node }) =>
+  isAvailable(node) ? undefined : `${nodesMark} not available for new tasks`;
 
 const resources: Filter = ({ priority, nanoCpus, memoryBytes, generic }, candidate) => {
   if (nanoCpus > 0 && nanoCpus > candidate.nanoCpusFree(priority)) {
@@ -60,7 +53,7 @@ const hostPorts: Filter = ({ hostPorts: ports, priority }, candidate) => {
 };
 
 const perNodeMax: Filter = (needs, candidate) =>
-  candidate.presentOf(needs.serviceId) < needs.perNodeMax
+  needs.perNodeMax === Infinity || candidate.presentOf(needs.serviceId) < needs.perNodeMax
     ? undefined
     : "max replicas per node limit exceed";
 

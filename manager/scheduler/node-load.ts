@@ -1,9 +1,10 @@
 /**
- * What every node carries, folded from commits: what tasks hold, who waits for room, recent failures. Invariant: after each
- * commit it equals what a scan of the store would give, but for failures of tasks that history has dropped.
+ * What every node carries, folded from commits: what tasks hold, who waits for room, recent failures; and the nodes in the
+ * order of their tasks, so that a plan need not look at all of them. Invariant: after each commit it equals what a scan of
+ * the store would give, but for failures of tasks that history has dropped.
  */
-import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeAvailability, NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
@@ -32,7 +33,11 @@ export class NodeLoads {
   /** By node, then by task. */
   readonly #claims = new Map<string, Map<string, Task>>();
 
+  /** The nodes that take tasks, by how many they have. */
+  readonly #levels: Set<string>[] = [];
+
   constructor(view: View) {
+    for (const node of view.list("node")) this.#onNode(undefined, node);
     for (const task of view.list("task")) this.#onTask(undefined, task);
   }
 
@@ -43,6 +48,11 @@ export class NodeLoads {
   /** The tasks, by ID, for which others on the node give way. */
   claimsOn(nodeId: string): ReadonlyMap<string, Task> {
     return this.#claims.get(nodeId) ?? noClaims;
+  }
+
+  /** IDs of the nodes that take tasks, at the index of how many they have. */
+  get levels(): readonly ReadonlySet<string>[] {
+    return this.#levels;
   }
 
   get claimedNodes(): Iterable<string> {
@@ -62,11 +72,25 @@ export class NodeLoads {
     }
   }
 
-  onChange({ kind, before, after }: Change): void {
-    if (kind === "task") this.#onTask(before, after);
+  onChange(change: Change): void {
+    if (change.kind === "task") this.#onTask(change.before, change.after);
+    if (change.kind === "node") this.#onNode(change.before, change.after);
+    if (change.kind === "service" && change.after === undefined && change.before !== undefined) {
+      this.#failures.delete(change.before.id);
+    }
+  }
+
+  #onNode(before: Node | undefined, after: Node | undefined): void {
+    if (before !== undefined) this.#levels[this.of(before.id).tasks]?.delete(before.id);
+    if (after !== undefined && isAvailable(after)) this.#levelOf(after.id).add(after.id);
     if (after !== undefined || before === undefined) return;
-    if (kind === "service") this.#failures.delete(before.id);
-    if (kind === "node") for (const nodes of this.#failures.values()) nodes.delete(before.id);
+    for (const nodes of this.#failures.values()) nodes.delete(before.id);
+  }
+
+  #levelOf(nodeId: string): Set<string> {
+    const { tasks } = this.of(nodeId);
+    while (this.#levels.length <= tasks) this.#levels.push(new Set());
+    return this.#levels[tasks] ?? new Set();
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
@@ -88,8 +112,10 @@ export class NodeLoads {
   #count(task: Task, sign: 1 | -1): void {
     const { nodeId, serviceId } = task;
     const tally = entry(this.#tallies, nodeId, () => new Tally());
+    const takesTasks = this.#levels[tally.tasks]?.delete(nodeId) === true;
     tally.add(holdingOf(task), sign);
     if (tally.holders === 0) this.#tallies.delete(nodeId);
+    if (takesTasks) this.#levelOf(nodeId).add(nodeId);
     if (tally.ofService(serviceId).present > 0) {
       entry(this.#nodes, serviceId, () => new Set()).add(nodeId);
       return;
@@ -110,6 +136,13 @@ export class NodeLoads {
       atMs: atMs.toSorted((a, b) => a - b).slice(-failuresMax),
     });
   }
+}
+
+export function isAvailable({ status, spec }: Node): boolean {
+  return (
+    status?.state === NodeState.READY &&
+    (spec?.availability ?? NodeAvailability.ACTIVE) === NodeAvailability.ACTIVE
+  );
 }
 
 /** Holds what it has reserved of its node. */

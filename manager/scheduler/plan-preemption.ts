@@ -27,7 +27,6 @@ export interface Eviction {
 
 export interface PreemptionContext {
   readonly board: Board;
-  readonly tasksOfNode: (nodeId: string) => readonly Task[];
   /** The IDs of tasks that this plan has told to stop. */
   readonly evicted: ReadonlySet<string>;
 }
@@ -69,12 +68,12 @@ export class Preemption {
 function findEviction(
   needs: Needs,
   candidate: Candidate,
-  { board, tasksOfNode, evicted }: PreemptionContext,
+  { board, evicted }: PreemptionContext,
 ): Eviction | undefined {
   const { priority, serviceId } = needs;
   board.effort++;
   if (!candidate.hasBelow(priority) || !lacksRoomAtMost(needs, candidate)) return undefined;
-  const here = tasksOfNode(candidate.node.id).filter(occupies);
+  const here = board.tasksOf(candidate).filter(occupies);
   board.effort += here.length;
   const stopping = here.filter((task) => !isWanted(task) || evicted.has(task.id));
   const lower = here

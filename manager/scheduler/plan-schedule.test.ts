@@ -38,11 +38,11 @@ async function schedule(
   cluster: Cluster,
 ): Promise<SchedulePlan & { homes: ReadonlyMap<string, string> }> {
   const { store, put } = openTestStore();
+  await put("node", ...cluster.nodes);
   await put("task", ...(cluster.running ?? []));
   const loads = new NodeLoads(store);
   const context = {
-    nodes: cluster.nodes,
-    tasksOfNode: (id: string) => store.tasksOfNode(id),
+    view: store,
     loads,
     strategy: cluster.strategy ?? SchedulingStrategy.SPREAD,
     preemption: cluster.preemption ?? false,

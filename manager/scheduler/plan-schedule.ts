@@ -5,10 +5,11 @@
  * that are for one node alone. Each task of a group goes to the best node there is after the ones before it, so that a batch
  * spreads as evenly as its tasks would one by one.
  */
-import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { SchedulingStrategy, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { type SchedulingStrategy, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import type { Action } from "../store/objects.ts";
+import type { View } from "../store/store.ts";
 import { managerStatus } from "../task.ts";
 import { Board } from "./board.ts";
 import type { Candidate } from "./candidate.ts";
@@ -19,8 +20,7 @@ import { Preemption } from "./plan-preemption.ts";
 import { openPool } from "./pool.ts";
 
 export interface ScheduleContext {
-  readonly nodes: readonly Node[];
-  readonly tasksOfNode: (nodeId: string) => readonly Task[];
+  readonly view: View;
   readonly loads: NodeLoads;
   readonly strategy: SchedulingStrategy;
   /** Whether tasks of lower priority give way. */
@@ -49,7 +49,7 @@ interface Draft {
 }
 
 export function planSchedule(tasks: readonly Task[], context: ScheduleContext): SchedulePlan {
-  const board = new Board(context.nodes, context.loads);
+  const board = new Board(context.view, context.loads);
   const draft: Draft = {
     context,
     board,
@@ -113,7 +113,7 @@ function placeGroup(group: readonly Task[], draft: Draft): void {
     const best = pool.best();
     if (best === undefined) {
       const reason = explain(needs, board);
-      block(group.slice(index), { needs, candidates: board.candidates, reason }, draft);
+      block(group.slice(index), { needs, candidates: board.all, reason }, draft);
       return;
     }
     assign(task, needs, best, draft);
@@ -173,9 +173,8 @@ function block(
   draft: Draft,
 ): void {
   const { board, context, blocked, evicted } = draft;
-  const { tasksOfNode } = context;
   const preemption = context.preemption
-    ? new Preemption(needs, candidates, { board, tasksOfNode, evicted })
+    ? new Preemption(needs, candidates, { board, evicted })
     : undefined;
   let hopeless = preemption === undefined;
   for (const task of tasks) {
@@ -226,8 +225,8 @@ function explainClaim({ node }: Candidate): string {
 
 function explain(needs: Needs, board: Board): string {
   const obstacles = new Map<Obstacle, number>();
-  board.effort += board.candidates.length;
-  for (const candidate of board.candidates) {
+  board.effort += board.all.length;
+  for (const candidate of board.all) {
     const obstacle = findObstacle(needs, candidate);
     if (obstacle !== undefined) obstacles.set(obstacle, (obstacles.get(obstacle) ?? 0) + 1);
   }

@@ -5,7 +5,6 @@
 import { SchedulingStrategy } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Board } from "./board.ts";
 import type { Candidate } from "./candidate.ts";
-import { isAvailable } from "./filters.ts";
 import { Heap } from "./heap.ts";
 import type { Needs } from "./needs.ts";
 
@@ -31,11 +30,11 @@ export function openPool(board: Board, options: PoolOptions): Pool {
   const before = strategy === SchedulingStrategy.BINPACK ? fuller : emptier;
   if (before === emptier && needs.spreadOver.length === 0) return new Walker(board, needs, failing);
   const usable = new Set<Candidate>();
-  for (const candidate of board.candidates) {
+  for (const candidate of board.all) {
     prepare(candidate, needs, failing);
-    if (isAvailable(candidate) && board.fits(needs, candidate)) usable.add(candidate);
+    if (board.fits(needs, candidate)) usable.add(candidate);
   }
-  return plant(board.candidates, { board, needs, before, usable, depth: 0 });
+  return plant(board.all, { board, needs, before, usable, depth: 0 });
 }
 
 function prepare(candidate: Candidate, { serviceId }: Needs, failing: ReadonlySet<string>): void {
@@ -73,27 +72,33 @@ class Walker implements Pool {
   readonly #board: Board;
   readonly #needs: Needs;
   readonly #failing: ReadonlySet<string>;
-  readonly #walk: ReturnType<Board["walk"]>;
+  readonly #see: (candidate: Candidate) => boolean;
+  readonly #walk: Iterator<Candidate, undefined>;
+  /** Those that come have no fewer tasks than this one, which is seen but not admitted yet. */
+  #next: Candidate | undefined;
   readonly #heap = new Heap<Candidate>(emptier);
 
   constructor(board: Board, needs: Needs, failing: ReadonlySet<string>) {
     this.#board = board;
     this.#needs = needs;
     this.#failing = failing;
-    this.#walk = board.walk();
-    for (const candidate of board.ofService(needs.serviceId)) this.#admit(candidate);
+    this.#see = board.newGroup();
+    for (const candidate of board.ofService(needs.serviceId)) this.#admitUnseen(candidate);
     for (const nodeId of failing) {
       const candidate = board.get(nodeId);
-      if (candidate !== undefined) this.#admit(candidate);
+      if (candidate !== undefined) this.#admitUnseen(candidate);
     }
+    this.#walk = board.walk(this.#see);
+    this.#next = this.#walk.next().value;
   }
 
   best(): Candidate | undefined {
     let best = fittingTop(this.#heap, (one) => this.#board.fits(this.#needs, one));
     for (;;) {
-      const next = this.#walk.peek();
+      const next = this.#next;
       if (next === undefined || (best !== undefined && !mayPrecede(next, best))) return best;
       this.#admit(next);
+      this.#next = this.#walk.next().value;
       best = this.#heap.top;
     }
   }
@@ -102,8 +107,11 @@ class Walker implements Pool {
     this.#heap.settleTop();
   }
 
+  #admitUnseen(candidate: Candidate): void {
+    if (this.#see(candidate)) this.#admit(candidate);
+  }
+
   #admit(candidate: Candidate): void {
-    if (!this.#walk.see(candidate)) return;
     prepare(candidate, this.#needs, this.#failing);
     if (this.#board.fits(this.#needs, candidate)) this.#heap.push(candidate);
   }

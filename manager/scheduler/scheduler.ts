@@ -107,8 +107,7 @@ export class Scheduler implements AsyncDisposable {
     if (tasks.length === 0) return { actions: [], blocked: new Map(), rest: [] };
     const scheduling = clusterOf(view)?.spec?.scheduling;
     const plan = planSchedule(tasks, {
-      nodes: view.list("node"),
-      tasksOfNode: (nodeId) => view.tasksOfNode(nodeId),
+      view,
       loads: this.#loads,
       strategy: scheduling?.strategy ?? SchedulingStrategy.SPREAD,
       preemption: scheduling?.preemption ?? false,
