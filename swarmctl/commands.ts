@@ -1,25 +1,6 @@
 /** Every command with its one-line summary and the file that holds the rest of it. Adding a command adds a line here. */
-import type { Command } from "commander";
-import type { Context } from "./context.ts";
-
-export interface CommandModule {
-  /** Adds arguments, flags and the action. */
-  define(command: Command, context: Context): void;
-}
-
-export interface CommandFile {
-  readonly name: string;
-  readonly summary: string;
-  readonly aliases?: readonly string[];
-  readonly load: () => Promise<CommandModule>;
-}
-
-export interface Noun {
-  readonly name: string;
-  readonly summary: string;
-  readonly aliases?: readonly string[];
-  readonly verbs: readonly CommandFile[];
-}
+import type { Noun } from "./command-file.ts";
+import { context, image, system, volume } from "./host-commands.ts";
 
 const cluster: Noun = {
   name: "cluster",
@@ -199,6 +180,11 @@ const network: Noun = {
       load: () => import("./network/rm.ts"),
     },
     {
+      name: "prune",
+      summary: "Remove networks that no service uses",
+      load: () => import("./network/prune.ts"),
+    },
+    {
       name: "rotate-keys",
       summary: "Have every node renew its key for encrypted networks",
       load: () => import("./network/rotate-keys.ts"),
@@ -215,6 +201,11 @@ const stack: Noun = {
       summary: "Create or update a stack from a file",
       aliases: ["up"],
       load: () => import("./stack/deploy.ts"),
+    },
+    {
+      name: "diff",
+      summary: "Show what a deployment would change, and which tasks it would replace",
+      load: () => import("./stack/diff.ts"),
     },
     { name: "ls", summary: "List stacks", aliases: ["list"], load: () => import("./stack/ls.ts") },
     {
@@ -282,143 +273,6 @@ const secret: Noun = {
   ],
 };
 
-const volume: Noun = {
-  name: "volume",
-  summary: "Look after what containers keep on their nodes",
-  verbs: [
-    { name: "create", summary: "Create a volume", load: () => import("./volume/create.ts") },
-    {
-      name: "ls",
-      summary: "List volumes",
-      aliases: ["list"],
-      load: () => import("./volume/ls.ts"),
-    },
-    {
-      name: "inspect",
-      summary: "Show everything about volumes as JSON",
-      load: () => import("./volume/inspect.ts"),
-    },
-    {
-      name: "rm",
-      summary: "Remove volumes with what they hold",
-      aliases: ["remove"],
-      load: () => import("./volume/rm.ts"),
-    },
-    {
-      name: "prune",
-      summary: "Remove volumes that no task has",
-      load: () => import("./volume/prune.ts"),
-    },
-  ],
-};
-
-const context: Noun = {
-  name: "context",
-  summary: "Reach clusters from this host",
-  verbs: [
-    {
-      name: "create",
-      summary: "Get a certificate from a cluster and keep how to reach it",
-      load: () => import("./context/create.ts"),
-    },
-    {
-      name: "ls",
-      summary: "List contexts",
-      aliases: ["list"],
-      load: () => import("./context/ls.ts"),
-    },
-    {
-      name: "use",
-      summary: "Choose the context of the commands that follow",
-      load: () => import("./context/use.ts"),
-    },
-    {
-      name: "show",
-      summary: "Print the name of the context in use",
-      load: () => import("./context/show.ts"),
-    },
-    {
-      name: "inspect",
-      summary: "Show contexts as JSON, without their keys",
-      load: () => import("./context/inspect.ts"),
-    },
-    {
-      name: "export",
-      summary: "Write a context with its key to a file",
-      load: () => import("./context/export.ts"),
-    },
-    {
-      name: "import",
-      summary: "Take a context from a file",
-      load: () => import("./context/import.ts"),
-    },
-    {
-      name: "rm",
-      summary: "Remove contexts",
-      aliases: ["remove"],
-      load: () => import("./context/rm.ts"),
-    },
-  ],
-};
-
-const image: Noun = {
-  name: "image",
-  summary: "Look after the images on nodes",
-  verbs: [
-    { name: "ls", summary: "List images", aliases: ["list"], load: () => import("./image/ls.ts") },
-    { name: "pull", summary: "Bring an image to nodes", load: () => import("./image/pull.ts") },
-    {
-      name: "rm",
-      summary: "Remove images from nodes",
-      aliases: ["remove"],
-      load: () => import("./image/rm.ts"),
-    },
-    { name: "prune", summary: "Remove unused images", load: () => import("./image/prune.ts") },
-    {
-      name: "inspect",
-      summary: "Show everything about images as JSON",
-      load: () => import("./image/inspect.ts"),
-    },
-    {
-      name: "history",
-      summary: "Show how an image was built",
-      load: () => import("./image/history.ts"),
-    },
-    {
-      name: "load",
-      summary: "Bring images from an archive to nodes",
-      load: () => import("./image/load.ts"),
-    },
-    {
-      name: "save",
-      summary: "Write images to an archive",
-      load: () => import("./image/save.ts"),
-    },
-  ],
-};
-
-const system: Noun = {
-  name: "system",
-  summary: "See and free what nodes use of their disks, and check how they reach each other",
-  verbs: [
-    {
-      name: "check",
-      summary: "Check whether nodes reach each other",
-      load: () => import("./system/check.ts"),
-    },
-    {
-      name: "df",
-      summary: "Show how much images, containers, volumes and logs take",
-      load: () => import("./system/df.ts"),
-    },
-    {
-      name: "prune",
-      summary: "Remove what is not used",
-      load: () => import("./system/prune.ts"),
-    },
-  ],
-};
-
 export const nouns: readonly Noun[] = [
   cluster,
   node,
@@ -432,40 +286,4 @@ export const nouns: readonly Noun[] = [
   context,
   image,
   system,
-];
-
-export const topCommands: readonly CommandFile[] = [
-  {
-    name: "exec",
-    summary: "Run a command in a task's container",
-    load: () => import("./exec.ts"),
-  },
-  {
-    name: "attach",
-    summary: "Show what a task's container prints, and type to it",
-    load: () => import("./attach.ts"),
-  },
-  {
-    name: "cp",
-    summary: "Copy files between a task's container and this machine",
-    load: () => import("./cp.ts"),
-  },
-  {
-    name: "port-forward",
-    summary: "Reach a task's ports from this machine",
-    load: () => import("./port-forward.ts"),
-  },
-  {
-    name: "top",
-    summary: "Show what tasks and nodes use",
-    aliases: ["stats"],
-    load: () => import("./top/top.ts"),
-  },
-  {
-    name: "version",
-    summary: "Show the versions of swarmctl and of this host's swarmd",
-    load: () => import("./version.ts"),
-  },
-  { name: "login", summary: "Log in to a registry", load: () => import("./login.ts") },
-  { name: "logout", summary: "Forget the login at a registry", load: () => import("./logout.ts") },
 ];

@@ -30,6 +30,7 @@ export function define(command: Command, context: Context): void {
     .argument("<to>", 'likewise; "-": a tar to stdout')
     .option("-L, --follow-link", "copy what a link at the path leads to")
     .option("-a, --archive", "keep the owners")
+    .option("-q, --quiet", "for Docker's users: nothing is said anyway")
     .action(async (from: string, to: string, options: Options) => {
       const [source, target] = [parsePlace(from), parsePlace(to)];
       if ((source.task === undefined) === (target.task === undefined)) {

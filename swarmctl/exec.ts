@@ -4,13 +4,15 @@ import { ContainerService, type ExecStart } from "#proto/gen/swarm/v1/engine_pb.
 import type { Context } from "./context.ts";
 import { detachKeysDefault, parseDetachKeys } from "./detach-keys.ts";
 import { flag, flags, text } from "./flags/parse-flag.ts";
+import { readEnvironment } from "./service/environment.ts";
 import { type Input, Interaction } from "./interaction.ts";
 import { runningTask } from "./running-task.ts";
 
 interface Options {
   readonly interactive?: true;
   readonly tty?: true;
-  readonly env?: readonly string[];
+  readonly env?: string[];
+  readonly envFile?: string[];
   readonly user?: string;
   readonly workdir?: string;
   readonly privileged?: true;
@@ -26,6 +28,7 @@ export function define(command: Command, context: Context): void {
     .option("-i, --interactive", "pass on what is typed or piped in")
     .option("-t, --tty", "give it a terminal")
     .option("-e, --env <name=value>", "set a variable; NAME alone takes yours", flags(text))
+    .option("--env-file <file>", "set the variables of a file (repeat)", flags(text))
     .option("-u, --user <user>", "run as NAME or ID, with :GROUP where you like")
     .option("-w, --workdir <dir>", "run in this folder of the container")
     .option("--privileged", "with all that the host can give")
@@ -49,7 +52,8 @@ export function define(command: Command, context: Context): void {
         detachKeys: options.detachKeys ?? parseDetachKeys(detachKeysDefault),
         signals: true,
       });
-      const start = { ...startOf(options, context), taskId: task.id, command: words };
+      const env = await readEnvironment(options, io.env);
+      const start = { ...startOf(options), env, taskId: task.id, command: words };
       const size = tty && interaction.size !== undefined ? { size: interaction.size } : {};
       const ending = await interaction.run((inputs) =>
         client.exec(requests({ ...start, ...size }, inputs), { signal: io.signal }),
@@ -62,17 +66,13 @@ type Start = Omit<Partial<ExecStart>, "size" | "$typeName"> & {
   readonly size?: { readonly rows: number; readonly columns: number };
 };
 
-function startOf(options: Options, { io }: Context): Start {
+function startOf(options: Options): Start {
   return {
     tty: options.tty ?? false,
     openStdin: options.interactive ?? false,
     privileged: options.privileged ?? false,
     user: options.user ?? "",
     dir: options.workdir ?? "",
-    env: (options.env ?? []).map((variable) => {
-      const own = variable.includes("=") ? undefined : io.env[variable];
-      return own === undefined ? variable : `${variable}=${own}`;
-    }),
   };
 }
 

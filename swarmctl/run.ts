@@ -5,9 +5,11 @@
 import { type Command, CommanderError, Option } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { version } from "#proto/version.ts";
-import { type CommandFile, type Noun, nouns, topCommands } from "./commands.ts";
+import type { CommandFile, Noun } from "./command-file.ts";
+import { nouns } from "./commands.ts";
 import { Context, defaultRunRoot, type PlaceFlags } from "./context.ts";
 import { CliCommand, oneLine } from "./flags/cli-command.ts";
+import { topCommands } from "./host-commands.ts";
 import type { Io } from "./io.ts";
 import { visible } from "./output/table.ts";
 

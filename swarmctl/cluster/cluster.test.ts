@@ -16,6 +16,7 @@ import { NetworkConfigSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   NodeAvailability,
   NodeRole,
+  SchedulingStrategy,
   NodeState,
   NodeStatusSchema,
   NodeTlsInfoSchema,
@@ -234,6 +235,22 @@ describe("cluster update", () => {
     const off = await runCli(cluster, "cluster update --autolock=false".split(" "));
     assert.equal(off.stdout, "Swarm updated.\n");
     assert.equal(control.cluster.spec?.encryption?.autoLockManagers, false);
+  });
+
+  it("says how tasks are placed, each setting apart, also as Docker's swarm update", async () => {
+    const control = new ClusterControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers ?? {} });
+    await runCli(cluster, "swarm update --scheduling-strategy binpack --preemption".split(" "));
+    await runCli(cluster, "swarm update --auto-rebalance".split(" "));
+    const { strategy, preemption, autoRebalance } = control.cluster.spec?.scheduling ?? {};
+    assert.equal(strategy, SchedulingStrategy.BINPACK);
+    assert.deepEqual([preemption, autoRebalance], [true, true]);
+    await runCli(cluster, "cluster update --preemption=false".split(" "));
+    assert.equal(control.cluster.spec?.scheduling?.preemption, false);
+    assert.equal(control.cluster.spec.scheduling.strategy, SchedulingStrategy.BINPACK);
+    const wrong = await runCli(cluster, "swarm update --scheduling-strategy random".split(" "));
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /Choose one of: spread, binpack/);
   });
 
   it("keeps how often keys were renewed on command, which network rotate-keys counts", async () => {

@@ -3,12 +3,13 @@ import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { type GetInfoResponse, GetInfoResponseSchema } from "#proto/gen/swarm/v1/node_pb.ts";
 import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
-import type { NetworkConfig } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { NetworkConfig, SchedulingConfig } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { NodeRole, Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
 import { formatSpan } from "../output/age.ts";
 import { formatOption, type ListingOptions } from "../output/listing.ts";
+import { strategies } from "./spec-flags.ts";
 
 export function define(command: Command, context: Context): void {
   command.addOption(formatOption()).action(async (options: ListingOptions) => {
@@ -18,13 +19,18 @@ export function define(command: Command, context: Context): void {
       context.print(JSON.stringify(toJson(GetInfoResponseSchema, info), undefined, 2));
       return;
     }
-    const serves = info.role === NodeRole.MANAGER && !info.locked && info.managerError === "";
-    const group = serves ? await readGroup(context) : {};
-    const nowMs = context.io.clock.now();
-    for (const [name, value] of [...describe(info, nowMs), ...describeGroup(group)]) {
-      context.print(`${name}: ${value}`);
-    }
+    await describeHost(context, info);
   });
+}
+
+/** A line for each thing; on a manager also how the managers are together. */
+export async function describeHost(context: Context, info: GetInfoResponse): Promise<void> {
+  const serves = info.role === NodeRole.MANAGER && !info.locked && info.managerError === "";
+  const group = serves ? await readGroup(context) : {};
+  const nowMs = context.io.clock.now();
+  for (const [name, value] of [...describe(info, nowMs), ...describeGroup(group)]) {
+    context.print(`${name}: ${value}`);
+  }
 }
 
 /** Longer than a change of leader takes. Without a leader the rest is told all the same, and soon. */
@@ -97,8 +103,20 @@ function describeGroup({ nodes, cluster, problem }: Group): Line[] {
     ["Managers", `${managers.length}, ${reachable} of them reachable; the quorum is ${quorum}`],
     ["Nodes", String(nodes.length)],
     ["Autolock", cluster?.spec?.encryption?.autoLockManagers ? "on" : "off"],
+    ...describeScheduling(cluster?.spec?.scheduling),
     ...describeNetwork(cluster?.spec?.network),
   ];
+}
+
+function describeScheduling(scheduling: SchedulingConfig | undefined): Line[] {
+  if (scheduling === undefined) return [];
+  const { strategy, preemption, autoRebalance } = scheduling;
+  const word = Object.entries(strategies).find(([, value]) => value === strategy)?.[0] ?? "unknown";
+  const more = [
+    ...(preemption ? ["with preemption"] : []),
+    ...(autoRebalance ? ["rebalancing by itself"] : []),
+  ];
+  return [["Scheduling", [word, ...more].join(", ")]];
 }
 
 /** What was chosen when the cluster was made, for good. */

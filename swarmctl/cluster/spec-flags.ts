@@ -8,8 +8,10 @@ import {
   DispatcherConfigSchema,
   EncryptionConfigSchema,
   OrchestrationConfigSchema,
+  SchedulingConfigSchema,
   TaskDefaultsSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { SchedulingStrategy } from "#proto/gen/swarm/v1/types_pb.ts";
 import {
   duration,
   flag,
@@ -30,6 +32,9 @@ export interface SpecFlags {
   readonly logOpt?: Pair[];
   readonly networkKeyPeriod?: Duration;
   readonly taskHistoryLimit?: bigint;
+  readonly schedulingStrategy?: SchedulingStrategy;
+  readonly preemption?: boolean;
+  readonly autoRebalance?: boolean;
 }
 
 export function addSpecFlags(command: Command): Command {
@@ -37,7 +42,7 @@ export function addSpecFlags(command: Command): Command {
     .option(
       "--autolock [true|false]",
       "managers lock their files: after a restart they wait for the unlock key",
-      flag(oneOf({ true: true, false: false })),
+      flag(yesOrNo),
     )
     .option("--cert-expiry <duration>", "how long node certificates hold", flag(duration))
     .option("--dispatcher-heartbeat <duration>", "how often nodes report", flag(duration))
@@ -48,8 +53,30 @@ export function addSpecFlags(command: Command): Command {
       "how old nodes' keys for encrypted networks may grow",
       flag(duration),
     )
-    .option("--task-history-limit <n>", "ended tasks kept per slot (negative: all)", flag(integer));
+    .option("--task-history-limit <n>", "ended tasks kept per slot (negative: all)", flag(integer))
+    .option(
+      "--scheduling-strategy <word>",
+      "spread tasks over the nodes, or binpack them on few",
+      flag(oneOf(strategies)),
+    )
+    .option(
+      "--preemption [true|false]",
+      "tasks of a higher priority take the place of lower ones",
+      flag(yesOrNo),
+    )
+    .option(
+      "--auto-rebalance [true|false]",
+      "nodes that are new or back get their share of the tasks that run",
+      flag(yesOrNo),
+    );
 }
+
+const yesOrNo = oneOf({ true: true, false: false });
+
+export const strategies = {
+  spread: SchedulingStrategy.SPREAD,
+  binpack: SchedulingStrategy.BINPACK,
+} as const;
 
 /** The spec with what the flags say in place of what it said. */
 export function withSpecFlags(spec: ClusterSpec, given: SpecFlags): ClusterSpec {
@@ -78,6 +105,15 @@ export function withSpecFlags(spec: ClusterSpec, given: SpecFlags): ClusterSpec 
     changed.orchestration = create(OrchestrationConfigSchema, {
       taskHistoryRetentionLimit: taskHistoryLimit,
     });
+  }
+  const { schedulingStrategy: strategy, preemption, autoRebalance } = given;
+  if (strategy !== undefined || preemption !== undefined || autoRebalance !== undefined) {
+    changed.scheduling = {
+      ...(spec.scheduling ?? create(SchedulingConfigSchema)),
+      ...(strategy !== undefined && { strategy }),
+      ...(preemption !== undefined && { preemption }),
+      ...(autoRebalance !== undefined && { autoRebalance }),
+    };
   }
   return changed;
 }

@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { identityOf, parseCertificate, validityOf } from "#proto/tls/certificate.ts";
 import type { Context } from "../context.ts";
-import { formatOption, type ListingOptions, printListing } from "../output/listing.ts";
+import { listFormatOption } from "../output/format.ts";
+import { type ListingOptions, printListing } from "../output/listing.ts";
 import { type ContextFolder, defaultContextName } from "./context-folder.ts";
 
 interface Row {
@@ -19,7 +20,7 @@ const nothing = { managers: [], clusterId: "", user: "", expiresAt: "", error: "
 
 export function define(command: Command, context: Context): void {
   command
-    .addOption(formatOption())
+    .addOption(listFormatOption())
     .option("-q, --quiet", "print only names, one per line")
     .action(async (options: ListingOptions) => {
       const folder = context.contexts();
@@ -38,6 +39,7 @@ export function define(command: Command, context: Context): void {
           { title: "EXPIRES", of: (row) => row.expiresAt },
           { title: "ERROR", of: (row) => row.error },
         ],
+        fields: { Name: ({ name }) => name, Current: ({ name }) => name === inUse },
       });
     });
 }

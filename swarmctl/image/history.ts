@@ -3,7 +3,8 @@ import { Fault } from "#proto/fault.ts";
 import type { GetImageResponse } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Context } from "../context.ts";
 import { formatAgo } from "../output/age.ts";
-import { formatOption, type ListingOptions, printListing } from "../output/listing.ts";
+import { listFormatOption } from "../output/format.ts";
+import { type ListingOptions, printListing } from "../output/listing.ts";
 import { formatSize } from "../output/size.ts";
 import { truncate } from "../output/table.ts";
 import { addNodeFlag, type NodeFlag } from "../node-call.ts";
@@ -11,6 +12,7 @@ import { shortImageId, whereThere } from "./on-nodes.ts";
 
 interface Options extends ListingOptions, NodeFlag {
   readonly trunc: boolean;
+  readonly human: boolean;
 }
 
 interface Step {
@@ -27,7 +29,9 @@ const createdByWidth = 45;
 export function define(command: Command, context: Context): void {
   addNodeFlag(command)
     .argument("<image>", "name, ID, or beginning of an ID")
-    .addOption(formatOption())
+    .addOption(listFormatOption())
+    .option("-H, --human", "sizes and times for people, which is the default", true)
+    .option("--no-human", "sizes in bytes, times as they are written")
     .option("-q, --quiet", "print only IDs, one per line")
     .option("--no-trunc", "print all in full")
     .action(async (ref: string, options: Options) => {
@@ -41,10 +45,18 @@ export function define(command: Command, context: Context): void {
         id: ({ id }) => (options.trunc ? shortImageId(id) : id),
         json: (step) => ({ ...step, sizeBytes: Number(step.sizeBytes) }),
         columns: [
-          { title: "IMAGE", of: ({ id }) => (options.trunc ? shortImageId(id) : id) },
-          { title: "CREATED", of: ({ created }) => agoWords(created, nowMs) },
+          { title: "IMAGE", field: "ID", of: ({ id }) => (options.trunc ? shortImageId(id) : id) },
+          {
+            title: "CREATED",
+            field: "CreatedSince",
+            of: ({ created }) => (options.human ? agoWords(created, nowMs) : created),
+          },
           { title: "CREATED BY", of: ({ createdBy }) => short(createdBy) },
-          { title: "SIZE", of: ({ sizeBytes }) => formatSize(Number(sizeBytes)) },
+          {
+            title: "SIZE",
+            of: ({ sizeBytes }) =>
+              options.human ? formatSize(Number(sizeBytes)) : String(sizeBytes),
+          },
           { title: "COMMENT", of: ({ comment }) => comment },
         ],
       });

@@ -8,12 +8,14 @@ import {
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
 import { addNodeFlag, type NodeFlag, nodeName } from "../node-call.ts";
+import { addInspectFlags, type InspectOptions } from "../output/inspect.ts";
+import { printObjects } from "../print-objects.ts";
 import { whereThere } from "./on-nodes.ts";
 
 export function define(command: Command, context: Context): void {
-  addNodeFlag(command)
+  addInspectFlags(addNodeFlag(command))
     .argument("<image...>", "names, IDs, or beginnings of IDs")
-    .action(async (refs: string[], options: NodeFlag) => {
+    .action(async (refs: string[], options: NodeFlag & InspectOptions) => {
       const found: object[] = [];
       try {
         await forEachRef(context, refs, async (ref) => {
@@ -25,7 +27,7 @@ export function define(command: Command, context: Context): void {
           }
         });
       } finally {
-        context.print(JSON.stringify(found, undefined, 2));
+        printObjects(context, options, found);
       }
     });
 }

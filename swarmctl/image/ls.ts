@@ -1,21 +1,21 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { Fault } from "#proto/fault.ts";
 import { type Image, ImageSchema, ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
-import { flags, type Pair, pair } from "../flags/parse-flag.ts";
+import { isTrue } from "../flags/is-true.ts";
 import { formatAgo } from "../output/age.ts";
-import { type Column, formatOption, type ListingOptions, printListing } from "../output/listing.ts";
+import { addFilterFlag, filtered, type FilterFlag, type Filters } from "../output/filter.ts";
+import { listFormatOption } from "../output/format.ts";
+import { type Column, type ListingOptions, printListing } from "../output/listing.ts";
 import { formatSize } from "../output/size.ts";
 import { addNodeFlag, type NodeFlag, nodeName, onNodes } from "../node-call.ts";
 import { familiarName, shortImageId, splitTag } from "./on-nodes.ts";
 
-interface Options extends ListingOptions, NodeFlag {
+interface Options extends ListingOptions, NodeFlag, FilterFlag {
   readonly all?: true;
   readonly digests?: true;
-  readonly filter?: Pair[];
   readonly trunc: boolean;
 }
 
@@ -27,29 +27,30 @@ interface Row {
 }
 
 export function define(command: Command, context: Context): void {
-  addNodeFlag(command)
+  addFilterFlag(addNodeFlag(command), Object.keys(filters))
     .argument("[name]", "only images of this name")
-    .addOption(formatOption())
+    .addOption(listFormatOption())
     .option("-a, --all", "for Docker's users: there are no images in between")
     .option("-q, --quiet", "print only IDs, one per line")
     .option("--no-trunc", "print IDs in full")
     .option("--digests", "show the digests under which they were pulled")
-    .option("-f, --filter <key=value>", "dangling, in-use or reference (repeat)", flags(filter))
-    .action(async (name: string | undefined, options: Options) => {
-      const answers = await onNodes(context, ImageService, options, (client) =>
-        client.listImages({}),
-      );
-      const rows = answers.flatMap(({ node, answer }) =>
-        answer.images
-          .filter((image) => passes(image, options.filter ?? []))
-          .flatMap((image) => rowsOf(node, image)),
-      );
-      print(
-        context,
-        options,
-        rows.filter(({ repository, tag }) => isNamed(name, repository, tag)),
-      );
-    });
+    .action((name: string | undefined, options: Options) => printImages(context, options, name));
+}
+
+export async function printImages(
+  context: Context,
+  options: Options,
+  name?: string,
+): Promise<void> {
+  const answers = await onNodes(context, ImageService, options, (client) => client.listImages({}));
+  const rows = answers.flatMap(({ node, answer }) =>
+    filtered(answer.images, options, filters).flatMap((image) => rowsOf(node, image)),
+  );
+  print(
+    context,
+    options,
+    rows.filter(({ repository, tag }) => isNamed(name, repository, tag)),
+  );
 }
 
 function print(context: Context, options: Options, rows: readonly Row[]): void {
@@ -70,8 +71,12 @@ function print(context: Context, options: Options, rows: readonly Row[]): void {
       { title: "REPOSITORY", of: ({ repository }) => repository },
       { title: "TAG", of: ({ tag }) => tag },
       ...(options.digests ? [digests] : []),
-      { title: "IMAGE ID", of: idOf },
-      { title: "CREATED", of: ({ image }) => createdWords(image, context.io.clock.now()) },
+      { title: "IMAGE ID", field: "ID", of: idOf },
+      {
+        title: "CREATED",
+        field: "CreatedSince",
+        of: ({ image }) => createdWords(image, context.io.clock.now()),
+      },
       { title: "SIZE", of: ({ image }) => formatSize(Number(image.sizeBytes)) },
       { title: "IN USE", of: ({ image }) => (image.inUse ? "yes" : "") },
     ],
@@ -100,7 +105,7 @@ function isNamed(name: string | undefined, repository: string, tag: string): boo
   return wanted === repository || wanted === `${repository}:${tag}`;
 }
 
-const filters: Readonly<Record<string, (image: Image, value: string) => boolean>> = {
+const filters: Filters<Image> = {
   dangling: (image, value) => (image.references.length === 0) === isTrue(value),
   "in-use": (image, value) => image.inUse === isTrue(value),
   reference: ({ references }, value) =>
@@ -114,23 +119,4 @@ const filters: Readonly<Record<string, (image: Image, value: string) => boolean>
 function matches(name: string, pattern: string): boolean {
   const parts = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp(`^${parts.join("[^/]*")}$`).test(name);
-}
-
-function filter(text: string): Pair {
-  const parsed = pair(text);
-  if (!Object.hasOwn(filters, parsed.key)) {
-    throw new Fault("invalid-argument", `Choose one of: ${Object.keys(filters).join(", ")}`);
-  }
-  if (parsed.key !== "reference") isTrue(parsed.value);
-  return parsed;
-}
-
-function isTrue(value: string): boolean {
-  if (["true", "1"].includes(value)) return true;
-  if (["false", "0"].includes(value)) return false;
-  throw new Fault("invalid-argument", "Write true or false");
-}
-
-function passes(image: Image, wanted: readonly Pair[]): boolean {
-  return wanted.every(({ key, value }) => filters[key]?.(image, value) ?? false);
 }

@@ -15,6 +15,7 @@ export function define(command: Command, context: Context): void {
   addNodeFlag(command)
     .argument("<image>", "NAME[:TAG][@DIGEST]")
     .option("-q, --quiet", "print only the image's name")
+    .option("--disable-content-trust", "for Docker's users: signatures are not looked at")
     .action(async (reference: string, options: Options) => {
       const { io } = context;
       const registryAuth = (await registryAuthFor(io, reference)) ?? "";

@@ -11,6 +11,7 @@ interface Options extends NodeFlag {
 export function define(command: Command, context: Context): void {
   addNodeFlag(command)
     .argument("<image...>", "names, IDs, or beginnings of IDs")
+    .option("--no-prune", "for Docker's users: there are no parents that would go with it")
     .option("-f, --force", "with all of its names; never an image that a task uses")
     .action(async (refs: string[], options: Options) => {
       const force = options.force ?? false;

@@ -5,7 +5,7 @@
  */
 import { Command, type Option } from "commander";
 import { systemClock } from "#proto/system-ports.ts";
-import type { CommandFile } from "../commands.ts";
+import type { CommandFile } from "../command-file.ts";
 import { Context } from "../context.ts";
 
 const table = `

@@ -5,11 +5,12 @@ import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Context, ControlClient } from "../context.ts";
 import { durationMs, flag } from "../flags/parse-flag.ts";
 import { liveLines } from "../output/live-lines.ts";
-import { formatOption } from "../output/listing.ts";
+import { type Format, listFormatOption } from "../output/format.ts";
+import { printListing } from "../output/listing.ts";
 import { taskName } from "../service/words.ts";
 import { nodeRows, sortRows, sortWords, type TaskRow, usageOf } from "./sample.ts";
 import { NodeWatch } from "./watch-nodes.ts";
-import { topText } from "./words.ts";
+import { taskColumns, topText } from "./words.ts";
 
 interface Options {
   /** Commander's form of --no-stream. */
@@ -18,7 +19,7 @@ interface Options {
   readonly node?: string;
   readonly service?: string;
   readonly interval: number;
-  readonly format: "table" | "json";
+  readonly format: Format;
 }
 
 /** What a rate is taken over where one picture is all that is wanted. */
@@ -35,7 +36,9 @@ export function define(command: Command, context: Context): void {
     .option("--node <node>", "only the tasks of this node")
     .option("--service <service>", "only the tasks of this service")
     .option("--interval <duration>", "between two pictures", flag(durationMs), 2_000)
-    .addOption(formatOption())
+    .option("-a, --all", "for Docker's users: a task that does not run uses nothing")
+    .option("--no-trunc", "for Docker's users: names are shown in full anyway")
+    .addOption(listFormatOption())
     .action((options: Options) => top(context, options));
 }
 
@@ -79,7 +82,16 @@ function rowsOf(watch: NodeWatch, names: TaskNames, sort: string): TaskRow[] {
   return sortRows(rows, sort);
 }
 
-function printer({ io }: Context, { format, stream }: Options): (rows: TaskRow[]) => void {
+function printer(context: Context, { format, stream }: Options): (rows: TaskRow[]) => void {
+  const { io } = context;
+  if (typeof format === "object") {
+    return (items) =>
+      printListing(
+        context,
+        { format },
+        { items, id: ({ id }) => id, columns: taskColumns, json: (row) => row },
+      );
+  }
   if (format === "json") {
     return (tasks) => io.stdout.write(`${JSON.stringify({ nodes: nodeRows(tasks), tasks })}\n`);
   }

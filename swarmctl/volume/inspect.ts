@@ -4,19 +4,21 @@ import { LocalVolumeSchema, VolumeService } from "#proto/gen/swarm/v1/engine_pb.
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
 import { addNodeFlag, type NodeFlag, onNodes } from "../node-call.ts";
+import { addInspectFlags, type InspectOptions } from "../output/inspect.ts";
+import { printObjects } from "../print-objects.ts";
 import { notThere, whereThere } from "./on-nodes.ts";
 
 export function define(command: Command, context: Context): void {
-  addNodeFlag(command)
+  addInspectFlags(addNodeFlag(command))
     .argument("<volume...>", "names")
-    .action(async (names: string[], options: NodeFlag) => {
+    .action(async (names: string[], options: NodeFlag & InspectOptions) => {
       const found: object[] = [];
       try {
         await forEachRef(context, names, async (name) => {
           found.push(...(await inspect(context, name, options)));
         });
       } finally {
-        context.print(JSON.stringify(found, undefined, 2));
+        printObjects(context, options, found);
       }
     });
 }
