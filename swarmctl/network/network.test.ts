@@ -77,9 +77,10 @@ describe("network ls", () => {
   });
 
   it("refuses a filter that there is not, and says which one was meant", async () => {
-    const { code, stderr } = await runCli({ runRoot: "/nowhere" }, [
-      ..."network ls --filter drivr=overlay".split(" "),
-    ]);
+    const { code, stderr } = await runCli(
+      { runRoot: "/nowhere" },
+      "network ls --filter drivr=overlay".split(" "),
+    );
     assert.equal(code, 2);
     assert.match(stderr, /no filter "drivr", did you mean "?driver"?/);
   });
@@ -126,9 +127,10 @@ describe("network rm", () => {
 
 describe("network create", () => {
   it("refuses to be without IPv4", async () => {
-    const { code, stderr } = await runCli({ runRoot: "/nowhere" }, [
-      ..."network create --ipv4=false x".split(" "),
-    ]);
+    const { code, stderr } = await runCli(
+      { runRoot: "/nowhere" },
+      "network create --ipv4=false x".split(" "),
+    );
     assert.equal(code, 2);
     assert.match(stderr, /no network without IPv4/);
   });
