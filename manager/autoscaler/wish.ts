@@ -86,7 +86,7 @@ function replicasFor(total: number, { measured, missing, current, target }: Coun
 
 /** The least that do, but for what is lost in computing. */
 function wholeTasks(tasks: number): number {
-  return Math.ceil(tasks - 1e-9);
+  return Math.max(Math.ceil(tasks - 1e-9), 1);
 }
 
 interface KnownTask {
