@@ -80,6 +80,23 @@ export function withSpec(service: Service, spec: ServiceSpec): Service {
   };
 }
 
+/**
+ * The service with a spec that changes no container, while an update is unfinished: what there is to go back to is still the
+ * container of before, with the settings of now.
+ */
+export function withSettings(service: Service, spec: ServiceSpec): Service {
+  const { previousSpec } = service;
+  if (previousSpec === undefined) return { ...service, spec };
+  const { task: _, endpoint: __, ...settings } = spec;
+  const { task, endpoint } = previousSpec;
+  const before: ServiceSpec = {
+    ...settings,
+    ...(task === undefined ? {} : { task }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+  };
+  return { ...service, spec, previousSpec: before };
+}
+
 /** Whatever is left to do is taken up as a new update. */
 export function withoutUpdateStatus(service: Service): Service {
   const { updateStatus: _, ...kept } = service;

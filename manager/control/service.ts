@@ -1,25 +1,25 @@
-import { create, equals } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import {
   type CreateServiceRequest,
   type ListServicesRequest,
   type UpdateServiceRequest,
 } from "#proto/gen/swarm/v1/control_pb.ts";
-import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { UpdateState, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
-import { asCreated, asUpdated, isJob } from "../job.ts";
 import { formatReference, parseReference } from "#registry/reference.ts";
 import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
 import type { Action } from "../store/objects.ts";
 import { promoted } from "../orchestrator/plan-canaries.ts";
+import { replacedTasks } from "../orchestrator/plan-replaced.ts";
 import { isPaused } from "../orchestrator/update-config.ts";
-import { rolledBack, scaledByUser, withoutUpdateStatus, withSpec } from "../service-spec.ts";
 import type { Store, View } from "../store/store.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve } from "../store/resolve.ts";
+import { createdService, rolledBackService, updatedService } from "./service-change.ts";
 import { serviceStatus } from "./service-status.ts";
 import { Turns } from "./turns.ts";
 import { validateServiceSpec } from "../spec/validate-service.ts";
@@ -54,10 +54,11 @@ export function serviceHandlers(given: Omit<Modules, "turns">): Pick<ControlHand
   };
 }
 
-/** A service as it is now, and what its user should know. */
+/** A service as it is now, or would be, and what its user should know. */
 interface Changed {
   readonly service: Service;
   readonly warnings: string[];
+  readonly replacedTaskIds?: string[];
 }
 
 async function createService(
@@ -69,17 +70,14 @@ async function createService(
   const id = newId(random);
   const wanted = validateServiceSpec(request.spec, store);
   const image = request.queryRegistry ? await pinImage(modules, wanted, { signal }) : undefined;
-  await writeSpec(modules, wanted, (view) => {
-    const spec = validateServiceSpec(image?.spec ?? request.spec, view);
-    const name = spec.annotations?.name ?? "";
-    if (view.byName("service", name) !== undefined) {
-      throw new Fault("already-exists", `a service named "${name}" exists already`);
-    }
-    const specVersion = create(VersionSchema, { index: 0n });
-    const service = create(ServiceSchema, { id, spec, specVersion });
-    return [{ action: "create", kind: "service", object: asCreated(service, clock.now()) }];
-  });
-  return { service: committed(store, id), warnings: image?.warnings ?? [] };
+  const warnings = image?.warnings ?? [];
+  const plan = (view: View) =>
+    createdService(id, image?.spec ?? request.spec, { view, nowMs: clock.now() });
+  if (request.dryRun) return { service: publicService(plan(store)), warnings };
+  await writeSpec(modules, wanted, (view) => [
+    { action: "create", kind: "service", object: plan(view) },
+  ]);
+  return { service: committed(store, id), warnings };
 }
 
 async function updateService(
@@ -87,31 +85,43 @@ async function updateService(
   request: UpdateServiceRequest,
   signal: AbortSignal,
 ): Promise<Changed> {
-  if (request.rollback) return rollBack(modules, request);
   const { store, clock } = modules;
-  const { ref, version } = request;
+  const { ref } = request;
   const before = resolve(store, "service", ref);
-  const wanted = keepLogin(validateServiceSpec(request.spec, store, before.id), before.spec);
-  const question = { signal, before: containerOf(before.spec)?.image };
-  const image = request.queryRegistry ? await pinImage(modules, wanted, question) : undefined;
-  await writeSpec(modules, wanted, (view) => {
-    const stored = resolve(view, "service", ref);
-    const given = validateServiceSpec(image?.spec ?? request.spec, view, stored.id);
-    refuseStale(`service "${stored.spec?.annotations?.name}"`, stored, version);
-    refuseIdentityChange(stored, given);
-    const sent = { service: stored, spec: keepLogin(given, stored.spec) };
-    const { service, spec } = request.scale ? scaledByUser({ ...sent, nowMs: clock.now() }) : sent;
-    // An update that changes nothing leaves the service, and the spec that a rollback returns to, as they are; but one
-    // that was paused goes on.
-    if (service.spec !== undefined && equals(ServiceSpecSchema, spec, service.spec)) {
-      const object = isPaused(service) ? withoutUpdateStatus(service) : service;
-      return object === stored ? [] : [{ action: "update", kind: "service", object }];
-    }
-    const object = asUpdated(service, withSpec(service, spec), clock.now());
+  const wish = await wishOf(modules, request, before, signal);
+  const plan = (view: View) => {
+    const service = resolve(view, "service", ref);
+    refuseStale(`service "${service.spec?.annotations?.name}"`, service, request.version);
+    const context = { view, nowMs: clock.now() };
+    return request.rollback
+      ? rolledBackService(service, context)
+      : updatedService(service, { spec: wish.spec, scale: request.scale }, context);
+  };
+  const { warnings } = wish;
+  if (request.dryRun) {
+    const service = plan(store);
+    const replacedTaskIds = replacedTasks(service, store).map(({ id }) => id);
+    return { service: publicService(service), warnings, replacedTaskIds };
+  }
+  await writeSpec(modules, wish.spec ?? create(ServiceSpecSchema), (view) => {
+    const object = plan(view);
+    if (object === resolve(view, "service", ref)) return [];
     return [{ action: "update", kind: "service", object }];
   });
-  const service = committed(store, resolve(store, "service", ref).id);
-  return { service, warnings: image?.warnings ?? [] };
+  return { service: committed(store, before.id), warnings };
+}
+
+/** What the request would have the spec be, before it is validated against the store that it is written to. */
+async function wishOf(
+  modules: Modules,
+  { rollback, spec, queryRegistry }: UpdateServiceRequest,
+  before: Service,
+  signal: AbortSignal,
+): Promise<{ readonly spec: ServiceSpec | undefined; readonly warnings: string[] }> {
+  if (rollback) return { spec: before.previousSpec, warnings: [] };
+  const wanted = keepLogin(validateServiceSpec(spec, modules.store, before.id), before.spec);
+  if (!queryRegistry) return { spec, warnings: [] };
+  return pinImage(modules, wanted, { signal, before: containerOf(before.spec)?.image });
 }
 
 /** Takes turns with the others that ask for something of which there is one. */
@@ -164,32 +174,6 @@ function unpinned(image: string): string {
   return `image ${image} could not be accessed on a registry to record its digest. Each node will access ${image} independently, possibly leading to different nodes running different versions of the image.`;
 }
 
-/** Validated anew: what it refers to may be gone, and its ports another service's. */
-async function rollBack(
-  modules: Modules,
-  { ref, version }: UpdateServiceRequest,
-): Promise<Changed> {
-  const { store, clock } = modules;
-  const { previousSpec } = resolve(store, "service", ref);
-  await writeSpec(modules, previousSpec ?? create(ServiceSpecSchema), (view) => {
-    const service = resolve(view, "service", ref);
-    const name = service.spec?.annotations?.name ?? "";
-    refuseStale(`service "${name}"`, service, version);
-    if (service.previousSpec === undefined) {
-      const message = `Cannot roll back service "${name}": there is no spec before the present one`;
-      throw new Fault("failed-precondition", message);
-    }
-    const spec = validateServiceSpec(service.previousSpec, view, service.id);
-    const message = "manually requested rollback";
-    const nowMs = clock.now();
-    const back = isJob(service)
-      ? withSpec(service, spec)
-      : rolledBack(service, { spec, message, nowMs });
-    return [{ action: "update", kind: "service", object: asUpdated(service, back, nowMs) }];
-  });
-  return { service: committed(store, resolve(store, "service", ref).id), warnings: [] };
-}
-
 /** Refused where nothing waits for it: whoever promotes shall not learn later that it was for naught. */
 async function promoteService(store: Store, ref: string): Promise<Service> {
   await store.write((view) => {
@@ -214,17 +198,6 @@ function whyNot(service: Service): string {
     return "its canaries do not all run yet: try again when they do";
   }
   return "no update of it waits for a promotion";
-}
-
-function refuseIdentityChange({ spec: before }: Service, after: ServiceSpec): void {
-  if (before?.annotations?.name !== after.annotations?.name) {
-    const message = `Cannot rename service "${before?.annotations?.name}" to "${after.annotations?.name}": renaming is not supported; create a new service`;
-    throw new Fault("unimplemented", message);
-  }
-  if (before?.mode.case !== after.mode.case) {
-    const message = `Cannot change the mode of service "${before?.annotations?.name}" from ${before?.mode.case} to ${after.mode.case}: create a new service`;
-    throw new Fault("unimplemented", message);
-  }
 }
 
 /** The orchestrator sees the service gone and lets its tasks follow. */
