@@ -5,7 +5,7 @@ import { StoreActionKind } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Context } from "./context.ts";
 import { taskName } from "./service/words.ts";
-import { taskStateWord } from "./task/print-tasks.ts";
+import { taskStateWord } from "./task/state-words.ts";
 
 /** Between two attempts to watch a task. */
 const rewatchMs = 1_000;

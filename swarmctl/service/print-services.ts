@@ -1,38 +1,98 @@
 /** The table of services, of the whole cluster or of one stack. */
 import { toJson } from "@bufbuild/protobuf";
-import { type ListServicesResponse, ServiceStatusSchema } from "#proto/gen/swarm/v1/control_pb.ts";
-import { ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Command } from "commander";
+import {
+  type ListServicesResponse,
+  type ServiceStatus,
+  ServiceStatusSchema,
+} from "#proto/gen/swarm/v1/control_pb.ts";
+import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
-import { type ListingOptions, printListing, shortId } from "../output/listing.ts";
+import {
+  addFilterFlag,
+  filtered,
+  type FilterFlag,
+  type Filters,
+  hasLabel,
+} from "../output/filter.ts";
+import {
+  addListingFlags,
+  type Column,
+  type ListingOptions,
+  printListing,
+  shortId,
+} from "../output/listing.ts";
 import { compareText } from "../output/table.ts";
+import { autoscaleWord, scheduleWord } from "./scale-words.ts";
 import { imageOf, modeWord, replicasWord, serviceName, servicePortsWord } from "./words.ts";
+
+export interface ServiceListingOptions extends ListingOptions, FilterFlag {}
+
+const filters: Filters<Service> = {
+  id: ({ id }, value) => id.startsWith(value),
+  name: (service, value) => serviceName(service).startsWith(value),
+  mode: ({ spec }, value) => modeWord(spec).replace(" ", "-") === value.replace(" ", "-"),
+  label: ({ spec }, value) => hasLabel(spec?.annotations?.labels, value),
+};
+
+export function addServiceListingFlags(command: Command): Command {
+  return addFilterFlag(addListingFlags(command), Object.keys(filters));
+}
 
 export function printServices(
   context: Context,
-  options: ListingOptions,
+  options: ServiceListingOptions,
   reply: ListServicesResponse,
 ): void {
   const statuses = new Map(reply.statuses.map((status) => [status.serviceId, status]));
+  const items = filtered(reply.services, options, filters).toSorted((a, b) =>
+    compareText(serviceName(a), serviceName(b)),
+  );
   printListing(context, options, {
-    items: reply.services.toSorted((a, b) => compareText(serviceName(a), serviceName(b))),
+    items,
     id: (service) => service.id,
-    json: (service) => {
-      const status = statuses.get(service.id);
-      return {
-        ...Object(toJson(ServiceSchema, service)),
-        ...(status !== undefined && { status: toJson(ServiceStatusSchema, status) }),
-      };
+    json: (service) => withStatus(service, statuses.get(service.id)),
+    columns: columns(items, statuses, context.io.clock.now()),
+    fields: {
+      Labels: ({ spec }) => new Map(Object.entries(spec?.annotations?.labels ?? {})),
+      Label:
+        ({ spec }) =>
+        (key: unknown) =>
+          spec?.annotations?.labels[String(key)] ?? "",
+      Schedule: (service) => scheduleWord(service, context.io.clock.now()),
+      Autoscale: autoscaleWord,
     },
-    columns: [
-      { title: "ID", of: (service) => shortId(service.id) },
-      { title: "NAME", of: serviceName },
-      { title: "MODE", of: (service) => modeWord(service.spec) },
-      {
-        title: "REPLICAS",
-        of: (service) => replicasWord(service.spec, statuses.get(service.id)),
-      },
-      { title: "IMAGE", of: (service) => imageOf(service.spec) },
-      { title: "PORTS", of: servicePortsWord },
-    ],
   });
+}
+
+function withStatus(service: Service, status: ServiceStatus | undefined): object {
+  return {
+    ...Object(toJson(ServiceSchema, service)),
+    ...(status !== undefined && { status: toJson(ServiceStatusSchema, status) }),
+  };
+}
+
+/** Docker's, and where a service has one, when it runs and by what it is scaled. */
+function columns(
+  items: readonly Service[],
+  statuses: ReadonlyMap<string, ServiceStatus>,
+  nowMs: number,
+): Column<Service>[] {
+  const isScheduled = items.some(({ spec }) => spec?.schedule !== undefined);
+  const isScaled = items.some(({ spec }) => spec?.autoscale !== undefined);
+  return [
+    { title: "ID", of: (service) => shortId(service.id) },
+    { title: "NAME", of: serviceName },
+    { title: "MODE", of: (service) => modeWord(service.spec) },
+    {
+      title: "REPLICAS",
+      of: (service) => replicasWord(service.spec, statuses.get(service.id)),
+    },
+    { title: "IMAGE", of: (service) => imageOf(service.spec) },
+    { title: "PORTS", of: servicePortsWord },
+    ...(isScheduled
+      ? [{ title: "SCHEDULE", of: (service: Service) => scheduleWord(service, nowMs) }]
+      : []),
+    ...(isScaled ? [{ title: "AUTOSCALE", of: autoscaleWord }] : []),
+  ];
 }

@@ -3,7 +3,7 @@ import { type Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Output } from "../io.ts";
 import { liveLines } from "../output/live-lines.ts";
-import { taskStateWord } from "../task/print-tasks.ts";
+import { taskStateWord } from "../task/state-words.ts";
 import {
   firstError,
   isRollback,

@@ -40,11 +40,20 @@ export function modeWord(spec: Pick<ServiceSpec, "mode"> | undefined): string {
   return mode === undefined ? "" : modeWords[mode];
 }
 
+/** As Docker's: jobs with how far they are, others with their limit for one node. */
 export function replicasWord(spec: ServiceSpec | undefined, status: ServiceStatus | undefined) {
-  const replicas = `${status?.runningTasks ?? 0n}/${status?.desiredTasks ?? 0n}`;
-  if (spec?.mode.case !== "replicatedJob") return replicas;
-  const { totalCompletions } = spec.mode.value;
-  return `${replicas} (${status?.completedTasks ?? 0n}/${totalCompletions} completed)`;
+  const { runningTasks = 0n, desiredTasks = 0n, completedTasks = 0n } = status ?? {};
+  const replicas = `${runningTasks}/${desiredTasks}`;
+  switch (spec?.mode.case) {
+    case "replicatedJob":
+      return `${replicas} (${completedTasks}/${spec.mode.value.totalCompletions} completed)`;
+    case "globalJob":
+      return `${replicas} (${completedTasks}/${desiredTasks} completed)`;
+    default: {
+      const max = spec?.task?.placement?.maxReplicas ?? 0n;
+      return max === 0n ? replicas : `${replicas} (max ${max} per node)`;
+    }
+  }
 }
 
 /** Of a service's spec or of a task, which both hold a TaskSpec. */

@@ -2,9 +2,9 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Context, ControlClient } from "../context.ts";
 import { formatAgo } from "../output/age.ts";
+import { addFilterFlag, type FilterFlag } from "../output/filter.ts";
 import {
   addListingFlags,
   type Column,
@@ -15,16 +15,22 @@ import {
 import { truncate } from "../output/table.ts";
 import { taskPortsWord } from "../service/words.ts";
 import { type TaskRow, taskRows } from "./rows.ts";
+import { taskStateWord } from "./state-words.ts";
+import { filterTasks, taskFilterKeys } from "./task-filter.ts";
 
-export interface TaskListingOptions extends ListingOptions {
+export interface TaskListingOptions extends ListingOptions, FilterFlag {
   /** Commander's form of --no-trunc. */
   readonly trunc: boolean;
+  /** Commander's form of --no-resolve. */
+  readonly resolve: boolean;
 }
 
 const errorWidthMax = 30;
 
 export function addTaskListingFlags(command: Command): Command {
-  return addListingFlags(command).option("--no-trunc", "show IDs and errors in full");
+  return addFilterFlag(addListingFlags(command), taskFilterKeys)
+    .option("--no-trunc", "show IDs and errors in full")
+    .option("--no-resolve", "show IDs in place of names");
 }
 
 export async function printTasks(
@@ -33,21 +39,21 @@ export async function printTasks(
   tasks: readonly Task[],
   options: TaskListingOptions,
 ): Promise<void> {
-  if (options.format === "json") {
-    const listing = {
-      items: tasks,
-      id: idOf,
-      columns: [],
-      json: (task: Task) => toJson(TaskSchema, task),
-    };
-    printListing(context, options, listing);
+  const { format, quiet, resolve, trunc } = options;
+  const isNamed = (resolve && format !== "json" && !quiet) || options.filter !== undefined;
+  const hostnames = isNamed ? await hostnamesOf(control) : new Map<string, string>();
+  const wanted = filterTasks(tasks, options, hostnames);
+  if (format === "json") {
+    const json = (task: Task) => toJson(TaskSchema, task);
+    printListing(context, options, { items: wanted, id: idOf, columns: [], json });
     return;
   }
-  const hostnames = options.quiet ? new Map() : await hostnamesOf(control);
+  const rows = taskRows(wanted);
+  const shown = resolve ? hostnames : new Map<string, string>();
   printListing(context, options, {
-    items: taskRows(tasks),
+    items: rows,
     id: (row) => row.task.id,
-    columns: columns({ hostnames, trunc: options.trunc, nowMs: context.io.clock.now() }),
+    columns: columns(rows, { hostnames: shown, resolve, trunc, nowMs: context.io.clock.now() }),
     json: (row) => toJson(TaskSchema, row.task),
   });
 }
@@ -59,14 +65,23 @@ export async function hostnamesOf(control: ControlClient): Promise<ReadonlyMap<s
 
 interface View {
   readonly hostnames: ReadonlyMap<string, string>;
+  readonly resolve: boolean;
   readonly trunc: boolean;
   readonly nowMs: number;
 }
 
-function columns({ hostnames, trunc, nowMs }: View): Column<TaskRow>[] {
+function columns(
+  rows: readonly TaskRow[],
+  { hostnames, resolve, trunc, nowMs }: View,
+): Column<TaskRow>[] {
+  const hasRuns = new Set(rows.map(({ run }) => run?.iteration)).size > 1;
   return [
     { title: "ID", of: ({ task }) => (trunc ? shortId(task.id) : task.id) },
-    { title: "NAME", of: ({ name, past }) => (past ? ` \\_ ${name}` : name) },
+    {
+      title: "NAME",
+      of: (row) => `${row.past ? " \\_ " : ""}${resolve ? row.name : nameById(row.task)}`,
+    },
+    ...(hasRuns ? [{ title: "RUN", of: ({ run }: TaskRow) => runWord(run, nowMs) }] : []),
     { title: "IMAGE", of: ({ image }) => image },
     { title: "NODE", of: ({ task }) => hostnames.get(task.nodeId) ?? task.nodeId },
     { title: "DESIRED STATE", of: ({ desired }) => taskStateWord(desired) },
@@ -79,19 +94,17 @@ function columns({ hostnames, trunc, nowMs }: View): Column<TaskRow>[] {
   ];
 }
 
+function nameById({ serviceId, slot, nodeId }: Task): string {
+  return `${serviceId}.${slot === 0n ? nodeId : slot}`;
+}
+
+function runWord(run: TaskRow["run"], nowMs: number): string {
+  return run === undefined ? "" : formatAgo(run.sinceMs, nowMs);
+}
+
 function errorWord(error: string, trunc: boolean): string {
   if (error === "") return "";
   return `"${trunc ? truncate(error, errorWidthMax) : error}"`;
-}
-
-const nameOfState = new Map<TaskState, string>(
-  Object.entries(TaskState).map(([name, state]) => [state, name]),
-);
-
-/** "Running" */
-export function taskStateWord(state: TaskState): string {
-  const name = nameOfState.get(state) ?? "UNKNOWN";
-  return name.slice(0, 1) + name.slice(1).toLowerCase();
 }
 
 function idOf(task: Task): string {
