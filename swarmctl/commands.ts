@@ -203,6 +203,11 @@ const stack: Noun = {
       load: () => import("./stack/deploy.ts"),
     },
     {
+      name: "config",
+      summary: "Print a stack's files as one: merged, with variables replaced",
+      load: () => import("./stack/config.ts"),
+    },
+    {
       name: "diff",
       summary: "Show what a deployment would change, and which tasks it would replace",
       load: () => import("./stack/diff.ts"),

@@ -1,9 +1,7 @@
-/** Variables in the values of a file → what they stand for. Keys, the version and extensions at the top stay as written. */
+/** Variables in the values of a file → what they stand for. Keys and the version stay as they are written. */
 import { Fault } from "#proto/fault.ts";
 import { describePlace, mapEntries, type Node, type Path, refusalAt, scalarNode } from "./node.ts";
 import { expand } from "./template.ts";
-
-const sections = ["name", "include", "services", "networks", "volumes", "secrets", "configs"];
 
 export interface Interpolation {
   readonly variables: (name: string) => string | undefined;
@@ -13,7 +11,7 @@ export interface Interpolation {
 export function interpolate(root: Node, interpolation: Interpolation): Node {
   if (root.kind !== "map") return root;
   return mapEntries(root, (node, key) =>
-    sections.includes(key) ? interpolated(node, [key], interpolation) : node,
+    key === "version" ? node : interpolated(node, [key], interpolation),
   );
 }
 

@@ -1,6 +1,6 @@
 /**
  * Two files in their normal form → one: what the later one says wins. Maps are merged key by key; lists are appended, those
- * of ports, mounts, secrets and configs by what makes an item the same; commands and tests are replaced. A value that is
+ * of ports, mounts, secrets and configs by what makes an item the same; commands, tests and aliases are replaced. A value that is
  * tagged `!override` replaces, and `!reset` removes.
  */
 import {
@@ -24,7 +24,7 @@ const itemKeys = new Map<string, ItemKey>([
 ]);
 
 /** Below a service: lists that are one thing. */
-const replaced = ["command", "entrypoint", "healthcheck.test"];
+const replaced = /^(?:command|entrypoint|healthcheck\.test|networks\.[^.]*\.aliases)$/;
 
 export function mergeFiles(base: MapNode, over: MapNode): MapNode {
   return mergeMaps(base, over, []);
@@ -78,7 +78,7 @@ function standsAlone(base: MapNode, over: MapNode, path: Path): boolean {
 function mergeLists(base: ListNode, over: ListNode, path: Path): ListNode {
   const [section, , ...keys] = path;
   const key = keys.join(".");
-  if (section !== "services" || replaced.includes(key)) return over;
+  if (section !== "services" || replaced.test(key)) return over;
   const itemKey = itemKeys.get(key) ?? scalarKey;
   const items = new Map<string | Node, Node>();
   for (const item of [...base.items, ...over.items]) items.set(itemKey(item) || item, item);

@@ -56,6 +56,7 @@ interface Anchored {
 }
 
 type Tagged = Extract<Event, { tagStart: number }>;
+type ScalarEvent = Extract<Event, { type: typeof EVENT_ID.SCALAR }>;
 
 /** Follows the events of a document that is known to be well-formed. */
 class NodeReader {
@@ -104,7 +105,7 @@ class NodeReader {
 
   #collectionOrScalar(event: Tagged, depth: number): Omit<Anchored, "values"> {
     if (event.type === EVENT_ID.SCALAR) {
-      if (event.valueStart >= 0) this.#offset = event.valueStart;
+      if (event.valueStart >= 0) this.#offset = scalarStart(event);
       return { node: this.#readScalar(event), height: 0 };
     }
     this.#offset = event.start;
@@ -158,7 +159,7 @@ class NodeReader {
     throw faultAt(place, "<< must be a map or a list of maps");
   }
 
-  #readScalar(event: Extract<Event, { type: typeof EVENT_ID.SCALAR }>): ScalarNode {
+  #readScalar(event: ScalarEvent): ScalarNode {
     const written = getScalarValue(this.#source.text, event);
     const plain = event.style === SCALAR_STYLE.PLAIN;
     const rawTag = this.#tagOf(event);
@@ -215,6 +216,12 @@ class NodeReader {
   #fault(message: string): Fault {
     return faultAt(this.#place(), message);
   }
+}
+
+/** With its quote, if it has one. */
+function scalarStart({ valueStart, style }: ScalarEvent): number {
+  const isQuoted = style === SCALAR_STYLE.SINGLE_QUOTED || style === SCALAR_STYLE.DOUBLE_QUOTED;
+  return isQuoted ? valueStart - 1 : valueStart;
 }
 
 const scalarTags: Readonly<Record<string, (value: Scalar) => boolean>> = {

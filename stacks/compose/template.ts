@@ -39,14 +39,13 @@ function parseParts(text: string, start: number, depth: number): Parsed {
   if (depth > depthMax) throw refusal(`has variables ${depthMax} deep in one another`);
   const parts: Part[] = [];
   let at = start;
-  while (at < text.length && !(depth > 0 && text[at] === "}")) {
-    if (text[at] !== "$") {
-      const end = depth > 0 ? text.slice(at).search(/[$}]/) : text.slice(at).indexOf("$");
-      const plain = end < 0 ? text.slice(at) : text.slice(at, at + end);
-      parts.push(plain);
-      at += plain.length;
-      continue;
-    }
+  const special = depth > 0 ? /[$}]/g : /\$/g;
+  for (;;) {
+    special.lastIndex = at;
+    const next = special.exec(text)?.index ?? text.length;
+    if (next > at) parts.push(text.slice(at, next));
+    at = next;
+    if (text[at] !== "$") break;
     const { part, end } = parseDollar(text, at, depth);
     parts.push(part);
     at = end;
