@@ -1,4 +1,4 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network|network-scale|network-vm|pull|raft|recover|scale|soak|spread [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network|network-scale|network-vm|pull|raft|recover|scale|scheduler|soak|spread [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
@@ -23,6 +23,8 @@ import { benchRecover } from "./recover.ts";
 import { formatReport } from "./report.ts";
 import { formatScaleReport } from "./scale/report.ts";
 import { benchScale } from "./scale/scale.ts";
+import { formatSchedulerReport } from "./scheduler/report.ts";
+import { benchScheduler, type SchedulerSize, type SchedulerTrial } from "./scheduler/scheduler.ts";
 import { formatSoakReport } from "./soak/report.ts";
 import { benchSoak } from "./soak/soak.ts";
 import { formatSpreadReport } from "./spread/report.ts";
@@ -38,6 +40,8 @@ const networkRoundsMax = 20;
 const agentsMax = 1_000;
 const minutesMax = 24 * 60;
 const warmUpMax = 3_600;
+const plannedNodesMax = 100_000;
+const plannedTasksMax = 10_000_000;
 const scaleNodesMax = 1_000;
 const playedNodesMax = 10_000;
 const playedTasksMax = 1_000_000;
@@ -126,6 +130,7 @@ function program(signal: AbortSignal): Command {
     .option("--services <n>", "services that share the tasks", numberUpTo(playedServicesMax), 10)
     .option("--managers <n>", "managers", numberUpTo(playedManagersMax), 3)
     .action((flags: ScaleFlags) => scale(flags, signal));
+  addSchedulerBench(bench);
   bench
     .command("soak")
     .description("What three managers use while agents hold their sessions and nothing happens")
@@ -145,6 +150,22 @@ function program(signal: AbortSignal): Command {
     .allowExcessArguments()
     .action(() => bench.error(`error: name a benchmark: ${names(bench)}`));
   return bench;
+}
+
+function addSchedulerBench(bench: Command): void {
+  bench
+    .command("scheduler")
+    .description(
+      "How fast the leader's plan places tasks on nodes, and how that grows; in one process",
+    )
+    .option(
+      "--nodes <n>",
+      "nodes of the largest of three sizes",
+      numberUpTo(plannedNodesMax),
+      10_000,
+    )
+    .option("--tasks <n>", "tasks of the largest", numberUpTo(plannedTasksMax), 1_000_000)
+    .action((flags: SchedulerSize) => scheduler(flags));
 }
 
 function addNetworkBenches(bench: Command, signal: AbortSignal): void {
@@ -250,6 +271,15 @@ async function scale(flags: ScaleFlags, signal: AbortSignal): Promise<void> {
   const result = await benchScale({ ...flags, signal, onStep });
   const { nodes, tasks, services, managers } = flags;
   process.stdout.write(formatScaleReport({ nodes, tasks, services, managers }, result));
+}
+
+async function scheduler(flags: SchedulerSize): Promise<void> {
+  const trials: SchedulerTrial[] = [];
+  for await (const trial of benchScheduler(flags)) {
+    onStep(`${trial.nodes} nodes, ${trial.tasks} tasks`);
+    trials.push(trial);
+  }
+  process.stdout.write(formatSchedulerReport(trials));
 }
 
 async function soak(flags: SoakFlags, signal: AbortSignal): Promise<void> {

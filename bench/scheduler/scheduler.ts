@@ -36,10 +36,14 @@ export interface SchedulerTrial extends SchedulerSize {
 }
 
 export async function* benchScheduler(size: SchedulerSize): AsyncIterable<SchedulerTrial> {
-  for (const share of shares) {
-    const nodes = Math.max(1, Math.round(size.nodes * share));
-    yield await measure({ nodes, tasks: Math.max(1, Math.round(size.tasks * share)) });
-  }
+  const [first, ...others] = shares.map((share) => ({
+    nodes: Math.max(1, Math.round(size.nodes * share)),
+    tasks: Math.max(1, Math.round(size.tasks * share)),
+  }));
+  if (first === undefined) return;
+  // Once for the compiler, whose work would else be the smallest size's alone.
+  await measure(first);
+  for (const one of [first, ...others]) yield await measure(one);
 }
 
 async function measure(size: SchedulerSize): Promise<SchedulerTrial> {
@@ -103,13 +107,13 @@ function makeNode(index: number, { nodes, tasks }: SchedulerSize): Node {
 const specCpus = 100_000_000n;
 const specMemory = 64n * 1024n * 1024n;
 
-/** A third of all services each: nothing asked for, room reserved, a constraint that most nodes meet. */
+/** A third of all services each: nothing asked for, room reserved, a constraint. */
 const specs: readonly TaskSpec[] = [
   create(TaskSpecSchema, {}),
   create(TaskSpecSchema, {
     resources: { reservations: { nanoCpus: specCpus, memoryBytes: specMemory } },
   }),
-  create(TaskSpecSchema, { placement: { constraints: ["node.labels.zone != zone0"] } }),
+  create(TaskSpecSchema, { placement: { constraints: ["node.labels.zone != other"] } }),
 ];
 
 function makeTask(index: number): Task {
