@@ -9,6 +9,7 @@ import { UsageBook } from "./autoscaler/usage-book.ts";
 import { FileReaper } from "./file-reaper/file-reaper.ts";
 import { JobScheduler } from "./job-scheduler/job-scheduler.ts";
 import { NodeLiveness } from "./node-liveness/node-liveness.ts";
+import { ConstraintEnforcer } from "./orchestrator/constraint-enforcer.ts";
 import { DependencyGate } from "./orchestrator/dependency-gate.ts";
 import { GlobalOrchestrator } from "./orchestrator/global.ts";
 import { JobOrchestrator } from "./orchestrator/jobs.ts";
@@ -61,6 +62,7 @@ export function startLeader(options: LeaderOptions, modules: LeaderModules): Lea
     scope.use(new FileReaper(modules)),
     scope.use(new Autoscaler({ ...modules, usageBook })),
     scope.use(new DependencyGate(modules)),
+    scope.use(new ConstraintEnforcer(modules)),
     scope.use(new ReplicatedOrchestrator({ ...modules, slots })),
     scope.use(new GlobalOrchestrator(modules)),
     scope.use(new JobOrchestrator(modules)),
