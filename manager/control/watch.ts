@@ -12,14 +12,20 @@ import {
   type StoreObject,
   StoreObjectSchema,
 } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { msFromTimestamp, timestampFromMs } from "#proto/time.ts";
 import type { Change, Objects } from "../store/objects.ts";
-import type { Commit, Store } from "../store/store.ts";
+import type { Commit } from "../store/store.ts";
+import { publicCluster } from "./cluster.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
+import { keyOf, type Present, RecentChanges, undo } from "./recent-changes.ts";
 import { publicNode } from "../node.ts";
 import { publicService, publicTask } from "../registry-login.ts";
 
-const watchedKinds = ["network", "service", "node", "task"] as const;
+const watchedKinds = ["cluster", "network", "secret", "config", "service", "node", "task"] as const;
 type WatchedKind = (typeof watchedKinds)[number];
+
+/** Of a request that names none. */
+const kindsDefault: readonly WatchedKind[] = ["network", "service", "node", "task"];
 
 /** Changes that wait for a slow watcher. */
 const waitingChangesMax = 20_000;
@@ -31,14 +37,21 @@ type WatchEvent = NonNullable<WatchResponse["events"]>[number];
 
 export function watchHandlers({
   store,
-}: Pick<ControlModules, "store">): Pick<ControlHandlers, "watch"> {
+  clock,
+}: Pick<ControlModules, "store" | "clock">): Pick<ControlHandlers, "watch"> {
+  const recent = new RecentChanges(clock);
+  recent.follow(store);
   return {
-    watch: (request, { signal }) => watch(store, parseKinds(request.kinds), signal),
+    watch: (request, { signal }) => {
+      const kinds = parseKinds(request.kinds);
+      const sinceMs = request.since && msFromTimestamp(request.since);
+      return watch({ store, clock, recent }, { kinds, sinceMs }, signal);
+    },
   };
 }
 
 function parseKinds(kinds: readonly string[]): ReadonlySet<WatchedKind> {
-  if (kinds.length === 0) return new Set(watchedKinds);
+  if (kinds.length === 0) return new Set(kindsDefault);
   const known = new Map<string, WatchedKind>(watchedKinds.map((kind) => [kind, kind]));
   return new Set(
     kinds.map((kind) => {
@@ -50,22 +63,50 @@ function parseKinds(kinds: readonly string[]): ReadonlySet<WatchedKind> {
   );
 }
 
+interface Modules extends Pick<ControlModules, "store" | "clock"> {
+  readonly recent: RecentChanges;
+}
+
+interface Wanted {
+  readonly kinds: ReadonlySet<WatchedKind>;
+  readonly sinceMs: number | undefined;
+}
+
 async function* watch(
-  store: Store,
-  kinds: ReadonlySet<WatchedKind>,
+  { store, clock, recent }: Modules,
+  { kinds, sinceMs }: Wanted,
   signal: AbortSignal,
 ): AsyncIterable<WatchResponse> {
   const waiting = new WaitingCommits(kinds, signal);
   using _subscription = store.watch((commit) => waiting.push(commit));
   const present = watchedKinds
     .filter((kind) => kinds.has(kind))
-    .flatMap((kind) => store.list(kind).map((object) => presentEvent(kind, object)));
-  yield* messages(present, store.index);
+    .flatMap((kind) => store.list(kind).map((object): Present => ({ kind, object })));
+  const { index } = store;
+  if (sinceMs === undefined) {
+    yield* messages(present.map(presentEvent), { version: { index } });
+  } else {
+    const { commits, fromMs } = recent.since(sinceMs);
+    const wanted = commits.map(({ changes, ...commit }) => ({
+      ...commit,
+      changes: changes.filter(({ kind }) => (kinds as ReadonlySet<string>).has(kind)),
+    }));
+    const byKey = new Map(present.map((one) => [keyOf(one.kind, one.object.id), one]));
+    const past = [...undo(byKey, wanted).values()];
+    const rememberedSince = timestampFromMs(fromMs);
+    yield* messages(past.map(presentEvent), { version: { index }, rememberedSince });
+    for (const commit of wanted) yield* changeMessages(commit, commit.atMs);
+  }
   for (;;) {
     const commit = await waiting.next();
     if (commit === undefined) return;
-    yield* messages(commit.changes.map(changeEvent), commit.index);
+    yield* changeMessages(commit, clock.now());
   }
+}
+
+function changeMessages({ index, changes }: Commit, atMs: number): Iterable<WatchResponse> {
+  const committedAt = timestampFromMs(atMs);
+  return messages(changes.map(changeEvent), { version: { index }, committedAt });
 }
 
 /** The commits that a watcher has not taken yet, bounded by the number of their changes. */
@@ -116,15 +157,18 @@ class WaitingCommits {
   }
 }
 
-function* messages(events: readonly WatchEvent[], index: bigint): Iterable<WatchResponse> {
+/** `end` is of the last message, but for the time, which is of each. */
+function* messages(events: readonly WatchEvent[], end: WatchResponse): Iterable<WatchResponse> {
+  const { committedAt } = end;
   let from = 0;
   for (; from + messageEventsMax < events.length; from += messageEventsMax) {
-    yield { events: events.slice(from, from + messageEventsMax) };
+    const some = events.slice(from, from + messageEventsMax);
+    yield { events: some, ...(committedAt !== undefined && { committedAt }) };
   }
-  yield { events: events.slice(from), version: { index } };
+  yield { events: events.slice(from), ...end };
 }
 
-function presentEvent(kind: WatchedKind, object: Objects[WatchedKind]): WatchEvent {
+function presentEvent({ kind, object }: Present): WatchEvent {
   return event(StoreActionKind.CREATE, kind, object);
 }
 
@@ -155,7 +199,18 @@ function shown(object: StoreObject["object"]): StoreObject["object"] {
       return { case: "service", value: publicService(object.value) };
     case "task":
       return { case: "task", value: publicTask(object.value) };
+    case "cluster":
+      return { case: "cluster", value: publicCluster(object.value) };
+    case "secret":
+      return { case: "secret", value: { ...object.value, ...withoutData(object.value.spec) } };
+    case "config":
+      return { case: "config", value: { ...object.value, ...withoutData(object.value.spec) } };
     default:
       return object;
   }
+}
+
+/** Who watches learns what happens, not what is in files. */
+function withoutData<S extends { readonly data: Uint8Array }>(spec: S | undefined) {
+  return spec && { spec: { ...spec, data: new Uint8Array() } };
 }
