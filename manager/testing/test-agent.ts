@@ -149,8 +149,7 @@ export class TestAgent implements Disposable {
 
   #obey(task: Task): void {
     if (this.#options.runs !== true) return;
-    const state = task.desiredState > TaskState.COMPLETE ? TaskState.SHUTDOWN : TaskState.RUNNING;
-    this.#inBackground(() => this.report(task.id, state));
+    this.#inBackground(() => this.report(task.id, obeyed(task)));
   }
 
   #inBackground(work: () => Promise<unknown>): void {
@@ -160,4 +159,9 @@ export class TestAgent implements Disposable {
       for (const listener of this.#listeners) listener();
     });
   }
+}
+
+function obeyed({ desiredState }: Task): TaskState {
+  if (desiredState > TaskState.COMPLETE) return TaskState.SHUTDOWN;
+  return desiredState <= TaskState.READY ? TaskState.READY : TaskState.RUNNING;
 }
