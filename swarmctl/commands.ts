@@ -241,7 +241,7 @@ const config: Noun = {
     },
     {
       name: "inspect",
-      summary: "Show everything about configs as JSON",
+      summary: "Show everything about configs, as JSON or for people",
       load: () => import("./config/inspect.ts"),
     },
     {
@@ -249,6 +249,16 @@ const config: Noun = {
       summary: "Remove configs",
       aliases: ["remove"],
       load: () => import("./config/rm.ts"),
+    },
+    {
+      name: "update",
+      summary: "Change a config's labels",
+      load: () => import("./config/update.ts"),
+    },
+    {
+      name: "rotate",
+      summary: "Give a config other data, and the services that use it with it",
+      load: () => import("./config/rotate.ts"),
     },
   ],
 };
@@ -266,7 +276,7 @@ const secret: Noun = {
     },
     {
       name: "inspect",
-      summary: "Show everything about secrets but their data as JSON",
+      summary: "Show everything about secrets but their data, as JSON or for people",
       load: () => import("./secret/inspect.ts"),
     },
     {
@@ -274,6 +284,16 @@ const secret: Noun = {
       summary: "Remove secrets",
       aliases: ["remove"],
       load: () => import("./secret/rm.ts"),
+    },
+    {
+      name: "update",
+      summary: "Change a secret's labels",
+      load: () => import("./secret/update.ts"),
+    },
+    {
+      name: "rotate",
+      summary: "Give a secret other data, and the services that use it with it",
+      load: () => import("./secret/rotate.ts"),
     },
   ],
 };

@@ -11,6 +11,8 @@ import { modeWord } from "./words.ts";
 export interface ChangeOptions {
   /** Have the image's tag resolved. */
   readonly queryRegistry?: boolean;
+  /** The number of replicas is meant for now, also of a service that is autoscaled. */
+  readonly scale?: boolean;
   readonly onWarnings?: (warnings: readonly string[]) => void;
 }
 
@@ -18,7 +20,7 @@ export function changeService(
   control: ControlClient,
   ref: string,
   change: (spec: ServiceSpec) => ServiceSpec | Promise<ServiceSpec>,
-  { queryRegistry = false, onWarnings }: ChangeOptions = {},
+  { queryRegistry = false, scale = false, onWarnings }: ChangeOptions = {},
 ): Promise<Service> {
   return retryConflicts(async () => {
     const { service } = await control.getService({ ref });
@@ -29,6 +31,7 @@ export function changeService(
       ref: service.id,
       spec,
       queryRegistry,
+      scale,
       ...(version !== undefined && { version }),
     });
     onWarnings?.(reply.warnings);

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Context } from "../context.ts";
 import { flags, splitAt, wholeNumber } from "../flags/parse-flag.ts";
 import { forEachRef } from "../for-each-ref.ts";
@@ -20,7 +21,8 @@ export function define(command: Command, context: Context): void {
     const scaled: Service[] = [];
     await forEachRef(context, [...replicasOf.keys()], async (ref) => {
       const replicas = replicasOf.get(ref) ?? 0n;
-      scaled.push(await changeService(control, ref, (spec) => withReplicas(spec, replicas)));
+      const change = (spec: ServiceSpec) => withReplicas(spec, replicas);
+      scaled.push(await changeService(control, ref, change, { scale: true }));
       context.print(`${ref} scaled to ${replicas}`);
     });
     if (options.detach) return;

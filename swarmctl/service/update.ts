@@ -21,6 +21,7 @@ export function define(command: Command, context: Context): void {
       : await changeService(control, ref, await specChange(context, control, options), {
           // An image that stays keeps the digest that it has.
           queryRegistry: options.image !== undefined && options.resolveImage,
+          scale: options.replicas !== undefined,
           onWarnings: (warnings) => printWarnings(context, warnings),
         });
     context.print(ref);
