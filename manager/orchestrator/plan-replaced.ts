@@ -4,6 +4,7 @@
  */
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { isJob, runsOf } from "../job.ts";
 import type { View } from "../store/store.ts";
 import { isTerminal, isWanted } from "../task.ts";
 import { isOutdated } from "./plan-slot.ts";
@@ -17,8 +18,10 @@ export function replacedTasks(service: Service, view: View): readonly Task[] {
     .filter(({ desiredState }) => desiredState < TaskState.REMOVE);
   const alive = tasks.filter((task) => isWanted(task) && !isTerminal(task)).toSorted(bySlot);
   const mode = service.spec?.mode.case;
-  // A job whose spec changed runs anew.
-  if (mode === "replicatedJob" || mode === "globalJob") return alive;
+  if (isJob(service)) {
+    const runs = runsOf(service);
+    return alive.filter(({ jobIteration }) => !runs.has(jobIteration?.index ?? 0n));
+  }
   const slots = Map.groupBy(tasks, ({ slot }) => Number(slot));
   const surplus = new Set(mode === "replicated" ? surplusSlots(service, slots) : []);
   const context = { service, sameSpec, node: (id: string) => view.get("node", id) };
