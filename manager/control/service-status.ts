@@ -32,8 +32,13 @@ function desiredTasks(view: View, service: Service, tasks: readonly Task[]): num
     case "replicatedJob":
       return Number(mode.value.maxConcurrent);
     case "global":
-    case "globalJob":
-      return wantedNodes(view, service, tasks);
+      return wantedNodes(view, service, tasks).size;
+    case "globalJob": {
+      // A node that has completed counts, whatever it is now.
+      const completed = tasks.filter((task) => stateOf(task) === TaskState.COMPLETE);
+      const nodes = completed.map(({ nodeId }) => nodeId);
+      return wantedNodes(view, service, tasks).union(new Set(nodes)).size;
+    }
     default:
       return wantedReplicas(service);
   }

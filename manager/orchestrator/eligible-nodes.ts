@@ -30,12 +30,17 @@ export function eligibilityFor({ spec }: Service): (node: Node) => Eligibility {
   };
 }
 
-/** How many tasks there shall be: one for each node that takes one, or keeps the one that it has. */
-export function wantedNodes(view: View, service: Service, tasks: readonly Task[]): number {
+/** Those that shall have a task: that take one, or keep the one that they have. */
+export function wantedNodes(
+  view: View,
+  service: Service,
+  tasks: readonly Task[],
+): ReadonlySet<string> {
   const eligibility = eligibilityFor(service);
   const having = new Set(tasks.filter(isWanted).map(({ nodeId }) => nodeId));
-  return view.list("node").filter((node) => {
+  const nodes = view.list("node").filter((node) => {
     const eligible = eligibility(node);
     return eligible === "takes" || (eligible === "keeps" && having.has(node.id));
-  }).length;
+  });
+  return new Set(nodes.map(({ id }) => id));
 }

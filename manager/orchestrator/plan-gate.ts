@@ -76,7 +76,7 @@ function whatIsMissing(dependency: Dependency, view: View, nowMs: number): strin
 
 function wantedTasks(view: View, service: Service, tasks: readonly Task[]): number {
   return service.spec?.mode.case === "global"
-    ? wantedNodes(view, service, tasks)
+    ? wantedNodes(view, service, tasks).size
     : wantedReplicas(service);
 }
 

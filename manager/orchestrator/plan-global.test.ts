@@ -119,7 +119,7 @@ test("global, a paused node keeps its task as it is, and counts only if it has o
   ground.settle();
   assert.equal(homes(ground), "1 2");
   const view = { list: () => ground.nodes } as never;
-  assert.equal(wantedNodes(view, ground.service, ground.tasks), 2);
+  assert.equal(wantedNodes(view, ground.service, ground.tasks).size, 2);
   const before = ground.tasks.find(({ nodeId }) => nodeId === "node1")?.id;
   assert.ok(ground.service.spec);
   const runtime = { case: "container", value: { image: "new" } } as const;
