@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, arch, hostname, totalmem } from "node:os";
 import { create } from "@bufbuild/protobuf";
 import {
+  type GenericResource,
   type NodeDescription,
   NodeDescriptionSchema,
   type NodeTlsInfo,
@@ -50,6 +51,9 @@ export interface NodeDescriptionOptions {
   readonly identity?: TlsIdentity;
   /** Absent: the node cannot carry encrypted networks, or is none yet. */
   readonly encryptionKey?: string;
+  /** What the administrator says of it. */
+  readonly genericResources?: readonly GenericResource[];
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 export function describeNode(options: NodeDescriptionOptions): NodeDescription {
@@ -60,8 +64,9 @@ export function describeNode(options: NodeDescriptionOptions): NodeDescription {
     resources: {
       nanoCpus: BigInt(availableParallelism()) * 1_000_000_000n,
       memoryBytes: BigInt(totalmem()),
+      generic: [...(options.genericResources ?? [])],
     },
-    engine: { engineVersion: version },
+    engine: { engineVersion: version, labels: { ...options.labels } },
     dataPathAddress: options.dataPathAddress,
     addresses: [...ownAddresses()],
     engineAddress: options.engineAddress ?? "",

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
+import { parseGenericResources } from "#proto/generic-resource.ts";
 import { type Config, parseCommand } from "./config.ts";
 
 const defaults: Config = {
@@ -15,6 +16,8 @@ const defaults: Config = {
   imageLayerBytesMax: 64 * 1024 ** 3,
   imageCollection: { highPercent: 85, lowPercent: 80, unusedMs: 720 * 3_600_000 },
   imagePeers: true,
+  genericResources: [],
+  labels: {},
   mirrors: [],
   credentialsFile: "/etc/swarm/registry-logins.json",
   certificateFolders: ["/etc/swarm/certs.d", "/etc/docker/certs.d"],
@@ -35,6 +38,11 @@ describe("parseCommand", () => {
       "--registry-mirror https://mirror.test",
       { mirrors: [{ registry: "docker.io", url: "https://mirror.test/" }] },
     ],
+    [
+      "--generic-resource ssd=4 --generic-resource gpu=UUID1,gpu=UUID2",
+      { genericResources: parseGenericResources(["ssd=4,gpu=UUID1,gpu=UUID2"]) },
+    ],
+    ["--label disk=ssd --label fast", { labels: { disk: "ssd", fast: "" } }],
     ["--image-layer-max 1g", { imageLayerBytesMax: 1024 ** 3 }],
     [
       "--image-gc-high 70 --image-gc-low 60 --image-unused 0",
@@ -63,6 +71,8 @@ describe("parseCommand", () => {
     [["--run-root", `/${"x".repeat(50)}`], /is longer than 50 bytes/],
     [["--run-root", `/${"ü".repeat(25)}`], /is longer than 50 bytes/],
     [["--image-peers", "yes"], /^--image-peers "yes" is neither on nor off$/],
+    [["--generic-resource", "gpu"], /^Cannot describe this host: .*"gpu" is neither KIND=COUNT/],
+    [["--label", "=x"], /^Cannot describe this host: --label "=x" is not NAME=VALUE$/],
     [["--cgroup-parent", ""], /is not a cgroup's path/],
     [["--cgroup-parent", "../other"], /is not a cgroup's path/],
     [["--cgroup-parent", "a b"], /is not a cgroup's path/],

@@ -5,12 +5,13 @@ import { Fault } from "#proto/fault.ts";
 import type { RegistrySettings } from "#registry/endpoints.ts";
 import { parseRegistryFlags, registryFlags, registryFlagsHelp } from "#registry/flags.ts";
 import { imageFlags, imageFlagsHelp, type ImageSettings, parseImageFlags } from "./image-flags.ts";
+import { nodeFlags, nodeFlagsHelp, type NodeSettings, parseNodeFlags } from "./node-flags.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 
 export type LogLevel = (typeof logLevels)[number];
 
-export interface Config extends RegistrySettings, ImageSettings {
+export interface Config extends RegistrySettings, ImageSettings, NodeSettings {
   readonly dataRoot: string;
   readonly runRoot: string;
   /** Containers get folders in it. With a slash before it it is below the root also where systemd delegates cgroups. */
@@ -37,7 +38,7 @@ The daemon of one host of a cluster: runs containers and, on managers, the manag
   --run-root DIR                sockets and what need not survive (default /run/swarm)
   --cgroup-parent NAME          where containers' cgroups go (default swarm); on cgroup v2 it is inside of
                                 swarmd's own cgroup, or below the root with a slash before it
-${registryFlagsHelp}${imageFlagsHelp}  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
+${registryFlagsHelp}${imageFlagsHelp}${nodeFlagsHelp}  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
   --fast-path MODE              ${fastPathModes.join(", ")}: packets between tasks take a shortcut past the host's IP
                                 stack, where kernel, bpftool and the compiled program serve (default auto)
   --metrics-address HOST:PORT   where Prometheus fetches what this host counts, at /metrics; no secrets, but no
@@ -78,6 +79,7 @@ export function parseCommand(
     cgroupParent: cgroupName(values["cgroup-parent"]),
     ...parseRegistryFlags(values, env),
     ...parseImageFlags(values),
+    ...parseNodeFlags(values),
     logLevel: level,
     engineAddress: listenAddress("--engine-address", values["engine-address"]),
     fastPath,
@@ -96,6 +98,7 @@ function parse(argv: readonly string[]) {
         "cgroup-parent": { type: "string", default: "swarm" },
         ...registryFlags,
         ...imageFlags,
+        ...nodeFlags,
         "engine-address": { type: "string", default: "0.0.0.0:2378" },
         "fast-path": { type: "string", default: "auto" },
         "metrics-address": { type: "string", default: "" },

@@ -22,6 +22,8 @@ test("daemon, the backup of a restore that was cut short is not left on the disk
     imageLayerBytesMax: 64 * 1024 ** 3,
     imageCollection: { highPercent: 85, lowPercent: 80, unusedMs: 720 * 3_600_000 },
     imagePeers: true,
+    genericResources: [],
+    labels: {},
     logLevel: "info",
   } as const;
   const ports = { clock: systemClock, random: systemRandom, log: silentLog };

@@ -84,8 +84,7 @@ export class Engine implements AsyncDisposable {
     const imageApi = opened.use(
       new EngineImages(config, { ...modules, images, volumes: worker.volumes }),
     );
-    const { dataPathAddress, clusterId } = identity;
-    const engineAddress = advertisedAddress(config.engineAddress, dataPathAddress);
+    const { clusterId } = identity;
     const containers = opened.use(new ContainerApi(config, { ...modules, exec: systemExec }));
     const managers = new KnownManagers();
     opened.use(
@@ -108,8 +107,7 @@ export class Engine implements AsyncDisposable {
       ...modules,
       describe: (tls) =>
         describeNode({
-          dataPathAddress,
-          engineAddress,
+          ...hostFacts(config, identity),
           identity: tls,
           encryptionKey: encryption.publicKey,
         }),
@@ -265,4 +263,11 @@ function agentOptions(node: Identity, identity: Promise<TlsIdentityHolder>) {
       return create(PeerSchema, { nodeId, number, dataPathAddress, addresses });
     },
   };
+}
+
+/** What this host is to managers, but for what changes while it runs. */
+function hostFacts(config: Config, { dataPathAddress }: Identity) {
+  const { genericResources, labels } = config;
+  const engineAddress = advertisedAddress(config.engineAddress, dataPathAddress);
+  return { dataPathAddress, engineAddress, genericResources, labels };
 }

@@ -36,6 +36,8 @@ async function prepare(t: TestContext) {
       imageLayerBytesMax: 64 * 1024 ** 3,
       imageCollection: { highPercent: 85, lowPercent: 80, unusedMs: 720 * 3_600_000 },
       imagePeers: true,
+      genericResources: [],
+      labels: {},
       logLevel: "error",
     },
     advertised: listen,

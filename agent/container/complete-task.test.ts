@@ -4,6 +4,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ContainerSpec, ContainerSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { MountType } from "#proto/gen/swarm/v1/types_pb.ts";
+import { parseGenericResources } from "#proto/generic-resource.ts";
 import { completeTask } from "./complete-task.ts";
 
 const node = { hostname: "h1", os: "linux", architecture: "amd64" };
@@ -57,6 +58,17 @@ test("task, placeholders are filled in where Swarm has them, and nowhere else", 
 test("task, one without placeholders and volumes of its image stays as it is", () => {
   const task = taskOf({ env: ["A=b"], mounts: [{ type: MountType.TMPFS, target: "/t" }] });
   assert.equal(completeTask(task, {}, node), task);
+});
+
+test("task, what it was granted of generic resources is told in its environment", () => {
+  const task = taskOf({ env: ["A=b", "DOCKER_RESOURCE_GPU=mine"] });
+  task.assignedGenericResources = [...parseGenericResources(["gpu=UUID1,gpu=UUID2,ssd=3"])];
+  assert.deepEqual(completed(task).env, [
+    "A=b",
+    "DOCKER_RESOURCE_GPU=mine",
+    "DOCKER_RESOURCE_GPU=UUID1,UUID2",
+    "DOCKER_RESOURCE_SSD=3",
+  ]);
 });
 
 test("task, the slot of a global service's is its node", () => {

@@ -1,5 +1,5 @@
 /**
- * A task as its node runs it: placeholders filled in, and a volume for each place that the image declares as one and the
+ * A task as its node runs it: placeholders filled in, what it was granted in its environment, and a volume for each place that the image declares as one and the
  * service mounts nothing at. Pure.
  */
 import { posix } from "node:path";
@@ -14,6 +14,7 @@ import {
   MountType,
   VolumeOptionsSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { genericResourceEnv } from "#proto/generic-resource.ts";
 import {
   evaluateTemplate,
   isTemplate,
@@ -35,11 +36,18 @@ export function completeTask(
 ): Task {
   if (task.spec?.runtime.case !== "container") return task;
   const { runtime } = task.spec;
-  const filled = fillIn(runtime.value, templateValues(task, node));
+  const filled = tellGrants(fillIn(runtime.value, templateValues(task, node)), task);
   const mounts = [...filled.mounts, ...imageVolumes(filled, image.volumes ?? [])];
   if (filled === runtime.value && mounts.length === filled.mounts.length) return task;
   const value = create(ContainerSpecSchema, { ...filled, mounts });
   return { ...task, spec: { ...task.spec, runtime: { case: "container", value } } };
+}
+
+/** Which generic resources are its own; after the service's variables and above them, as in Docker. */
+function tellGrants(container: ContainerSpec, { assignedGenericResources }: Task): ContainerSpec {
+  if (assignedGenericResources.length === 0) return container;
+  const env = [...container.env, ...genericResourceEnv(assignedGenericResources)];
+  return create(ContainerSpecSchema, { ...container, env });
 }
 
 export function templateValues(task: Task, node: NodeFacts): TemplateValues {

@@ -191,7 +191,7 @@ test("a reservation that no node has free keeps the task waiting and says so", a
     () => view.tasks("greedy").find(({ status }) => status?.err !== ""),
     deadlineMs,
   );
-  assert.match(waiting.status?.err ?? "", /insufficient resources on 2 nodes/);
+  assert.match(waiting.status?.err ?? "", /insufficient memory on 2 nodes/);
 });
 
 test("the stop signal is the one asked for, and what outlives its grace is killed", async () => {
