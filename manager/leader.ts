@@ -14,6 +14,7 @@ import { DependencyGate } from "./orchestrator/dependency-gate.ts";
 import { GlobalOrchestrator } from "./orchestrator/global.ts";
 import { JobOrchestrator } from "./orchestrator/jobs.ts";
 import { Reaper } from "./orchestrator/reaper.ts";
+import { Rebalancer } from "./orchestrator/rebalancer.ts";
 import { ReplicatedOrchestrator } from "./orchestrator/replicated.ts";
 import { SlotIndex } from "./orchestrator/slots.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
@@ -64,6 +65,7 @@ export function startLeader(options: LeaderOptions, modules: LeaderModules): Lea
     scope.use(new DependencyGate(modules)),
     scope.use(new ConstraintEnforcer(modules)),
     scope.use(new ReplicatedOrchestrator({ ...modules, slots })),
+    scope.use(new Rebalancer(modules)),
     scope.use(new GlobalOrchestrator(modules)),
     scope.use(new JobOrchestrator(modules)),
     scope.use(new JobScheduler(modules)),

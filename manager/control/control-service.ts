@@ -1,5 +1,4 @@
 /** The control API: the handlers of every noun, as one service. */
-import { Fault } from "#proto/fault.ts";
 import { backupHandlers } from "./backup.ts";
 import { clusterHandlers } from "./cluster.ts";
 import { configHandlers } from "./config.ts";
@@ -27,11 +26,6 @@ export function controlHandlers(modules: ControlModules): ControlHandlers {
     ...secretHandlers(modules),
     ...logHandlers(modules),
     ...watchHandlers(modules),
-    rebalanceService: () => notYet("rebalancing"),
   };
   return behindBarrier(handlers, modules.replication);
-}
-
-function notYet(what: string): Promise<never> {
-  return Promise.reject(new Fault("unimplemented", `${what}: not supported yet`));
 }

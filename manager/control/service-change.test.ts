@@ -4,17 +4,19 @@ import { create } from "@bufbuild/protobuf";
 import {
   CreateServiceRequestSchema,
   PromoteServiceRequestSchema,
+  RebalanceServiceRequestSchema,
   UpdateServiceRequestSchema,
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
+  SchedulingStrategy,
   TaskState,
   UpdateState,
   type UpdateStatus,
   UpdateStatusSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { testTask, testTaskSpec } from "../testing/fixtures.ts";
+import { testCluster, testTask, testTaskSpec } from "../testing/fixtures.ts";
 import { type ControlGround, openControl } from "./testing/control-ground.ts";
 
 function spec(replicas: bigint, image = "nginx"): ServiceSpec {
@@ -122,4 +124,20 @@ test("service, promoted where canaries wait, and refused with the reason where n
   );
   await update(ground, { ...spec(2n, "nginx:3"), update: undefined });
   await assert.rejects(promote(), refusal("its updates have no canaries (--update-canary)"));
+});
+
+test("service, asked to be rebalanced it says so to the rebalancer, where there is something to even out", async () => {
+  const ground = await withService(2n);
+  const request = create(RebalanceServiceRequestSchema, { ref: "web" });
+  const rebalance = async () => ground.api.rebalanceService(request, ground.context);
+  const before = await rebalance();
+  assert.equal(before.service?.rebalances, 1n);
+  const scheduling = { strategy: SchedulingStrategy.BINPACK };
+  await ground.put("cluster", testCluster({ spec: { scheduling } }));
+  await assert.rejects(rebalance(), { code: "failed-precondition", message: /packs tasks/ });
+  const stored = serviceOf(ground);
+  assert.ok(stored.spec);
+  const mode = create(ServiceSpecSchema, { mode: { case: "global", value: {} } }).mode;
+  await ground.put("service", { ...stored, spec: { ...stored.spec, mode } });
+  await assert.rejects(rebalance(), { code: "failed-precondition", message: /not replicated/ });
 });

@@ -7,11 +7,12 @@ import {
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { SchedulingStrategy, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import { formatReference, parseReference } from "#registry/reference.ts";
 import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
 import type { Action } from "../store/objects.ts";
+import { clusterOf } from "../cluster.ts";
 import { promoted } from "../orchestrator/plan-canaries.ts";
 import { replacedTasks } from "../orchestrator/plan-replaced.ts";
 import { isPaused } from "../orchestrator/update-config.ts";
@@ -31,6 +32,7 @@ type Methods =
   | "listServices"
   | "updateService"
   | "promoteService"
+  | "rebalanceService"
   | "removeService";
 
 interface Modules extends Pick<ControlModules, "store" | "random" | "clock" | "images" | "log"> {
@@ -50,6 +52,7 @@ export function serviceHandlers(given: Omit<Modules, "turns">): Pick<ControlHand
     listServices: async (request) => listServices(store, request),
     updateService: async (request, { signal }) => updateService(modules, request, signal),
     promoteService: async ({ ref }) => ({ service: await promoteService(store, ref) }),
+    rebalanceService: async ({ ref }) => ({ service: await rebalanceService(store, ref) }),
     removeService: async ({ ref }) => ({ serviceId: await removeService(store, ref) }),
   };
 }
@@ -188,6 +191,29 @@ async function promoteService(store: Store, ref: string): Promise<Service> {
     return [{ action: "update", kind: "service", object: promoted(service) }];
   });
   return committed(store, resolve(store, "service", ref).id);
+}
+
+/** The rebalancer sees it and marks the tasks that are to move. */
+async function rebalanceService(store: Store, ref: string): Promise<Service> {
+  await store.write((view) => {
+    const service = resolve(view, "service", ref);
+    refuseRebalance(service, view);
+    const object = { ...service, rebalances: service.rebalances + 1n };
+    return [{ action: "update", kind: "service", object }];
+  });
+  return committed(store, resolve(store, "service", ref).id);
+}
+
+function refuseRebalance({ spec }: Service, view: View): void {
+  const refusal = `Cannot rebalance service "${spec?.annotations?.name}":`;
+  if (spec?.mode.case !== "replicated") {
+    const message = `${refusal} it is not replicated, so its tasks have their nodes for good`;
+    throw new Fault("failed-precondition", message);
+  }
+  if (clusterOf(view)?.spec?.scheduling?.strategy === SchedulingStrategy.BINPACK) {
+    const message = `${refusal} the cluster packs tasks onto few nodes (cluster update --scheduling-strategy spread)`;
+    throw new Fault("failed-precondition", message);
+  }
 }
 
 function whyNot(service: Service): string {
