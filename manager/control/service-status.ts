@@ -37,7 +37,7 @@ function desiredTasks(view: View, service: Service, tasks: readonly Task[]): num
       // A node that has completed counts, whatever it is now.
       const completed = tasks.filter((task) => stateOf(task) === TaskState.COMPLETE);
       const nodes = completed.map(({ nodeId }) => nodeId);
-      return wantedNodes(view, service, tasks).union(new Set(nodes)).size;
+      return new Set([...wantedNodes(view, service, tasks), ...nodes]).size;
     }
     default:
       return wantedReplicas(service);
