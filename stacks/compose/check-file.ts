@@ -33,10 +33,13 @@ interface Problem {
 }
 
 function firstFault(document: ComposeDocument, errors: readonly ErrorObject[]): Fault {
-  const [first] = errors
-    .map(problemOf)
-    .toSorted((a, b) => document.place(a.path).offset - document.place(b.path).offset);
-  return document.fault(first?.path ?? [], first?.complaint ?? "is not a stack file");
+  let first: { readonly problem: Problem; readonly offset: number } | undefined;
+  for (const problem of errors.map(problemOf)) {
+    const { offset } = document.place(problem.path);
+    if (first === undefined || offset < first.offset) first = { problem, offset };
+  }
+  const { path, complaint } = first?.problem ?? { path: [], complaint: "is not a stack file" };
+  return document.fault(path, complaint);
 }
 
 function problemOf({ keyword, instancePath, params, parentSchema }: ErrorObject): Problem {

@@ -7,6 +7,7 @@ import {
   type Entry,
   type MapNode,
   type Node,
+  type Path,
   refusalAt,
   scalarNode,
   textOf,
@@ -28,34 +29,23 @@ export function withEnvFile(
   return variables;
 }
 
-/** What `env_file` names, as a map of variables. */
-export function readEnvFiles(node: Node | undefined, options: NormalOptions): MapNode | undefined {
-  return readFiles(node, "env_file", options);
-}
-
-export function readLabelFiles(
+/** What `env_file` or `label_file` names, as a map. */
+export function readFiles(
   node: Node | undefined,
-  options: NormalOptions,
-): MapNode | undefined {
-  return readFiles(node, "label_file", options);
-}
-
-function readFiles(
-  node: Node | undefined,
-  key: string,
+  path: Path,
   options: NormalOptions,
 ): MapNode | undefined {
   if (node?.kind !== "list") return undefined;
   const entries = new Map<string, Entry>();
   for (const item of node.items) {
-    for (const { name, value } of linesOf(item, key, options)) {
+    for (const { name, value } of linesOf(item, path, options)) {
       entries.set(name, { place: item.place, value: scalarNode(item.place, value ?? null) });
     }
   }
   return { kind: "map", place: node.place, entries };
 }
 
-function linesOf(item: Node, key: string, options: NormalOptions): readonly EnvLine[] {
+function linesOf(item: Node, place: Path, options: NormalOptions): readonly EnvLine[] {
   const path = textOf(childOf(item, "path") ?? item);
   const required = childOf(item, "required");
   const isRequired = !(required?.kind === "scalar" && required.value === false);
@@ -68,6 +58,6 @@ function linesOf(item: Node, key: string, options: NormalOptions): readonly EnvL
   } catch (thrown) {
     const fault = Fault.from(thrown);
     if (!isRequired && fault.code === "not-found") return [];
-    throw refusalAt(item.place, [key], `is refused: ${fault.message}`);
+    throw refusalAt(item.place, place, `is refused: ${fault.message}`);
   }
 }

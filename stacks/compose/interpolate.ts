@@ -5,7 +5,8 @@ import { expand } from "./template.ts";
 
 export interface Interpolation {
   readonly variables: (name: string) => string | undefined;
-  readonly onWarning: (warning: string) => void;
+  /** Told of a variable that stands for nothing, and where. */
+  readonly onUnset: (name: string, where: string) => void;
 }
 
 export function interpolate(root: Node, interpolation: Interpolation): Node {
@@ -34,16 +35,13 @@ function interpolated(node: Node, path: Path, interpolation: Interpolation): Nod
 function interpolatedScalar(
   node: Extract<Node, { kind: "scalar" }>,
   path: Path,
-  { variables, onWarning }: Interpolation,
+  { variables, onUnset }: Interpolation,
 ): Node {
   const { value, place } = node;
   if (typeof value !== "string" || !value.includes("$")) return node;
-  const onUnset = (name: string) => {
-    const what = `${describePlace(place)}: ${path.join(".")}`;
-    onWarning(`${what} names the variable "${name}", which is not set: it stands for nothing`);
-  };
+  const where = (name: string) => onUnset(name, `${describePlace(place)}: ${path.join(".")}`);
   try {
-    const text = expand(value, { variables, onUnset });
+    const text = expand(value, { variables, onUnset: where });
     return { ...scalarNode(place, text), ...(node.tag !== undefined && { tag: node.tag }) };
   } catch (thrown) {
     throw refusalAt(place, path, Fault.from(thrown).message);

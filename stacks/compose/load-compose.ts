@@ -27,8 +27,14 @@ export function loadCompose(inputs: readonly ComposeInput[], options: LoadOption
     Object.hasOwn(environment, name) ? environment[name] : undefined;
   const variables = withEnvFile(shell, readDotenv(folder, readText));
   const warnings: string[] = [];
-  const onWarning = (warning: string) => warnings.push(warning);
-  const loader = new ProjectLoader({ folder, variables, raw, readText, onWarning });
+  const unset = new Set<string>();
+  const onUnset = (name: string, where: string) => {
+    if (unset.has(name)) return;
+    unset.add(name);
+    const what = `${where} names the variable "${name}", which is not set`;
+    warnings.push(`${what}: it stands for nothing`);
+  };
+  const loader = new ProjectLoader({ folder, variables, raw, readText, onUnset });
   const all = withServices(loader.load(inputs));
   const profiles = [
     ...(options.profiles ?? []),

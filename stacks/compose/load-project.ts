@@ -36,7 +36,8 @@ export interface ProjectOptions {
   readonly raw: boolean;
   /** The content of a file; "not-found" where there is none. */
   readonly readText: (path: string) => string;
-  readonly onWarning: (warning: string) => void;
+  /** Told of a variable that stands for nothing, and where. */
+  readonly onUnset: (name: string, where: string) => void;
 }
 
 /** Files that one stack is made of, counted as often as they are read. */
@@ -85,9 +86,9 @@ export class ProjectLoader {
         `${file}: the stack is made of more than ${filesMax} files`,
       );
     }
-    const { raw, variables, onWarning } = this.#options;
+    const { raw, variables, onUnset } = this.#options;
     const written = readYaml(text, file);
-    const replaced = raw ? written : interpolate(written, { variables, onWarning });
+    const replaced = raw ? written : interpolate(written, { variables, onUnset });
     const cast = castScalars(replaced, stackSchema);
     const checked = checkFile(cast, { raw });
     return normalForm(checked, { ...this.#options, folder });

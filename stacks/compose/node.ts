@@ -6,10 +6,33 @@ import { Fault } from "#proto/fault.ts";
 
 export type Scalar = string | number | boolean | null;
 
-export interface Source {
+/** A file's text, whose lines are found only when somebody asks for one. */
+export class Source {
   /** What refusals call the file. */
   readonly file: string;
   readonly text: string;
+  #starts: readonly number[] | undefined;
+
+  constructor(file: string, text: string) {
+    this.file = file;
+    this.text = text;
+  }
+
+  /** `FILE:LINE:COLUMN`, both counted from 1. */
+  describe(offset: number): string {
+    this.#starts ??= [0, ...Array.from(this.text.matchAll(/\r\n|\r|\n/g), lineAfter)];
+    let [low, high] = [0, this.#starts.length];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if ((this.#starts[middle] ?? 0) <= offset) low = middle;
+      else high = middle;
+    }
+    return `${this.file}:${low + 1}:${offset - (this.#starts[low] ?? 0) + 1}`;
+  }
+}
+
+function lineAfter({ index, 0: end }: RegExpExecArray): number {
+  return index + end.length;
 }
 
 export interface Place {
@@ -112,8 +135,6 @@ export function refusalAt(place: Place, path: Path, complaint: string): Fault {
   return new Fault("invalid-argument", `${describePlace(place)}: ${what} ${complaint}`);
 }
 
-/** Lines and columns count from 1. */
 export function describePlace({ source, offset }: Place): string {
-  const lines = source.text.slice(0, offset).split(/\r\n|\r|\n/);
-  return `${source.file}:${lines.length}:${(lines.at(-1) ?? "").length + 1}`;
+  return source.describe(offset);
 }

@@ -10,7 +10,7 @@ import { parseDurationMs } from "#proto/time.ts";
 import { parseMode } from "../host-access-words.ts";
 import { parseShellWords } from "../shell-words.ts";
 import { durationText } from "./duration-text.ts";
-import { readEnvFiles, readLabelFiles } from "./env-files.ts";
+import { readFiles } from "./env-files.ts";
 import {
   childOf,
   type Entry,
@@ -118,7 +118,7 @@ export function normalForm(root: MapNode, options: NormalOptions): MapNode {
   return mapEntries(shaped, (section, key) => {
     if (section.kind !== "map") return section;
     if (key === "services") {
-      return mapEntries(section, (service) => withFiles(service, options));
+      return mapEntries(section, (service, name) => withFiles(service, [key, name], options));
     }
     const isTop = ["networks", "volumes", "secrets", "configs"].includes(key);
     return isTop ? mapEntries(section, externalNamed) : section;
@@ -306,19 +306,20 @@ function extraHosts(node: Node): Node {
 }
 
 /** What env files say goes into `environment`, what label files say into `labels`; the service's own words win. */
-function withFiles(service: Node, options: NormalOptions): Node {
+function withFiles(service: Node, path: Path, options: NormalOptions): Node {
   if (service.kind !== "map") return service;
   const entries = new Map(service.entries);
-  const environment = readEnvFiles(entries.get("env_file")?.value, options);
-  const labels = readLabelFiles(entries.get("label_file")?.value, options);
+  const linesOf = (key: string) => readFiles(entries.get(key)?.value, [...path, key], options);
+  const environment = linesOf("env_file");
+  const labels = linesOf("label_file");
   entries.delete("env_file");
   entries.delete("label_file");
   addBelow(entries, "environment", environment);
   addBelow(entries, "labels", labels);
   const variables = entries.get("environment");
   if (variables?.value.kind === "map" && !options.raw) {
-    const value = mapEntries(variables.value, (node) => node);
-    entries.set("environment", { ...variables, value: withShell(value, options.variables) });
+    const value = withShell(variables.value, options.variables);
+    entries.set("environment", { ...variables, value });
   }
   return { ...service, entries };
 }

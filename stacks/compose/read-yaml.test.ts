@@ -83,6 +83,78 @@ describe("readYaml", () => {
     assert.equal(document.text(["b"]), "1.10");
   });
 
+  it("merges maps, own keys first, then the earlier of a list", () => {
+    const text =
+      "x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\nz:\n  <<: [*x, *y]\n  a: 3\nq: {'<<': 1}\n";
+    const { value } = read(text);
+    const z = { a: 3, b: 1, c: 2 };
+    assert.deepEqual(value, { x: { a: 1, b: 1 }, y: { b: 2, c: 2 }, z, q: { "<<": 1 } });
+    assert.match(refusal("a: {<<: 1}"), /^f\.yml:1:5: << must be a map or a list of maps/);
+    assert.match(
+      refusal("x: &x {}\na:\n  <<: *x\n  <<: *x\n"),
+      /^f\.yml:4:3: the key "<<" is there twice/,
+    );
+  });
+
+  it("reads numbers and words as Docker does: YAML 1.2, and octal numbers of YAML 1.1", () => {
+    const table: [string, unknown][] = [
+      ["0440", 288],
+      ["0o440", 288],
+      ["-0x1F", -31],
+      ["0b101", 5],
+      ["1_000", 1000],
+      ["089", 89],
+      ["1.50", 1.5],
+      [".5", 0.5],
+      ["1e3", 1000],
+      ["yes", "yes"],
+      ["off", "off"],
+      ["22:22", "22:22"],
+      ["2001-01-01", "2001-01-01"],
+      ["True", true],
+      ["~", null],
+      ["Null", null],
+      ["nULL", "nULL"],
+      ["'1'", "1"],
+      ["!!str 1", "1"],
+      ["!!int '7'", 7],
+      ["!!float 7", 7],
+    ];
+    for (const [text, value] of table) assert.deepEqual(read(`a: ${text}`).value, { a: value });
+    assert.match(refusal("a: !!int x"), /^f\.yml:1:10: "x" is no !!int/);
+  });
+
+  it("refuses keys that are no words, and those that are the same word", () => {
+    assert.match(refusal("? [a]\n: 1\n"), /^f\.yml:1:3: a key must be a word/);
+    assert.match(refusal("1: a\n'1': b\n"), /^f\.yml:2:1: the key "1" is there twice/);
+  });
+
+  it("refuses aliases that lie deep in one another, or name nothing", () => {
+    const chain = Array.from({ length: 300 }, (_, i) => `k${i + 1}: &a${i + 1} [*a${i}]`);
+    assert.match(refusal(["k0: &a0 [x]", ...chain].join("\n")), /nesting is too deep/);
+    assert.match(refusal("a: *b"), /^f\.yml:1:/);
+  });
+
+  it("reads a file of several megabytes, and says where in it something is wrong", () => {
+    const service = "    image: nginx\n    labels: {a: b, c: d}\n    ports: ['80:80']\n";
+    const services = Array.from({ length: 60_000 }, (_, at) => `  web${at}:\n${service}`).join("");
+    const { document, value } = read(`services:\n${services}`);
+    assert(typeof value === "object" && value !== null && "services" in value);
+    assert.equal(Object.keys(value.services ?? {}).length, 60_000);
+    assert.match(
+      document.fault(["services", "web59999", "ports"], "").message,
+      /^f\.yml:240001:5:/,
+    );
+    assert.match(refusal(`a:\n${"- x\n".repeat(1_100_000)}`), /holds more than 1000000 values/);
+  });
+
+  it("reads lines that end with carriage returns alone", () => {
+    assert.equal(
+      read("a: 1\rb:\r  c: 2\r").document.fault(["b", "c"], "x").message,
+      "f.yml:3:3: b.c x",
+    );
+  });
+
   it("throws nothing but Faults, whatever the text", () => {
     const pieces = fc.constantFrom(
       ..."a b : - [ ] { } , & * &a *a ! !!str | > ' \" # % @ ` ? << <<: \n \r\n \t --- ... 0x1 ~ $".split(

@@ -24,7 +24,7 @@ import {
   type Place,
   type Scalar,
   type ScalarNode,
-  type Source,
+  Source,
 } from "./node.ts";
 
 const bytesMax = 10 * 1024 * 1024;
@@ -33,7 +33,7 @@ const depthMax = 100;
 const valuesMax = 1_000_000;
 
 export function readYaml(text: string, file: string): Node {
-  const source = { file, text: text.replace(/^\uFEFF/, "") };
+  const source = new Source(file, text.replace(/^\uFEFF/, ""));
   if (Buffer.byteLength(text) > bytesMax) {
     throw refusal(file, `is larger than ${bytesMax / 1024 / 1024} MiB`);
   }
