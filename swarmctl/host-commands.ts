@@ -126,6 +126,11 @@ export const system: Noun = {
       load: () => import("./system/check.ts"),
     },
     {
+      name: "events",
+      summary: "Show what happens in the cluster, as it happens",
+      load: () => import("./events/events.ts"),
+    },
+    {
       name: "info",
       summary: "Show what this host is in its cluster",
       load: () => import("./system/info.ts"),
@@ -163,6 +168,11 @@ export const topCommands: readonly CommandFile[] = [
     name: "port-forward",
     summary: "Reach a task's ports from this machine",
     load: () => import("./port-forward.ts"),
+  },
+  {
+    name: "events",
+    summary: "Show what happens in the cluster, as it happens",
+    load: () => import("./events/events.ts"),
   },
   {
     name: "logs",

@@ -62,6 +62,7 @@ test("watch, since a time ago it begins with the state of then and goes on with 
     }
   }
   assert.deepEqual(told, ["CREATE node1", "CREATE node2", "REMOVE node1"]);
+  assert.deepEqual((await next()).events, [], "the end of the past");
   const live = next();
   await put("node", testNode(3));
   assert.equal((await live).events[0]?.action?.object?.object.value?.id, "node3");

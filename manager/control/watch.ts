@@ -96,6 +96,8 @@ async function* watch(
     const rememberedSince = timestampFromMs(fromMs);
     yield* messages(past.map(presentEvent), { version: { index }, rememberedSince });
     for (const commit of wanted) yield* changeMessages(commit, commit.atMs);
+    // Whoever wants the past alone learns by the time that it is over.
+    yield* changeMessages({ index, changes: [] }, clock.now());
   }
   for (;;) {
     const commit = await waiting.next();
