@@ -304,8 +304,8 @@ describe("a refused stack file", () => {
     ],
     [
       "a key of a network",
-      `${fileOfX()}\nnetworks:\n  n:\n    enable_ipv4: false`,
-      "shop.yml:6:5: networks.n.enable_ipv4 is false: every network has IPv4 addresses",
+      `${fileOfX("networks: [n]")}\nnetworks:\n  n:\n    enable_ipv4: false`,
+      "shop.yml:7:5: networks.n.enable_ipv4 is false: every network has IPv4 addresses",
     ],
     [
       "a key of ipam",
@@ -372,7 +372,7 @@ describe("a refused stack file", () => {
     [
       "a duration without unit",
       fileOfX('deploy: {restart_policy: {delay: "5"}}'),
-      'shop.yml:4:39: services.x.deploy.restart_policy.delay is refused: invalid duration "5": write a number with a unit, such as 500ms, 10s or 1m30s',
+      'shop.yml:4:38: services.x.deploy.restart_policy.delay is refused: invalid duration "5": write a number with a unit, such as 500ms, 10s or 1m30s',
     ],
     [
       "a rollback that rolls back",
@@ -392,7 +392,7 @@ describe("a refused stack file", () => {
     [
       "an unfinished quote",
       fileOfX(`command: "sh -c 'a"`),
-      `shop.yml:4:15: services.x.command is refused: "sh -c 'a" has a ' without its partner`,
+      `shop.yml:4:14: services.x.command is refused: "sh -c 'a" has a ' without its partner`,
     ],
     [
       "a service name with a dot",

@@ -22,8 +22,16 @@ after(async () => {
 const good = "services:\n  web:\n    image: registry:5000/busybox:1\n";
 
 const files: readonly (readonly [what: string, text: string, says: string])[] = [
-  ["an unknown key", `${good}    volumez: [a]\n`, ":4:5: services.web.volumez is not supported"],
-  ["an unknown key at its top", `${good}service: {}\n`, ":4:1: service is not supported"],
+  [
+    "an unknown key",
+    `${good}    volumez: [a]\n`,
+    ":4:5: services.web.volumez is not known: did you mean volumes?",
+  ],
+  [
+    "an unknown key at its top",
+    `${good}service: {}\n`,
+    ":4:1: service is not known: did you mean services?",
+  ],
   [
     "a tab",
     "services:\n\tweb:\n    image: busybox\n",
@@ -32,7 +40,7 @@ const files: readonly (readonly [what: string, text: string, says: string])[] = 
   [
     "an undefined network",
     `${good}    networks: [nonet]\n`,
-    ':4:16: services.web.networks.0 names the network "nonet", which the file does not define',
+    ':4:16: services.web.networks.nonet names the network "nonet", which the file does not define',
   ],
   [
     "-1 replicas",
