@@ -2,65 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
-import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   NetworkAttachmentSchema,
   NodeAvailability,
   NodeState,
   PublishMode,
-  SchedulingStrategy,
   TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Change } from "../store/objects.ts";
-import { openTestStore, testNode, testTask, testTaskSpec } from "../testing/fixtures.ts";
+import { openTestStore, testNode, testTaskSpec } from "../testing/fixtures.ts";
 import { NodeLoads } from "./node-load.ts";
-import { planSchedule, type SchedulePlan } from "./plan-schedule.ts";
-
-const nowMs = 1_700_000_000_000;
-
-function pending(id: string, init: Parameters<typeof testTask>[1] = {}): Task {
-  return testTask(id, { status: { state: TaskState.PENDING }, ...init });
-}
-
-function on(nodeId: string, id: string, init: Parameters<typeof testTask>[1] = {}): Task {
-  return testTask(id, { nodeId, status: { state: TaskState.RUNNING }, ...init });
-}
-
-interface Cluster {
-  readonly nodes: readonly Node[];
-  readonly running?: readonly Task[];
-  readonly strategy?: SchedulingStrategy;
-  readonly preemption?: boolean;
-}
-
-async function schedule(
-  tasks: readonly Task[],
-  cluster: Cluster,
-): Promise<SchedulePlan & { homes: ReadonlyMap<string, string> }> {
-  const { store, put } = openTestStore();
-  await put("node", ...cluster.nodes);
-  await put("task", ...(cluster.running ?? []));
-  const loads = new NodeLoads(store);
-  const context = {
-    view: store,
-    loads,
-    strategy: cluster.strategy ?? SchedulingStrategy.SPREAD,
-    preemption: cluster.preemption ?? false,
-    nowMs,
-  };
-  const plan = planSchedule(tasks, context);
-  const homes = new Map<string, string>();
-  for (const { kind, object } of plan.actions) {
-    if (kind === "task" && object.nodeId !== "") homes.set(object.id, object.nodeId);
-  }
-  return { ...plan, homes };
-}
-
-function count(homes: ReadonlyMap<string, string>): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const nodeId of homes.values()) counts[nodeId] = (counts[nodeId] ?? 0) + 1;
-  return counts;
-}
+import { count, nowMs, on, pending, schedule } from "./testing/schedule-ground.ts";
 
 const five = [1, 2, 3, 4, 5].map((number) => testNode(number));
 
@@ -209,35 +161,60 @@ test("Any batch ends up as even as can be, on ready nodes only, within their res
 });
 
 test("Loads folded from changes are those of a fresh scan", async () => {
-  const change = fc.record({
+  const ofTask = fc.record({
     id: fc.nat(8),
     node: fc.nat(2),
     service: fc.nat(1),
-    state: fc.constantFrom(TaskState.ASSIGNED, TaskState.RUNNING, TaskState.SHUTDOWN),
+    state: fc.constantFrom(
+      TaskState.PENDING,
+      TaskState.ASSIGNED,
+      TaskState.RUNNING,
+      TaskState.SHUTDOWN,
+    ),
     desired: fc.constantFrom(TaskState.RUNNING, TaskState.SHUTDOWN),
+    nominated: fc.boolean(),
     remove: fc.boolean(),
   });
+  const ofNode = fc.record({ node: fc.nat(2), ready: fc.boolean(), remove: fc.boolean() });
+  const change = fc.oneof({ weight: 3, arbitrary: ofTask }, ofNode);
   const property = fc.asyncProperty(fc.array(change, { maxLength: 40 }), async (changes) => {
     const { store, put, remove } = openTestStore();
     const loads = new NodeLoads(store);
     using _watch = store.watch((commit) => {
       for (const one of commit.changes satisfies readonly Change[]) loads.onChange(one);
     });
-    for (const { id, node, service, state, desired, remove: gone } of changes) {
-      const task = on(`node${node}`, `t${id}`, {
-        serviceId: `s${service}`,
-        status: { state },
-        desiredState: desired,
-      });
-      await (gone ? remove("task", task) : put("task", task));
+    for (const one of changes) {
+      if ("ready" in one) {
+        const state = one.ready ? NodeState.READY : NodeState.DOWN;
+        const node = testNode(one.node, { status: { state } });
+        await (one.remove ? remove("node", node) : put("node", node));
+      } else {
+        const task = on(`node${one.node}`, `t${one.id}`, {
+          serviceId: `s${one.service}`,
+          status: { state: one.state },
+          desiredState: one.desired,
+          nominatedNodeId: one.nominated ? `node${one.node}` : "",
+        });
+        await (one.remove ? remove("task", task) : put("task", task));
+      }
     }
-    const fresh = new NodeLoads(store);
-    for (const node of [0, 1, 2]) {
-      assert.deepEqual(loads.of(`node${node}`), fresh.of(`node${node}`));
-    }
+    assert.deepEqual(factsOf(loads), factsOf(new NodeLoads(store)));
   });
   await fc.assert(property, { numRuns: 60 });
 });
+
+function factsOf(loads: NodeLoads) {
+  return {
+    nodes: [0, 1, 2].map((node) => [
+      loads.of(`node${node}`),
+      [...loads.claimsOn(`node${node}`).keys()].toSorted(),
+    ]),
+    services: [0, 1].map((service) => [...loads.nodesOfService(`s${service}`)].toSorted()),
+    levels: loads.levels.flatMap((nodes, level) =>
+      [...nodes].toSorted().map((node) => `${node} has ${level}`),
+    ),
+  };
+}
 
 test("A port of mode host is one task's on each node, until that task has ended", async () => {
   const publishing = (publishedPort: number) => ({

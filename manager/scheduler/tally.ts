@@ -35,33 +35,33 @@ export class Tally {
   tasks = 0;
   nanoCpus = 0;
   memoryBytes = 0;
-  readonly #services = new Map<string, ServiceTally>();
+  readonly services = new Map<string, ServiceTally>();
   /** More than one task has a port only while one of them stops. */
-  readonly #hostPorts = new Map<PortKey, number>();
+  readonly hostPorts = new Map<PortKey, number>();
   /** Of counted kinds, how many; of named ones, how many tasks have the piece "gpu=UUID1". */
-  readonly #generic = new Map<string, number>();
+  readonly generic = new Map<string, number>();
   /** How many tasks there are of each priority. */
-  readonly #priorities = new Map<number, number>();
+  readonly priorities = new Map<number, number>();
 
   ofService(serviceId: string): ServiceTally {
-    return this.#services.get(serviceId) ?? absent;
+    return this.services.get(serviceId) ?? absent;
   }
 
   countOf(kind: string): number {
-    return this.#generic.get(kind) ?? 0;
+    return this.generic.get(kind) ?? 0;
   }
 
   usersOfPiece(kind: string, name: string): number {
-    return this.#generic.get(pieceKey(kind, name)) ?? 0;
+    return this.generic.get(pieceKey(kind, name)) ?? 0;
   }
 
   usersOfPort(port: PortKey): number {
-    return this.#hostPorts.get(port) ?? 0;
+    return this.hostPorts.get(port) ?? 0;
   }
 
   /** Whether there is a task of lower priority. */
   hasBelow(priority: number): boolean {
-    for (const one of this.#priorities.keys()) if (one < priority) return true;
+    for (const one of this.priorities.keys()) if (one < priority) return true;
     return false;
   }
 
@@ -72,24 +72,24 @@ export class Tally {
     const wanted = holding.wanted ? sign : 0;
     this.tasks += wanted;
     this.#addService(holding.serviceId, wanted, sign);
-    bump(this.#priorities, holding.priority, sign);
-    for (const port of holding.hostPorts) bump(this.#hostPorts, port, sign);
+    bump(this.priorities, holding.priority, sign);
+    for (const port of holding.hostPorts) bump(this.hostPorts, port, sign);
     for (const one of holding.granted) this.#addGeneric(one, sign);
   }
 
   #addService(serviceId: string, wanted: number, present: number): void {
     const before = this.ofService(serviceId);
     const after = { wanted: before.wanted + wanted, present: before.present + present };
-    if (after.present === 0 && after.wanted === 0) this.#services.delete(serviceId);
-    else this.#services.set(serviceId, after);
+    if (after.present === 0 && after.wanted === 0) this.services.delete(serviceId);
+    else this.services.set(serviceId, after);
   }
 
   #addGeneric(one: GenericResource, sign: 1 | -1): void {
     const { resource } = one;
     if (resource.case === "named") {
-      bump(this.#generic, pieceKey(kindOf(one), resource.value.value), sign);
+      bump(this.generic, pieceKey(kindOf(one), resource.value.value), sign);
     } else if (resource.case === "discrete") {
-      bump(this.#generic, kindOf(one), sign * Number(resource.value.value));
+      bump(this.generic, kindOf(one), sign * Number(resource.value.value));
     }
   }
 }
