@@ -9,6 +9,7 @@ import {
   orNull,
   pairs,
   scalar,
+  section,
   text,
   texts,
   word,
@@ -66,9 +67,9 @@ const file = map({
 });
 
 export const topFilesSchema = {
-  volumes: named(
+  volumes: section(
     orNull(map({ name, external, driver: text, driver_opts: named(scalar), labels: pairs })),
   ),
-  secrets: named(orNull(file)),
-  configs: named(orNull(file)),
+  secrets: section(orNull(file)),
+  configs: section(orNull(file)),
 };

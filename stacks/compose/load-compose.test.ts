@@ -229,6 +229,13 @@ describe("profiles", () => {
   });
 });
 
+describe("a part of the file that holds nothing", () => {
+  it("is as if it were not there", () => {
+    const { content } = load("services: {web: {image: a, deploy: }}\nnetworks:\nvolumes:\n");
+    assert.deepEqual(content, { services: { web: { image: "a" } } });
+  });
+});
+
 describe("what a cluster does not do", () => {
   it("is told of, where leaving it out changes nothing that matters", () => {
     const { warnings } = load(

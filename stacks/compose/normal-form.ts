@@ -116,6 +116,9 @@ export function normalForm(root: MapNode, options: NormalOptions): MapNode {
   const shaped = shape(root, [], { shape: fileShapes, options });
   if (shaped?.kind !== "map") return root;
   return mapEntries(shaped, (section, key) => {
+    if (section.kind === "scalar" && section.value === null && section.tag === undefined) {
+      return undefined;
+    }
     if (section.kind !== "map") return section;
     if (key === "services") {
       return mapEntries(section, (service, name) => withFiles(service, [key, name], options));

@@ -73,6 +73,11 @@ export function named(item: unknown) {
   return { type: "object", additionalProperties: item, description: "a map" };
 }
 
+/** The same at the top of a file, where nothing may stand below the key. */
+export function section(item: unknown) {
+  return { ...named(item), type: ["object", "null"] };
+}
+
 export function list(items: unknown, description: string) {
   return { type: "array", items, description };
 }
