@@ -125,6 +125,6 @@ function waitingWords(
   const itself =
     afterMs === undefined
       ? ""
-      : `; goes on by itself when all have run well for ${afterMs / 1000} s`;
-  return `update waits with ${changed} of ${all} tasks changed: "service promote ${name}" goes on, "service rollback ${name}" goes back${itself}`;
+      : `; it goes on by itself after ${afterMs / 1000} s without a failure`;
+  return `update waits with ${changed} of ${all} tasks changed: go on with "swarmctl service promote ${name}", or back with "swarmctl service rollback ${name}"${itself}`;
 }
