@@ -9,6 +9,7 @@ import {
   DriverSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { type FileNoun, fileIdsOf } from "../file-references.ts";
+import { isStillNeeded } from "../file-reaper/plan-file-reap.ts";
 import { checkLabels } from "../spec/field.ts";
 import type { View } from "../store/store.ts";
 
@@ -40,13 +41,18 @@ function sameDriver(a: Driver | undefined, b: Driver | undefined): boolean {
 /** Refuses to remove what services refer to, in words that name them. */
 export function refuseUsed(
   noun: FileNoun,
-  { id, spec }: Secret | Config,
-  view: Pick<View, "list">,
+  object: Secret | Config,
+  view: Pick<View, "list" | "tasksOfService">,
 ): void {
+  const { id, spec } = object;
   const users = view
     .list("service")
     .filter(({ spec: service }) => fileIdsOf(noun, service?.task).includes(id));
-  if (users.length === 0) return;
+  if (users.length === 0) {
+    if (!isStillNeeded(view, noun, object)) return;
+    const message = `Cannot remove ${noun} "${spec?.annotations?.name}": it was rotated, and tasks still read it, or an update may go back to it; it goes by itself after that`;
+    throw new Fault("failed-precondition", message);
+  }
   const names = users.map((service) => `"${service.spec?.annotations?.name}"`).join(", ");
   const services = users.length === 1 ? "service" : "services";
   const message = `Cannot remove ${noun} "${spec?.annotations?.name}": it is used by ${services} ${names}`;

@@ -4,6 +4,7 @@ import { create, toJsonString } from "@bufbuild/protobuf";
 import { RotateSecretResponseSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { UpdateState, UpdateStatusSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { containerOf } from "../registry-login.ts";
 import { openControl, type ControlGround } from "./testing/control-ground.ts";
 
@@ -130,6 +131,22 @@ test("rotation, a rollback goes to the old data while they are there, then to th
   assert.ok(aside);
   await remove("secret", aside);
   assert.equal((await rollBack())?.secretId, secret?.id);
+});
+
+test("rotation, what was rotated is not removed by hand while an update may go back to it", async () => {
+  const { client, put, store } = openControl();
+  const old = await createSecret(client, "db");
+  const { id } = await createService(client, "web", "db");
+  await client.rotateSecret({ ref: "db", data: bytes("two") });
+  const service = store.get("service", id);
+  assert.ok(service);
+  const updateStatus = (state: UpdateState) => create(UpdateStatusSchema, { state });
+  await put("service", { ...service, updateStatus: updateStatus(UpdateState.UPDATING) });
+  await assert.rejects(client.removeSecret({ ref: old.id }), {
+    message: /^Cannot remove secret "db\.\d+": it was rotated, .* it goes by itself after that$/,
+  });
+  await put("service", { ...service, updateStatus: updateStatus(UpdateState.COMPLETED) });
+  await client.removeSecret({ ref: old.id });
 });
 
 test("rotation, a service that was rolled back to what was rotated gets the next one", async () => {

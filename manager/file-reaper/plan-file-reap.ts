@@ -4,7 +4,7 @@
  *
  * A rollback that comes later finds the present object by its name (manager/spec/validate-references.ts).
  */
-import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Secret, Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { type FileNoun, fileIdsOf } from "../file-references.ts";
@@ -28,6 +28,15 @@ export function planFileReap(view: FileView): readonly Action[] {
       .filter(({ id }) => !usedConfigs.has(id))
       .map((object) => ({ action: "remove", kind: "config", object }) as const),
   ];
+}
+
+/** Whether it was rotated, and is not to go yet. */
+export function isStillNeeded(
+  view: FileView,
+  noun: FileNoun,
+  { id, rotatedFrom }: Pick<Secret, "id" | "rotatedFrom">,
+): boolean {
+  return rotatedFrom !== "" && usedIds(noun, neededSpecs(view)).has(id);
 }
 
 function usedIds(noun: FileNoun, specs: readonly (TaskSpec | undefined)[]): ReadonlySet<string> {

@@ -17,10 +17,11 @@ const { store } = openTestStore();
 function validate(
   autoscale: Init<typeof AutoscaleSchema>,
   task: Init<typeof TaskSpecSchema> = { resources: { reservations: { nanoCpus: 1_000_000_000n } } },
+  replicas = 1,
 ) {
   const spec = create(ServiceSpecSchema, {
     annotations: { name: "web" },
-    mode: { case: "replicated", value: { replicas: 1n } },
+    mode: { case: "replicated", value: { replicas: BigInt(replicas) } },
     task: testTaskSpec(task),
     autoscale,
   });
@@ -40,6 +41,10 @@ test("autoscale, what is wrong is refused with what to do", () => {
   const refused: readonly [Parameters<typeof validate>, RegExp][] = [
     [[{ ...good, minReplicas: 0n }], /^autoscale.min_replicas is 0: use 1 to 10000$/],
     [[{ ...good, maxReplicas: 1n }], /^autoscale.max_replicas is 1: use 2 to 10000$/],
+    [
+      [{ ...good, minReplicas: 1n, maxReplicas: 2n }, undefined, 3],
+      /^replicated.replicas is 3, more than autoscale.max_replicas, which is 2$/,
+    ],
     [[{ ...good, maxReplicas: 10_001n }], /^autoscale.max_replicas is 10001/],
     [
       [{ ...good, cpuPercent: 0 }],

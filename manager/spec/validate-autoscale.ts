@@ -11,11 +11,16 @@ const afterMsMax = 3_600_000;
 /** A task may use more than it reserves, but nobody wants it to by so much. */
 const percentMax = 1_000;
 
-export function checkAutoscale(spec: ServiceSpec): void {
+/** `isNew`: the spec's replicas are how many the service begins with; later they say nothing. */
+export function checkAutoscale(spec: ServiceSpec, { isNew }: { readonly isNew: boolean }): void {
   const { autoscale, mode, task } = spec;
   if (autoscale === undefined) return;
   if (mode.case !== "replicated") throw invalid("autoscale", "is for replicated services alone");
   checkBounds(autoscale);
+  if (isNew && mode.value.replicas > autoscale.maxReplicas) {
+    const problem = `is ${mode.value.replicas}, more than autoscale.max_replicas, which is ${autoscale.maxReplicas}`;
+    throw invalid("replicated.replicas", problem);
+  }
   checkPercent("cpu", autoscale.cpuPercent, task);
   checkPercent("memory", autoscale.memoryPercent, task);
   if (autoscale.cpuPercent === 0 && autoscale.memoryPercent === 0) {

@@ -35,7 +35,7 @@ export function validateServiceSpec(
   checkAnnotations(spec.annotations);
   refuseUnsupported(ServiceSpecSchema, spec);
   const mode = completeMode(spec);
-  checkAutoscale(spec);
+  checkAutoscale(spec, { isNew: serviceId === "" });
   checkDependsOn(spec, view);
   if (spec.update !== undefined) checkUpdate("update", spec.update);
   if (spec.rollback !== undefined) checkRollback("rollback", spec.rollback);
