@@ -2,7 +2,17 @@
  * Keys that have no meaning in a cluster. Where leaving them out changes nothing that matters there is a warning, as Docker
  * has it; where a service would be another one without them, they are refused.
  */
-import { childOf, describePlace, type MapNode, type Node, refusalAt, textOf } from "./node.ts";
+import { nearMiss } from "#proto/near-miss.ts";
+import { deployExtensions, serviceExtensions, updateExtensions } from "./extensions.ts";
+import {
+  childOf,
+  describePlace,
+  type MapNode,
+  type Node,
+  type Path,
+  refusalAt,
+  textOf,
+} from "./node.ts";
 
 /** Of services: why each is not heeded. */
 export const unheededKeys: Readonly<Record<string, string>> = {
@@ -39,12 +49,13 @@ export function checkCluster(root: MapNode): string[] {
   const services = childOf(root, "services");
   if (services?.kind !== "map") return warnings;
   for (const [key, { value }] of services.entries) {
-    warnings.push(...checkService(value, ["services", key]));
+    const path = ["services", key];
+    warnings.push(...checkService(value, path), ...checkExtensions(value, path));
   }
   return warnings;
 }
 
-function checkService(service: Node, path: readonly string[]): string[] {
+function checkService(service: Node, path: Path): string[] {
   if (service.kind !== "map") return [];
   const warnings: string[] = [];
   for (const [key, { place, value }] of service.entries) {
@@ -58,6 +69,30 @@ function checkService(service: Node, path: readonly string[]): string[] {
     warnings.push(`${describePlace(place)}: ${inside.join(".")} is not heeded: ${unheeded}`);
   }
   return warnings;
+}
+
+/** Keys that begin with "x-" are anybody's; one that is nearly ours was most likely meant to be. */
+function checkExtensions(service: Node, path: Path): string[] {
+  const deploy = childOf(service, "deploy");
+  const inDeploy = [...path, "deploy"];
+  const places: [Node | undefined, Path, object][] = [
+    [service, path, serviceExtensions],
+    [deploy, inDeploy, deployExtensions],
+    [childOf(deploy, "update_config"), [...inDeploy, "update_config"], updateExtensions],
+    [childOf(deploy, "rollback_config"), [...inDeploy, "rollback_config"], updateExtensions],
+  ];
+  return places.flatMap(([node, inside, ours]) => misspelt(node, inside, Object.keys(ours)));
+}
+
+function misspelt(node: Node | undefined, path: Path, ours: readonly string[]): string[] {
+  if (node?.kind !== "map") return [];
+  return Array.from(node.entries).flatMap(([key, { place }]) => {
+    const isOther = key.startsWith("x-") && !ours.includes(key);
+    const meant = isOther ? nearMiss(key, ours) : undefined;
+    if (meant === undefined) return [];
+    const where = `${describePlace(place)}: ${[...path, key].join(".")}`;
+    return [`${where} is not heeded: did you mean ${meant}?`];
+  });
 }
 
 function networkOf(key: string, value: Node): string | undefined {

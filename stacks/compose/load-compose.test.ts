@@ -249,6 +249,13 @@ describe("what a cluster does not do", () => {
     ]);
   });
 
+  it("is told of, where a key of ours is misspelt; others with x- are anybody's", () => {
+    const { warnings } = load(oneWeb("x-anything: 1", "deploy: {x-shedule: '* * * * *'}"));
+    assert.deepEqual(warnings, [
+      "stack.yml:5:14: services.web.deploy.x-shedule is not heeded: did you mean x-schedule?",
+    ]);
+  });
+
   const refused: readonly [line: string, why: RegExp][] = [
     [
       "network_mode: container:x",
