@@ -116,6 +116,26 @@ const service: Noun = {
     },
     { name: "update", summary: "Change a service", load: () => import("./service/update.ts") },
     {
+      name: "plan",
+      summary: "Show what an update would change, and which tasks it would replace",
+      load: () => import("./service/plan.ts"),
+    },
+    {
+      name: "promote",
+      summary: "Let an update that waits with its canaries go on with all tasks",
+      load: () => import("./service/promote.ts"),
+    },
+    {
+      name: "rebalance",
+      summary: "Spread a service's tasks anew over the nodes that there are now",
+      load: () => import("./service/rebalance.ts"),
+    },
+    {
+      name: "run-now",
+      summary: "Begin a run of a job now",
+      load: () => import("./service/run-now.ts"),
+    },
+    {
       name: "rollback",
       summary: "Bring a service back to what it was before its last change",
       load: () => import("./service/rollback.ts"),

@@ -4,8 +4,9 @@ import { truncate, visible } from "./table.ts";
 
 type ShowLines = (lines: readonly string[]) => void;
 
-export function liveLines(output: Output): ShowLines {
-  return output.isTTY ? onTerminal(output) : oneByOne(output);
+/** `paint` colours lines that are cut to the terminal's width already. */
+export function liveLines(output: Output, paint = (line: string): string => line): ShowLines {
+  return output.isTTY ? onTerminal(output, paint) : oneByOne(output);
 }
 
 function oneByOne(output: Output): ShowLines {
@@ -19,11 +20,11 @@ function oneByOne(output: Output): ShowLines {
   };
 }
 
-function onTerminal(output: Output): ShowLines {
+function onTerminal(output: Output, paint: (line: string) => string): ShowLines {
   let shown = "";
   return (lines) => {
     const width = (output.columns ?? 80) - 1;
-    const text = lines.map((line) => `\x1b[K${truncate(visible(line), width)}\n`).join("");
+    const text = lines.map((line) => `\x1b[K${paint(truncate(visible(line), width))}\n`).join("");
     if (text === shown) return;
     // Back to the first of the lines shown before; what is left of them below is erased.
     const back = shown === "" ? "" : `\x1b[${shown.split("\n").length - 1}A\r`;

@@ -16,6 +16,12 @@ export interface ChangeOptions {
   readonly onWarnings?: (warnings: readonly string[]) => void;
 }
 
+/** The service that a manager answers with. */
+export function answered({ service }: { readonly service?: Service | undefined }): Service {
+  if (service === undefined) throw new Fault("internal", "The manager returned no service");
+  return service;
+}
+
 export function changeService(
   control: ControlClient,
   ref: string,
@@ -23,8 +29,7 @@ export function changeService(
   { queryRegistry = false, scale = false, onWarnings }: ChangeOptions = {},
 ): Promise<Service> {
   return retryConflicts(async () => {
-    const { service } = await control.getService({ ref });
-    if (service === undefined) throw new Fault("internal", "The manager returned no service");
+    const service = answered(await control.getService({ ref }));
     const spec = await change(service.spec ?? create(ServiceSpecSchema));
     const version = service.meta?.version;
     const reply = await control.updateService({
@@ -42,8 +47,7 @@ export function changeService(
 /** To the spec before its last change. */
 export function rollBackService(control: ControlClient, ref: string): Promise<Service> {
   return retryConflicts(async () => {
-    const { service } = await control.getService({ ref });
-    if (service === undefined) throw new Fault("internal", "The manager returned no service");
+    const service = answered(await control.getService({ ref }));
     const version = service.meta?.version;
     const request = { ref: service.id, rollback: true, ...(version !== undefined && { version }) };
     return (await control.updateService(request)).service ?? service;

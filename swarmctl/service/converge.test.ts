@@ -94,7 +94,7 @@ describe("service create without -d", () => {
     const { stdout } = await runCli(host, argv, { clock: hasty, isTTY: true });
     assert.ok(
       stdout.endsWith(
-        "\x1b[2A\r\x1b[Koverall progress: 2 out of 2 tasks\n\x1b[Kweb.1: running    on h1\n\x1b[Kweb.2: running    on h1\n\x1b[J",
+        "\x1b[2A\r\x1b[Koverall progress: 2 out of 2 tasks\n\x1b[Kweb.1: \x1b[32mrunning\x1b[0m   [=======] on h1\n\x1b[Kweb.2: \x1b[32mrunning\x1b[0m   [=======] on h1\n\x1b[J",
       ),
       JSON.stringify(stdout),
     );
@@ -202,7 +202,10 @@ describe("service create without -d", () => {
     });
     const outcome = await runCli(host, argv, { signal: interrupt.signal });
     assert.equal(outcome.code, 130);
-    assert.equal(outcome.stderr, "Operation continuing in background.\n");
+    assert.equal(
+      outcome.stderr,
+      'Operation continuing in background: see "swarmctl service ps web"\n',
+    );
   });
 });
 

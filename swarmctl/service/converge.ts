@@ -10,17 +10,20 @@ import { durationMs, flag } from "../flags/parse-flag.ts";
 import {
   firstError,
   isRollback,
-  judge,
   noProgress,
   onWatch,
   type Progress,
   runningCount,
   wantedCount,
 } from "./progress.ts";
+import { judge } from "./judge.ts";
 import { progressPrinter, quietPrinter } from "./progress-lines.ts";
+import { completedCount, isJob } from "./run-progress.ts";
 import { serviceName } from "./words.ts";
 
 export interface ConvergeOptions {
+  /** Of a job, the run to wait for; left out: the newest. */
+  readonly run?: bigint;
   readonly detach?: true;
   readonly quiet?: true;
   /** Milliseconds; 0 means no limit. */
@@ -40,10 +43,20 @@ export function addConvergeFlags(command: Command): Command {
     .option("-d, --detach", "return at once instead of waiting until all tasks run")
     .option("-q, --quiet", "show no progress")
     .addOption(
-      new Option("--timeout <duration>", "wait no longer than this; 0: no limit")
+      new Option("--timeout <duration>", "wait no longer than this; 0: no limit, as for jobs")
         .argParser(flag(durationMs))
         .default(timeoutDefaultMs, "10m"),
     );
+}
+
+/** A job takes as long as it takes, unless its user says otherwise. */
+export function withJobTimeout<T extends ConvergeOptions>(
+  command: Command,
+  service: Service,
+  options: T,
+): T {
+  const isSaid = command.getOptionValueSource("timeout") === "cli";
+  return isSaid || !isJob(service) ? options : { ...options, timeout: 0 };
 }
 
 export async function converge(
@@ -58,7 +71,9 @@ export async function converge(
     await wait.run(control);
   } catch (thrown) {
     if (context.io.signal.aborted) {
-      context.io.stderr.write("Operation continuing in background.\n");
+      context.io.stderr.write(
+        `Operation continuing in background: see "swarmctl service ps ${name}"\n`,
+      );
     }
     throw Fault.wrap(`Service "${name}" has not converged`, thrown);
   }
@@ -79,8 +94,8 @@ class Wait implements Disposable {
     this.#context = context;
     this.#options = options;
     this.#rollback = isRollback(service);
-    this.#progress = noProgress(service.id);
-    this.#printer = options.quiet ? quietPrinter : progressPrinter(context.io.stdout);
+    this.#progress = noProgress(service.id, options.run);
+    this.#printer = options.quiet ? quietPrinter : progressPrinter(context.io);
   }
 
   async run(control: ControlClient): Promise<void> {
@@ -99,21 +114,37 @@ class Wait implements Disposable {
   /** Never resolves: it ends by a fault or with its scope. */
   async #follow(control: ControlClient): Promise<void> {
     const signal = AbortSignal.any([this.#scope.signal, this.#context.io.signal]);
-    const { serviceId } = this.#progress;
+    const { serviceId, run } = this.#progress;
     for (;;) {
       try {
         const kinds = ["node", "service", "task"];
         for await (const response of control.watch({ kinds }, { signal })) {
-          this.#onProgress(onWatch(this.#progress, response));
+          this.#onProgress(await this.#counted(control, onWatch(this.#progress, response)));
         }
       } catch (thrown) {
         const fault = Fault.from(thrown);
         if (signal.aborted || !fault.retryable) throw fault;
       }
       // The manager went away. The next watch tells everything anew.
-      this.#onProgress(noProgress(serviceId));
+      this.#onProgress(noProgress(serviceId, run));
       await this.#context.io.clock.sleep(rewatchMs, signal);
     }
+  }
+
+  /** Which nodes a service is for, managers know. */
+  async #counted(control: ControlClient, progress: Progress): Promise<Progress> {
+    const mode = progress.service?.spec?.mode.case;
+    const isPerNode = mode === "global" || mode === "globalJob";
+    if (!isPerNode || progress.removed) return progress;
+    const before = this.#progress;
+    const isSame =
+      before.desired !== undefined &&
+      before.service === progress.service &&
+      before.nodes === progress.nodes &&
+      before.tasks.size === progress.tasks.size;
+    if (isSame) return progress;
+    const { status } = await control.getService({ ref: progress.serviceId });
+    return { ...progress, desired: Number(status?.desiredTasks ?? 0n) };
   }
 
   #onProgress(progress: Progress): void {
@@ -127,7 +158,10 @@ class Wait implements Disposable {
     if (verdict.kind === "failed") {
       this.#end.reject(new Fault("failed-precondition", verdict.reason));
     } else if (verdict.kind === "converged") {
-      const timer = this.#context.io.clock.timer(stableMs, () => this.#end.resolve());
+      const timer = this.#context.io.clock.timer(stableMs, () => {
+        if (verdict.note !== undefined) this.#context.io.stderr.write(`${verdict.note}\n`);
+        this.#end.resolve();
+      });
       this.#stable = { fingerprint: verdict.fingerprint, timer };
     }
   }
@@ -138,9 +172,18 @@ class Wait implements Disposable {
     const error = firstError(progress);
     return new Fault(
       "deadline-exceeded",
-      `after ${seconds} s ${runningCount(progress)} of ${wantedCount(progress)} tasks run${
+      `after ${seconds} s ${countsOf(progress)}${
         error === undefined ? "" : ` (${error})`
       }; the cluster goes on trying`,
     );
   }
+}
+
+function countsOf(progress: Progress): string {
+  const { service } = progress;
+  const wanted = wantedCount(progress) ?? 0;
+  if (service !== undefined && isJob(service)) {
+    return `${completedCount(progress)} of ${wanted} tasks are complete`;
+  }
+  return `${runningCount(progress)} of ${wanted} tasks run`;
 }

@@ -4,7 +4,8 @@ import { Fault } from "#proto/fault.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Context } from "../context.ts";
 import { readText } from "../read-file.ts";
-import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
+import { addConvergeFlags, type ConvergeOptions, converge, withJobTimeout } from "./converge.ts";
+import { answered } from "./change-service.ts";
 import { readEnvironment } from "./environment.ts";
 import { printWarnings } from "../warnings.ts";
 import { withRegistryAuth } from "../registry-login.ts";
@@ -30,11 +31,12 @@ export function define(command: Command, context: Context): void {
       const spec = options.withRegistryAuth ? await withRegistryAuth(context.io, wanted) : wanted;
       const control = await context.control();
       const queryRegistry = options.resolveImage;
-      const { service, warnings } = await control.createService({ spec, queryRegistry });
-      printWarnings(context, warnings);
-      if (service === undefined) throw new Fault("internal", "The manager returned no service");
+      const reply = await control.createService({ spec, queryRegistry });
+      printWarnings(context, reply.warnings);
+      const service = answered(reply);
       context.print(service.id);
-      if (!options.detach) await converge(context, control, service, options);
+      if (!options.detach)
+        await converge(context, control, service, withJobTimeout(command, service, options));
     },
   );
 }

@@ -1,7 +1,8 @@
 /** A service's progress as lines: all tasks on a terminal, the sum and what goes wrong anywhere else. */
-import { type Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { Output } from "../io.ts";
+import type { Io } from "../io.ts";
+import { painter } from "../output/colour.ts";
 import { liveLines } from "../output/live-lines.ts";
 import { taskStateWord } from "../task/state-words.ts";
 import {
@@ -13,10 +14,23 @@ import {
   runningCount,
   wantedCount,
 } from "./progress.ts";
+import { completedCount, isJob, isOnlyScheduled } from "./run-progress.ts";
+import { scheduleWord } from "./scale-words.ts";
 import { taskName } from "./words.ts";
 
-/** More services' tasks than these are summed up in the first line only. */
+/** Of more tasks than these only the numbers in each state are told. */
 const taskLinesMax = 20;
+
+/** What a task goes through, a step of its bar each. */
+const steps = [
+  TaskState.PENDING,
+  TaskState.ASSIGNED,
+  TaskState.ACCEPTED,
+  TaskState.PREPARING,
+  TaskState.READY,
+  TaskState.STARTING,
+  TaskState.RUNNING,
+];
 
 export interface ProgressPrinter {
   show(progress: Progress): void;
@@ -24,20 +38,32 @@ export interface ProgressPrinter {
 
 export const quietPrinter: ProgressPrinter = { show: () => {} };
 
-export function progressPrinter(output: Output): ProgressPrinter {
-  const lines = liveLines(output);
+export function progressPrinter(io: Io): ProgressPrinter {
+  const { stdout, clock } = io;
+  const paint = painter(io, stdout);
+  const lines = liveLines(stdout, (line) =>
+    line
+      .replace(/(?<=^\S+: )(running|complete)\b/, (word) => paint("green", word))
+      .replace(/(?<=^\S+: )(failed|rejected|orphaned)\b/, (word) => paint("red", word)),
+  );
   return {
     show(progress) {
-      if (output.isTTY) return lines([overall(progress), ...taskLines(progress)]);
+      const overall = overallLine(progress, clock.now());
+      if (stdout.isTTY) return lines([overall, ...taskLines(progress)]);
       const error = firstError(progress);
-      lines([overall(progress), ...(error === undefined ? [] : [error])]);
+      lines([overall, ...(error === undefined ? [] : [error])]);
     },
   };
 }
 
-function overall(progress: Progress): string {
+function overallLine(progress: Progress, nowMs: number): string {
   const { service } = progress;
-  const [running, wanted] = [runningCount(progress), wantedCount(progress)];
+  const wanted = wantedCount(progress) ?? "…";
+  const running = runningCount(progress);
+  if (service !== undefined && isJob(service)) {
+    if (isOnlyScheduled(progress)) return `scheduled: ${scheduleWord(service, nowMs)}`;
+    return `job progress: ${completedCount(progress)} out of ${wanted} complete, ${running} running`;
+  }
   const isActive = service !== undefined && isUnderUpdate(service);
   const back = isActive && isRollback(service) ? "rolling back update: " : "";
   const watched = isActive && running === wanted ? ", watched whether they stay" : "";
@@ -45,17 +71,31 @@ function overall(progress: Progress): string {
 }
 
 function taskLines(progress: Progress): string[] {
-  if (wantedCount(progress) > taskLinesMax) return [];
-  return presentTasks(progress)
-    .slice(0, taskLinesMax)
-    .map((task) => taskLine(task, progress));
+  const tasks = presentTasks(progress);
+  if (tasks.length <= taskLinesMax) return tasks.map((task) => taskLine(task, progress));
+  const byState = Map.groupBy(tasks, stateOf);
+  return [...byState]
+    .toSorted(([a], [b]) => b - a)
+    .map(([state, some]) => `${taskStateWord(state).toLowerCase()}: ${some.length}`);
 }
 
 function taskLine(task: Task, { hostnames }: Progress): string {
   const { status } = task;
-  const state = status?.state ?? TaskState.NEW;
+  const state = stateOf(task);
   const host = task.nodeId === "" ? "" : ` on ${hostnames.get(task.nodeId) ?? task.nodeId}`;
   const detail = state === TaskState.RUNNING ? "" : status?.err || status?.message || "";
   const word = taskStateWord(state).toLowerCase();
-  return `${taskName(task)}: ${word.padEnd(10)}${host}${detail === "" ? "" : `  ${detail}`}`;
+  return `${taskName(task)}: ${word.padEnd(10)}${bar(state)}${host}${detail === "" ? "" : `  ${detail}`}`;
+}
+
+/** "[====>  ]" */
+function bar(state: TaskState): string {
+  const hasFailed = state > TaskState.COMPLETE;
+  const done = hasFailed ? 0 : steps.filter((step) => step <= state).length;
+  const line = done === 0 || done === steps.length ? "=".repeat(done) : `${"=".repeat(done - 1)}>`;
+  return `[${line.padEnd(steps.length)}]`;
+}
+
+function stateOf({ status }: Task): TaskState {
+  return status?.state ?? TaskState.NEW;
 }

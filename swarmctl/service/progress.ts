@@ -1,6 +1,6 @@
 /**
- * How far a service is from what its spec wants, as the events of a watch tell it. Pure: `onWatch` folds events,
- * `judge` says what they mean, `describe` puts it in words.
+ * How far a service is from what its spec wants, as the events of a watch tell it. Pure: `onWatch` folds events;
+ * judge.ts says what they mean, progress-lines.ts puts it in words.
  */
 import { equals } from "@bufbuild/protobuf";
 import type { WatchResponse } from "#proto/gen/swarm/v1/control_pb.ts";
@@ -11,11 +11,12 @@ import {
   type Task,
 } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { RestartCondition, TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
-import { ended } from "../task/rows.ts";
-import { findGivenUp } from "./given-up.ts";
-import { taskName } from "./words.ts";
+import { isJob, isOfRun } from "./run-progress.ts";
+import { wantedReplicas } from "./scale-words.ts";
+import { compareText } from "../output/table.ts";
+import { placeOf, taskName } from "./words.ts";
 
 export interface Progress {
   readonly serviceId: string;
@@ -23,19 +24,19 @@ export interface Progress {
   readonly removed: boolean;
   readonly tasks: ReadonlyMap<string, Task>;
   readonly hostnames: ReadonlyMap<string, string>;
+  /** Grows with each news of a node. */
+  readonly nodes: number;
+  /** Of a service with a task on each node, how many it shall have, as managers count them. */
+  readonly desired: number | undefined;
+  /** The run that is waited for; undefined: a job's newest. */
+  readonly run: bigint | undefined;
   /** Why the managers have begun to roll back, in their words, where that was seen. */
   readonly setback: string | undefined;
 }
 
-export type Verdict =
-  | { readonly kind: "waiting" }
-  /** `fingerprint` stays the same as long as nothing restarts. */
-  | { readonly kind: "converged"; readonly fingerprint: string }
-  | { readonly kind: "failed"; readonly reason: string };
-
-export function noProgress(serviceId: string): Progress {
-  const nothing = { service: undefined, removed: false, setback: undefined };
-  return { serviceId, ...nothing, tasks: new Map(), hostnames: new Map() };
+export function noProgress(serviceId: string, run?: bigint): Progress {
+  const nothing = { service: undefined, removed: false, desired: undefined, setback: undefined };
+  return { serviceId, ...nothing, run, nodes: 0, tasks: new Map(), hostnames: new Map() };
 }
 
 /** Copied once for all events: the first response of a watch tells of every task that there is. */
@@ -57,6 +58,7 @@ interface Draft {
   service: Service | undefined;
   removed: boolean;
   setback: string | undefined;
+  nodes: number;
   readonly tasks: Map<string, Task>;
   readonly hostnames: Map<string, string>;
 }
@@ -78,38 +80,12 @@ function foldObject(draft: Draft, { object }: StoreObject, removed: boolean): vo
       }
       return;
     case "node":
+      draft.nodes += 1;
       draft.hostnames.set(object.value.id, object.value.description?.hostname ?? object.value.id);
       return;
     default:
       return;
   }
-}
-
-/** `rollback`: whether going back is what was asked for. */
-export function judge(progress: Progress, { rollback = false } = {}): Verdict {
-  const { service } = progress;
-  if (progress.removed) return { kind: "failed", reason: "it was removed meanwhile" };
-  if (service === undefined) return { kind: "waiting" };
-  const { state, message = "" } = service.updateStatus ?? {};
-  if (state === UpdateState.PAUSED || state === UpdateState.ROLLBACK_PAUSED) {
-    return { kind: "failed", reason: message };
-  }
-  if (state === UpdateState.ROLLBACK_COMPLETED && !rollback) {
-    return { kind: "failed", reason: progress.setback ?? "update rolled back" };
-  }
-  // The managers judge its tasks meanwhile, and will say so here.
-  if (isUnderUpdate(service)) return { kind: "waiting" };
-  return judgeTasks(progress, service);
-}
-
-function judgeTasks(progress: Progress, service: Service): Verdict {
-  const tasks = wantedTasks(progress);
-  const dead = tasks.find((task) => endedForGood(task)) ?? findGivenUp(tasksOfSpec(progress));
-  if (dead !== undefined) return { kind: "failed", reason: describeEnd(dead) };
-  if (tasks.length !== wantedCount(progress) || !tasks.every((task) => isUp(task, service))) {
-    return { kind: "waiting" };
-  }
-  return { kind: "converged", fingerprint: tasks.map(incarnation).toSorted().join() };
 }
 
 export function isUnderUpdate({ updateStatus }: Service): boolean {
@@ -127,16 +103,35 @@ export function isRollback({ updateStatus }: Service): boolean {
   );
 }
 
-/** The tasks that shall run, whichever spec they were made from. */
-export function wantedTasks({ tasks }: Progress): Task[] {
-  return [...tasks.values()]
-    .filter((task) => task.desiredState <= TaskState.RUNNING)
-    .toSorted((a, b) => Number(a.slot - b.slot));
+/** The tasks that shall run, whichever spec they were made from; of a job those of its run that shall. */
+export function wantedTasks(progress: Progress): Task[] {
+  const { service, tasks } = progress;
+  const isWanted =
+    service !== undefined && isJob(service)
+      ? (task: Task) => isOfRun(task, progress) && task.desiredState <= TaskState.COMPLETE
+      : (task: Task) => task.desiredState <= TaskState.RUNNING;
+  return [...tasks.values()].filter(isWanted).toSorted(comparePlaces);
 }
 
-export function wantedCount({ service }: Progress): number {
+function comparePlaces(a: Task, b: Task): number {
+  return (
+    Number(a.slot - b.slot) ||
+    compareText(a.slot === 0n ? a.nodeId : "", b.slot === 0n ? b.nodeId : "")
+  );
+}
+
+/** Undefined: managers have not said yet. */
+export function wantedCount({ service, desired }: Progress): number | undefined {
   const mode = service?.spec?.mode;
-  return mode?.case === "replicated" ? Number(mode.value.replicas) : 0;
+  switch (mode?.case) {
+    case "global":
+    case "globalJob":
+      return desired;
+    case "replicatedJob":
+      return Number(mode.value.totalCompletions);
+    default:
+      return service === undefined ? 0 : Number(wantedReplicas(service));
+  }
 }
 
 export function runningCount(progress: Progress): number {
@@ -145,7 +140,7 @@ export function runningCount(progress: Progress): number {
   return wantedTasks(progress).filter((task) => isUp(task, service)).length;
 }
 
-function isUp(task: Task, service: Service): boolean {
+export function isUp(task: Task, service: Service): boolean {
   return task.status?.state === TaskState.RUNNING && isOfSpec(task, service);
 }
 
@@ -157,58 +152,48 @@ function isOfSpec(task: Task, service: Service): boolean {
   return spec !== undefined && wanted !== undefined && equals(TaskSpecSchema, spec, wanted);
 }
 
-function endedForGood(task: Task): boolean {
-  return (
-    task.spec?.restart?.condition === RestartCondition.NONE &&
-    ended(task.status?.state ?? TaskState.NEW)
+export function tasksOfSpec(progress: Progress): Task[] {
+  const { service } = progress;
+  if (service === undefined) return [];
+  const isRun = isJob(service);
+  return [...progress.tasks.values()].filter(
+    (task) => isOfSpec(task, service) && (!isRun || isOfRun(task, progress)),
   );
 }
 
-function tasksOfSpec({ service, tasks }: Progress): Task[] {
-  return [...tasks.values()].filter((task) => service !== undefined && isOfSpec(task, service));
-}
-
-function describeEnd(task: Task): string {
-  const reason =
-    task.status?.err || `it ended with exit code ${task.status?.container?.exitCode ?? 0}`;
-  return `${taskName(task)} is not restarted: ${reason}`;
-}
-
-function incarnation(task: Task): string {
-  return `${task.id}/${task.status?.attempt ?? 0}`;
-}
-
 /**
- * One task per slot as it stands now: the one that shall run, or the last that failed where the next is yet to be made.
+ * One task per slot, or node, as it stands now: the one that shall run, or the last that failed where the next is yet to be made.
  */
 export function presentTasks(progress: Progress): Task[] {
   const wanted = wantedTasks(progress);
-  const missing = Math.max(0, wantedCount(progress) - wanted.length);
-  const taken = new Set(wanted.map(({ slot }) => slot));
-  const failed = [...failures(progress).values()].filter(({ slot }) => !taken.has(slot));
-  return [...wanted, ...failed.slice(0, missing)].toSorted((a, b) => Number(a.slot - b.slot));
+  const missing = Math.max(0, (wantedCount(progress) ?? 0) - wanted.length);
+  const taken = new Set(wanted.map(placeOf));
+  const failed = [...failures(progress).values()].filter((task) => !taken.has(placeOf(task)));
+  return [...wanted, ...failed.slice(0, missing)].toSorted(comparePlaces);
 }
 
 /** What is in the way, in one line: the first error that a task reports, or that the one before it has ended with. */
 export function firstError(progress: Progress): string | undefined {
   const failed = failures(progress);
   for (const task of presentTasks(progress)) {
+    if (task.status?.state === TaskState.COMPLETE) continue;
     // An old task that runs may be there because the new one does not.
     if (progress.service !== undefined && isUp(task, progress.service)) continue;
-    const err = task.status?.err || failed.get(task.slot)?.status?.err;
+    const err = task.status?.err || failed.get(placeOf(task))?.status?.err;
     if (err) return `${taskName(task)}: ${err}`;
   }
   return undefined;
 }
 
 /** Of each slot the newest task, made from the present spec, that is over because it failed. */
-function failures(progress: Progress): ReadonlyMap<bigint, Task> {
-  const newest = new Map<bigint, Task>();
+function failures(progress: Progress): ReadonlyMap<string, Task> {
+  const newest = new Map<string, Task>();
   for (const task of tasksOfSpec(progress)) {
     const state = task.status?.state ?? TaskState.NEW;
     if (state !== TaskState.FAILED && state !== TaskState.REJECTED) continue;
-    const other = newest.get(task.slot);
-    if (other === undefined || createdAtMs(task) > createdAtMs(other)) newest.set(task.slot, task);
+    const other = newest.get(placeOf(task));
+    if (other === undefined || createdAtMs(task) > createdAtMs(other))
+      newest.set(placeOf(task), task);
   }
   return newest;
 }

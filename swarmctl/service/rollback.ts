@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Context } from "../context.ts";
-import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
+import { addConvergeFlags, type ConvergeOptions, converge, withJobTimeout } from "./converge.ts";
 import { rollBackService } from "./change-service.ts";
 
 export function define(command: Command, context: Context): void {
@@ -9,6 +9,7 @@ export function define(command: Command, context: Context): void {
     const control = await context.control();
     const service = await rollBackService(control, ref);
     context.print(ref);
-    if (!options.detach) await converge(context, control, service, options);
+    if (!options.detach)
+      await converge(context, control, service, withJobTimeout(command, service, options));
   });
 }

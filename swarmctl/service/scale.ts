@@ -6,7 +6,7 @@ import type { Context } from "../context.ts";
 import { flags, splitAt, wholeNumber } from "../flags/parse-flag.ts";
 import { forEachRef } from "../for-each-ref.ts";
 import { changeService, withReplicas } from "./change-service.ts";
-import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
+import { addConvergeFlags, type ConvergeOptions, converge, withJobTimeout } from "./converge.ts";
 
 interface Scale {
   readonly ref: string;
@@ -26,7 +26,9 @@ export function define(command: Command, context: Context): void {
       context.print(`${ref} scaled to ${replicas}`);
     });
     if (options.detach) return;
-    for (const service of scaled) await converge(context, control, service, options);
+    for (const service of scaled) {
+      await converge(context, control, service, withJobTimeout(command, service, options));
+    }
   });
 }
 

@@ -8,7 +8,7 @@ import {
   specChange,
 } from "./change-flags.ts";
 import { changeService, rollBackService } from "./change-service.ts";
-import { addConvergeFlags, type ConvergeOptions, converge } from "./converge.ts";
+import { addConvergeFlags, type ConvergeOptions, converge, withJobTimeout } from "./converge.ts";
 
 interface Options extends ConvergeOptions, ChangeFlags {}
 
@@ -25,6 +25,7 @@ export function define(command: Command, context: Context): void {
           onWarnings: (warnings) => printWarnings(context, warnings),
         });
     context.print(ref);
-    if (!options.detach) await converge(context, control, service, options);
+    if (!options.detach)
+      await converge(context, control, service, withJobTimeout(command, service, options));
   });
 }

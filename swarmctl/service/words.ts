@@ -86,8 +86,13 @@ export function taskPortsWord(task: Task): string {
   return portsWord(ports.filter(({ publishMode }) => publishMode === PublishMode.HOST));
 }
 
+/** What a service has one task of: a slot, or a node of a global service. */
+export function placeOf({ slot, nodeId }: Task): string {
+  return slot === 0n ? nodeId : `${slot}`;
+}
+
 /** "web.3", or "web.<node ID>" for the tasks of global services. */
 export function taskName(task: Task): string {
   const service = task.serviceAnnotations?.name ?? task.serviceId;
-  return `${service}.${task.slot === 0n ? task.nodeId : task.slot}`;
+  return `${service}.${placeOf(task)}`;
 }
