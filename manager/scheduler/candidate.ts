@@ -35,6 +35,11 @@ export class Candidate {
     this.#base = base;
   }
 
+  /** What users know it by. */
+  get name(): string {
+    return this.node.description?.hostname || this.node.id;
+  }
+
   place(holding: Holding): void {
     this.#add(holding, 1);
     this.ofService++;
@@ -61,6 +66,18 @@ export class Candidate {
 
   dropClaim(taskId: string): void {
     this.#claims = this.#claims.filter((claim) => claim.taskId !== taskId);
+  }
+
+  /** Whether there would be room for all claims together. */
+  allClaimsFit(fits: (needs: Needs) => boolean): boolean {
+    const claims = this.#claims;
+    const all = claims.every((claim) => {
+      // None stands in its own way.
+      this.#claims = claims.filter((other) => other !== claim);
+      return fits(claim.needs);
+    });
+    this.#claims = claims;
+    return all;
   }
 
   wantedOf(serviceId: string): number {

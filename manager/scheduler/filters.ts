@@ -98,7 +98,6 @@ export function explainObstacles(obstacles: ReadonlyMap<Obstacle, number>): stri
 }
 
 /** Of a task that is for this node alone. */
-export function explainObstacle(obstacle: Obstacle, { node }: Candidate): string {
-  const name = node.description?.hostname || node.id;
+export function explainObstacle(obstacle: Obstacle, { name }: Candidate): string {
   return `no suitable node (${obstacle.replace(nodesMark, name)})`;
 }

@@ -25,10 +25,61 @@ export interface Eviction {
   readonly victims: readonly Task[];
 }
 
+/** A task that has to go, and for whom. */
+export interface Victim {
+  readonly victim: Task;
+  readonly task: Task;
+}
+
+/** Who gives way in one plan. */
+export class Evictions {
+  readonly #board: Board;
+  readonly #ids = new Set<string>();
+  readonly #victims = new Map<Candidate, Victim[]>();
+
+  constructor(board: Board) {
+    this.#board = board;
+  }
+
+  has(taskId: string): boolean {
+    return this.#ids.has(taskId);
+  }
+
+  /** They give way to the task, which claims their room. */
+  add({ candidate, victims }: Eviction, task: Task, needs: Needs): void {
+    candidate.claim(task.id, needs);
+    if (victims.length === 0) return;
+    const known = this.#victims.get(candidate) ?? [];
+    this.#victims.set(candidate, [...known, ...victims.map((victim) => ({ victim, task }))]);
+    for (const { id } of victims) this.#ids.add(id);
+  }
+
+  /** Those who are needed in the end: whoever gave way to one may be in nobody's way since another went for the next. */
+  needed(): readonly Victim[] {
+    return [...this.#victims].flatMap(([candidate, victims]) => this.#neededOn(candidate, victims));
+  }
+
+  #neededOn(candidate: Candidate, victims: readonly Victim[]): readonly Victim[] {
+    const board = this.#board;
+    const stopping = board.tasksOf(candidate).filter((task) => occupies(task) && !isWanted(task));
+    const inOrder = victims.toSorted((a, b) => keepsBefore(a.victim, b.victim));
+    for (const { victim } of inOrder) candidate.remove(holdingOf(victim));
+    for (const task of stopping) candidate.remove(holdingOf(task));
+    const needed = inOrder.filter(({ victim }) => {
+      candidate.restore(holdingOf(victim));
+      if (candidate.allClaimsFit((needs) => board.fits(needs, candidate))) return false;
+      candidate.remove(holdingOf(victim));
+      return true;
+    });
+    for (const { victim } of needed) candidate.restore(holdingOf(victim));
+    for (const task of stopping) candidate.restore(holdingOf(task));
+    return needed;
+  }
+}
+
 export interface PreemptionContext {
   readonly board: Board;
-  /** The IDs of tasks that this plan has told to stop. */
-  readonly evicted: ReadonlySet<string>;
+  readonly evictions: Evictions;
 }
 
 /** The evictions for a group of equal tasks, one after the other. */
@@ -68,16 +119,16 @@ export class Preemption {
 function findEviction(
   needs: Needs,
   candidate: Candidate,
-  { board, evicted }: PreemptionContext,
+  { board, evictions }: PreemptionContext,
 ): Eviction | undefined {
   const { priority, serviceId } = needs;
   board.effort++;
   if (!candidate.hasBelow(priority) || !lacksRoomAtMost(needs, candidate)) return undefined;
   const here = board.tasksOf(candidate).filter(occupies);
   board.effort += here.length;
-  const stopping = here.filter((task) => !isWanted(task) || evicted.has(task.id));
+  const stopping = here.filter((task) => !isWanted(task) || evictions.has(task.id));
   const lower = here
-    .filter((task) => isWanted(task) && !evicted.has(task.id))
+    .filter((task) => isWanted(task) && !evictions.has(task.id))
     .filter((task) => priorityOf(task) < priority && task.serviceId !== serviceId)
     .toSorted(keepsBefore);
   for (const task of [...stopping, ...lower]) candidate.remove(holdingOf(task));

@@ -16,7 +16,7 @@ import type { Candidate } from "./candidate.ts";
 import { explainObstacle, explainObstacles, findObstacle, type Obstacle } from "./filters.ts";
 import { hostPortsOf, type Needs, needsOf, priorityOf } from "./needs.ts";
 import type { NodeLoads } from "./node-load.ts";
-import { Preemption } from "./plan-preemption.ts";
+import { Evictions, Preemption, type Victim } from "./plan-preemption.ts";
 import { openPool } from "./pool.ts";
 
 export interface ScheduleContext {
@@ -38,14 +38,23 @@ export interface SchedulePlan {
   readonly rest: readonly Task[];
 }
 
+/** Tasks of a group that no node has room for. */
+interface Blockade {
+  readonly needs: Needs;
+  /** The node that they are for alone; undefined: any. */
+  readonly nodeId: string | undefined;
+  readonly tasks: readonly Task[];
+  /** By the task's ID: the node on which others give way to it. */
+  readonly claims: ReadonlyMap<string, Candidate>;
+}
+
 interface Draft {
   readonly context: ScheduleContext;
   readonly board: Board;
   readonly actions: Action[];
-  readonly blocked: Map<string, string>;
+  readonly blockades: Blockade[];
   readonly rest: Task[];
-  /** The IDs of the tasks that give way. */
-  readonly evicted: Set<string>;
+  readonly evictions: Evictions;
 }
 
 export function planSchedule(tasks: readonly Task[], context: ScheduleContext): SchedulePlan {
@@ -54,17 +63,20 @@ export function planSchedule(tasks: readonly Task[], context: ScheduleContext): 
     context,
     board,
     actions: [],
-    blocked: new Map(),
+    blockades: [],
     rest: [],
-    evicted: new Set(),
+    evictions: new Evictions(board),
   };
   for (const group of groupsOf(tasks)) {
-    const begun = draft.actions.length + draft.blocked.size > 0;
+    const begun = draft.actions.length + draft.blockades.length > 0;
     if (begun && isSpent(draft)) draft.rest.push(...group);
     else placeGroup(group, draft);
   }
-  const { actions, blocked, rest } = draft;
-  return { actions, blocked, rest };
+  const blocked = new Map<string, string>();
+  // At the end, when all is placed that can be: who looks again then finds the same.
+  for (const blockade of draft.blockades) explain(blockade, blocked, draft);
+  const evictions = draft.evictions.needed().map((one) => planEviction(one, context.nowMs));
+  return { actions: [...draft.actions, ...evictions], blocked, rest: draft.rest };
 }
 
 /** In the order in which they are placed. */
@@ -112,8 +124,7 @@ function placeGroup(group: readonly Task[], draft: Draft): void {
   for (const [index, task] of group.entries()) {
     const best = pool.best();
     if (best === undefined) {
-      const reason = explain(needs, board);
-      block(group.slice(index), { needs, candidates: board.all, reason }, draft);
+      block(group.slice(index), needs, draft);
       return;
     }
     assign(task, needs, best, draft);
@@ -129,19 +140,9 @@ function placeGroup(group: readonly Task[], draft: Draft): void {
 function placeOnNode(group: readonly Task[], needs: Needs, draft: Draft): void {
   for (const task of group) {
     const candidate = draft.board.get(task.nodeId);
-    const obstacle = candidate && findObstacle(needs, candidate);
-    if (candidate === undefined) {
-      block(
-        [task],
-        { needs, candidates: [], reason: "no suitable node (its node is gone)" },
-        draft,
-      );
-    } else if (obstacle === undefined) {
-      assign(task, needs, candidate, draft);
-    } else {
-      const reason = explainObstacle(obstacle, candidate);
-      block([task], { needs, candidates: [candidate], reason }, draft);
-    }
+    const fits = candidate !== undefined && draft.board.fits(needs, candidate);
+    if (fits) assign(task, needs, candidate, draft);
+    else block([task], needs, draft);
   }
 }
 
@@ -160,57 +161,40 @@ function assign(task: Task, needs: Needs, candidate: Candidate, draft: Draft): v
   draft.actions.push({ action: "update", kind: "task", object });
 }
 
-interface Blockade {
-  readonly needs: Needs;
-  readonly candidates: readonly Candidate[];
-  readonly reason: string;
-}
-
-/** No node has room for them as it is: others give way, or they wait and say why. */
-function block(
-  tasks: readonly Task[],
-  { needs, candidates, reason }: Blockade,
-  draft: Draft,
-): void {
-  const { board, context, blocked, evicted } = draft;
-  const preemption = context.preemption
-    ? new Preemption(needs, candidates, { board, evicted })
-    : undefined;
-  let hopeless = preemption === undefined;
+/** No node has room for them as it is: others give way, or they wait. */
+function block(tasks: readonly Task[], needs: Needs, draft: Draft): void {
+  const nodeId = tasks[0]?.nodeId || undefined;
+  const claims = new Map<string, Candidate>();
+  draft.blockades.push({ needs, nodeId, tasks, claims });
+  if (!draft.context.preemption) return;
+  const { board, evictions } = draft;
+  const candidates = nodeId === undefined ? board.all : [board.get(nodeId) ?? []].flat();
+  const preemption = new Preemption(needs, candidates, { board, evictions });
   for (const task of tasks) {
-    const claimed = hopeless ? undefined : claimRoom(task, needs, preemption, draft);
-    hopeless ||= claimed === undefined;
-    const why = claimed === undefined ? reason : explainClaim(claimed);
-    blocked.set(task.id, why);
-    const note = planNote(task, { why, nominatedNodeId: claimed?.node.id ?? "" }, context.nowMs);
-    if (note !== undefined) draft.actions.push(note);
+    const claimed = claimRoom(task, { needs, preemption }, draft);
+    if (claimed === undefined) return;
+    claims.set(task.id, claimed);
   }
 }
 
 /** The node where there will be room when all have ended that stop or are told to. */
 function claimRoom(
   task: Task,
-  needs: Needs,
-  preemption: Preemption | undefined,
+  { needs, preemption }: { readonly needs: Needs; readonly preemption: Preemption },
   draft: Draft,
 ): Candidate | undefined {
-  const { board, evicted, context } = draft;
+  const { board, evictions } = draft;
   const nominated = board.get(task.nominatedNodeId);
-  if (nominated !== undefined && preemption?.holds(nominated) === true) {
+  if (nominated !== undefined && preemption.holds(nominated)) {
     nominated.claim(task.id, needs);
     return nominated;
   }
-  const eviction = preemption?.next();
-  if (eviction === undefined) return undefined;
-  for (const victim of eviction.victims) {
-    evicted.add(victim.id);
-    draft.actions.push(planEviction(victim, task, context.nowMs));
-  }
-  eviction.candidate.claim(task.id, needs);
-  return eviction.candidate;
+  const eviction = preemption.next();
+  if (eviction !== undefined) evictions.add(eviction, task, needs);
+  return eviction?.candidate;
 }
 
-function planEviction(victim: Task, task: Task, nowMs: number): Action {
+function planEviction({ victim, task }: Victim, nowMs: number): Action {
   const name = `${task.serviceAnnotations?.name || task.serviceId}.${task.slot || task.nodeId}`;
   const desiredMessage = `preempted: gives way to ${name} of priority ${priorityOf(task)}`;
   const desiredState = TaskState.SHUTDOWN;
@@ -219,11 +203,26 @@ function planEviction(victim: Task, task: Task, nowMs: number): Action {
   return { action: "update", kind: "task", object };
 }
 
-function explainClaim({ node }: Candidate): string {
-  return `waits for room on ${node.description?.hostname || node.id}: tasks of lower priority give way`;
+function explain(
+  { needs, nodeId, tasks, claims }: Blockade,
+  blocked: Map<string, string>,
+  draft: Draft,
+) {
+  const { board, actions, context } = draft;
+  const reason = nodeId === undefined ? whyNowhere(needs, board) : whyNotOn(nodeId, needs, board);
+  for (const task of tasks) {
+    const claimed = claims.get(task.id);
+    const why =
+      claimed === undefined
+        ? reason
+        : `waits for room on ${claimed.name}: tasks of lower priority give way`;
+    blocked.set(task.id, why);
+    const note = planNote(task, { why, nominatedNodeId: claimed?.node.id ?? "" }, context.nowMs);
+    if (note !== undefined) actions.push(note);
+  }
 }
 
-function explain(needs: Needs, board: Board): string {
+function whyNowhere(needs: Needs, board: Board): string {
   const obstacles = new Map<Obstacle, number>();
   board.effort += board.all.length;
   for (const candidate of board.all) {
@@ -231,6 +230,12 @@ function explain(needs: Needs, board: Board): string {
     if (obstacle !== undefined) obstacles.set(obstacle, (obstacles.get(obstacle) ?? 0) + 1);
   }
   return explainObstacles(obstacles);
+}
+
+function whyNotOn(nodeId: string, needs: Needs, board: Board): string {
+  const candidate = board.get(nodeId);
+  if (candidate === undefined) return "no suitable node (its node is gone)";
+  return explainObstacle(findObstacle(needs, candidate) ?? "no room on {nodes}", candidate);
 }
 
 /** Tells the user why the task waits, and others for whose room; once, not with every try. */
