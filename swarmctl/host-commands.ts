@@ -191,6 +191,11 @@ export const topCommands: readonly CommandFile[] = [
     load: () => import("./top/top.ts"),
   },
   {
+    name: "completion",
+    summary: "Print what a shell needs to complete swarmctl's words",
+    load: () => import("./completion/completion.ts"),
+  },
+  {
     name: "version",
     summary: "Show the versions of swarmctl and of this host's swarmd",
     load: () => import("./version.ts"),

@@ -2,33 +2,32 @@
  * One invocation: finds the command that the words name, loads its file only, lets commander check the rest, and turns
  * whatever goes wrong into one sentence and an exit code: 1 when it failed, 2 when it was called wrongly.
  */
-import { type Command, CommanderError, Option } from "commander";
+import { type Command, CommanderError } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { version } from "#proto/version.ts";
 import type { CommandFile, Noun } from "./command-file.ts";
 import { nouns } from "./commands.ts";
-import { Context, defaultRunRoot, type PlaceFlags } from "./context.ts";
+import { Context } from "./context.ts";
 import { CliCommand, oneLine } from "./flags/cli-command.ts";
 import { topCommands } from "./host-commands.ts";
 import type { Io } from "./io.ts";
 import { visible } from "./output/table.ts";
+import { addPlaceOptions, placeOf, placeOptions } from "./place-options.ts";
 
 export const exitFailed = 1;
 export const exitUsage = 2;
-/** Each takes a value, and may stand before the noun. Every command has them, but those that call something else so. */
-const placeOptions: readonly Option[] = [
-  new Option(
-    "--run-root <dir>",
-    `where the sockets are (env SWARM_RUN_ROOT, default ${defaultRunRoot})`,
-  ),
-  new Option("--host <host[:port]>", "a manager to talk to (env SWARM_HOST)"),
-  new Option("--context <name>", "how a cluster is reached from here (env SWARM_CONTEXT)"),
-];
-
 /** What shells use for a process that Ctrl-C ended. */
 export const exitInterrupted = 130;
 
+/** What the shells' completions call: "--" and the words up to the cursor. */
+const completeWord = "__complete";
+
 export async function run(argv: readonly string[], io: Io): Promise<number> {
+  if (argv[0] === completeWord) {
+    const { complete } = await import("./completion/complete.ts");
+    await complete(argv.slice(2), io);
+    return 0;
+  }
   await using context = new Context(io);
   const program = buildProgram(context);
   try {
@@ -122,38 +121,10 @@ function configure(command: Command, context: Context): Command {
     .hook("preSubcommand", async (parent, child) => {
       const name = parent.parent === null ? child.name() : `${parent.name()} ${child.name()}`;
       const file = commandFile(name);
-      if (file !== undefined) await defineCommand(child, file, context);
+      if (file !== undefined) (await file.load()).define(child, context);
+      addPlaceOptions(child);
       child.showHelpAfterError(`See "swarmctl ${name} --help"`);
     });
-}
-
-/** With its own flags first: they are what somebody who asks for help looks for. */
-export async function defineCommand(
-  command: Command,
-  file: CommandFile,
-  context: Context,
-): Promise<void> {
-  (await file.load()).define(command, context);
-  addPlaceOptions(command);
-}
-
-function addPlaceOptions(command: Command): void {
-  for (const option of placeOptions) {
-    if (!command.options.some(({ long }) => long === option.long)) command.addOption(option);
-  }
-}
-
-/** What a command or those above it were told about where the cluster is; what stands first counts. */
-function placeOf(action: Command): PlaceFlags {
-  const flags: Record<string, unknown> = {};
-  for (let command: Command | null = action; command !== null; command = command.parent) {
-    for (const option of command.options) {
-      const name = option.attributeName();
-      const value: unknown = command.getOptionValue(name);
-      if (placeOptions.includes(option) && value !== undefined) flags[name] = value;
-    }
-  }
-  return flags;
 }
 
 function commandFile(path: string): CommandFile | undefined {
