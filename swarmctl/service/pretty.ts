@@ -7,8 +7,10 @@ import {
   type Network,
   PublishMode,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { autoscaleLines } from "./pretty-autoscale.ts";
 import { protocolWords } from "./publish.ts";
 import { updateConfigLines, updateStatusLines } from "./pretty-update.ts";
+import { wantedReplicas } from "./scale-words.ts";
 import { imageOf, modeWord, serviceName } from "./words.ts";
 
 export type Line = readonly [indent: number, key: string, value?: string | undefined];
@@ -23,6 +25,7 @@ export function prettyService(service: Service, { networks, nowMs }: Surrounding
   const names = new Map(networks.map(({ id, spec }) => [id, spec?.annotations?.name ?? id]));
   const lines = [
     ...identityLines(service),
+    ...autoscaleLines(service, nowMs),
     ...updateStatusLines(service, nowMs),
     ...updateConfigLines(service),
     ...containerLines(service),
@@ -41,7 +44,7 @@ function formatLine([indent, key, value]: Line): string {
 function identityLines(service: Service): Line[] {
   const { spec } = service;
   const labels = Object.entries(spec?.annotations?.labels ?? {});
-  const replicas = spec?.mode.case === "replicated" ? spec.mode.value.replicas : undefined;
+  const replicas = spec?.mode.case === "replicated" ? wantedReplicas(service) : undefined;
   return [
     [0, "ID", service.id],
     [0, "Name", serviceName(service)],
