@@ -212,6 +212,7 @@ test("canaries, whatever happens to tasks and nodes, no more than may are of the
 });
 
 function disturb(ground: UpdateGround, choice: number): void {
+  ground.nowMs += 1;
   const running = ground.wanted().filter((task) => stateOf(task) === TaskState.RUNNING);
   const victim = running[choice % Math.max(running.length, 1)];
   if (choice % 10 === 7 && victim !== undefined) ground.report(victim, TaskState.FAILED);
