@@ -96,6 +96,8 @@ function addList(leaves: Leaves, items: readonly unknown[], { field, path }: Pla
     for (const [index, [, value = ""]] of pairs.entries()) {
       leaves.set(`${path}[${keys[index]}]`, scalar(value));
     }
+  } else if (field.name === "command" || field.name === "args") {
+    for (const [index, item] of items.entries()) leaves.set(`${path}[${index}]`, scalar(item));
   } else if (items.length > 0) {
     leaves.set(path, `[${items.map(scalar).join(", ")}]`);
   }

@@ -12,7 +12,7 @@ export function define(command: Command, context: Context): void {
     .option("--skip-interpolation", "leave variables as they are written")
     .action(async (options: Options) => {
       const interpolate = options.skipInterpolation !== true;
-      const given = { ...loadOptions(context, options), interpolate };
+      const given = { ...loadOptions(context, options), interpolate, forCluster: false };
       const { content } = await loadFiles(context, options, given);
       context.io.stdout.write(printCompose(content, { escape: interpolate }));
     });

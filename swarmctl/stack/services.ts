@@ -1,12 +1,15 @@
 import type { Command } from "commander";
 import type { Context } from "../context.ts";
-import { addListingFlags, type ListingOptions } from "../output/listing.ts";
-import { printServices } from "../service/print-services.ts";
+import {
+  addServiceListingFlags,
+  printServices,
+  type ServiceListingOptions,
+} from "../service/print-services.ts";
 import { servicesOfStack } from "./services-of-stack.ts";
 
 export function define(command: Command, context: Context): void {
   command.argument("<stack>", "what the stack is called");
-  addListingFlags(command).action(async (stack: string, options: ListingOptions) => {
+  addServiceListingFlags(command).action(async (stack: string, options: ServiceListingOptions) => {
     printServices(context, options, await servicesOfStack(await context.control(options), stack));
   });
 }
