@@ -12,7 +12,7 @@ test("service inspect --pretty, autoscaled: bounds, use, target, and why there a
   const shown = (wanted: typeof service) => prettyService(wanted, { networks: [], nowMs });
   assert.match(
     shown(service),
-    /Service Mode: +Replicated\n +Replicas: +3\nAutoscale\n +Replicas: +2 to 9\n +CPU: +\? of 70% wanted\n/,
+    /Replicas: +3\nAutoscale\n +Replicas: +2 to 9\n +CPU: +\? of 70% wanted\n/,
   );
   const autoscaleStatus = create(AutoscaleStatusSchema, {
     replicas: 5n,
