@@ -41,10 +41,8 @@ test("autoscaling: a busy service grows to its bound, and says why", { timeout }
   const bounds = ["--replicas-min=1", "--replicas-max=3", "--scale-cpu=50%"];
   const flags = ["--reserve-cpu=0.05", "--limit-cpu=0.1", "--scale-down-after=5s"];
   const mount = "--mount=type=volume,source=tmp,target=/tmp";
-  await swarmctl(
-    ...["service", "create", "--name=busy", ...bounds, ...flags, mount, "--stop-signal=KILL"],
-    ...[image, "sh", "-c", script],
-  );
+  const command = [mount, "--stop-signal=KILL", image, "sh", "-c", script];
+  await swarmctl("service", "create", "--name=busy", ...bounds, ...flags, ...command);
   assert.match(await swarmctl("service", "ls"), /busy .* 1\/1 .*1-3, cpu/);
   await view.until("three tasks", () => view.running("busy").length === 3, waitMs);
   assert.match(statusOf("busy")?.message ?? "", /^scaled from 1 to 3: CPU at \d+ %, 50 % wanted$/);
