@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly profiles?: readonly string[];
   /** Left as they are where false. */
   readonly interpolate?: boolean;
+  /** Where false, what no cluster can do is neither refused nor told of. */
+  readonly forCluster?: boolean;
 }
 
 /** Later files win over earlier ones. */
@@ -44,7 +46,7 @@ export function loadCompose(inputs: readonly ComposeInput[], options: LoadOption
   const document = new ComposeDocument(root);
   const content = toValue(root);
   if (!isContent(content)) throw document.fault([], "has no services");
-  warnings.push(...checkCluster(root));
+  if (options.forCluster !== false) warnings.push(...checkCluster(root));
   return { content, document, warnings };
 }
 

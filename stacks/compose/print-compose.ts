@@ -63,7 +63,11 @@ const layout: Layout = {
   ...inOrder("version name"),
   services: { "*": service },
   networks: {
-    "*": inOrder("name driver driver_opts ipam external internal attachable labels"),
+    "*": {
+      ...inOrder("name driver driver_opts"),
+      ipam: inOrder("driver config options"),
+      ...inOrder("external internal attachable labels"),
+    },
   },
   volumes: { "*": inOrder("name driver driver_opts external labels") },
   secrets: { "*": file },
