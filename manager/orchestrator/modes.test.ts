@@ -8,7 +8,13 @@ import {
   GlobalServiceSchema,
   ReplicatedJobSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { DependencyCondition, DependencySchema, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  DependencyCondition,
+  DependencySchema,
+  RestartCondition,
+  TaskState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import { durationFromMs } from "#proto/time.ts";
 import { asCreated, withRun } from "../job.ts";
 import type { View } from "../store/store.ts";
 import { isTerminal, isWanted, stateOf } from "../task.ts";
@@ -67,7 +73,13 @@ async function openCluster() {
     const agent = agents[Number(task?.nodeId.slice(-1)) - 1];
     await agent?.report(task?.id ?? "", TaskState.COMPLETE);
   };
-  return { manager, label, complete, [Symbol.asyncDispose]: () => scope.disposeAsync() };
+  const fail = async (name: string, nodeId: string) => {
+    const task = manager.store
+      .tasksOfNode(nodeId)
+      .find((one) => one.serviceId === `service-${name}` && stateOf(one) === TaskState.RUNNING);
+    await agents[Number(nodeId.slice(-1)) - 1]?.report(task?.id ?? "", TaskState.REJECTED);
+  };
+  return { manager, label, complete, fail, [Symbol.asyncDispose]: () => scope.disposeAsync() };
 }
 
 test("A global service follows nodes as they come, change and go", async () => {
@@ -157,6 +169,27 @@ test("A service's tasks get ready and wait, say for what, and go on when it is t
   await complete("migrate");
   await manager.until((view) => running(view, "web").length === 2);
   assert.equal(manager.store.get("service", "service-web")?.dependenciesMet, true);
+});
+
+test("A node keeps no more dead tasks of a global service than the cluster says", async () => {
+  await using cluster = await openCluster();
+  const { manager, fail } = cluster;
+  const orchestration = { taskHistoryRetentionLimit: 1n };
+  await manager.put(
+    "cluster",
+    testCluster({ spec: { annotations: { name: "default" }, orchestration } }),
+  );
+  const restart = { condition: RestartCondition.ANY, delay: durationFromMs(0) };
+  await manager.put("service", global(testService({ task: { restart } })));
+  await manager.until((view) => running(view, "web").length === 2);
+  const before = manager.store.tasksOfNode("node2").map(({ id }) => id);
+  for (let times = 0; times < 3; times++) {
+    await fail("web", "node1");
+    await manager.until((view) => running(view, "web").length === 2);
+  }
+  await manager.until((view) => view.tasksOfNode("node1").length === 2);
+  const after = manager.store.tasksOfNode("node2").map(({ id }) => id);
+  assert.deepEqual(after, before);
 });
 
 test("A node that no longer meets the constraints of its tasks loses them to another one", async () => {

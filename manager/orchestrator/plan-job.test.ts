@@ -177,6 +177,9 @@ test("global job, once on each node, also on one that joins later", () => {
   ground.settle(TaskState.COMPLETE);
   assert.equal(ground.tasks.length, 3);
   assert.ok(ground.tasks.every(completed));
+  ground.removeNode("node1");
+  ground.settle(TaskState.COMPLETE);
+  assert.equal(ground.tasks.length, 2);
 });
 
 const options = fc.record({

@@ -69,6 +69,7 @@ export function planJob(tasks: readonly Task[], context: JobContext): JobPlan {
     const own = byRun.get(iteration) ?? [];
     if (state === RunState.RUNNING) {
       const plan = planRun(own, context);
+      actions.push(...plan.remove.map((task) => planRemove(task, nowMs)));
       actions.push(...plan.stop.map((task) => planStop(task, nowMs)));
       for (const place of plan.create) {
         actions.push({
@@ -89,6 +90,7 @@ export function verdictOf(tasks: readonly Task[], context: RunContext): RunState
 }
 
 interface RunPlan {
+  readonly remove: readonly Task[];
   readonly stop: readonly Task[];
   readonly create: readonly TaskPlace[];
   readonly state: RunState;
@@ -98,7 +100,9 @@ interface RunPlan {
 function planRun(tasks: readonly Task[], context: RunContext): RunPlan {
   const { places, left, free } = placesOf(tasks, context);
   const create: TaskPlace[] = [];
-  const stop = left.filter(isGoing);
+  // As for global services: with a node goes what is known of its tasks.
+  const remove = left.filter(({ nodeId }) => context.node(nodeId) === undefined);
+  const stop = left.filter((task) => isGoing(task) && !remove.includes(task));
   let going = 0;
   let failed = 0;
   let wakeAtMs: number | undefined;
@@ -114,7 +118,7 @@ function planRun(tasks: readonly Task[], context: RunContext): RunPlan {
   create.push(...started);
   const over = going === 0 && free.length === 0 && places.length > 0;
   const end = failed === 0 ? RunState.COMPLETED : RunState.FAILED;
-  return { stop, create, state: over ? end : RunState.RUNNING, wakeAtMs };
+  return { remove, stop, create, state: over ? end : RunState.RUNNING, wakeAtMs };
 }
 
 interface RunPlaces {
