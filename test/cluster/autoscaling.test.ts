@@ -36,7 +36,7 @@ async function swarmctl(...args: readonly string[]): Promise<string> {
 const statusOf = (name: string) => view.service(name)?.autoscaleStatus;
 
 test("autoscaling: a busy service grows to its bound, and says why", { timeout }, async () => {
-  // Twice what is reserved, of a CPU that others use too; while the file is there.
+  // Twice what is reserved, of a CPU that others use too; until the file is there.
   const script = "while :; do [ -e /tmp/idle ] && sleep 1; done";
   const bounds = ["--replicas-min=1", "--replicas-max=3", "--scale-cpu=50%"];
   const flags = ["--reserve-cpu=0.05", "--limit-cpu=0.1", "--scale-down-after=5s"];
@@ -44,8 +44,9 @@ test("autoscaling: a busy service grows to its bound, and says why", { timeout }
   const command = [mount, "--stop-signal=KILL", image, "sh", "-c", script];
   await swarmctl("service", "create", "--name=busy", ...bounds, ...flags, ...command);
   assert.match(await swarmctl("service", "ls"), /busy .* 1\/1 .*1-3, cpu/);
+  await view.until("three wanted", () => statusOf("busy")?.replicas === 3n, waitMs);
+  assert.match(statusOf("busy")?.message ?? "", /^scaled from \d to 3: CPU at \d+ %, 50 % wanted$/);
   await view.until("three tasks", () => view.running("busy").length === 3, waitMs);
-  assert.match(statusOf("busy")?.message ?? "", /^scaled from 1 to 3: CPU at \d+ %, 50 % wanted$/);
   assert.match(await swarmctl("service", "ls"), /3\/3/);
   const refused = await lab.host("h1").exec("swarmctl", ["service", "scale", "busy=9"]);
   assert.match(refused.stderr, /Cannot scale service "busy" to 9: it is autoscaled from 1 to 3/);
