@@ -58,6 +58,8 @@ test("drain, start-first: the new task runs elsewhere before the old one is told
   assert.deepEqual(others, []);
   assert.notEqual(now?.id, old?.id);
   assert.notEqual(now?.nodeId, "node1");
+  const stopped = ground.tasks().find(({ id }) => id === old?.id);
+  assert.equal(stopped?.desiredMessage, "its node is drained");
   assert.equal(ground.service.updateStatus, undefined, "a drain is no update");
 });
 

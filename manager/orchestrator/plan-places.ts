@@ -7,8 +7,9 @@
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { earliest } from "../loop.ts";
 import type { Action } from "../store/objects.ts";
+import { isTerminal } from "../task.ts";
 import { type NewTaskContext, newTask, planStop } from "./new-task.ts";
-import { planSlot, type SlotContext } from "./plan-slot.ts";
+import { planSlot, type SlotContext, whyLeaves } from "./plan-slot.ts";
 import { beforeUpdate, heldSlots } from "./plan-canaries.ts";
 import { beginUpdate, isMoving, planUpdate, type SlotNeed } from "./plan-update.ts";
 import { takesTurns } from "./update-config.ts";
@@ -50,7 +51,7 @@ export function planPlaces<K extends Place>(places: Places<K>, context: PlaceCon
   const contextOf = (place: K) => (held.has(place) ? before : context);
   const own = planNeeds(needs, contextOf);
   const turns = update.turns.map(({ slot, serving }) =>
-    update.startFirst ? planCreate(contextOf(slot), slot) : planStop(serving, context.nowMs),
+    update.startFirst ? planCreate(contextOf(slot), slot) : planLeave(serving, context),
   );
   const news = status === context.service ? [] : [planStatus(status)];
   return {
@@ -87,11 +88,17 @@ function planNeeds<K extends Place>(
   let wakeAtMs: number | undefined;
   for (const { slot, plan } of needs) {
     const context = contextOf(slot);
-    actions.push(...plan.stop.map((task) => planStop(task, context.nowMs)));
+    actions.push(...plan.stop.map((task) => planLeave(task, context)));
     if (plan.create) actions.push(planCreate(context, slot));
     wakeAtMs = earliest(wakeAtMs, plan.wakeAtMs);
   }
   return { actions, wakeAtMs };
+}
+
+/** Told to stop, and why, where that is its node's matter. */
+function planLeave(task: Task, context: PlaceContext): Action {
+  const why = isTerminal(task) ? "" : whyLeaves(task, context);
+  return planStop(why === "" ? task : { ...task, desiredMessage: why }, context.nowMs);
 }
 
 function planStatus(service: Service): Action {

@@ -194,6 +194,12 @@ export function isLeaving(task: Task, { node }: Pick<SlotContext, "node">): bool
   return task.moves || (spec?.availability === NodeAvailability.DRAIN && !spec.drainAtOnce);
 }
 
+/** Empty: it does not have to leave its node. */
+export function whyLeaves(task: Task, context: SlotContext): string {
+  if (task.moves) return "moved by a rebalance";
+  return isLeaving(task, context) || isExpelled(task, context) ? "its node is drained" : "";
+}
+
 /** Has to leave its node whatever that takes away. */
 function isExpelled(task: Task, { node }: SlotContext): boolean {
   const spec = node(task.nodeId)?.spec;

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { ReplicatedServiceSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   EndpointSpecSchema,
   PublishMode,
@@ -14,7 +15,7 @@ import {
   UpdateState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs, timestampFromMs } from "#proto/time.ts";
-import { withoutUpdateStatus, withSpec } from "../service-spec.ts";
+import { withoutUpdateStatus, withSettings, withSpec } from "../service-spec.ts";
 import { testService, testTaskSpec } from "../testing/fixtures.ts";
 import { UpdateGround } from "./testing/update-ground.ts";
 
@@ -331,4 +332,63 @@ test("update, what a task says of a check that fails counts although its contain
   ground.end(task, { upMs: undefined, reason: "unhealthy: no" });
   ground.plan();
   assert.equal(ground.service.updateStatus?.state, UpdateState.PAUSED);
+});
+
+test("update, at its settings' edges: no monitored time, and a ratio that nothing exceeds", () => {
+  const unwatched = updated(2, { parallelism: 1n, monitor: seconds(0) });
+  unwatched.until(() => unwatched.imagesRunning().includes("new"));
+  unwatched.end(unwatched.wanted()[0], { upMs: 0 });
+  unwatched.settle();
+  assert.equal(unwatched.service.updateStatus?.state, UpdateState.COMPLETED);
+
+  const never = updated(2, { parallelism: 1n, monitor: seconds(0) });
+  never.rejects = "new";
+  never.settle();
+  assert.equal(never.service.updateStatus?.state, UpdateState.PAUSED, "it never ran");
+
+  const all = updated(2, { parallelism: 1n, maxFailureRatio: 1 });
+  all.rejects = "new";
+  all.settle();
+  assert.equal(all.service.updateStatus?.state, UpdateState.COMPLETED);
+});
+
+test("update, scaled meanwhile it goes on, and what is new is of the new spec", () => {
+  for (const replicas of [5n, 1n]) {
+    const ground = updated(3, { parallelism: 1n });
+    ground.until(() => ground.imagesRunning().includes("new"));
+    const { startedAt } = ground.service.updateStatus ?? {};
+    assert.ok(ground.service.spec);
+    const mode = {
+      case: "replicated",
+      value: create(ReplicatedServiceSchema, { replicas }),
+    } as const;
+    ground.service = withSettings(ground.service, { ...ground.service.spec, mode });
+    ground.settle();
+    assert.equal(ground.service.updateStatus?.state, UpdateState.COMPLETED);
+    assert.deepEqual(ground.service.updateStatus.startedAt, startedAt);
+    assert.deepEqual(ground.imagesRunning(), Array(Number(replicas)).fill("new"));
+  }
+});
+
+test("update, a forced one replaces tasks of the same spec, one by one", () => {
+  const ground = new UpdateGround(service(3, { parallelism: 1n }));
+  ground.settle();
+  const before = ground.wanted().map(({ id }) => id);
+  ground.force();
+  ground.plan();
+  assert.equal(ground.slotsUp(), 2);
+  ground.settle();
+  assert.equal(ground.service.updateStatus?.state, UpdateState.COMPLETED);
+  assert.ok(!ground.wanted().some(({ id }) => before.includes(id)));
+});
+
+test("update, one that was paused is taken on by the next, which knows nothing of its failures", () => {
+  const ground = updated(3, { parallelism: 1n });
+  ground.rejects = "new";
+  ground.settle();
+  assert.equal(ground.service.updateStatus?.state, UpdateState.PAUSED);
+  ground.setImage(image("newest"));
+  ground.settle();
+  assert.equal(ground.service.updateStatus?.state, UpdateState.COMPLETED);
+  assert.deepEqual(ground.imagesRunning(), ["newest", "newest", "newest"]);
 });
