@@ -1,7 +1,8 @@
-/** The command line of the benchmarks: `npm run -s bench -- deploy|dns|engine|network|network-scale|network-vm|pull|raft|recover|scale|scheduler|soak|spread [OPTIONS]`. */
+/** The command line of the benchmarks: `npm run -s bench -- cli|deploy|dns|engine|network|network-scale|network-vm|pull|raft|recover|scale|scheduler|soak|spread [OPTIONS]`. */
 import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Fault } from "#proto/fault.ts";
+import { benchCli } from "./cli/cli.ts";
 import { benchDeploy } from "./deploy.ts";
 import { benchDns } from "./dns/dns.ts";
 import { formatDnsReport } from "./dns/report.ts";
@@ -88,6 +89,12 @@ function program(signal: AbortSignal): Command {
   const bench = new Command("bench")
     .description("Measures the orchestrator on virtual hosts, alone or beside Docker Swarm")
     .exitOverride();
+  bench
+    .command("cli")
+    .description("How long swarmctl takes to list services, from its bundle and from the sources")
+    .option("--rounds <n>", "times it is run; the median counts", numberUpTo(roundsMax), 21)
+    .option("--peer", "measure Docker's CLI too, and compare", false)
+    .action((flags: RoundsFlags) => cli(flags, signal));
   bench
     .command("deploy")
     .description("How long a service takes to come up and to go")
@@ -208,6 +215,11 @@ function names(bench: Command): string {
     .map((command) => `"${command.name()}"`)
     .toReversed();
   return `${others.toReversed().join(", ")} or ${last}`;
+}
+
+async function cli({ rounds, peer }: RoundsFlags, signal: AbortSignal): Promise<void> {
+  const metrics = await benchCli({ rounds, peer, signal, onStep });
+  process.stdout.write(formatReport({ bench: "cli", rounds }, metrics));
 }
 
 async function deploy(flags: DeployFlags, signal: AbortSignal): Promise<void> {

@@ -24,7 +24,13 @@ function tableOf(metrics: readonly Metric[]): string {
   const header = withPeer
     ? ["MEDIAN", "OURS", "PEER", "RATIO", "OURS EACH", "PEER EACH"]
     : ["MEDIAN", "OURS", "OURS EACH"];
-  const rows = metrics.map(({ title, samples, unit }) => [title, ...cellsOf(samples, unit)]);
+  const rows = metrics.map(({ title, samples, unit }) => {
+    const cells = cellsOf(samples, unit);
+    // What has no peer has nothing below its columns.
+    const [middle = "", each = ""] = cells;
+    const isAlone = withPeer && samples.peer === undefined;
+    return [title, ...(isAlone ? [middle, "", "", each] : cells)];
+  });
   return formatTable(header, rows);
 }
 

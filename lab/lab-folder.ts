@@ -3,7 +3,7 @@
  * is gone, so is the lab. It must be on a real disk: overlayfs takes no overlay or tmpfs as the base of its own layers.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errnoOf, Fault } from "#proto/fault.ts";
 import type { BoxOptions } from "./box.ts";
@@ -140,11 +140,16 @@ function boxOptions(lab: string, box: string, hostname: string): BoxOptions {
   return { labFolder: folder, folder: join(folder, box), hostname, env };
 }
 
-/** The project's programs as commands, run from this checkout by this Node. */
+/** Where the programs' bundles are that hosts shall run in place of the sources. */
+const bundlesVariable = "SWARM_LAB_DIST";
+
+/** The project's programs as commands, run from this checkout, or from bundles, by this Node. */
 function writePrograms(folder: string): void {
   mkdirSync(folder);
   for (const program of ["swarmd", "swarmctl"]) {
-    const main = fileURLToPath(new URL(`../${program}/main.ts`, import.meta.url));
+    const source = fileURLToPath(new URL(`../${program}/main.ts`, import.meta.url));
+    const bundles = process.env[bundlesVariable];
+    const main = bundles ? join(resolve(bundles), `${program}.js`) : source;
     const script = `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`;
     writeFileSync(join(folder, program), script, { mode: 0o755 });
   }
