@@ -227,10 +227,7 @@ describe("an update with canaries", () => {
     const given = { service: waiting(false), events: [] };
     const { code, stderr } = await run(given, "update --timeout 0 --label-add a=b web");
     assert.equal(code, 0);
-    assert.match(
-      stderr,
-      /^1 of 2 slots are canaries$/m,
-    );
+    assert.match(stderr, /^1 of 2 slots are canaries$/m);
   });
 
   it("goes on where it promotes itself", async () => {

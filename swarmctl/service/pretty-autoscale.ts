@@ -2,7 +2,7 @@
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import { formatAgo } from "../output/age.ts";
-import type { Line } from "./pretty.ts";
+import type { Line } from "./pretty-lines.ts";
 
 export function autoscaleLines({ spec, autoscaleStatus: status }: Service, nowMs: number): Line[] {
   const { autoscale } = spec ?? {};

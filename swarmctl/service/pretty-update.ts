@@ -8,7 +8,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromDuration, msFromTimestamp } from "#proto/time.ts";
 import { formatAgo } from "../output/age.ts";
-import type { Line } from "./pretty.ts";
+import type { Line } from "./pretty-lines.ts";
 
 const stateWords: Readonly<Record<number, string>> = {
   [UpdateState.UPDATING]: "updating",
@@ -17,6 +17,7 @@ const stateWords: Readonly<Record<number, string>> = {
   [UpdateState.ROLLBACK_STARTED]: "rollback_started",
   [UpdateState.ROLLBACK_PAUSED]: "rollback_paused",
   [UpdateState.ROLLBACK_COMPLETED]: "rollback_completed",
+  [UpdateState.CANARY]: "canary",
 };
 
 const actionWords: Readonly<Record<number, string>> = {
@@ -60,7 +61,21 @@ function configLines(title: string, orderKey: string, config: UpdateConfig | und
     [1, "Monitoring Period", seconds(msFromDuration(config?.monitor, monitorMsDefault))],
     [1, "Max failure ratio", `${Number((config?.maxFailureRatio ?? 0).toFixed(6))}`],
     [1, orderKey, order],
+    ...canaryLines(config),
     [1, "Progress deadline", deadlineMs === 0 ? "none" : seconds(deadlineMs)],
+  ];
+}
+
+function canaryLines(config: UpdateConfig | undefined): Line[] {
+  const { canary = 0n, canaryPromoteAfter } = config ?? {};
+  if (canary === 0n) return [];
+  const after =
+    canaryPromoteAfter === undefined
+      ? "by a user"
+      : `after ${seconds(msFromDuration(canaryPromoteAfter, 0))}`;
+  return [
+    [1, "Canaries", `${canary}`],
+    [1, "Promoted", after],
   ];
 }
 

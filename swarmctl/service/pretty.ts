@@ -1,6 +1,5 @@
 /** A service for people, in the order of Docker's `service inspect --pretty`. */
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
-import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   EndpointAffinity,
   EndpointMode,
@@ -9,11 +8,11 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { autoscaleLines } from "./pretty-autoscale.ts";
 import { protocolWords } from "./publish.ts";
+import { containerLines } from "./pretty-container.ts";
+import { formatLine, type Line, optional, section } from "./pretty-lines.ts";
+import { dependencyLines, modeLines, placementLines, scheduleLines } from "./pretty-mode.ts";
 import { updateConfigLines, updateStatusLines } from "./pretty-update.ts";
-import { wantedReplicas } from "./scale-words.ts";
-import { imageOf, modeWord, serviceName } from "./words.ts";
-
-export type Line = readonly [indent: number, key: string, value?: string | undefined];
+import { serviceName } from "./words.ts";
 
 interface Surroundings {
   /** Of the whole cluster: the service's virtual addresses do not tell their networks' names. */
@@ -25,8 +24,12 @@ export function prettyService(service: Service, { networks, nowMs }: Surrounding
   const names = new Map(networks.map(({ id, spec }) => [id, spec?.annotations?.name ?? id]));
   const lines = [
     ...identityLines(service),
+    ...modeLines(service),
+    ...scheduleLines(service, nowMs),
     ...autoscaleLines(service, nowMs),
+    ...dependencyLines(service),
     ...updateStatusLines(service, nowMs),
+    ...placementLines(service),
     ...updateConfigLines(service),
     ...containerLines(service),
     ...networkLines(service, names),
@@ -35,16 +38,9 @@ export function prettyService(service: Service, { networks, nowMs }: Surrounding
   return lines.map(formatLine).join("\n");
 }
 
-function formatLine([indent, key, value]: Line): string {
-  const begin = `${"  ".repeat(indent)}${key}`;
-  if (value === undefined) return begin;
-  return `${`${begin}:`.padEnd(17)} ${value}`.trimEnd();
-}
-
 function identityLines(service: Service): Line[] {
   const { spec } = service;
   const labels = Object.entries(spec?.annotations?.labels ?? {});
-  const replicas = spec?.mode.case === "replicated" ? wantedReplicas(service) : undefined;
   return [
     [0, "ID", service.id],
     [0, "Name", serviceName(service)],
@@ -52,22 +48,6 @@ function identityLines(service: Service): Line[] {
       "Labels",
       labels.map(([key, value]): Line => [1, `${key}=${value}`]),
     ),
-    [0, "Service Mode", modeWord(spec)],
-    ...(replicas === undefined ? [] : [[1, "Replicas", `${replicas}`] as const]),
-  ];
-}
-
-function containerLines({ spec }: Service): Line[] {
-  const runtime = spec?.task?.runtime;
-  const container: Partial<ContainerSpec> = runtime?.case === "container" ? runtime.value : {};
-  const { command = [], args = [], env = [], user = "" } = container;
-  return [
-    [0, "ContainerSpec"],
-    [1, "Image", imageOf(spec)],
-    ...optional(1, "Command", command.join(" ")),
-    ...optional(1, "Args", args.join(" ")),
-    ...optional(1, "Env", env.join(" ")),
-    ...optional(1, "User", user),
   ];
 }
 
@@ -102,12 +82,4 @@ function endpointLines({ spec, endpoint }: Service, names: ReadonlyMap<string, s
     ...section("Virtual IPs", vips),
     ...section("Ports", ports),
   ];
-}
-
-function section(title: string, lines: readonly Line[]): Line[] {
-  return lines.length === 0 ? [] : [[0, title], ...lines];
-}
-
-function optional(indent: number, key: string, value: string): Line[] {
-  return value === "" ? [] : [[indent, key, value]];
 }
