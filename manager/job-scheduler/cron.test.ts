@@ -136,7 +136,7 @@ test("cron, whatever the text, it is refused with words or has a next moment", (
     try {
       checkCron(expression);
     } catch (thrown) {
-      assert.equal((thrown as { code?: string }).code, "invalid-argument", `${thrown}`);
+      assert.equal((thrown as { code?: string }).code, "invalid-argument", String(thrown));
       return;
     }
     assert.ok(nextRunMs({ expression, timeZone: "" }, 0) !== undefined);

@@ -67,7 +67,7 @@ export function checkTimeZone(timeZone: string): void {
   try {
     // Of what this takes, offsets like +01:00 would not follow any clock.
     if (/^[+-]/.test(timeZone)) throw new RangeError();
-    new Intl.DateTimeFormat("en", { timeZone });
+    Intl.DateTimeFormat("en", { timeZone });
   } catch {
     const near = nearMiss(timeZone, Intl.supportedValuesOf("timeZone"));
     const advice = near === undefined ? "use one like Europe/Berlin" : `did you mean ${near}?`;

@@ -12,7 +12,7 @@ import { runsAnyOf } from "../scheduler/platform.ts";
 import type { View } from "../store/store.ts";
 import { isAssigned, isTerminal, isWanted } from "../task.ts";
 
-export interface Misfit {
+interface Misfit {
   readonly task: Task;
   readonly reason: string;
 }

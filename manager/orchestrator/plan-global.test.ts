@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
   NodeAvailability,
   NodeState,
@@ -58,6 +59,11 @@ function labelled(number: number, zone: string) {
   assert.ok(node.spec);
   node.spec.annotations = { $typeName: "swarm.v1.Annotations", name: "", labels: { zone } };
   return node;
+}
+
+function imageOf(spec: { readonly task?: TaskSpec | undefined } | undefined): string {
+  const runtime = spec?.task?.runtime;
+  return runtime?.case === "container" ? runtime.value.image : "";
 }
 
 test("global, each node has one task, named by its node; a new node gets one, a removed one's are forgotten", () => {
@@ -135,8 +141,7 @@ test("global, a paused node keeps its task as it is, and counts only if it has o
   );
   ground.setNode(testNode(1));
   ground.settle();
-  const image = ground.running("node1").map(({ spec }) => spec?.runtime.value);
-  assert.equal((image[0] as { image?: string }).image, "new");
+  assert.equal(imageOf({ task: ground.running("node1")[0]?.spec }), "new");
 });
 
 test("global, what is rejected is tried again on its node, and what completed and shall not run again is not", () => {
@@ -218,6 +223,9 @@ for (const [name, order] of orders) {
       ground.service = fresh;
       ground.settle();
       assert.equal(homes(ground), "1 2 3");
+      const running = ground.tasks.filter((task) => stateOf(task) === TaskState.RUNNING);
+      const image = imageOf(ground.service.spec);
+      assert.ok(running.every((task) => imageOf({ task: task.spec }) === image));
       const left = ground.tasks.filter((task) => !isWanted(task) && !isTerminal(task));
       assert.deepEqual(left, []);
     });

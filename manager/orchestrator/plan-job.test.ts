@@ -144,7 +144,10 @@ test("job, a lost or drained node's unfinished tasks run elsewhere, finished one
   ground.settle(TaskState.COMPLETE);
   assert.equal(verdict(ground), RunState.COMPLETED);
   const done = ground.tasks.filter(completed).map(({ slot }) => slot);
-  assert.deepEqual(done.toSorted(), [1n, 2n, 3n]);
+  assert.deepEqual(
+    done.toSorted((a, b) => Number(a - b)),
+    [1n, 2n, 3n],
+  );
   assert.equal(ground.tasks.length, 5);
 });
 

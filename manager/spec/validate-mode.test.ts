@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { DependencySchema, type JobSchedule, RunOverlap } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  DependencySchema,
+  type JobSchedule,
+  type RunOverlap,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { openTestStore, testNetwork, testService } from "../testing/fixtures.ts";
 import { validateServiceSpec } from "./validate-service.ts";

@@ -117,7 +117,7 @@ export class ModeGround {
     const at = timestampFromMs(this.nowMs);
     const status = create(TaskStatusSchema, { state, timestamp: at, attempt: 1 });
     const nodeId = task.nodeId === "" ? this.#freeNode(task) : task.nodeId;
-    const meta = create(MetaSchema, { ...task.meta, updatedAt: at } as never);
+    const meta = create(MetaSchema, { ...task.meta, updatedAt: at });
     this.#tasks.set(task.id, { ...task, nodeId, status, meta });
   }
 
