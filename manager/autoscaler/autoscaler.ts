@@ -4,17 +4,23 @@
  */
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Ports } from "#proto/ports.ts";
+import { clusterOf, heartbeatPeriodMs } from "../cluster.ts";
 import { Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
 import { type Memory, planAutoscale } from "./plan-autoscale.ts";
 import type { UsageBook } from "./usage-book.ts";
+import type { WishContext } from "./wish.ts";
 
 /** Nodes measure half as often. */
 const periodMs = 5_000;
 
-/** Measurements that are older are of no use to anybody. */
-const forgottenMs = 60_000;
+/** How often nodes measure; heartbeats that are rarer bring it later. */
+const measuredMs = 10_000;
+
+/** How many measurements may fail to come, and what the way may take. */
+const missedMax = 3;
+const wayMs = 5_000;
 
 export interface AutoscalerModules extends Ports {
   readonly store: Store;
@@ -66,17 +72,23 @@ export class Autoscaler implements AsyncDisposable {
   async #round(): Promise<number | undefined> {
     const { store, clock, usageBook } = this.#modules;
     const nowMs = clock.now();
-    usageBook.forget(nowMs - forgottenMs);
+    const heartbeatMs = heartbeatPeriodMs(clusterOf(store));
+    const freshMs = missedMax * Math.max(measuredMs, heartbeatMs) + wayMs;
+    usageBook.forget(nowMs - freshMs);
     let memories = new Map<string, Memory>();
     await store.writeInParts((view) => {
       memories = new Map();
-      return this.#plan(view, memories, nowMs);
+      return this.#plan(view, memories, { nowMs, freshMs });
     });
     this.#memories = memories;
     return this.#scaled.size === 0 ? undefined : nowMs + periodMs;
   }
 
-  #plan(view: View, memories: Map<string, Memory>, nowMs: number): readonly Action[] {
+  #plan(
+    view: View,
+    memories: Map<string, Memory>,
+    times: Pick<WishContext, "nowMs" | "freshMs">,
+  ): readonly Action[] {
     return [...this.#scaled].flatMap((id): readonly Action[] => {
       const service = view.get("service", id);
       if (service === undefined) return [];
@@ -85,7 +97,7 @@ export class Autoscaler implements AsyncDisposable {
         tasks: view.tasksOfService(id),
         usageOf: (taskId) => this.#modules.usageBook.of(taskId),
         memory: this.#memories.get(id),
-        nowMs,
+        ...times,
       });
       if (memory !== undefined) memories.set(id, memory);
       return object === undefined ? [] : [{ action: "update", kind: "service", object }];

@@ -8,6 +8,7 @@ import { runningTask, scaledService, startMs, usageOf } from "./testing/scaled-s
 import { wishesOf } from "./wish.ts";
 
 const nowMs = startMs;
+const freshMs = 35_000;
 const longAgoMs = nowMs - 3_600_000;
 
 interface Case {
@@ -65,6 +66,7 @@ function wishOf(
       const percent = cpu[Number(taskId.slice("task".length)) - 1];
       return percent === undefined ? undefined : usageOf(nowMs, percent);
     },
+    freshMs,
     nowMs,
   });
   return wish?.replicas;
@@ -81,6 +83,7 @@ describe("wish", () => {
       service,
       tasks: [runningTask(1, longAgoMs, "old"), runningTask(1, nowMs - 60_000, "new")],
       usageOf: (id) => usageOf(nowMs, id === "old" ? 50 : 500),
+      freshMs,
       nowMs,
     });
     assert.equal(wish?.replicas, 1);
@@ -93,6 +96,7 @@ describe("wish", () => {
         service,
         tasks: [runningTask(1, longAgoMs), task],
         usageOf: (id) => (id === task.id ? usageOf(atMs, 1_000) : usageOf(nowMs, 50)),
+        freshMs,
         nowMs,
       })[0]?.replicas;
     assert.equal(of(runningTask(2, longAgoMs), nowMs), 21);
@@ -114,6 +118,7 @@ describe("wish", () => {
             : runningTask(1, longAgoMs),
         ],
         usageOf: () => usageOf(nowMs, 100, memory ?? 0),
+        freshMs,
         nowMs,
       }).map(({ metric, percent, replicas }) => `${metric} ${percent} ${replicas}`);
     assert.deepEqual(wishes(240), ["cpu 100 2", "memory 240 3"]);

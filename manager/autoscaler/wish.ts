@@ -20,9 +20,6 @@ const tolerance = 0.1;
 /** A task's first measurements are of its start. */
 export const warmUpMs = 30_000;
 
-/** Three that did not come, or are of long before. */
-const freshMs = 35_000;
-
 export type Metric = "cpu" | "memory";
 
 export interface WishContext {
@@ -30,6 +27,8 @@ export interface WishContext {
   /** The service's. */
   readonly tasks: readonly Task[];
   readonly usageOf: (taskId: string) => Usage | undefined;
+  /** How long a measurement counts. */
+  readonly freshMs: number;
   readonly nowMs: number;
 }
 
@@ -95,7 +94,7 @@ interface KnownTask {
 }
 
 /** One of each slot, of those that run and are warm, with the measurements that count. */
-function knownTasks({ tasks, usageOf, nowMs }: WishContext): readonly KnownTask[] {
+function knownTasks({ tasks, usageOf, freshMs, nowMs }: WishContext): readonly KnownTask[] {
   const bySlot = new Map<bigint, Task>();
   for (const task of tasks) {
     if (!isWanted(task) || stateOf(task) !== TaskState.RUNNING) continue;

@@ -6,7 +6,7 @@ import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { UpdateState, UpdateStatusSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { containerOf } from "../registry-login.ts";
-import { openControl, type ControlGround } from "./testing/control-ground.ts";
+import { type ControlGround, openControl, openManagers } from "./testing/control-ground.ts";
 
 const bytes = (text: string) => Buffer.from(text);
 
@@ -110,6 +110,27 @@ test("rotation, concurrent ones come one after the other", async () => {
   assert.equal(referenceOf(store.get("service", web.id))?.secretId, secret?.id);
   const names = store.list("secret").map(({ spec }) => spec?.annotations?.name);
   assert.equal(new Set(names).size, 4);
+});
+
+test("rotation, at several managers at once: one after the other, and every service has the last", async () => {
+  const [first, second] = await openManagers(2);
+  assert.ok(first && second);
+  await createSecret(first.client, "db");
+  const web = await createService(first.client, "web", "db");
+  const answers = await Promise.all(
+    [first, second, first, second].map(({ client }, index) =>
+      client.rotateSecret({ ref: "db", data: bytes(`number ${index}`) }),
+    ),
+  );
+  assert.deepEqual(
+    answers.map(({ serviceIds }) => serviceIds),
+    answers.map(() => [web.id]),
+  );
+  await second.log.barrier();
+  const present = second.store.byName("secret", "db");
+  assert.equal(referenceOf(second.store.get("service", web.id))?.secretId, present?.id);
+  const aside = second.store.list("secret").filter(({ rotatedFrom }) => rotatedFrom === "db");
+  assert.equal(aside.length, 4);
 });
 
 test("rotation, a rollback goes to the old data while they are there, then to the present ones of the name", async () => {

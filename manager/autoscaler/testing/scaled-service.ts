@@ -86,6 +86,7 @@ export class ScaledService {
       tasks,
       usageOf: () => usage,
       memory: this.#memory,
+      freshMs: 35_000,
       nowMs: this.nowMs,
     });
     this.#memory = plan.memory;
