@@ -12,7 +12,7 @@ const validate = new Ajv({ allowUnionTypes: true, allErrors: true, verbose: true
   stackSchema,
 );
 
-export interface CheckOptions {
+interface CheckOptions {
   /** Whether variables stay as they are: then a text that has some may stand anywhere. */
   readonly raw: boolean;
 }

@@ -23,7 +23,7 @@ export interface ComposeContent {
   readonly configs?: Readonly<Record<string, FileEntry>>;
 }
 
-export type Pairs = Readonly<Record<string, string>>;
+type Pairs = Readonly<Record<string, string>>;
 
 export interface ServiceEntry extends ProcessEntry, HostEntry, ServiceExtensions {
   readonly configs?: readonly FileReferenceEntry[];
@@ -39,7 +39,7 @@ export interface ServiceEntry extends ProcessEntry, HostEntry, ServiceExtensions
   readonly volumes?: readonly MountEntry[];
 }
 
-export interface ProcessEntry {
+interface ProcessEntry {
   readonly annotations?: Pairs;
   /** Null where the image's own shall stay. */
   readonly command?: readonly string[] | null;
@@ -69,7 +69,7 @@ export interface ProcessEntry {
   readonly working_dir?: string;
 }
 
-export interface HostEntry {
+interface HostEntry {
   readonly cap_add?: readonly string[];
   readonly cap_drop?: readonly string[];
   readonly cgroup_parent?: string;
@@ -109,7 +109,7 @@ export interface HealthcheckEntry {
   readonly retries?: number;
 }
 
-export interface DependencyEntry {
+interface DependencyEntry {
   readonly condition: "service_started" | "service_healthy" | "service_completed_successfully";
   readonly required?: boolean;
   readonly restart?: boolean;
@@ -136,7 +136,7 @@ export interface DeployEntry extends DeployExtensions {
   };
 }
 
-export interface ResourcesEntry {
+interface ResourcesEntry {
   readonly cpus?: string;
   /** In bytes. */
   readonly memory?: string;
@@ -146,7 +146,7 @@ export interface GenericResourceEntry {
   readonly discrete_resource_spec?: { readonly kind?: string; readonly value?: number };
 }
 
-export interface RestartPolicyEntry {
+interface RestartPolicyEntry {
   readonly condition?: "none" | "on-failure" | "any";
   readonly delay?: string;
   readonly max_attempts?: number;
@@ -162,7 +162,7 @@ export interface UpdateEntry extends UpdateExtensions {
   readonly order?: "stop-first" | "start-first";
 }
 
-export interface AttachmentEntry {
+interface AttachmentEntry {
   readonly aliases?: readonly string[];
   /** One for each replica. */
   readonly ipv4_address?: string | readonly string[];
@@ -236,7 +236,7 @@ export interface NetworkEntry {
   };
 }
 
-export interface VolumeEntry {
+interface VolumeEntry {
   readonly name?: string;
   readonly external?: boolean;
   readonly driver?: string;

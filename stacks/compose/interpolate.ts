@@ -3,7 +3,7 @@ import { Fault } from "#proto/fault.ts";
 import { describePlace, mapEntries, type Node, type Path, refusalAt, scalarNode } from "./node.ts";
 import { expand } from "./template.ts";
 
-export interface Interpolation {
+interface Interpolation {
   readonly variables: (name: string) => string | undefined;
   /** Told of a variable that stands for nothing, and where. */
   readonly onUnset: (name: string, where: string) => void;
@@ -11,31 +11,44 @@ export interface Interpolation {
 
 export function interpolate(root: Node, interpolation: Interpolation): Node {
   if (root.kind !== "map") return root;
+  const known = new Map<Node, Node>();
   return mapEntries(root, (node, key) =>
-    key === "version" ? node : interpolated(node, [key], interpolation),
+    key === "version" ? node : interpolated(node, [key], { ...interpolation, known }),
   );
 }
 
-function interpolated(node: Node, path: Path, interpolation: Interpolation): Node {
+interface Run extends Interpolation {
+  /** What aliases repeat is replaced once, and shared again. */
+  readonly known: Map<Node, Node>;
+}
+
+function interpolated(node: Node, path: Path, run: Run): Node {
+  const known = run.known.get(node);
+  if (known !== undefined) return known;
+  const made = replaced(node, path, run);
+  run.known.set(node, made);
+  return made;
+}
+
+function replaced(node: Node, path: Path, run: Run): Node {
   switch (node.kind) {
     case "map":
-      return mapEntries(node, (child, key) => interpolated(child, [...path, key], interpolation));
-    case "list":
-      return {
-        ...node,
-        items: node.items.map((item, index) =>
-          interpolated(item, [...path, String(index)], interpolation),
-        ),
-      };
+      return mapEntries(node, (child, key) => interpolated(child, [...path, key], run));
+    case "list": {
+      const items = node.items.map((item, index) =>
+        interpolated(item, [...path, String(index)], run),
+      );
+      return { ...node, items };
+    }
     case "scalar":
-      return interpolatedScalar(node, path, interpolation);
+      return replacedScalar(node, path, run);
   }
 }
 
-function interpolatedScalar(
+function replacedScalar(
   node: Extract<Node, { kind: "scalar" }>,
   path: Path,
-  { variables, onUnset }: Interpolation,
+  { variables, onUnset }: Run,
 ): Node {
   const { value, place } = node;
   if (typeof value !== "string" || !value.includes("$")) return node;

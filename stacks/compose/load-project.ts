@@ -28,7 +28,7 @@ export interface ComposeInput {
   readonly text: string;
 }
 
-export interface ProjectOptions {
+interface ProjectOptions {
   /** To which relative paths are relative. */
   readonly folder: string;
   readonly variables: Variables;

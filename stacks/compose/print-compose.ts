@@ -74,7 +74,7 @@ const layout: Layout = {
   configs: { "*": file },
 };
 
-export interface PrintOptions {
+interface PrintOptions {
   /** Whether a dollar sign stands for itself, and is written so that it is one when it is read again. */
   readonly escape: boolean;
 }

@@ -47,6 +47,12 @@ describe("readYaml", () => {
     assert.match(refusal(text), /holds more than 1000000 values/);
   });
 
+  it("refuses aliases that repeat a long text", () => {
+    const aliases = Array.from({ length: 200 }, (_, i) => `k${i}: *a`).join("\n");
+    const text = `a: &a ${"x".repeat(1_000_000)}\n${aliases}`;
+    assert.match(refusal(text), /holds more than 1000000 values/);
+  });
+
   it("refuses an anchor that contains itself", () => {
     assert.match(
       refusal("a: &a [*a]"),

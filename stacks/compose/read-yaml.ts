@@ -29,8 +29,9 @@ import {
 
 const bytesMax = 10 * 1024 * 1024;
 const depthMax = 100;
-/** Values in the document, each counted as often as aliases repeat it. */
+/** Values in the document, each counted as often as aliases repeat it; long texts count as several. */
 const valuesMax = 1_000_000;
+const lengthOfValue = 100;
 
 export function readYaml(text: string, file: string): Node {
   const source = new Source(file, text.replace(/^\uFEFF/, ""));
@@ -161,6 +162,7 @@ class NodeReader {
 
   #readScalar(event: ScalarEvent): ScalarNode {
     const written = getScalarValue(this.#source.text, event);
+    this.#count(Math.floor(written.length / lengthOfValue));
     const plain = event.style === SCALAR_STYLE.PLAIN;
     const rawTag = this.#tagOf(event);
     const name = /^!<?(?:tag:yaml\.org,2002:|!)(\w+)>?$/.exec(rawTag)?.[1];
@@ -239,7 +241,7 @@ const words = new Map<string, Scalar>([
 ]);
 
 /** What a plain scalar stands for. */
-export function resolveScalar(text: string): Scalar {
+function resolveScalar(text: string): Scalar {
   const word = words.get(text);
   if (word !== undefined) return word;
   const { sign, digits } = /^(?<sign>[-+]?)(?<digits>\d[\w]*)$/.exec(text)?.groups ?? {};

@@ -62,6 +62,13 @@ describe("a text with variables", () => {
     });
   }
 
+  it("becomes no longer than a config may be", () => {
+    const variables = () => "x".repeat(100_000);
+    assert.throws(() => expand("$A".repeat(11), { variables, onUnset: () => {} }), {
+      message: "becomes longer than 1048576 characters",
+    });
+  });
+
   it("says which variables stand for nothing, and only those that are looked at", () => {
     const unset: string[] = [];
     const lookup = { variables: () => undefined, onUnset: (name: string) => unset.push(name) };

@@ -22,6 +22,8 @@ export interface Lookup {
 }
 
 const depthMax = 50;
+/** What a text may become, in characters: above a config's largest content. Variables that hold others multiply. */
+const lengthMax = 1024 * 1024;
 
 export function expand(text: string, lookup: Lookup): string {
   if (!text.includes("$")) return text;
@@ -76,7 +78,12 @@ function parseDollar(
 }
 
 function render(parts: readonly Part[], lookup: Lookup): string {
-  return parts.map((part) => (typeof part === "string" ? part : valueOf(part, lookup))).join("");
+  let text = "";
+  for (const part of parts) {
+    text += typeof part === "string" ? part : valueOf(part, lookup);
+    if (text.length > lengthMax) throw refusal(`becomes longer than ${lengthMax} characters`);
+  }
+  return text;
 }
 
 function valueOf({ name, operator, word }: Reference, lookup: Lookup): string {

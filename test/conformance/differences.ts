@@ -4,7 +4,7 @@
  */
 import { type ComposeCase, caseOf, over, service } from "./compose-cases.ts";
 
-export interface Difference extends ComposeCase {
+interface Difference extends ComposeCase {
   /** What ours makes of service `web`, or what it says in refusing. */
   readonly web: Readonly<Record<string, unknown>> | RegExp;
 }

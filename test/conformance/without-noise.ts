@@ -13,7 +13,7 @@ const sets = ["ports", "volumes", "secrets", "configs"];
 /** False and 0 say something there. */
 const telling = ["init", "replicas", "parallelism"];
 
-export interface Notation {
+interface Notation {
   /** Whether dollar signs are doubled, so that the file can be read again. */
   readonly escaped: boolean;
 }
