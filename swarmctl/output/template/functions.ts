@@ -22,7 +22,7 @@ const dockerFunctions: Readonly<Record<string, Entry>> = {
   join: exactly(2, (value, separator) => list(value).map(printed).join(string(separator))),
   title: exactly(1, (value) =>
     string(value).replace(
-      /(^|[^\p{L}\p{Nd}_'])(\p{Ll})/gu,
+      /(^|[^\p{L}\p{Nd}_])(\p{Ll})/gu,
       (_, before: string, letter: string) => `${before}${letter.toUpperCase()}`,
     ),
   ),
@@ -44,7 +44,7 @@ const functions: Readonly<Record<string, Entry>> = {
   slice: between(1, 3, (value, from = 0, to = lengthOf(value)) =>
     sliceOf(value, count(from), count(to)),
   ),
-  print: atLeast(0, (...values) => values.map(printed).join("")),
+  print: atLeast(0, (...values) => sprint(values)),
   println: atLeast(0, (...values) => `${values.map(printed).join(" ")}\n`),
   printf: atLeast(1, (format, ...values) => formatText(string(format), values)),
   eq: atLeast(2, (value, ...others) => others.some((other) => isEqual(value, other))),
@@ -199,6 +199,17 @@ function toJsonText(value: unknown): string {
 }
 
 const verbs = /%([-0+ ]*)(\d{1,4})?(?:\.(\d{1,4}))?(.|$)/gsu;
+
+/** As Go's Sprint: a space between two values of which neither is text. */
+function sprint(values: readonly unknown[]): string {
+  return values
+    .map((value, index) => {
+      const isApart =
+        index > 0 && [values[index - 1], value].every((one) => typeof one !== "string");
+      return `${isApart ? " " : ""}${printed(value)}`;
+    })
+    .join("");
+}
 
 /** The verbs of Go's Printf that formats use. */
 function formatText(format: string, values: readonly unknown[]): string {

@@ -23,7 +23,7 @@ const made: readonly (readonly [template: string, text: string])[] = [
   // Checked against `docker context ls --format` where it could be.
   ["{{.Name}}\t{{.Replicas}}", "web\t3/3"],
   ["{{ .Name | upper }}: {{lower .Name | title}}", "WEB: Web"],
-  ['{{title "a b-c dé"}}', "A B-C Dé"],
+  ['{{title "a b-c dé x\'y q_z"}}', "A B-C Dé X'Y Q_z"],
   ["{{.Spec.Image}} {{.Spec.Init}} {{.Spec.Init.Deeper}}", "busybox:1 <no value> <no value>"],
   [
     "{{.Ports}} {{.Labels}} {{.Labels.role}} {{.Labels.none}}",
@@ -51,7 +51,7 @@ const made: readonly (readonly [template: string, text: string])[] = [
   ["{{with .Spec}}{{.Image}}{{end}}{{with .Empty}}x{{else}}y{{end}}", "busybox:1y"],
   ['{{$n := .Name}}{{$n}}{{if true}}{{$n = "db"}}{{end}}{{$n}}', "webdb"],
   ["{{- /* of no account */ -}} a {{- .Name -}} b", "awebb"],
-  ["{{println .Name .Count}}", "web 3\n"],
+  ["{{println .Name .Count}}{{print 1 2 .Name 3 true}}", "web 3\n1 2web3 true"],
   ['{{printf "%-6s|%5d|%05.1f|%q|%%" .Name .Count 2.25 .Name}}', 'web   |    3|002.3|"web"|%'],
   ['{{printf "%.2s %v %t %x" .Name .Ports true "az"}}', "we [80/tcp 443/tcp] true 617a"],
   ["{{truncate .Name 2}}|{{pad .Name 1 2}}|{{slice .Name 1}}", "we| web  |eb"],
