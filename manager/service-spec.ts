@@ -9,9 +9,11 @@ import {
   AutoscaleStatusSchema,
   UpdateState,
   UpdateStatusSchema,
+  type Version,
   VersionSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { timestampFromMs } from "#proto/time.ts";
+import { awaitsPromotion } from "./orchestrator/update-config.ts";
 
 /** Of a replicated service: the spec's number, or what the autoscaler has found, within its bounds. Of all others 0. */
 export function wantedReplicas({ spec, autoscaleStatus }: Service): number {
@@ -68,15 +70,32 @@ function withinBounds(replicas: bigint, { minReplicas, maxReplicas }: Autoscale)
   return replicas > maxReplicas ? maxReplicas : replicas;
 }
 
-/** The spec's version is the version that the update read: the one that it writes is not known before it is committed. */
+/** What there is to go back to is what was before; of an update with canaries that nobody promoted, what was before it. */
 export function withSpec(service: Service, spec: ServiceSpec): Service {
-  const { previousSpec: _, previousSpecVersion: __, ...kept } = withoutUpdateStatus(service);
+  const { previousSpec, previousSpecVersion } = service;
+  return awaitsPromotion(service)
+    ? withBoth(service, spec, { spec: previousSpec, version: previousSpecVersion })
+    : withPresentBefore(service, spec);
+}
+
+function withPresentBefore(service: Service, spec: ServiceSpec): Service {
+  return withBoth(service, spec, { spec: service.spec, version: service.specVersion });
+}
+
+interface Before {
+  readonly spec: ServiceSpec | undefined;
+  readonly version: Version | undefined;
+}
+
+/** The spec's version is the version that the update read: the one that it writes is not known before it is committed. */
+function withBoth(service: Service, spec: ServiceSpec, before: Before): Service {
+  const kept = withoutPrevious(withoutUpdateStatus(service));
   return {
     ...kept,
     spec,
     specVersion: create(VersionSchema, { index: service.meta?.version?.index ?? 0n }),
-    ...(service.spec === undefined ? {} : { previousSpec: service.spec }),
-    ...(service.specVersion === undefined ? {} : { previousSpecVersion: service.specVersion }),
+    ...(before.spec === undefined ? {} : { previousSpec: before.spec }),
+    ...(before.version === undefined ? {} : { previousSpecVersion: before.version }),
   };
 }
 
@@ -115,7 +134,7 @@ export function rolledBack(service: Service, { spec, message, nowMs }: Rollback)
     startedAt: timestampFromMs(nowMs),
     message,
   });
-  return { ...withSpec(service, spec), updateStatus };
+  return { ...withPresentBefore(service, spec), updateStatus };
 }
 
 /** So that a rollback that fails in its turn leads nowhere. */

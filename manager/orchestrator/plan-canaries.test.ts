@@ -162,11 +162,25 @@ test("canaries, an update that is taken back, or another one, begins with what i
   assert.equal(stateIn(back), UpdateState.ROLLBACK_COMPLETED);
   assert.deepEqual(back.imagesRunning(), ["old", "old", "old"]);
 
+  const undone = updated(3, {});
+  untilWaiting(undone);
+  undone.setImage(image("old"));
+  undone.settle();
+  assert.equal(stateIn(undone), UpdateState.COMPLETED, "there is nothing to promote");
+  assert.deepEqual(undone.imagesRunning(), ["old", "old", "old"]);
+
   const other = updated(3, {});
   untilWaiting(other);
   other.setImage(image("newest"));
   untilWaiting(other);
   assert.equal(other.imagesRunning().filter((name) => name === "newest").length, 1);
+  other.report(
+    other.wanted().find((task) => nameOf(task) === "old"),
+    TaskState.FAILED,
+  );
+  other.pass(60_000);
+  const names = other.imagesRunning().toSorted((a, b) => (a < b ? -1 : 1));
+  assert.deepEqual(names, ["newest", "old", "old"], "nothing is made of what nobody promoted");
   other.service = promoted(other.service);
   other.settle();
   assert.deepEqual(other.imagesRunning(), ["newest", "newest", "newest"]);

@@ -61,6 +61,10 @@ export function planCanaries(
   if (status === undefined || !canaries.every(isThrough)) {
     return { service: withoutWell(service), wakeAtMs: undefined };
   }
+  // It takes back another one: all others are as it wants them.
+  if (canaries.length === slots.length && canaries.some(({ trial }) => trial === undefined)) {
+    return { service: promoted(service), wakeAtMs: undefined };
+  }
   const wellAtMs = wellSinceMs(canaries, service);
   const afterMs = promoteAfterMs(service);
   const dueAtMs = wellAtMs === undefined || afterMs === undefined ? undefined : wellAtMs + afterMs;
