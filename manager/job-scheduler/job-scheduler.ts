@@ -93,10 +93,11 @@ export class JobScheduler implements AsyncDisposable {
       });
       if (this.#jobs.has(id)) this.#jobs.set(id, plan.wakeAtMs);
       const name = service.spec.annotations?.name;
-      if (plan.leftOut !== undefined) {
-        log.warn("A run of a job is left out", { service: name, reason: plan.leftOut });
-      }
       if (plan.service === service) return [];
+      const { leftOutAt, leftOutBecause: reason } = plan.service.scheduleStatus ?? {};
+      if (leftOutAt !== undefined && leftOutAt !== service.scheduleStatus?.leftOutAt) {
+        log.warn("A run of a job is left out", { service: name, reason });
+      }
       return [{ action: "update", kind: "service", object: plan.service }];
     });
   }

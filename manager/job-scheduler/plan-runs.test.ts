@@ -126,13 +126,16 @@ test("schedule, where a run is due and one goes on: left out, beside it, or in i
     return {
       states: said(ground),
       going: ground.tasks.filter((task) => task.desiredState === TaskState.COMPLETE).length,
+      because: ground.service.scheduleStatus?.leftOutBecause ?? "",
     };
   };
-  assert.deepEqual(after(RunOverlap.FORBID), { states: ["00:10 RUNNING"], going: 1 });
+  const because = "the run before it went on, and the overlap is forbidden";
+  const one = { states: ["00:10 RUNNING"], going: 1, because };
+  assert.deepEqual(after(RunOverlap.FORBID), one);
   const both = ["00:10 RUNNING", "00:20 RUNNING"];
-  assert.deepEqual(after(RunOverlap.ALLOW), { states: both, going: 2 });
+  assert.deepEqual(after(RunOverlap.ALLOW), { states: both, going: 2, because: "" });
   const instead = ["00:10 REPLACED", "00:20 RUNNING"];
-  assert.deepEqual(after(RunOverlap.REPLACE), { states: instead, going: 1 });
+  assert.deepEqual(after(RunOverlap.REPLACE), { states: instead, going: 1, because: "" });
 });
 
 test("schedule, the newest runs are kept, of each kind as many as shall, and the tasks of the others go", () => {
@@ -164,6 +167,13 @@ test("schedule, after a time without a leader a run is left out, or begins as la
   assert.deepEqual(late({}, 12), ["00:20"]);
   assert.deepEqual(late({ deadlineMs: 180_000 }, 12), ["00:10 RUNNING", "00:20"]);
   assert.deepEqual(late({ deadlineMs: 180_000 }, 13), ["00:20"]);
+  const skipped = groundOf(scheduled());
+  planAll(skipped);
+  passMinutes(skipped, 12);
+  const { leftOutAt, leftOutBecause } = skipped.service.scheduleStatus ?? {};
+  assert.equal(new Date(msFromTimestamp(leftOutAt)).toISOString().slice(11, 16), "00:10");
+  const because = "no manager led until 130 s later, and it may be 60 s late";
+  assert.equal(leftOutBecause, because);
   // Of all that were missed, the last one.
   assert.deepEqual(late({ deadlineMs: 3_600_000 }, 58), ["00:50 RUNNING", "01:00"]);
 });

@@ -6,7 +6,7 @@
  */
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
-  type JobSchedule,
+  JobScheduleSchema,
   RunOverlap,
   RunState,
   type ScheduleStatus,
@@ -25,8 +25,6 @@ export interface RunsPlan {
   /** The same as before where nothing changes. */
   readonly service: Service;
   readonly wakeAtMs: number | undefined;
-  /** What did not begin, in words for the log. */
-  readonly leftOut?: string;
 }
 
 /** `tasks`: all that the service has, without those to be removed. */
@@ -45,8 +43,8 @@ export function planRuns(tasks: readonly Task[], context: RunContext): RunsPlan 
   // Where the clock was put back, what was taken is not taken again.
   const takenMs = msFromTimestamp(service.scheduleStatus?.lastScheduledAt);
   const nextMs = nextRunMs(time, Math.max(nowMs, takenMs));
-  const begun = dueMs === undefined ? { service } : planDue(service, { time, dueMs, nowMs });
-  return { ...begun, service: withNext(begun.service, nextMs), wakeAtMs: nextMs };
+  const looked = dueMs === undefined ? service : planDue(service, { time, dueMs, nowMs });
+  return { service: withNext(looked, nextMs), wakeAtMs: nextMs };
 }
 
 interface Due {
@@ -57,26 +55,23 @@ interface Due {
 }
 
 /** Of several moments that went by unseen the last one counts. */
-function planDue(
-  service: Service,
-  { time, dueMs, nowMs }: Due,
-): { service: Service; leftOut?: string } {
-  const schedule = service.spec?.schedule;
-  if (schedule === undefined) return { service };
+function planDue(service: Service, { time, dueMs, nowMs }: Due): Service {
   const scheduledAtMs = Math.max(lastRunMs(time, nowMs) ?? dueMs, dueMs);
-  const lateMs = nowMs - scheduledAtMs;
-  if (lateMs >= patienceMs(schedule)) {
-    return { service, leftOut: `it is ${Math.round(lateMs / 1000)} s late` };
-  }
-  const goesOn = (service.scheduleStatus?.runs ?? []).some(isRunning);
-  if (goesOn && schedule.overlap === RunOverlap.FORBID) {
-    return { service, leftOut: "the run before it goes on" };
-  }
-  return { service: withRun(service, { nowMs, scheduledAtMs }) };
+  const leftOutBecause = obstacleOf(service, nowMs - scheduledAtMs);
+  if (leftOutBecause === undefined) return withRun(service, { nowMs, scheduledAtMs });
+  const before = service.scheduleStatus ?? create(ScheduleStatusSchema);
+  const leftOutAt = timestampFromMs(scheduledAtMs);
+  return { ...service, scheduleStatus: { ...before, leftOutAt, leftOutBecause } };
 }
 
-function patienceMs({ startingDeadline }: JobSchedule): number {
-  return msFromDuration(startingDeadline, lateMsMax);
+function obstacleOf({ spec, scheduleStatus }: Service, lateMs: number): string | undefined {
+  const { startingDeadline, overlap } = spec?.schedule ?? create(JobScheduleSchema);
+  const patienceMs = msFromDuration(startingDeadline, lateMsMax);
+  if (lateMs >= patienceMs) {
+    return `no manager led until ${Math.round(lateMs / 1000)} s later, and it may be ${patienceMs / 1000} s late`;
+  }
+  const goesOn = overlap === RunOverlap.FORBID && (scheduleStatus?.runs ?? []).some(isRunning);
+  return goesOn ? "the run before it went on, and the overlap is forbidden" : undefined;
 }
 
 function withNext(service: Service, nextMs: number | undefined): Service {
