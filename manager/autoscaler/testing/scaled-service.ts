@@ -62,7 +62,7 @@ export class ScaledService {
   /** Of each task; undefined: nothing is measured. */
   cpuPercent: ((running: number) => number) | undefined;
   #memory: Memory | undefined;
-  readonly #runsSinceMs = new Map<number, number>();
+  readonly #running: Task[] = [];
 
   constructor(service: Service) {
     this.service = service;
@@ -103,15 +103,11 @@ export class ScaledService {
   }
 
   #tasks(): readonly Task[] {
-    const slots = Array.from({ length: this.replicas }, (_, index) => index + 1);
-    for (const slot of this.#runsSinceMs.keys()) {
-      if (slot > slots.length) this.#runsSinceMs.delete(slot);
-    }
-    return slots.map((slot) => {
+    for (let slot = this.#running.length + 1; slot <= this.replicas; slot++) {
       // Those of the first round have run for long.
-      const sinceMs = this.#runsSinceMs.get(slot) ?? (this.nowMs === startMs ? 1 : this.nowMs);
-      this.#runsSinceMs.set(slot, sinceMs);
-      return runningTask(slot, sinceMs);
-    });
+      this.#running.push(runningTask(slot, this.nowMs === startMs ? 1 : this.nowMs));
+    }
+    this.#running.splice(this.replicas);
+    return this.#running;
   }
 }
