@@ -14,6 +14,7 @@ import { applications } from "./applications.ts";
 import { type ComposeCase, composeCases, environment } from "./compose-cases.ts";
 import { differences } from "./differences.ts";
 import { caseFolder, composeFiles, refused } from "./docker-config.ts";
+import { refusals } from "./refusals.ts";
 import { withoutNoise } from "./without-noise.ts";
 
 const answers: unknown = JSON.parse(
@@ -64,7 +65,7 @@ describe("stack config, beside Docker's", () => {
     assert(typeof answers === "object" && answers !== null);
     assert.deepEqual(
       Object.keys(answers).toSorted(),
-      Object.keys({ ...agreed, ...differences }).toSorted(),
+      Object.keys({ ...agreed, ...differences, ...refusals }).toSorted(),
     );
   });
 
@@ -75,6 +76,21 @@ describe("stack config, beside Docker's", () => {
       assert.deepEqual(
         withoutNoise(load(ours(one)), { escaped: one.raw !== true }),
         withoutNoise(load(docker), { escaped: false }),
+      );
+    });
+  }
+
+  for (const [name, one] of Object.entries(refusals)) {
+    it(`refuses ${name}`, () => {
+      assert(dockers(name).startsWith(refused), "Docker refuses it, too");
+      const last = composeFiles(one).at(-1);
+      assert.throws(
+        () => ours(one),
+        (thrown) => {
+          assert(thrown instanceof Fault);
+          assert.equal(thrown.message.slice(0, `${last}:${one.at}`.length), `${last}:${one.at}`);
+          return true;
+        },
       );
     });
   }

@@ -112,6 +112,11 @@ export const differences: Readonly<Record<string, Difference>> = {
     ...caseOf("services: {a: {image: b}}", "---", "services: {c: {image: d}}"),
     web: /stack\.yml: holds 2 YAML documents instead of one/,
   },
+  // The older CLI takes the last one; newer ones refuse it.
+  "a key that is there twice": {
+    ...service(["user: a", "user: b"]),
+    web: /stack\.yml:5:5: the key "user" is there twice/,
+  },
   "a tag that nobody knows": {
     ...service(["hostname: !word h"]),
     web: /stack\.yml:4:21: the tag !word is not known/,
