@@ -103,7 +103,7 @@ test("a mount that cannot be is refused by its node, in words", async () => {
   await swarmctl("service", "rm", "bad");
 });
 
-test("a stack brings its volumes, secrets and configs, and is unchanged the second time", async () => {
+test("a stack brings its volumes, secrets and configs, is unchanged the second time, and rotates what changed", async () => {
   const file = (password: string) => `
 services:
   app:
@@ -125,7 +125,8 @@ configs: { conf: { content: "slot {{.Task.Slot}}", template_driver: golang } }
   assert.match(first.stdout, /Creating secret shop_password\nCreating config shop_conf\n/);
   await printed("shop_app", "hunter2slot 1\n");
   assert.equal((await deploy("hunter2")).stdout, "Service shop_app is unchanged\n");
-  assert.match((await deploy("other")).stderr, /Cannot change secret "shop_password"/);
+  assert.match((await deploy("other")).stdout, /^Rotating secret shop_password$/m);
+  await printed("shop_app", "otherslot 1\n");
   assert.match(await swarmctl("volume", "ls", "--filter", "label=kind"), /shop_data/);
   await swarmctl("stack", "rm", "shop");
   assert.equal(await swarmctl("secret", "ls", "-q"), "");
