@@ -88,6 +88,10 @@ describe("events of services", () => {
     assert.deepEqual(told(web(), scaled), [
       { action: "scale", "replicas.old": "2", "replicas.new": "4", message: "cpu is at 90%" },
     ]);
+    const { autoscaleStatus } = scaled;
+    assert.ok(autoscaleStatus);
+    const same = changed(web(), { autoscaleStatus: { ...autoscaleStatus, replicas: 2n } });
+    assert.deepEqual(told(web(), same), []);
   });
 
   it("tell of each run that begins and ends", () => {

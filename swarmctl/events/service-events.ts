@@ -79,11 +79,14 @@ function updateWord(state: UpdateState | undefined): string {
 /** Of a service that scales by what it uses. */
 function scalings(before: Service, after: Service): readonly Record<string, string>[] {
   const [old, now] = [before.autoscaleStatus, after.autoscaleStatus];
-  if (now === undefined || now.replicas === old?.replicas) return [];
+  if (now === undefined) return [];
   const from = old === undefined ? replicasOf(before.spec) : String(old.replicas);
+  const to = String(now.replicas);
+  // The first word of a service that has just begun to scale says that it stays.
+  if (from === to) return [];
   return [
     {
-      "replicas.new": String(now.replicas),
+      "replicas.new": to,
       "replicas.old": from,
       ...(now.message !== "" && { message: now.message }),
     },
