@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { ReplicatedServiceSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import {
+  DependencySchema,
   EndpointSpecSchema,
   PublishMode,
   RestartPolicySchema,
@@ -391,4 +392,21 @@ test("update, one that was paused is taken on by the next, which knows nothing o
   ground.settle();
   assert.equal(ground.service.updateStatus?.state, UpdateState.COMPLETED);
   assert.deepEqual(ground.imagesRunning(), ["newest", "newest", "newest"]);
+});
+
+test("update, of a service that waits for others it waits, too, and its deadline counts from when they are met", () => {
+  const made = service(2, { parallelism: 1n, progressDeadline: seconds(60) });
+  assert.ok(made.spec);
+  made.spec.dependsOn = [create(DependencySchema, { service: "db" })];
+  const ground = new UpdateGround(made);
+  ground.pulls = "new";
+  ground.plan();
+  ground.setImage(image("new"));
+  ground.pass(3_600_000);
+  assert.equal(ground.service.updateStatus?.state, UpdateState.UPDATING);
+  ground.meetDependencies();
+  ground.pass(50_000);
+  assert.equal(ground.service.updateStatus?.state, UpdateState.UPDATING);
+  ground.pass(20_000);
+  assert.equal(ground.service.updateStatus?.state, UpdateState.PAUSED);
 });

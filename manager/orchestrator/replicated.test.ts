@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
+  NodeAvailability,
   TaskState,
   TaskStatusSchema,
   UpdateConfigSchema,
   UpdateState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { silentLog, systemRandom } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { durationFromMs, timestampFromMs } from "#proto/time.ts";
@@ -15,6 +17,7 @@ import { isTerminal, isWanted, stateOf } from "../task.ts";
 import { openTestStore, testNode, testService, testTaskSpec } from "../testing/fixtures.ts";
 import { untilStore } from "../testing/until.ts";
 import { withSpec } from "../service-spec.ts";
+import { promoted } from "./plan-canaries.ts";
 import type { View } from "../store/store.ts";
 import { ReplicatedOrchestrator } from "./replicated.ts";
 import { SlotIndex } from "./slots.ts";
@@ -35,7 +38,8 @@ function openGround() {
   const report = (task: Task, state: TaskState) => {
     const timestamp = timestampFromMs(clock.now());
     const status = create(TaskStatusSchema, { state, timestamp, attempt: 1 });
-    return test.put("task", { ...task, nodeId: "node1", status });
+    const nodeId = task.nodeId || (store.list("node").find(takesTasks)?.id ?? "");
+    return test.put("task", { ...task, nodeId, status });
   };
   /** Reports whatever has news, until the condition holds. */
   const obeyUntil = async (condition: (view: View) => boolean) => {
@@ -48,19 +52,24 @@ function openGround() {
       if (task !== undefined) await report(task, next(task));
     }
   };
-  return { ...test, clock, lead, obeyUntil };
+  return { ...test, clock, lead, report, obeyUntil };
 }
+
+const takesTasks = ({ spec }: Node) => spec?.availability === NodeAvailability.ACTIVE;
 
 /** A round that finds nothing to do leaves no trace; in memory it takes a few turns. */
 async function roundsDone(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
 }
 
+const imageOf = (spec: TaskSpec | undefined) =>
+  spec?.runtime.case === "container" ? spec.runtime.value.image : "";
+
 const imagesOf = (view: View) =>
   view
     .tasksOfService("service-web")
     .filter((task) => isWanted(task) && stateOf(task) === TaskState.RUNNING)
-    .map(({ spec }) => (spec?.runtime.case === "container" ? spec.runtime.value.image : ""));
+    .map(({ spec }) => imageOf(spec));
 
 const statusOf = (view: View) => view.get("service", "service-web")?.updateStatus;
 
@@ -104,4 +113,53 @@ test("orchestrator, each new leader goes on with an update where the one before 
   clock.advance(5_000);
   await untilStore(store, (view) => statusOf(view)?.state === UpdateState.COMPLETED);
   assert.deepEqual(statusOf(store)?.startedAt, startedAt);
+});
+
+test("orchestrator, a new leader waits for the same canaries' promotion, and goes on when it comes", async () => {
+  const ground = openGround();
+  const { store } = ground;
+  await ground.put("node", testNode(1));
+  const service = testService({ replicas: 3 });
+  assert.ok(service.spec);
+  service.spec.update = create(UpdateConfigSchema, { parallelism: 1n, canary: 1n });
+  await ground.put("service", service);
+  {
+    await using _leader = ground.lead();
+    await ground.obeyUntil((view) => imagesOf(view).length === 3);
+    const before = store.get("service", service.id);
+    assert.ok(before?.spec);
+    const runtime = { case: "container", value: { image: "new" } } as const;
+    const task = testTaskSpec({ runtime });
+    await ground.put("service", withSpec(before, { ...before.spec, task }));
+    await ground.obeyUntil((view) => statusOf(view)?.state === UpdateState.CANARY);
+  }
+  await using _leader = ground.lead();
+  await roundsDone();
+  const held = store.list("task").find(({ spec }) => imageOf(spec) === "busybox");
+  assert.ok(held !== undefined);
+  await ground.report(held, TaskState.FAILED);
+  await roundsDone();
+  ground.clock.advance(60_000);
+  await ground.obeyUntil((view) => imagesOf(view).length === 3);
+  assert.deepEqual(imagesOf(store).toSorted(), ["busybox", "busybox", "new"]);
+  const waiting = store.get("service", service.id);
+  assert.ok(waiting !== undefined);
+  await ground.put("service", promoted(waiting));
+  await ground.obeyUntil((view) => imagesOf(view).join() === "new,new,new");
+});
+
+test("orchestrator, a drained node is left one task after the other, each when the one before runs elsewhere", async () => {
+  const ground = openGround();
+  const { store } = ground;
+  await ground.put("node", testNode(1), testNode(2));
+  await ground.put("service", testService({ replicas: 3 }));
+  await using _leader = ground.lead();
+  await ground.obeyUntil((view) => imagesOf(view).length === 3);
+  let least = 3;
+  using _watch = store.watch(() => (least = Math.min(least, imagesOf(store).length)));
+  await ground.put("node", testNode(1, { spec: { availability: NodeAvailability.DRAIN } }));
+  const elsewhere = (view: View) =>
+    view.list("task").filter((task) => isWanted(task) && task.nodeId === "node2").length === 3;
+  await ground.obeyUntil((view) => elsewhere(view) && imagesOf(view).length === 3);
+  assert.equal(least, 2);
 });

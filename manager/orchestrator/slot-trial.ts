@@ -44,7 +44,9 @@ export function tryOf(
     const sinceMs = upSinceMs(newest);
     return { kind: "up", sinceMs, untilMs: sinceMs + settings.monitorMs };
   }
-  const sinceMs = Math.max(createdAtMs(newest), startedAtMs(context.service));
+  // One that waited for other services has been let go later than it was made.
+  const letGoMs = Math.max(createdAtMs(newest), msFromTimestamp(newest.desiredAt));
+  const sinceMs = Math.max(letGoMs, startedAtMs(context.service));
   const untilMs = sinceMs + settings.deadlineMs;
   if (context.nowMs < untilMs) return { kind: "going", untilMs };
   const said = newest.status?.err || newest.status?.message || "nothing is known of it";

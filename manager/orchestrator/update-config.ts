@@ -10,6 +10,7 @@ import {
   UpdateState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromDuration } from "#proto/time.ts";
+import { waitsForOthers } from "./new-task.ts";
 
 const monitorMsDefault = 5_000;
 
@@ -42,7 +43,7 @@ export function updateSettings(service: Service): UpdateSettings {
     delayMs: msFromDuration(config.delay, 0),
     // A canary is on trial until it is promoted.
     monitorMs: canaries ? Infinity : msFromDuration(config.monitor, monitorMsDefault),
-    deadlineMs: deadlineMs === 0 ? Infinity : deadlineMs,
+    deadlineMs: deadlineMs === 0 || waitsForOthers(service) ? Infinity : deadlineMs,
     failureRatioMax: config.maxFailureRatio,
     failureAction: config.failureAction ?? UpdateFailureAction[canaries ? "ROLLBACK" : "PAUSE"],
   };

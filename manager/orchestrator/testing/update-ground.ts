@@ -48,6 +48,15 @@ export class UpdateGround {
     );
   }
 
+  /** What the dependency gate does. */
+  meetDependencies(): void {
+    this.service = { ...this.service, dependenciesMet: true };
+    const desiredAt = timestampFromMs(this.nowMs);
+    for (const task of this.wanted()) {
+      this.#tasks.set(task.id, { ...task, desiredState: TaskState.RUNNING, desiredAt });
+    }
+  }
+
   /** What a rebalance chose. */
   move(task: Task): void {
     this.#tasks.set(task.id, { ...task, moves: true });
