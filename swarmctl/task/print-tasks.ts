@@ -74,7 +74,10 @@ function columns(
   rows: readonly TaskRow[],
   { hostnames, resolve, trunc, nowMs }: View,
 ): Column<TaskRow>[] {
-  const hasRuns = new Set(rows.map(({ run }) => run?.iteration)).size > 1;
+  const runs = rows.filter(({ run }) => run !== undefined);
+  const runOf = ({ run, task }: TaskRow) => `${task.serviceId} ${run?.iteration}`;
+  const hasRuns =
+    new Set(runs.map(runOf)).size > new Set(runs.map(({ task }) => task.serviceId)).size;
   return [
     { title: "ID", of: ({ task }) => (trunc ? shortId(task.id) : task.id) },
     {
