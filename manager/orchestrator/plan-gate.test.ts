@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { ReplicatedJobSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { DependencyCondition, DependencySchema, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { asCreated } from "../job.ts";
+import { asCreated, asUpdated } from "../job.ts";
 import { openTestStore, testNode, testService, testTask } from "../testing/fixtures.ts";
 import { newTask } from "./new-task.ts";
 import { planGate } from "./plan-gate.ts";
@@ -132,4 +132,21 @@ test("dependency gate, what was met stays so, whatever becomes of it", async () 
   );
   assert.equal(task.desiredState, TaskState.RUNNING);
   assert.deepEqual(planGate(service, store, nowMs), []);
+});
+
+test("dependency gate, a service that runs already does not begin to wait; one that waits goes on to", () => {
+  const waits = waiting(STARTED);
+  const runs = testService({ name: "web" });
+  assert.equal(asUpdated(runs, waits, nowMs).dependenciesMet, true);
+  assert.equal(asUpdated(waits, waits, nowMs).dependenciesMet, false);
+});
+
+test("dependency gate, tasks go on when there is nothing to wait for any more", async () => {
+  const { store, put } = openTestStore();
+  const service = waiting(STARTED);
+  const context = { service, nowMs, newTaskId: () => "held", logDriver: undefined };
+  await put("task", newTask(context, { slot: 1 }));
+  const [action] = planGate(testService({ name: "web" }), store, nowMs);
+  assert.ok(action?.kind === "task");
+  assert.equal(action.object.desiredState, TaskState.RUNNING);
 });
