@@ -5,8 +5,8 @@
  * or hard links to files that it does not have) is completed from them and named after the whole chain.
  *
  * Invariant: a folder under its final name is complete, was verified, and is on the disk. It is unpacked elsewhere,
- * flushed with syncfs and renamed; a kill or a power cut leaves the folder or nothing. One syncfs per layer, when an
- * image is pulled, is a fair price: after a power cut a container would otherwise start with empty programs.
+ * flushed with syncfs and renamed; a kill or a power cut leaves the folder or nothing. That is a fair price when an image
+ * is pulled: after a power cut a container would otherwise start with empty programs.
  */
 import { createHash } from "node:crypto";
 import { renameSync } from "node:fs";
@@ -26,6 +26,7 @@ import { type BsdtarModules, packFrom, unpackInto } from "./bsdtar.ts";
 import { syncFolder } from "./content.ts";
 import { decompress } from "./decompress.ts";
 import { type DiskProbe, withinRoom } from "./disk-room.ts";
+import { DiskSync } from "./disk-sync.ts";
 import { isWithin, planMarks } from "./layer-marks.ts";
 import { findBelow, type LayerTree, linksBelow } from "./layers-below.ts";
 import {
@@ -68,11 +69,11 @@ export interface Layer extends LayerTree {
 }
 
 const formatVersion = 1;
-const syncTimeoutMs = 5 * 60_000;
 
 export class Layers {
   readonly #options: LayersOptions;
   readonly #modules: LayerModules;
+  readonly #sync: DiskSync;
 
   static async open(options: LayersOptions, modules: LayerModules): Promise<Layers> {
     await mkdir(options.folder, { recursive: true, mode: 0o711 });
@@ -82,6 +83,7 @@ export class Layers {
   constructor(options: LayersOptions, modules: LayerModules) {
     this.#options = options;
     this.#modules = modules;
+    this.#sync = new DiskSync(options.folder, modules);
   }
 
   /** The layer, if it is here. */
@@ -204,9 +206,11 @@ export class Layers {
   ): Promise<void> {
     const { id, signal } = work;
     const hash = createHash("sha256");
+    const sync = this.#sync;
     const hashed = async function* () {
       for await (const chunk of decompress(packed, signal)) {
         hash.update(chunk);
+        sync.onWritten(chunk.length);
         yield chunk;
       }
     };
@@ -286,7 +290,7 @@ export class Layers {
     const { contentBytes: sizeBytes, opaque, leans } = about;
     const text = JSON.stringify({ formatVersion, sizeBytes, leans, opaque });
     await writeFile(join(path, "layer.json"), text, { mode: 0o600 });
-    await this.#modules.exec.run("sync", ["-f", path], { timeoutMs: syncTimeoutMs });
+    await this.#sync.flush();
     const name = shortIdOf(id);
     const place = join(this.#options.folder, name);
     try {

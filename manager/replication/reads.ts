@@ -10,7 +10,7 @@ import { integer } from "./codec.ts";
 import { requestTimeoutMs } from "./limits.ts";
 import type { RaftNode } from "./raft-node.ts";
 import { isNotLeading, notLeading } from "./refusals.ts";
-import { SharedCall } from "./shared-call.ts";
+import { SharedCall } from "#proto/shared-call.ts";
 
 const callMs = 2_000;
 const retryMs = 50;
