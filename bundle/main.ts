@@ -22,6 +22,15 @@ const programs: Readonly<Record<string, string>> = {
   "log-worker": "manager/log/log-worker.ts",
 };
 
+/**
+ * Of MiB of half of V8's young generation. A command is over before it is worth while to collect what it leaves; a daemon
+ * that is idle shall not keep what it once grew to.
+ */
+const nodeFlags: Readonly<Record<string, string>> = {
+  swarmctl: "--min-semi-space-size=16",
+  swarmd: "--max-semi-space-size=4",
+};
+
 /** What programs find by its name: Node resolves them by the package.json of the folder that they lie in. */
 const fastPath = "agent/network/fastpath/fastpath.o";
 const imports = {
@@ -85,9 +94,9 @@ const { outputFiles } = await build({
 await rm(target, { recursive: true, force: true });
 await mkdir(target, { recursive: true });
 for (const { path, text } of outputFiles) {
-  // A command is over before it is worth while to collect what it leaves.
-  const started = text.replace(/^#!.*/, "#!/usr/bin/env -S node --min-semi-space-size=16");
-  await writeFile(path, path.endsWith("swarmctl.js") ? started : text);
+  const flag = nodeFlags[basename(path, ".js")];
+  const start = flag === undefined ? "#!/usr/bin/env node" : `#!/usr/bin/env -S node ${flag}`;
+  await writeFile(path, text.replace(/^#!.*/, start));
 }
 await writeFile(
   join(target, "package.json"),

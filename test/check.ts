@@ -6,6 +6,7 @@ const steps: readonly { readonly what: string; readonly command: readonly string
   { what: "format", command: ["biome", "format", "."] },
   { what: "types", command: ["tsc", "--project", "."] },
   { what: "lint", command: ["oxlint", "--type-aware", "--deny-warnings"] },
+  { what: "reference", command: ["node", "test/reference.ts", "--check"] },
   { what: "tidiness", command: ["node", "--test", "--test-reporter=dot", "test/tidy.test.ts"] },
 ];
 
