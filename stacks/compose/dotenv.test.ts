@@ -4,7 +4,11 @@ import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { parseDotenv, parseRawEnv } from "./dotenv.ts";
 
-const shell = (name: string) => (name === "SHELL_HAS" ? "it" : undefined);
+const unset: string[] = [];
+const shell = {
+  variables: (name: string) => (name === "SHELL_HAS" ? "it" : undefined),
+  onUnset: (name: string, where: string) => unset.push(`${where} ${name}`),
+};
 
 function parsed(text: string): Record<string, string | undefined> {
   const lines = parseDotenv(text, "x.env", shell);
@@ -46,6 +50,12 @@ describe("a file of variables", () => {
     assert.equal(refusal('A="x" y'), 'x.env:1: "A" begins no line of the form NAME=value');
     assert.equal(refusal("a b"), 'x.env:1: "a b" begins no line of the form NAME=value');
     assert.equal(refusal("A=${B:?who}"), 'x.env:1 needs the variable "B": who');
+  });
+
+  it("says which variables stand for nothing, and where", () => {
+    unset.length = 0;
+    parsed("A=1\nB=$A$NO\nC=${D:-$E}");
+    assert.deepEqual(unset, ["x.env:2 NO", "x.env:3 E"]);
   });
 
   it("in the raw form keeps values as they stand", () => {

@@ -4,7 +4,7 @@
  * in single quotes. A name alone takes what the shell has.
  */
 import { Fault } from "#proto/fault.ts";
-import { expand } from "./template.ts";
+import { expand, type Lookup } from "./template.ts";
 
 export interface EnvLine {
   readonly name: string;
@@ -12,18 +12,29 @@ export interface EnvLine {
   readonly value: string | undefined;
 }
 
-export function parseDotenv(
-  text: string,
-  file: string,
-  outer: (name: string) => string | undefined,
-): EnvLine[] {
+export interface EnvLookup {
+  /** What is there before the file is read, and wins over it. */
+  readonly variables: (name: string) => string | undefined;
+  /** Told of a variable that stands for nothing, and where. */
+  readonly onUnset: (name: string, where: string) => void;
+}
+
+const blank = "[^\\S\\n]*";
+const values = [
+  `'(?<single>[^']*)'(?<tail>[^\\n]*)`,
+  `"(?<double>(?:[^"\\\\]|\\\\[^])*)"(?<rest>[^\\n]*)`,
+  `(?<plain>(?!['"])[^\\n]*)`,
+].join("|");
+const named = `(?:export[^\\S\\n]+)?(?<name>[A-Za-z_][\\w.-]*)${blank}(?:=${blank}(?:${values})|(?=[#\\n]|$))`;
+/** One statement; a value in quotes may go on over lines. */
+const pattern = `${blank}(?:${named})?(?:#[^\\n]*)?(?:\\n|$)`;
+
+export function parseDotenv(text: string, file: string, outer: EnvLookup): EnvLine[] {
   const lines: EnvLine[] = [];
   const own = new Map<string, string>();
-  const variables = (name: string) => outer(name) ?? own.get(name);
-  const lookup = { variables, onUnset: () => {} };
+  const variables = (name: string) => outer.variables(name) ?? own.get(name);
   const source = text.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
-  const statement =
-    /[^\S\n]*(?:#[^\n]*|(?:export[^\S\n]+)?(?<name>[A-Za-z_][\w.-]*)(?:[^\S\n]*=[^\S\n]*(?:'(?<single>[^']*)'(?<tail>[^\n]*)|"(?<double>(?:[^"\\]|\\[^])*)"(?<rest>[^\n]*)|(?<plain>(?!['"])[^\n]*))|(?<alone>[^\S\n]*(?:#[^\n]*)?(?=\n|$))))?[^\S\n]*(?:\n|$)/y;
+  const statement = new RegExp(pattern, "y");
   while (statement.lastIndex < source.length) {
     const at = statement.lastIndex;
     const groups = statement.exec(source)?.groups;
@@ -33,13 +44,11 @@ export function parseDotenv(
     }
     const { name, single, double, plain } = groups;
     if (name === undefined) continue;
-    const value =
-      single ??
-      (double !== undefined
-        ? expanded(unescape(double), { source, at, file }, lookup)
-        : plain === undefined
-          ? variables(name)
-          : expanded(withoutComment(plain), { source, at, file }, lookup));
+    const template = double === undefined ? plain && withoutComment(plain) : unescape(double);
+    const where = () => `${file}:${lineAt(source, at)}`;
+    const lookup = { variables, onUnset: (unset: string) => outer.onUnset(unset, where()) };
+    const written = single ?? (template && expanded(template, where, lookup));
+    const value = written ?? variables(name);
     if (value !== undefined) own.set(name, value);
     lines.push({ name, value });
   }
@@ -62,18 +71,11 @@ export function parseRawEnv(text: string, file: string): EnvLine[] {
   return lines;
 }
 
-interface Where {
-  readonly source: string;
-  readonly at: number;
-  readonly file: string;
-}
-
-function expanded(text: string, where: Where, lookup: Parameters<typeof expand>[1]): string {
+function expanded(text: string, where: () => string, lookup: Lookup): string {
   try {
     return expand(text, lookup);
   } catch (thrown) {
-    const place = `${where.file}:${lineAt(where.source, where.at)}`;
-    throw new Fault("invalid-argument", `${place} ${Fault.from(thrown).message}`);
+    throw new Fault("invalid-argument", `${where()} ${Fault.from(thrown).message}`);
   }
 }
 

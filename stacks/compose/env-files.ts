@@ -1,7 +1,7 @@
 /** Files of variables: `.env` beside the stack file, and those that `env_file` and `label_file` name. */
 import { resolve } from "node:path";
 import { Fault } from "#proto/fault.ts";
-import { parseDotenv, parseRawEnv, type EnvLine } from "./dotenv.ts";
+import { type EnvLine, type EnvLookup, parseDotenv, parseRawEnv } from "./dotenv.ts";
 import {
   childOf,
   type Entry,
@@ -18,11 +18,12 @@ import type { NormalOptions, Variables } from "./normal-form.ts";
 export function withEnvFile(
   shell: Variables,
   files: readonly { readonly file: string; readonly text: string }[],
+  onUnset: EnvLookup["onUnset"] = () => {},
 ): Variables {
   const values = new Map<string, string>();
   const variables: Variables = (name) => shell(name) ?? values.get(name);
   for (const { file, text } of files) {
-    for (const { name, value } of parseDotenv(text, file, variables)) {
+    for (const { name, value } of parseDotenv(text, file, { variables, onUnset })) {
       if (value !== undefined) values.set(name, value);
     }
   }
@@ -54,7 +55,7 @@ function linesOf(item: Node, place: Path, options: NormalOptions): readonly EnvL
   try {
     const text = options.readText(file);
     const isRaw = textOf(childOf(item, "format") ?? scalarNode(item.place, "")) === "raw";
-    return isRaw ? parseRawEnv(text, file) : parseDotenv(text, file, options.variables);
+    return isRaw ? parseRawEnv(text, file) : parseDotenv(text, file, options);
   } catch (thrown) {
     const fault = Fault.from(thrown);
     if (!isRequired && fault.code === "not-found") return [];

@@ -104,6 +104,26 @@ describe("env files", () => {
   });
 });
 
+describe("a bind mount", () => {
+  it("is of the file's folder, of the user's, or absolute", () => {
+    const { volumes } = web(oneWeb("volumes: [./a:/a, ~/b:/b, /c:/c]"), {
+      environment: { HOME: "/home/u" },
+    });
+    assert.deepEqual(
+      volumes?.map(({ source }) => source),
+      ["/app/a", "/home/u/b", "/c"],
+    );
+    assert.match(
+      refusal(oneWeb("volumes: [~/b:/b]")),
+      /4:15: .*volumes\.0\.source is "~\/b": write a path/,
+    );
+    assert.match(
+      refusal(oneWeb("volumes: [{type: bind, source: '', target: /x}]")),
+      /4:36: .*volumes\.0\.source is empty/,
+    );
+  });
+});
+
 describe("several files", () => {
   it("are merged service by service, with places of the file that says it", () => {
     const files = {

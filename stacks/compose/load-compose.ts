@@ -27,7 +27,6 @@ export function loadCompose(inputs: readonly ComposeInput[], options: LoadOption
   const raw = options.interpolate === false;
   const shell = (name: string) =>
     Object.hasOwn(environment, name) ? environment[name] : undefined;
-  const variables = withEnvFile(shell, readDotenv(folder, readText));
   const warnings: string[] = [];
   const unset = new Set<string>();
   const onUnset = (name: string, where: string) => {
@@ -36,6 +35,7 @@ export function loadCompose(inputs: readonly ComposeInput[], options: LoadOption
     const what = `${where} names the variable "${name}", which is not set`;
     warnings.push(`${what}: it stands for nothing`);
   };
+  const variables = withEnvFile(shell, readDotenv(folder, readText), onUnset);
   const loader = new ProjectLoader({ folder, variables, raw, readText, onUnset });
   const all = withServices(loader.load(inputs));
   const profiles = [

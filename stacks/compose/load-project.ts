@@ -160,7 +160,7 @@ export class ProjectLoader {
             const file = resolve(folder, textOf(node));
             return { file, text: this.#readReferred(file, node, [...path, "env_file"]) };
           });
-    const variables = withEnvFile(this.#options.variables, envFiles);
+    const variables = withEnvFile(this.#options.variables, envFiles, this.#options.onUnset);
     const within = [...this.#within, ...files.map(({ file }) => file)];
     const options = { ...this.#options, folder: inner, variables };
     return new ProjectLoader(options, within, this.#budget).load(files);

@@ -32,6 +32,8 @@ export interface NormalOptions {
   /** To which relative paths are relative. */
   readonly folder: string;
   readonly variables: Variables;
+  /** Told of a variable in an env file that stands for nothing, and where. */
+  readonly onUnset: (name: string, where: string) => void;
   /** The content of a file. */
   readonly readText: (path: string) => string;
   /** Whether `$` still stands for variables: what cannot be read for that reason stays as it is. */

@@ -64,6 +64,7 @@ function modesOf({ place }: Node, path: Path, modes: string): Record<string, Nod
 function hostPath(node: Node, path: Path, { folder, variables, raw }: NormalOptions): Node {
   const source = textOf(node);
   if (source.startsWith("{{") || (raw && source.includes("$"))) return node;
+  if (source === "") throw refusalAt(node.place, path, "is empty: write what is to be bound");
   if (!source.startsWith("~")) return scalarNode(node.place, resolve(folder, source));
   const home = variables("HOME");
   if (home === undefined || !/^~(?:\/|$)/.test(source)) {
