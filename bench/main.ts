@@ -90,12 +90,6 @@ function program(signal: AbortSignal): Command {
     .description("Measures the orchestrator on virtual hosts, alone or beside Docker Swarm")
     .exitOverride();
   bench
-    .command("cli")
-    .description("How long swarmctl takes to list services, from its bundle and from the sources")
-    .option("--rounds <n>", "times it is run; the median counts", numberUpTo(roundsMax), 21)
-    .option("--peer", "measure Docker's CLI too, and compare", false)
-    .action((flags: RoundsFlags) => cli(flags, signal));
-  bench
     .command("deploy")
     .description("How long a service takes to come up and to go")
     .option("--replicas <n>", "tasks of the service", numberUpTo(replicasMax), 50)
@@ -138,6 +132,7 @@ function program(signal: AbortSignal): Command {
     .option("--managers <n>", "managers", numberUpTo(playedManagersMax), 3)
     .action((flags: ScaleFlags) => scale(flags, signal));
   addSchedulerBench(bench);
+  addCliBench(bench, signal);
   bench
     .command("soak")
     .description("What three managers use while agents hold their sessions and nothing happens")
@@ -157,6 +152,15 @@ function program(signal: AbortSignal): Command {
     .allowExcessArguments()
     .action(() => bench.error(`error: name a benchmark: ${names(bench)}`));
   return bench;
+}
+
+function addCliBench(bench: Command, signal: AbortSignal): void {
+  bench
+    .command("cli")
+    .description("How long swarmctl takes to list services, from its bundle and from the sources")
+    .option("--rounds <n>", "times it is run; the median counts", numberUpTo(roundsMax), 21)
+    .option("--peer", "measure Docker's CLI too, and compare", false)
+    .action((flags: RoundsFlags) => cli(flags, signal));
 }
 
 function addSchedulerBench(bench: Command): void {
