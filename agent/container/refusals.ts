@@ -33,7 +33,6 @@ function namesOf(refusals: Refusals): string[] {
 function refusedOfTask(task: Task): string[] {
   logDriverOf(task);
   return namesOf([
-    ["a generic resource", task.assignedGenericResources.length > 0],
     ["a cluster volume", (task.spec?.resourceReferences.length ?? 0) > 0],
   ]);
 }
