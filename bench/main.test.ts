@@ -22,7 +22,7 @@ describe("wrong usage is told in one line with exit code 2", { concurrency: true
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [
       [],
-      /name a benchmark: "deploy", "engine", "pull", "recover", "raft", "scale", "scheduler", "soak", "spread", "dns", "network", "network-scale" or "network-vm"/,
+      /name a benchmark: "deploy", "engine", "pull", "recover", "raft", "scale", "scheduler", "cli", "soak", "spread", "dns", "network", "network-scale" or "network-vm"/,
     ],
     [["fly"], /name a benchmark/],
     [["deploy", "50"], /too many arguments/],
