@@ -56,11 +56,12 @@ interface Free {
   readonly generic: Map<string, number>;
 }
 
+/** One that does not say what it has has lost nothing. */
 function freeOf({ description }: Node): Free {
   const resources = description?.resources;
   return {
-    nanoCpus: Number(resources?.nanoCpus ?? 0n),
-    memoryBytes: Number(resources?.memoryBytes ?? 0n),
+    nanoCpus: Number(resources?.nanoCpus ?? Infinity),
+    memoryBytes: Number(resources?.memoryBytes ?? Infinity),
     generic: new Map(countsOf(resources?.generic ?? [])),
   };
 }
