@@ -1,5 +1,5 @@
 /**
- * Commander's command, with the habits of Docker's users: `--tty=false` as well as `--no-tty`, and one line that says of a
+ * Commander's command, with the habits of Docker's users: `--tty=false` as well as `--no-tty`, `-e=A=1` as well as `-e A=1`, and one line that says of a
  * word that is unknown which one was meant.
  */
 import { Command, type Option, type ParseOptionsResult } from "commander";
@@ -13,10 +13,10 @@ export class CliCommand extends Command {
   }
 
   override parseOptions(words: string[]): ParseOptionsResult {
-    return super.parseOptions(this.#withoutBooleanValues(words));
+    return super.parseOptions(this.#asCommanderReads(words));
   }
 
-  #withoutBooleanValues(words: readonly string[]): string[] {
+  #asCommanderReads(words: readonly string[]): string[] {
     const plain: string[] = [];
     for (let at = 0; at < words.length; at += 1) {
       const word = words[at] ?? "";
@@ -24,6 +24,10 @@ export class CliCommand extends Command {
       const option = this.#optionOf(word);
       if (option?.isBoolean() && word.includes("=")) {
         plain.push(...this.#booleanWords(option, word));
+        continue;
+      }
+      if (option?.required && /^-\w=/.test(word)) {
+        plain.push(word.slice(0, 2), word.slice(3));
         continue;
       }
       plain.push(word);

@@ -168,6 +168,18 @@ describe("service create without -d", () => {
     assert.match(stderr, /after 0\.3 s 1 of 2 tasks run \(web\.2: no such image\); the cluster/);
   });
 
+  it("says which service a task waits for", async () => {
+    await using host = await cluster(async function* (_, { signal }) {
+      yield told(web);
+      const held = aTask(web, { slot: 1n, state: TaskState.READY, desired: TaskState.READY });
+      if (held.status !== undefined) held.status.message = "waiting for db to complete";
+      yield told(held);
+      await aborted(signal);
+    });
+    const { stdout } = await runCli(host, argv.with(argv.indexOf("0"), "300ms"));
+    assert.match(stdout, /^web\.1: waiting for db to complete$/m);
+  });
+
   it("gives up at once on a task that nobody restarts", async () => {
     const spec = aServiceSpec("web", 2n);
     if (spec.task !== undefined) {

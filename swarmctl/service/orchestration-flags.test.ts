@@ -226,10 +226,11 @@ describe("Docker's forms", () => {
     );
     const control = new FakeControl();
     await using cluster = await FakeCluster.open({ control: control.handlers });
-    const words = "service create --detach=true --name a -e T=1 busybox x --tty=false";
+    const words = "service create -d=true --name a -e=T=1 -l=a=b -eU=2 busybox x --tty=false";
     assert.equal((await runCli(cluster, words.split(" "))).code, 0);
     const runtime = [...control.services.values()][0]?.spec?.task?.runtime;
     assert.ok(runtime?.case === "container");
     assert.deepEqual(runtime.value.args, ["x", "--tty=false"]);
+    assert.deepEqual(runtime.value.env, ["T=1", "U=2"]);
   });
 });

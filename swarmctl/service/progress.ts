@@ -13,6 +13,7 @@ import {
 import { TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
+import { whyNot } from "../task/rows.ts";
 import { isJob, isOfRun } from "./run-progress.ts";
 import { wantedReplicas } from "./scale-words.ts";
 import { compareText } from "../output/table.ts";
@@ -179,7 +180,7 @@ export function firstError(progress: Progress): string | undefined {
     if (task.status?.state === TaskState.COMPLETE) continue;
     // An old task that runs may be there because the new one does not.
     if (progress.service !== undefined && isUp(task, progress.service)) continue;
-    const err = task.status?.err || failed.get(placeOf(task))?.status?.err;
+    const err = whyNot(task) || failed.get(placeOf(task))?.status?.err;
     if (err) return `${taskName(task)}: ${err}`;
   }
   return undefined;

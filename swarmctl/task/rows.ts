@@ -67,7 +67,7 @@ function rowsOf(task: Task, { past, run }: Pick<TaskRow, "past" | "run">): TaskR
     desired: task.desiredState,
     state: status?.state ?? TaskState.NEW,
     sinceMs: msFromTimestamp(status?.timestamp ?? task.meta?.createdAt),
-    error: status?.err || whatItWaitsFor(task),
+    error: whyNot(task),
   };
   const attempts = (status?.attempts ?? []).toReversed();
   // The status of a task that ended tells of its last attempt already.
@@ -76,8 +76,9 @@ function rowsOf(task: Task, { past, run }: Pick<TaskRow, "past" | "run">): TaskR
   return [own, ...told.map((attempt) => ({ ...common, past: true, ...rowOfAttempt(attempt) }))];
 }
 
-/** Of a task that another service keeps from going on, the dependency gate says it in the message. */
-function whatItWaitsFor({ status }: Task): string {
+/** Why a task is not where it shall be. What another service keeps from going on, the dependency gate says so in the message. */
+export function whyNot({ status }: Task): string {
+  if (status?.err) return status.err;
   const isHeld = (status?.state ?? TaskState.NEW) <= TaskState.READY;
   const message = status?.message ?? "";
   return isHeld && message.startsWith("waiting for ") ? message : "";

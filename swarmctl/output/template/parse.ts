@@ -2,6 +2,7 @@
  * Templates of Go's text/template, as far as Docker's formats use them: fields, variables, pipelines, calls, if, with,
  * range. `define`, `template` and `block` are refused: one line on a command line has no use for them.
  */
+import { nearMiss } from "#proto/near-miss.ts";
 import { isFunction, functionNames } from "./functions.ts";
 import { lexTemplate, type Piece, refusal, type Sign, type Token } from "./lex.ts";
 
@@ -319,7 +320,12 @@ function word(name: string, at: number): Operand {
   const constant = Object.hasOwn(constants, name) ? constants[name] : undefined;
   if (constant !== undefined) return { kind: "literal", value: constant, at };
   if (isFunction(name)) return { kind: "function", name, at };
-  throw refusal(at, `There is no function "${name}": there are ${functionNames.join(", ")}`);
+  const near = nearMiss(name, functionNames);
+  const meant = near === undefined ? "" : `, did you mean ${near}?`;
+  throw refusal(
+    at,
+    `There is no function "${name}"${meant}: there are ${functionNames.join(", ")}`,
+  );
 }
 
 function shown(token: Token): string {

@@ -1,5 +1,6 @@
 /** A template that was read, and what it makes of a value. */
 import { Fault } from "#proto/fault.ts";
+import { nearMiss } from "#proto/near-miss.ts";
 import {
   callFunction,
   callInHeading,
@@ -212,8 +213,10 @@ class Run {
     const object = value as Readonly<Record<string, unknown>>;
     const found = this.#ways.lookup(object, name);
     if (found !== undefined) return found;
-    const names = Object.keys(object).join(", ");
-    throw refusal(at, `There is no field ".${name}": there are ${names}`);
+    const names = Object.keys(object);
+    const near = nearMiss(name, names);
+    const meant = near === undefined ? "" : `, did you mean .${near}?`;
+    throw refusal(at, `There is no field ".${name}"${meant}: there are ${names.join(", ")}`);
   }
 
   #set(name: string, value: unknown, declares: boolean): void {
