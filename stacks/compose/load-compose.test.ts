@@ -139,9 +139,9 @@ describe("several files", () => {
 
   it("say with !reset what is not there any more, and with !override what is not merged", () => {
     const files = {
-      "stack.yml": `${oneWeb("dns: [a]", "user: u", "labels: {a: '1', b: '2'}")}\nnetworks: {n: }`,
+      "stack.yml": `${oneWeb("dns: [a]", "user: u", "labels: {a: '1', b: '2'}", "deploy: {replicas: 2}")}\nnetworks: {n: }`,
       "over.yml":
-        "services: {web: {dns: !override [b], user: !reset , labels: {a: !reset null}}}\nnetworks: !reset {}",
+        "services: {web: {dns: !override [b], user: !reset , labels: {a: !reset null}, deploy: !reset null}}\nnetworks: !reset {}",
     };
     const { content } = load(files);
     assert.deepEqual(content.services["web"], { image: "a", dns: ["b"], labels: { b: "2" } });
@@ -246,6 +246,20 @@ describe("profiles", () => {
     assert.deepEqual(names({ profiles: ["debug"] }), ["web", "debug"]);
     assert.deepEqual(names({ profiles: ["*"] }), ["web", "debug"]);
     assert.deepEqual(names({ environment: { COMPOSE_PROFILES: "x, all" } }), ["web", "debug"]);
+  });
+});
+
+describe("a service that waits for one of other profiles", () => {
+  const file = (more: string) =>
+    `services:\n  web:\n    image: a\n    depends_on: {db: {condition: service_started${more}}}\n  db: {image: b, profiles: [x, y]}\n`;
+
+  it("is refused, but where the other need not be there", () => {
+    assert.equal(
+      refusal(file("")),
+      "stack.yml:4:18: services.web.depends_on.db names a service of profiles that nobody asked for: x, y",
+    );
+    assert.deepEqual(Object.keys(load(file(", required: false")).content.services), ["web"]);
+    assert.deepEqual(Object.keys(load(file(""), { profiles: ["y"] }).content.services).length, 2);
   });
 });
 

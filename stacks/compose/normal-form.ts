@@ -118,9 +118,7 @@ export function normalForm(root: MapNode, options: NormalOptions): MapNode {
   const shaped = shape(root, [], { shape: fileShapes, options });
   if (shaped?.kind !== "map") return root;
   return mapEntries(shaped, (section, key) => {
-    if (section.kind === "scalar" && section.value === null && section.tag === undefined) {
-      return undefined;
-    }
+    if (isNothing(section)) return undefined;
     if (section.kind !== "map") return section;
     if (key === "services") {
       return mapEntries(section, (service, name) => withFiles(service, [key, name], options));
@@ -142,9 +140,14 @@ function shape(node: Node, path: Path, { shape: wanted, options }: Shaping): Nod
   return mapEntries(node, (child, key) => {
     const inner = (Object.hasOwn(wanted, key) ? wanted[key] : undefined) ?? wanted["*"];
     if (inner === undefined) return child;
-    if (key === "deploy" && child.kind === "scalar") return undefined;
+    if (key === "deploy" && isNothing(child)) return undefined;
     return shape(child, [...path, key], { shape: inner, options });
   });
+}
+
+/** Null, and not as a word to reset what earlier files say. */
+function isNothing(node: Node): boolean {
+  return node.kind === "scalar" && node.value === null && node.tag === undefined;
 }
 
 function tagged(node: Node | undefined, { tag }: Node): Node | undefined {
