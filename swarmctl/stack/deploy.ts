@@ -8,7 +8,12 @@ import { parseStackName } from "#stacks/stack.ts";
 import type { Context, ControlClient } from "../context.ts";
 import { flag } from "../flags/parse-flag.ts";
 import { forEachRef } from "../for-each-ref.ts";
-import { addConvergeFlags, type ConvergeOptions, converge } from "../service/converge.ts";
+import {
+  addConvergeFlags,
+  type ConvergeOptions,
+  converge,
+  withJobTimeout,
+} from "../service/converge.ts";
 import { serviceName } from "../service/words.ts";
 import { printWarnings } from "../warnings.ts";
 import { addComposeFlags, type ComposeFlags, loadStack } from "./load-stack.ts";
@@ -49,7 +54,7 @@ export function define(command: Command, context: Context): void {
       const { quiet } = options;
       const asked = { ...planSettings(options), format: "text", ...(quiet && { quiet }) } as const;
       await printDiff(context, () => loadStack(context, name, options), asked);
-    } else await deploy(context, name, options);
+    } else await deploy(context, name, { command, options });
   });
 }
 
@@ -57,7 +62,16 @@ export function planSettings({ prune, resolveImage }: PlanFlags) {
   return { prune: prune ?? false, resolveImage };
 }
 
-async function deploy(context: Context, name: string, options: Options): Promise<void> {
+interface Invocation {
+  readonly command: Command;
+  readonly options: Options;
+}
+
+async function deploy(
+  context: Context,
+  name: string,
+  { command, options }: Invocation,
+): Promise<void> {
   const { signal, clock } = context.io;
   const { stack, read } = await loadStack(context, name, options);
   const control = await context.control();
@@ -71,28 +85,43 @@ async function deploy(context: Context, name: string, options: Options): Promise
   };
   const settings = { ...tell, ...planSettings(options), read };
   const { services, leftovers } = await deployStack(control, stack, settings);
-  if (!options.detach) await convergeAll(context, { control, services, options });
+  if (!options.detach) await convergeAll(context, services, { control, command, options });
   await removeLeftovers(control, leftovers, tell);
 }
 
-interface Wait {
+interface Wait extends Invocation {
   readonly control: ControlClient;
-  readonly services: readonly Service[];
-  readonly options: Options;
 }
 
-/** They all go on at the same time, and have the time together; each that fails is named. */
-async function convergeAll(context: Context, { control, services, options }: Wait): Promise<void> {
-  const { clock, signal } = context.io;
+/**
+ * They all go on at the same time, and have the time together; each that fails is named. Who depends on one that failed is
+ * not waited for.
+ */
+async function convergeAll(
+  context: Context,
+  services: readonly Service[],
+  { control, command, options }: Wait,
+): Promise<void> {
+  const { clock } = context.io;
   const { timeout, quiet } = options;
   const deadline = clock.monotonic() + timeout;
   const byName = new Map(services.map((service) => [serviceName(service), service]));
+  const converged = new Set<string>();
   await forEachRef(context, [...byName.keys()], async (name) => {
     const service = byName.get(name);
     if (service === undefined) return;
-    if (signal.aborted) throw new Fault("canceled", `Service "${name}" is not waited for`);
-    if (!options.quiet && services.length > 1) context.print(name);
+    context.io.signal.throwIfAborted();
+    const lacking = service.spec?.dependsOn.find(
+      (on) => byName.has(on.service) && !converged.has(on.service),
+    );
+    if (lacking !== undefined) {
+      const message = `Service "${name}" has not converged: it waits for ${lacking.service}`;
+      throw new Fault("failed-precondition", message);
+    }
+    if (!quiet && services.length > 1) context.print(name);
     const left = timeout === 0 ? 0 : Math.max(1, deadline - clock.monotonic());
-    await converge(context, control, service, { timeout: left, ...(quiet && { quiet }) });
+    const wait = { timeout: left, ...(quiet && { quiet }) };
+    await converge(context, control, service, withJobTimeout(command, service, wait));
+    converged.add(name);
   });
 }

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { mkdtempDisposable } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
-import { NetworkAttachmentConfigSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { NetworkAttachmentConfigSchema, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { FakeCluster } from "../testing/fake-cluster.ts";
 import { FakeControl } from "../testing/fake-control.ts";
-import { aService, aServiceSpec } from "../testing/objects.ts";
+import { aService, aServiceSpec, aTask } from "../testing/objects.ts";
 import { runCli } from "../testing/run-cli.ts";
 
 const hello = fileURLToPath(import.meta.resolve("#stacks/hello.yml"));
@@ -130,6 +134,83 @@ describe("stack deploy", () => {
       assert.deepEqual([...control.networks.keys(), ...control.services.keys()], before);
     });
   }
+
+  it("says what it would do, and the exit code whether that is anything", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    const diff = ["stack", "diff", "-c", "-", "shop"];
+    const fresh = await runCli(cluster, diff, { stdin: file("a:1") });
+    assert.equal(fresh.code, 1);
+    assert.match(fresh.stdout, /^network shop_default would be created\n  \+ annotations.name: /);
+    assert.match(fresh.stdout, /^service shop_web would be created$/m);
+    assert.equal(control.services.size + control.networks.size, 0);
+    await runCli(cluster, deploy, { stdin: file("a:1") });
+    const same = await runCli(cluster, diff, { stdin: file("a:1") });
+    assert.deepEqual(same, { code: 0, stdout: "", stderr: "" });
+    const [service] = control.services.values();
+    assert.ok(service !== undefined);
+    const task = aTask(service, { slot: 1n, state: TaskState.RUNNING });
+    control.tasks.set(task.id, task);
+    for (const argv of [diff, [...deploy, "--dry-run"]]) {
+      const { code, stdout } = await runCli(cluster, argv, { stdin: file("a:2") });
+      assert.equal(code, 1);
+      const lines = [
+        "service shop_web would be updated",
+        '  ~ annotations.labels[com.docker.stack.image]: "a:1" -> "a:2"',
+        '  ~ task.container.image: "a:1" -> "a:2"',
+        "  1 task would be replaced: shop_web.1",
+      ];
+      assert.equal(stdout, `${lines.join("\n")}\n`);
+    }
+    const quiet = await runCli(cluster, [...diff, "-q"], { stdin: file("a:2") });
+    assert.deepEqual(quiet, { code: 1, stdout: "", stderr: "" });
+    const json = await runCli(cluster, [...diff, "--format", "json"], { stdin: file("a:2") });
+    const [change] = JSON.parse(json.stdout) as { readonly name: string }[];
+    assert.deepEqual(change, {
+      ...change,
+      noun: "service",
+      name: "shop_web",
+      change: "updated",
+      replacedTasks: ["shop_web.1"],
+    });
+    const wrong = await runCli(cluster, diff, { stdin: "services: 1" });
+    assert.deepEqual([wrong.code, wrong.stdout], [2, ""]);
+    assert.match(wrong.stderr, /services must be a map/);
+  });
+
+  it("takes several files, the later over the earlier, and variables", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    await using folder = await mkdtempDisposable(join(tmpdir(), "stack-"));
+    const files = [
+      "services: {web: {image: '${IMAGE}', hostname: a}}",
+      "services: {web: {hostname: b}}",
+    ];
+    const paths = files.map((text, index) => {
+      const path = join(folder.path, `${index}.yml`);
+      writeFileSync(path, text);
+      return path;
+    });
+    writeFileSync(join(folder.path, ".env"), "IMAGE=nginx\n");
+    const argv = ["stack", "deploy", ...paths.flatMap((path) => ["-c", path]), "shop"];
+    assert.equal((await runCli(cluster, argv)).code, 0);
+    const runtime = [...control.services.values()][0]?.spec?.task?.runtime;
+    assert.ok(runtime?.case === "container");
+    assert.deepEqual([runtime.value.image, runtime.value.hostname], ["nginx", "b"]);
+  });
+
+  it("prunes what the file does not name", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    const more = "services: {web: {image: a}, old: {image: a}}\nconfigs: {c: {content: x}}";
+    await runCli(cluster, deploy, { stdin: more });
+    const { stdout } = await runCli(cluster, [...deploy, "--prune"], { stdin: file("a") });
+    assert.equal(
+      stdout,
+      "Removing service shop_old\nService shop_web is unchanged\nRemoving config shop_c\n",
+    );
+    assert.deepEqual([control.services.size, control.configs.size], [1, 0]);
+  });
 
   it("shows where a file is wrong, without needing a cluster", async () => {
     const outcome = await runCli({ runRoot: "/nowhere" }, deploy, { stdin: "services:\n\tweb:\n" });

@@ -57,7 +57,7 @@ export class FakeControl {
       this.services.set(service.id, service);
       return { service, warnings: this.warnings };
     },
-    updateService: async ({ ref, version, spec = aServiceSpec(""), queryRegistry }) => {
+    updateService: async ({ ref, version, spec = aServiceSpec(""), queryRegistry, dryRun }) => {
       this.queries.push(queryRegistry);
       const present = this.#find(this.services, "service", ref);
       const stale = version?.index !== present.meta?.version?.index;
@@ -69,6 +69,10 @@ export class FakeControl {
         return { service: present };
       }
       const service = aService(spec, (version?.index ?? 0n) + 1n);
+      if (dryRun) {
+        const replaced = [...this.tasks.values()].filter((task) => task.serviceId === service.id);
+        return { service, replacedTaskIds: replaced.map(({ id }) => id) };
+      }
       this.services.set(service.id, service);
       return { service, warnings: this.warnings };
     },
