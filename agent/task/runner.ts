@@ -6,12 +6,7 @@
 import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
-import {
-  type PortConfig,
-  PublishMode,
-  type TaskStatus,
-  TaskState,
-} from "#proto/gen/swarm/v1/types_pb.ts";
+import { type PortConfig, PublishMode, type TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { parseSignal } from "#proto/stop-signal.ts";
 import { msFromDuration } from "#proto/time.ts";
@@ -21,16 +16,9 @@ import { supportedContainer } from "../container/refusals.ts";
 import type { Slots } from "../slots.ts";
 import { persist } from "../persist.ts";
 import type { TaskNamespace } from "../network/network-driver.ts";
+import { desiredOf } from "./desired.ts";
 import type { ImageSource, Progress, TaskImage, TaskNetworks } from "./sources.ts";
-import {
-  type Desired,
-  type Effect,
-  type Event,
-  isLive,
-  type Recovered,
-  type State,
-  step,
-} from "./state.ts";
+import { type Effect, type Event, isLive, type Recovered, type State, step } from "./state.ts";
 import { isNewToManagers, statusOf } from "./status.ts";
 import type { TaskFiles } from "./task-files.ts";
 
@@ -418,13 +406,6 @@ export class TaskRunner {
       this.#tryTo("save the task", () => this.#modules.files.saveTask(task)),
     );
   }
-}
-
-export function desiredOf(task: Task): Desired {
-  // One that ended for good is here for its log: an agent that lost its files must not run it again.
-  if ((task.status?.state ?? TaskState.NEW) > TaskState.RUNNING) return "stopped";
-  if (task.desiredState <= TaskState.READY) return "ready";
-  return task.desiredState <= TaskState.COMPLETE ? "running" : "stopped";
 }
 
 export function progressMessage({ phase, completedBytes, totalBytes }: Progress): string {

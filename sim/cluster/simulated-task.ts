@@ -1,4 +1,5 @@
 /** A task on a simulated host: the agent's own state machine, with effects that take simulated time. */
+import { desiredOf } from "#agent/task/desired.ts";
 import { planHealthCheck } from "#agent/health/health-check.ts";
 import {
   type Effect,
@@ -10,7 +11,7 @@ import {
 } from "#agent/task/state.ts";
 import { isNewToManagers, statusOf } from "#agent/task/status.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState, type TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
 import { behaviourOf } from "./containers.ts";
 import type { World } from "./world.ts";
 
@@ -21,13 +22,6 @@ interface TaskHost {
 
 const drainMs = 200;
 const graceMs = 10_000;
-
-/** What the agent makes of a task that managers send (agent/task/runner.ts). */
-function desiredOf(task: Task): State["desired"] {
-  if ((task.status?.state ?? TaskState.NEW) > TaskState.RUNNING) return "stopped";
-  if (task.desiredState <= TaskState.READY) return "ready";
-  return task.desiredState <= TaskState.RUNNING ? "running" : "stopped";
-}
 
 export class SimulatedTask {
   #task: Task;

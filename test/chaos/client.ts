@@ -1,6 +1,6 @@
 /** One client: one operation after another, each at a manager of its choice, for as long as it is let. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SeededRandom } from "#sim/raft/random.ts";
+import type { SeededRandom } from "#sim/random.ts";
 import { type Code, Fault } from "#proto/fault.ts";
 import type { Managers } from "./managers.ts";
 import type { Operation, Outcome, Request } from "./operation.ts";

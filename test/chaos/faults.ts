@@ -10,7 +10,7 @@ import { type ProcessId, sendSignal } from "#lab/process-id.ts";
 import { together } from "#lab/together.ts";
 import { waitFor } from "#lab/wait.ts";
 import { Fault } from "#proto/fault.ts";
-import type { SeededRandom } from "#sim/raft/random.ts";
+import type { SeededRandom } from "#sim/random.ts";
 import type { ChaosCluster, ClusterState } from "./cluster.ts";
 
 const outMax = 2;

@@ -8,7 +8,7 @@
  */
 import { once } from "node:events";
 import { Fault } from "#proto/fault.ts";
-import { SeededRandom } from "#sim/raft/random.ts";
+import { SeededRandom } from "#sim/random.ts";
 import { Client, type ClientOptions, type Recorder } from "./client.ts";
 import { Managers, type Target } from "./managers.ts";
 import type { Operation } from "./operation.ts";

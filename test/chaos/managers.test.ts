@@ -12,7 +12,7 @@ import { after, before, test } from "node:test";
 import { median } from "#bench/samples.ts";
 import { waitFor } from "#lab/wait.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { SeededRandom } from "#sim/raft/random.ts";
+import { SeededRandom } from "#sim/random.ts";
 import { Clients } from "./clients.ts";
 import { ChaosCluster } from "./cluster.ts";
 import { Faults, type Injected, leaderKill } from "./faults.ts";

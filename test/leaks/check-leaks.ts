@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import type { TestContext } from "node:test";
-import { SeededRandom } from "#sim/raft/random.ts";
+import { SeededRandom } from "#sim/random.ts";
 import { Cycles } from "./cycles.ts";
 import { LeakHost } from "./leak-host.ts";
 

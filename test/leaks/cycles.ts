@@ -13,7 +13,7 @@ import { MountType, RestartCondition, TaskState } from "#proto/gen/swarm/v1/type
 import { newId } from "#proto/ids.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { durationFromMs } from "#proto/time.ts";
-import type { SeededRandom } from "#sim/raft/random.ts";
+import type { SeededRandom } from "#sim/random.ts";
 import { type LeakHost, overlay } from "./leak-host.ts";
 
 const tasksMax = 12;
