@@ -162,6 +162,13 @@ describe("service ps", () => {
     assert.match(text, /^web\.4 "no suitable node \(insufficient memory on 2 nodes\)"$/m);
   });
 
+  it("says for whom a task gave way", async () => {
+    const desiredMessage = "preempted: gives way to db.1 of priority 9";
+    const gone = aTask(web, { slot: 5n, state: TaskState.SHUTDOWN, desired: TaskState.SHUTDOWN });
+    const text = await ps([{ ...gone, desiredMessage }], "--no-trunc", "--format", "{{.Error}}");
+    assert.match(text, /preempted: gives way to db\.1 of priority 9/);
+  });
+
   for (const [filter, names] of [
     ["node=h2", "web.2"],
     ["name=web.1", "web.1"],

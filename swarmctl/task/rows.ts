@@ -76,9 +76,13 @@ function rowsOf(task: Task, { past, run }: Pick<TaskRow, "past" | "run">): TaskR
   return [own, ...told.map((attempt) => ({ ...common, past: true, ...rowOfAttempt(attempt) }))];
 }
 
-/** Why a task is not where it shall be. What another service keeps from going on, the dependency gate says so in the message. */
-export function whyNot({ status }: Task): string {
+/**
+ * Why a task is not where it shall be, or has to go for another. What another service keeps from going on, the dependency
+ * gate says so in the message.
+ */
+export function whyNot({ status, desiredMessage }: Task): string {
   if (status?.err) return status.err;
+  if (desiredMessage !== "") return desiredMessage;
   const isHeld = (status?.state ?? TaskState.NEW) <= TaskState.READY;
   const message = status?.message ?? "";
   return isHeld && message.startsWith("waiting for ") ? message : "";
