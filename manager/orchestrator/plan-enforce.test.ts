@@ -48,6 +48,8 @@ test("constraint enforcer, of a node with too little left those go that came las
     }),
   );
   assert.deepEqual(await misfits(node("ssd"), ...tasks), ["t3: it has not enough memory any more"]);
+  const silent = testNode(1, { description: {} });
+  assert.deepEqual(await misfits(silent, ...tasks), []);
 });
 
 test("constraint enforcer, leaves alone what ended or is told to, and nodes that are not active", async () => {

@@ -24,7 +24,7 @@ export function findMisfits(node: Node, view: View): readonly Misfit[] {
   const misfits: Misfit[] = [];
   const tasks = view.tasksOfNode(node.id).filter(holdsPlace).toSorted(byAge);
   for (const task of tasks) {
-    const reason = unmetBy(task, node, view) ?? take(task, free);
+    const reason = unmetBy(task, node, view) ?? (free && take(task, free));
     if (reason !== undefined) misfits.push({ task, reason });
   }
   return misfits;
@@ -56,14 +56,16 @@ interface Free {
   readonly generic: Map<string, number>;
 }
 
-/** One that does not say what it has has lost nothing. */
-function freeOf({ description }: Node): Free {
+/** undefined: it does not say what it has, and so has lost nothing. */
+function freeOf({ description }: Node): Free | undefined {
   const resources = description?.resources;
-  return {
-    nanoCpus: Number(resources?.nanoCpus ?? Infinity),
-    memoryBytes: Number(resources?.memoryBytes ?? Infinity),
-    generic: new Map(countsOf(resources?.generic ?? [])),
-  };
+  return (
+    resources && {
+      nanoCpus: Number(resources.nanoCpus),
+      memoryBytes: Number(resources.memoryBytes),
+      generic: new Map(countsOf(resources.generic)),
+    }
+  );
 }
 
 /** Gives the task what it reserves, or says what there is too little of. */
