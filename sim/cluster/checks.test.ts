@@ -24,10 +24,7 @@ import type { CheckName } from "./violation.ts";
 
 const service = create(ServiceSchema, {
   id: "web",
-  spec: {
-    mode: { case: "replicated", value: { replicas: 2n } },
-    task: { placement: { maxReplicas: 2n } },
-  },
+  spec: { mode: { case: "replicated", value: { replicas: 2n } } },
 });
 const node = create(NodeSchema, {
   id: "node1",
@@ -127,7 +124,8 @@ test("checks, a state that goes back", async () => {
 });
 
 test("checks, more on a node than there may be", async () => {
-  const tasks = [1n, 2n, 3n].map((slot) => [undefined, task(`t${slot}`, { slot })] as const);
+  const spec = { placement: { maxReplicas: 2n } };
+  const tasks = [1n, 2n, 3n].map((slot) => [undefined, task(`t${slot}`, { slot, spec })] as const);
   assert.equal(await verdictOn(tasks.slice(0, 2)), undefined);
   assert.equal(await verdictOn(tasks), "replicas per node are kept");
 });

@@ -6,7 +6,7 @@ import type { DescEnum } from "@bufbuild/protobuf";
 import { wantedReplicas } from "#manager/service-spec.ts";
 import type { Change } from "#manager/store/objects.ts";
 import type { Commit, View } from "#manager/store/store.ts";
-import { isAlive, isTerminal, isWanted, stateOf } from "#manager/task.ts";
+import { isAlive, isAssigned, isTerminal, isWanted, stateOf } from "#manager/task.ts";
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   NodeState,
@@ -63,6 +63,7 @@ export class Checks {
       if (change.kind === "node") this.#onNode(change);
       if (change.kind !== "task") continue;
       this.#checkGrowth(change);
+      this.#checkPlace(change, view);
       const task = change.after ?? change.before;
       if (task === undefined) continue;
       services.add(task.serviceId);
@@ -126,6 +127,19 @@ export class Checks {
     }
   }
 
+  /** When it is given its node; a limit that comes later moves nobody. */
+  #checkPlace({ before, after }: Change & { readonly kind: "task" }, view: View): void {
+    const max = Number(after?.spec?.placement?.maxReplicas ?? 0n);
+    if (after === undefined || max === 0) return;
+    if (!isAssigned(after) || (before !== undefined && isAssigned(before))) return;
+    const here = view
+      .tasksOfNode(after.nodeId)
+      .filter((task) => task.serviceId === after.serviceId && isWanted(task) && !isTerminal(task));
+    if (here.length <= max) return;
+    const message = `${here.length} on ${after.nodeId}, at most ${max} may: ${here.map(words).join("; ")}`;
+    this.#fail("replicas per node are kept", message);
+  }
+
   #checkService(serviceId: string, view: View): void {
     const service = view.get("service", serviceId);
     if (service === undefined) return;
@@ -149,20 +163,13 @@ export class Checks {
         }
       }
     }
-    const max = Number(service.spec?.task?.placement?.maxReplicas ?? 0n);
-    if (max === 0) return;
-    for (const [nodeId, tasks] of Map.groupBy(wanted, (task) => task.nodeId)) {
-      if (nodeId === "" || tasks.length <= max) continue;
-      const message = `${tasks.length} on ${nodeId}, at most ${max} may: ${tasks.map(words).join("; ")}`;
-      this.#fail("replicas per node are kept", message);
-    }
   }
 
   #checkNode(nodeId: string, view: View): void {
     const capacity = view.get("node", nodeId)?.description?.resources?.memoryBytes ?? 0n;
     let reserved = 0n;
     for (const task of view.tasksOfNode(nodeId)) {
-      if (isTerminal(task)) continue;
+      if (!holds(task)) continue;
       reserved += task.spec?.resources?.reservations?.memoryBytes ?? 0n;
     }
     if (reserved > capacity) {
@@ -221,6 +228,11 @@ export class Checks {
     if (waits && before.status?.err !== after.status?.err)
       this.#marks.add("tasks that had to wait");
   }
+}
+
+/** Whether it has its place on its node. */
+function holds(task: Task): boolean {
+  return isAssigned(task) && !isTerminal(task);
 }
 
 /** Whether a slot may have an old and a new task side by side. */
