@@ -14,7 +14,7 @@ import { NodeLoads } from "./node-load.ts";
 import { inOrder, planSchedule, type SchedulePlan } from "./plan-schedule.ts";
 
 /** What one transaction takes on, so that neither planning nor applying it holds the manager up for long. */
-export const partTasksMax = 1_000;
+export const partTasksMax = 500;
 /** In looks at a node, of which ten or so take a microsecond. */
 export const effortMax = 200_000;
 
