@@ -10,7 +10,12 @@ import type {
   Service,
   Task,
 } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeAvailability, NodeRole, type Network } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  NodeAvailability,
+  NodeRole,
+  type Network,
+  SchedulingStrategy,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { managerWord, stateWord } from "../node/words.ts";
 import {
   type Aspect,
@@ -93,7 +98,7 @@ const labelsAspect: Aspect<Secret | Config> = [
 
 const clusterAspects: readonly Aspect<Cluster>[] = [
   ["autolock", ({ spec }) => String(spec?.encryption?.autoLockManagers ?? false)],
-  ["scheduling", ({ spec }) => String(spec?.scheduling?.strategy ?? 0)],
+  ["scheduling", ({ spec }) => wordOf(SchedulingStrategy, spec?.scheduling?.strategy ?? 0)],
   ["preemption", ({ spec }) => String(spec?.scheduling?.preemption ?? false)],
   ["auto_rebalance", ({ spec }) => String(spec?.scheduling?.autoRebalance ?? false)],
   ["root", ({ rootCa }) => rootCa?.caCertHash ?? ""],
