@@ -57,7 +57,11 @@ async function deployOnce(
     await control.removeService({ ref: service.id }, options);
   }
   for (const step of plan.networks) await performNetworkStep(control, step, options);
-  for (const step of plan.files) await performFileStep(control, step, options);
+  const keptServiceIds = plan.services.flatMap((step) =>
+    step.kind === "update-service" ? step.service.id : [],
+  );
+  const filesOptions = { ...options, keptServiceIds };
+  for (const step of plan.files) await performFileStep(control, step, filesOptions);
   // The services that use a rotated file are other ones now, and what was made has its ID.
   const { services: steps } =
     plan.files.length === 0 ? plan : planDeploy(wish, await look(control, wish, options), options);
@@ -91,10 +95,15 @@ async function performNetworkStep(
   }
 }
 
+interface FileStepOptions extends DeployOptions {
+  /** Those that are updated anyway: once, so that a rollback has the file that went with the old spec. */
+  readonly keptServiceIds: readonly string[];
+}
+
 async function performFileStep(
   control: ControlClient,
   { kind, noun, wish, present }: FileStep,
-  options: DeployOptions,
+  options: FileStepOptions,
 ): Promise<void> {
   const api = fileApi(control, noun, options);
   if (present === undefined) {
@@ -102,8 +111,9 @@ async function performFileStep(
     await api.create(wish);
   } else if (kind === "rotate-file") {
     options.onStep(`Rotating ${noun} ${wish.name}`);
-    const { object = present } = await api.rotate(present, wish.data);
-    await api.relabel(object, wish.labels);
+    const { keptServiceIds } = options;
+    const rotated = await api.rotate(present, { data: wish.data, keptServiceIds });
+    await api.relabel(rotated ?? present, wish.labels);
   } else {
     options.onStep(`Changing the labels of ${noun} ${wish.name}`);
     await api.relabel(present, wish.labels);

@@ -18,18 +18,17 @@ export interface FileWish {
 export interface FileApi {
   list(labels?: Readonly<Record<string, string>>): Promise<readonly FileObject[]>;
   create(wish: FileWish): Promise<unknown>;
-  /** Gives its name to a new version with this data. */
-  rotate(present: FileObject, data: Uint8Array): Promise<Rotated>;
+  /** Gives its name to a new version with this data. Its services are updated, but for those that the caller updates. */
+  rotate(present: FileObject, wish: Rotation): Promise<FileObject | undefined>;
   relabel(present: FileObject, labels: FileWish["labels"]): Promise<unknown>;
   remove(ref: string): Promise<unknown>;
   /** Whether it holds this already. Nothing changes. */
   holds(present: FileObject, data: Uint8Array): Promise<boolean>;
 }
 
-export interface Rotated {
-  readonly object: FileObject | undefined;
-  /** IDs of those that are updated with it. */
-  readonly services: readonly string[];
+export interface Rotation {
+  readonly data: Uint8Array;
+  readonly keptServiceIds: readonly string[];
 }
 
 interface CallOptions {
@@ -50,9 +49,9 @@ function secretApi(control: Client<typeof ControlService>, options: CallOptions)
   return {
     list: async (labels = {}) => (await control.listSecrets({ labels }, options)).secrets,
     create: (wish) => control.createSecret({ spec: specOf(wish) }, options),
-    rotate: async ({ id }, data) => {
-      const { secret, serviceIds } = await control.rotateSecret({ ref: id, data }, options);
-      return { object: secret, services: serviceIds };
+    rotate: async ({ id }, { data, keptServiceIds }) => {
+      const request = { ref: id, data, keptServiceIds: [...keptServiceIds] };
+      return (await control.rotateSecret(request, options)).secret;
     },
     relabel: (present, labels) =>
       update(present, { annotations: { name: fileName(present), labels } }),
@@ -74,9 +73,9 @@ function configApi(control: Client<typeof ControlService>, options: CallOptions)
   return {
     list: async (labels = {}) => (await control.listConfigs({ labels }, options)).configs,
     create: (wish) => control.createConfig({ spec: specOf(wish) }, options),
-    rotate: async ({ id }, data) => {
-      const { config, serviceIds } = await control.rotateConfig({ ref: id, data }, options);
-      return { object: config, services: serviceIds };
+    rotate: async ({ id }, { data, keptServiceIds }) => {
+      const request = { ref: id, data, keptServiceIds: [...keptServiceIds] };
+      return (await control.rotateConfig(request, options)).config;
     },
     relabel: (present, labels) => {
       const spec = { ...keptOf(present), annotations: { name: fileName(present), labels } };

@@ -92,9 +92,14 @@ async function removeConfig(store: Store, ref: string): Promise<string> {
 
 async function rotateConfig(
   modules: Pick<ControlModules, "store" | "random">,
-  { ref, data }: RotateConfigRequest,
+  { ref, data, keptServiceIds }: RotateConfigRequest,
 ) {
-  const { id, serviceIds, unchanged } = await rotate(modules, { noun: "config", ref, data });
+  const { id, serviceIds, unchanged } = await rotate(modules, {
+    noun: "config",
+    ref,
+    data,
+    keptServiceIds,
+  });
   return { config: withoutData(committed(modules.store, id)), serviceIds, unchanged };
 }
 

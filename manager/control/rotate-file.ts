@@ -29,6 +29,8 @@ interface RotationWish {
   readonly noun: FileNoun;
   readonly ref: string;
   readonly data: Uint8Array;
+  /** Of services that stay with the old one for now. */
+  readonly keptServiceIds: readonly string[];
   /** What the new object shall have. */
   readonly newId: string;
 }
@@ -56,7 +58,8 @@ export async function rotate(
   return rotation;
 }
 
-function planRotation(view: View, { noun, ref, data, newId }: RotationWish): Rotation {
+function planRotation(view: View, wish: RotationWish): Rotation {
+  const { noun, ref, data, newId } = wish;
   const old = resolve(view, noun, ref);
   const name = old.spec?.annotations?.name ?? "";
   if (old.rotatedFrom !== "") {
@@ -68,7 +71,9 @@ function planRotation(view: View, { noun, ref, data, newId }: RotationWish): Rot
   }
   const earlier = view.list(noun).filter(({ rotatedFrom }) => rotatedFrom === name);
   const from = new Set([old, ...earlier].map(({ id }) => id));
-  const services = planServices(view, noun, { from, to: newId });
+  const kept = new Set(wish.keptServiceIds);
+  const users = view.list("service").filter(({ id }) => !kept.has(id));
+  const services = planServices(users, noun, { from, to: newId });
   return {
     // In this order: the name must be free.
     actions: [planAside(view, noun, old), planNew(noun, { old, newId, data }), ...services.actions],
@@ -107,11 +112,11 @@ function planNew(
 }
 
 function planServices(
-  view: View,
+  users: readonly Service[],
   noun: FileNoun,
   ids: { readonly from: ReadonlySet<string>; readonly to: string },
 ): { readonly actions: readonly Action[]; readonly ids: string[] } {
-  const services = view.list("service").flatMap((service): readonly Service[] => {
+  const services = users.flatMap((service): readonly Service[] => {
     const { spec } = service;
     const refers = fileIdsOf(noun, spec?.task).some((id) => ids.from.has(id));
     return spec !== undefined && refers ? [withSpec(service, withFileId(noun, spec, ids))] : [];

@@ -93,9 +93,14 @@ async function removeSecret(store: Store, ref: string): Promise<string> {
 
 async function rotateSecret(
   modules: Pick<ControlModules, "store" | "random">,
-  { ref, data }: RotateSecretRequest,
+  { ref, data, keptServiceIds }: RotateSecretRequest,
 ) {
-  const { id, serviceIds, unchanged } = await rotate(modules, { noun: "secret", ref, data });
+  const { id, serviceIds, unchanged } = await rotate(modules, {
+    noun: "secret",
+    ref,
+    data,
+    keptServiceIds,
+  });
   return { secret: committed(modules.store, id), serviceIds, unchanged };
 }
 

@@ -97,6 +97,29 @@ test("deploy, changed files are rotated, and the services that use them updated"
   assert.deepEqual(ground.objects, before);
 });
 
+test("deploy, a service whose image and config change is updated once: back are both together", async () => {
+  const ground = new DeployGround();
+  const file = (version: number) =>
+    [
+      `services: {web: {image: "a:${version}", configs: [c]}, other: {image: a, configs: [c]}}`,
+      `configs: {c: {content: "for ${version}"}}`,
+    ].join("\n");
+  await ground.deploy(file(1));
+  const { store } = ground.control;
+  const first = store.byName("config", "shop_c")?.id;
+  const before = store.byName("service", "shop_web")?.spec;
+  await ground.deploy(file(2));
+  const web = store.byName("service", "shop_web");
+  assert.deepEqual(web?.previousSpec, before);
+  const configs = (spec: ServiceSpec | undefined) =>
+    spec?.task?.runtime.case === "container"
+      ? spec.task.runtime.value.configs.map(({ configId }) => configId)
+      : [];
+  assert.deepEqual(configs(web?.previousSpec), [first]);
+  const second = store.byName("config", "shop_c")?.id;
+  for (const { spec } of store.list("service")) assert.deepEqual(configs(spec), [second]);
+});
+
 test("deploy, labels of files change without a new version", async () => {
   const ground = new DeployGround();
   await ground.deploy(shop);
