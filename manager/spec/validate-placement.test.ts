@@ -1,14 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { ServiceSpecSchema, TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { GenericResourceSchema, ResourcesSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { checkGeneric, checkPlacement } from "./validate-placement.ts";
 
 type TaskInit = Exclude<Parameters<typeof create<typeof TaskSpecSchema>>[1], undefined>;
 
+const mode = {
+  replicated: create(ServiceSpecSchema, { mode: { case: "replicated", value: {} } }).mode,
+  global: create(ServiceSpecSchema, { mode: { case: "global", value: {} } }).mode,
+};
+
 function check(init: TaskInit): void {
-  checkPlacement("task", create(TaskSpecSchema, init));
+  checkPlacement("task", create(TaskSpecSchema, init), mode.replicated);
 }
 
 const spread = (spreadDescriptor: string) => ({
@@ -46,6 +51,12 @@ for (const [what, init, message] of refused) {
     assert.throws(() => check(init), { code: "invalid-argument", message });
   });
 }
+
+test("A global service has no maximum per node", () => {
+  const task = create(TaskSpecSchema, { placement: { maxReplicas: 1n } });
+  const message = /^task\.placement\.max_replicas \(--replicas-max-per-node\) is set: a global/;
+  assert.throws(() => checkPlacement("task", task, mode.global), { message });
+});
 
 test("Generic resources are asked for by count, each kind once", () => {
   const discrete = (kind: string, value: bigint) =>

@@ -1,5 +1,5 @@
 /** What a service's wishes for nodes must look like: constraints, preferences, platforms, a limit per node, priority. Pure. */
-import type { TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Placement, PlacementPreference, Resources } from "#proto/gen/swarm/v1/types_pb.ts";
 import { checkKind, kindOf } from "#proto/generic-resource.ts";
 import { parseConstraints, parseLabelKey } from "../scheduler/constraint.ts";
@@ -11,8 +11,13 @@ const priorityMax = 1_000_000_000;
 /** A number of generic resources that no host has. */
 const genericMax = 2n ** 31n - 1n;
 
-export function checkPlacement(path: string, task: TaskSpec): void {
+export function checkPlacement(path: string, task: TaskSpec, mode: ServiceSpec["mode"]): void {
   if (task.placement !== undefined) checkWishes(`${path}.placement`, task.placement);
+  const perNode = mode.case === "global" || mode.case === "globalJob";
+  if (perNode && (task.placement?.maxReplicas ?? 0n) > 0n) {
+    const problem = "is set: a global service has one task on each node; use the mode replicated";
+    throw invalid(`${path}.placement.max_replicas (--replicas-max-per-node)`, problem);
+  }
   const priority = { min: -priorityMax, max: priorityMax };
   checkRange(`${path}.priority`, task.priority, priority);
 }

@@ -41,6 +41,7 @@ export function validateServiceSpec(
   if (spec.rollback !== undefined) checkRollback("rollback", spec.rollback);
   if (spec.task === undefined) throw invalid("task", "is missing");
   checkTask(spec.task);
+  checkPlacement("task", spec.task, mode);
   const networks = completeAttachments(spec, { serviceId, view });
   checkEndpoint(spec.endpoint, { networks, serviceId, view });
   const task = completeTask(spec.task, spec.annotations?.labels, view);
@@ -70,7 +71,6 @@ function checkTask(task: TaskSpec): void {
   if (task.runtime.case !== "container") throw invalid("task.container", "is missing");
   checkContainer("task.container", task.runtime.value);
   if (task.resources !== undefined) checkResources("task.resources", task.resources);
-  checkPlacement("task", task);
   parsed("task.log_driver", () => parseLogDriver(task.logDriver));
   checkDuration("task.restart.delay", task.restart?.delay);
   checkDuration("task.restart.window", task.restart?.window);
