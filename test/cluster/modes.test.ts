@@ -115,4 +115,10 @@ test("a job with a schedule runs at the minute, once", { timeout: 120_000 }, asy
   assert.equal(msFromTimestamp(run?.scheduledAt) % 60_000, 0);
   assert.equal(completed("tick").length, 1);
   assert.equal(view.tasks("tick").length, 1);
+  await swarmctl("service", "run-now", "tick");
+  const byHand = () =>
+    runs().some(
+      ({ scheduledAt, state }) => scheduledAt === undefined && state === RunState.COMPLETED,
+    );
+  await view.until("the run by hand", byHand, waitMs);
 });
