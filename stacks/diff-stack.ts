@@ -137,7 +137,9 @@ class ServiceDiff {
       const fields = [...fieldChanges(ServiceSpecSchema, before, shown), ...rotated];
       if (fields.length === 0) return [];
       const asked =
-        rotated.length === 0 && sameTask(shown, before) ? shown : forced({ ...shown, ...taskOf(before) });
+        rotated.length === 0 && sameTask(shown, before)
+          ? shown
+          : forced({ ...shown, ...taskOf(before) });
       return [updated(spec, fields, await this.#replacedBy(service, asked))];
     }
     const request = { ...reference(service), spec, queryRegistry: resolve, dryRun: true };
