@@ -39,17 +39,30 @@ export async function removeStack(
     options.onStep(`Removing service ${nameOf(service.spec)}`);
     await ignoreMissing(control.removeService({ ref: service.id }, { signal }));
   }
+  const inUse: string[] = [];
   for (const { noun, api, objects } of fileLists) {
     for (const object of objects) {
       options.onStep(`Removing ${noun} ${fileName(object)}`);
-      await ignoreMissing(api.remove(object.id));
+      await noteRefusal(inUse, ignoreMissing(api.remove(object.id)));
     }
   }
   for (const network of networks) {
     options.onStep(`Removing network ${nameOf(network.spec)}`);
-    await removeNetwork(control, network.id, options);
+    await noteRefusal(inUse, removeNetwork(control, network.id, options));
   }
   if (options.wait) await waitForTasks(control, services, options);
+  if (inUse.length > 0) throw new Fault("failed-precondition", inUse.join("; "));
+}
+
+/** What others use stays, and keeps nothing else from going. */
+async function noteRefusal(inUse: string[], removal: Promise<void>): Promise<void> {
+  try {
+    await removal;
+  } catch (thrown) {
+    const fault = Fault.from(thrown);
+    if (fault.code !== "failed-precondition") throw fault;
+    inUse.push(fault.message);
+  }
 }
 
 /** Of a lost node no task ever says that it has stopped; the managers forget it. */

@@ -5,6 +5,7 @@ import { systemClock } from "#proto/system-ports.ts";
 import { deployStack } from "#stacks/deploy-stack.ts";
 import { diffStack, type ObjectChange } from "#stacks/diff-stack.ts";
 import { removeLeftovers } from "#stacks/remove-leftovers.ts";
+import { removeStack } from "#stacks/remove-stack.ts";
 import type { Stack, StackFileSource } from "#stacks/stack.ts";
 import { stackFrom } from "#stacks/testing/stack-from.ts";
 
@@ -31,6 +32,15 @@ export class DeployGround {
     const settings = { ...tell, prune, resolveImage: "never", read: this.#read } as const;
     const { leftovers } = await deployStack(client, this.#stack(name, text), settings);
     await removeLeftovers(client, leftovers, tell);
+    return said;
+  }
+
+  async remove(name = "shop"): Promise<readonly string[]> {
+    const said: string[] = [];
+    const { signal } = new AbortController();
+    const onStep = (line: string) => said.push(line);
+    const options = { clock: systemClock, signal, onStep, wait: true };
+    await removeStack(this.control.client, name, options);
     return said;
   }
 

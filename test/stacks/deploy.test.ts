@@ -359,3 +359,20 @@ test("diff, names the fields of every object, and writes nothing", async () => {
   );
   assert.deepEqual(ground.objects, before);
 });
+
+test("rm, takes all of the stack but what others use, and says who that is", async () => {
+  const ground = new DeployGround();
+  await ground.deploy(shop);
+  const other =
+    "services: {x: {image: a, secrets: [s]}}\nsecrets: {s: {external: true, name: shop_password}}";
+  await ground.deploy(other, { name: "other" });
+  await assert.rejects(ground.remove(), {
+    message: /Cannot remove secret "shop_password": it is used by service "other_x"/,
+  });
+  const left = ground.names.filter((name) => name.includes("shop_"));
+  assert.deepEqual(left, ["secret shop_password"]);
+  await ground.remove("other");
+  assert.deepEqual(await ground.remove(), ["Removing secret shop_password"]);
+  assert.deepEqual(ground.names, []);
+  await assert.rejects(ground.remove(), /Nothing found in stack "shop"/);
+});
