@@ -111,10 +111,6 @@ describe("swarmctl", () => {
       "swarmctl: option '--format <format>' argument 'xml' is invalid. Write table, json or a template such as '{{.Name}}' or 'table {{.ID}}\\t{{.Name}}'\nSee \"swarmctl service ls --help\"\n",
     ],
     [
-      ["service", "create", "busybox"],
-      "swarmctl: required option '--name' not specified\nSee \"swarmctl service create --help\"\n",
-    ],
-    [
       ["service", "create", "--name", "web"],
       "swarmctl: missing required argument 'image'\nSee \"swarmctl service create --help\"\n",
     ],

@@ -105,7 +105,12 @@ describe("message values", () => {
     const value = messageValue(TaskSchema, create(TaskSchema, { id: "a" }));
     assert.equal(value["slot"], 0);
     assert.equal(value["spec"], null);
-    assert.equal(new Template("{{.DesiredState}}").run(value, messageField), "new");
+    const print = (template: string) => new Template(template).run(value, messageField);
+    assert.equal(print("{{.DesiredState}}"), "new");
+    assert.equal(
+      print("{{.Status.ContainerStatus.PID}} {{len .NetworksAttachments}}"),
+      "<no value> 0",
+    );
   });
 });
 

@@ -75,10 +75,15 @@ const otherNames: Readonly<Record<string, string>> = {
   VirtualIPs: "virtualIps",
   NetworkID: "networkId",
   Addr: "address",
+  ContainerStatus: "container",
+  NetworksAttachments: "networks",
+  IPAMOptions: "ipam",
+  Config: "configs",
+  Role: "desiredRole",
 };
 
-/** Docker has these messages' fields in the object that holds them. */
-const embedded: readonly string[] = ["annotations", "meta"];
+/** Docker has these messages' fields in the object that holds them; of networks and volumes also the spec's. */
+const embedded: readonly string[] = ["annotations", "meta", "spec"];
 
 /** A field by its name here, by the same with a capital, or by Docker's: `{{.Spec.Name}}`, `{{.Spec.TaskTemplate}}`. */
 export const messageField: Lookup = (object, name) => {

@@ -2,6 +2,7 @@ import { fromJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { Random } from "#proto/ports.ts";
 import type { Context } from "../context.ts";
 import { readText } from "../read-file.ts";
 import { addConvergeFlags, type ConvergeOptions, converge, withJobTimeout } from "./converge.ts";
@@ -9,6 +10,7 @@ import { answered } from "./change-service.ts";
 import { readEnvironment } from "./environment.ts";
 import { printWarnings } from "../warnings.ts";
 import { withRegistryAuth } from "../registry-login.ts";
+import { newName } from "./new-name.ts";
 import { addRegistryFlags, type RegistryFlags } from "./registry-flags.ts";
 import { readSecurityOpts } from "./security-opt.ts";
 import { addServiceFlags, type ServiceFlags, serviceSpecFromFlags } from "./flags.ts";
@@ -44,7 +46,6 @@ export function define(command: Command, context: Context): void {
 function checkUsage(command: Command, image: string | undefined, options: Options): void {
   if (options.spec === undefined) {
     if (image === undefined) command.error("error: missing required argument 'image'");
-    if (options.name === undefined) command.error("error: required option '--name' not specified");
     return;
   }
   const allowed: readonly string[] = [
@@ -77,11 +78,17 @@ async function readSpec(context: Context, wanted: Wanted): Promise<ServiceSpec> 
   if (wanted.spec !== undefined)
     return parseSpec(await readText(context.io, wanted.spec), wanted.spec);
   const env = await readEnvironment(wanted, context.io.env);
+  const name = wanted.name ?? newName(wanted.image, await systemRandom());
   const securityOpt = await readSecurityOpts(wanted.securityOpt);
   return serviceSpecFromFlags(
-    { ...wanted, securityOpt },
+    { ...wanted, name, securityOpt },
     { image: wanted.image, args: wanted.args, env },
   );
+}
+
+/** Loaded for those who need it: whoever gives a name does not wait for it. */
+async function systemRandom(): Promise<Random> {
+  return (await import("#proto/system-ports.ts")).systemRandom;
 }
 
 function parseSpec(text: string, file: string): ServiceSpec {

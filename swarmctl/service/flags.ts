@@ -56,7 +56,10 @@ export interface ServiceFlags
 
 export function addServiceFlags(command: Command): Command {
   command
-    .option("--name <name>", "the service's name, a DNS label")
+    .option(
+      "--name <name>",
+      "the service's name, a DNS label (default: the image's, and some letters)",
+    )
     .option("-l, --label <key=value>", "label on the service (repeat)", flags(pair))
     .option(
       "--network <network>",

@@ -109,6 +109,21 @@ describe("placement flags", () => {
     ]);
   });
 
+  it("takes a constraint out however it is spaced", async () => {
+    const { task } = await specAfter(
+      "--constraint node.role==worker",
+      "--constraint-rm node.role==worker",
+    );
+    assert.equal(task.placement.constraints, undefined);
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    const words = ["-d", "--name", "a", "--constraint", "node.role == worker", "busybox"];
+    await runCli(cluster, ["service", "create", ...words]);
+    await runCli(cluster, ["service", "update", "-d", "--constraint-rm", "node.role==worker", "a"]);
+    const [service] = control.services.values();
+    assert.deepEqual(service?.spec?.task?.placement?.constraints, []);
+  });
+
   it("refuse what is none", async () => {
     await assert.rejects(specAfter("--constraint worker"), /Write KEY==VALUE or KEY!=VALUE/);
     await assert.rejects(specAfter("--placement-pref pack=x"), /Write spread=node\.labels/);
@@ -205,6 +220,14 @@ describe("canary flags", () => {
 });
 
 describe("Docker's forms", () => {
+  it("a service without a name is called after its image", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    await runCli(cluster, ["service", "create", "-d", "registry:5000/busybox:1"]);
+    const [service] = control.services.values();
+    assert.match(service?.spec?.annotations?.name ?? "", /^busybox-.{5}$/);
+  });
+
   it("--host NAME:IP is a line of /etc/hosts", async () => {
     const { task } = await specAfter(
       "--host db:10.0.0.1 --add-host v6:[2001:db8::1] --host=x:host-gateway",

@@ -12,7 +12,7 @@ import {
   ResourceRequirementsSchema,
   ResourcesSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { flag, flags, integer, splitAt, text, wholeNumber } from "../flags/parse-flag.ts";
+import { flag, flags, integer, splitAt, wholeNumber } from "../flags/parse-flag.ts";
 import { changedList } from "./changed-list.ts";
 
 export interface PlacementFlags {
@@ -119,7 +119,10 @@ function changedPlacement(
   before: TaskSpec["placement"],
   given: PlacementFlags,
 ): TaskSpec["placement"] {
-  const constraints = { add: given.constraint ?? given.constraintAdd, rm: given.constraintRm };
+  const constraints = {
+    add: given.constraint ?? given.constraintAdd,
+    rm: given.constraintRm?.map(constraintKey),
+  };
   const preferences = {
     add: given.placementPref ?? given.placementPrefAdd,
     rm: given.placementPrefRm?.map(preferenceKey),
@@ -130,10 +133,15 @@ function changedPlacement(
   const placement = before ?? create(PlacementSchema);
   return {
     ...placement,
-    constraints: changedList(placement.constraints, constraints, text),
+    constraints: changedList(placement.constraints, constraints, constraintKey),
     preferences: changedList(placement.preferences, preferences, preferenceKey),
     ...(maxReplicas !== undefined && { maxReplicas }),
   };
+}
+
+/** Spaces around the sign mean nothing. */
+function constraintKey(constraint: string): string {
+  return constraint.replaceAll(/\s+/g, "");
 }
 
 function preferenceKey({ preference }: PlacementPreference): string {
