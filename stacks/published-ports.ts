@@ -1,6 +1,7 @@
 /**
  * Docker's short form of published ports, as flags and stack files have it: [IP:][PUBLISHED:]TARGET[/PROTOCOL], where
- * both numbers may be ranges of one length, and an address means the ports of the task's own host.
+ * both numbers may be ranges of one length, several published ports may lead to one target, and an address means the ports
+ * of the task's own host.
  */
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
@@ -40,8 +41,10 @@ export function parsePublishedPorts(text: string): PortConfig[] {
       `"${text}" is no published port: write [IP:][PUBLISHED:]TARGET[/PROTOCOL], such as 8080:80 or 53:53/udp`,
     );
   }
-  const targets = parsePortRange(target);
-  const numbers = publishedNumbers(text, published, targets.length);
+  const range = parsePortRange(target);
+  const numbers = publishedNumbers(text, published, range.length);
+  const [first = 0] = range;
+  const targets = numbers.length > range.length ? numbers.map(() => first) : range;
   const hostIp = ip === undefined ? "" : parseHostIp(ip.replace(/^\[(.*)\]$/, "$1"));
   return targets.map((targetPort, index) =>
     create(PortConfigSchema, {
@@ -58,7 +61,7 @@ export function parsePublishedPorts(text: string): PortConfig[] {
 function publishedNumbers(text: string, published: string | undefined, count: number): number[] {
   if (published === undefined || published === "" || published === "0") return [];
   const numbers = parsePortRange(published);
-  if (numbers.length === count) return numbers;
+  if (count === 1 || numbers.length === count) return numbers;
   throw new Fault(
     "invalid-argument",
     `"${text}" publishes ${numbers.length} ports for ${count}: give as many on both sides`,

@@ -46,6 +46,7 @@ export function checkCluster(root: MapNode): string[] {
     const where = describePlace(name.place);
     warnings.push(`${where}: name is not heeded: the command says what the stack is called`);
   }
+  warnings.push(...checkExternal(root));
   const services = childOf(root, "services");
   if (services?.kind !== "map") return warnings;
   for (const [key, { value }] of services.entries) {
@@ -69,6 +70,25 @@ function checkService(service: Node, path: Path): string[] {
     warnings.push(`${describePlace(place)}: ${inside.join(".")} is not heeded: ${unheeded}`);
   }
   return warnings;
+}
+
+/** What others make is as they made it. */
+function checkExternal(root: MapNode): string[] {
+  const sections = ["networks", "volumes", "secrets", "configs"];
+  return sections.flatMap((section) => {
+    const entries = childOf(root, section);
+    if (entries?.kind !== "map") return [];
+    return Array.from(entries.entries).flatMap(([key, { value }]) => {
+      if (value.kind !== "map" || !value.entries.has("external")) return [];
+      const others = Array.from(value.entries).filter(
+        ([name]) => name !== "name" && name !== "external" && !name.startsWith("x-"),
+      );
+      return others.map(([name, { place }]) => {
+        const what = `${section}.${key}.${name} is not heeded`;
+        return `${describePlace(place)}: ${what}: it is external, and as others have made it`;
+      });
+    });
+  });
 }
 
 /** Keys that begin with "x-" are anybody's; one that is nearly ours was most likely meant to be. */

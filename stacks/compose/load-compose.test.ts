@@ -283,6 +283,17 @@ describe("what a cluster does not do", () => {
     ]);
   });
 
+  it("is told of, where others have made something", () => {
+    const { warnings } = load("volumes: {v: {external: true, driver: x}, w: {driver: x}}");
+    assert.deepEqual(warnings, [
+      "stack.yml:1:31: volumes.v.driver is not heeded: it is external, and as others have made it",
+    ]);
+    assert.equal(
+      refusal("secrets: {s: {name: a, external: {name: b}}}"),
+      "stack.yml:1:24: secrets.s has two names: write the name beside external alone",
+    );
+  });
+
   it("is told of, where a key of ours is misspelt; others with x- are anybody's", () => {
     const { warnings } = load(oneWeb("x-anything: 1", "deploy: {x-shedule: '* * * * *'}"));
     assert.deepEqual(warnings, [

@@ -63,6 +63,7 @@ const referenceShape: Shape = { uid: string, gid: string, mode };
 
 const serviceShape: Shape = {
   annotations: pairs(""),
+  build: contextOf,
   command: commandWords,
   configs: each(sourceOf, referenceShape),
   cpus: string,
@@ -124,7 +125,7 @@ export function normalForm(root: MapNode, options: NormalOptions): MapNode {
       return mapEntries(section, (service, name) => withFiles(service, [key, name], options));
     }
     const isTop = ["networks", "volumes", "secrets", "configs"].includes(key);
-    return isTop ? mapEntries(section, externalNamed) : section;
+    return isTop ? mapEntries(section, (node, name) => externalNamed(node, [key, name])) : section;
   });
 }
 
@@ -281,6 +282,10 @@ function sourceOf(node: Node): Node {
   return node.kind === "scalar" ? mapNode(node.place, { source: node }) : node;
 }
 
+function contextOf(node: Node): Node {
+  return node.kind === "scalar" ? mapNode(node.place, { context: node }) : node;
+}
+
 function deviceText(node: Node): Node {
   if (node.kind !== "map") return node;
   const source = textOf(childOf(node, "source") ?? node);
@@ -350,7 +355,8 @@ function withShell(environment: MapNode, variables: Variables): MapNode {
 }
 
 /** `external: {name: X}` is the old way to say `external: true` and `name: X`; a name that is not given is the key. */
-function externalNamed(node: Node, key: string): Node {
+function externalNamed(node: Node, path: Path): Node {
+  const key = path.at(-1) ?? "";
   if (node.kind !== "map") return node.tag === undefined ? mapNode(node.place, {}) : node;
   const external = node.entries.get("external");
   if (external === undefined || external.value.tag === "!reset") return node;
@@ -359,7 +365,11 @@ function externalNamed(node: Node, key: string): Node {
   const entries = new Map(node.entries);
   if (!isExternal) entries.delete("external");
   else {
-    const name = childOf(value, "name") ?? childOf(node, "name") ?? scalarNode(place, key);
+    const names = [childOf(value, "name"), childOf(node, "name")];
+    const [name = scalarNode(place, key), other] = names.filter((one) => one !== undefined);
+    if (other !== undefined) {
+      throw refusalAt(place, path, "has two names: write the name beside external alone");
+    }
     entries.set("name", { place: name.place, value: name });
     entries.set("external", { place, value: scalarNode(place, true) });
   }

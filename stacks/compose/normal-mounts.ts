@@ -30,7 +30,8 @@ function fromShort(node: Node, path: Path): Node {
   const text = textOf(node);
   const parts = text.split(":");
   const [source = "", target = "", modes = ""] = parts.length === 1 ? ["", ...parts] : parts;
-  if (parts.length > 3 || target === "" || (parts.length > 1 && source === "")) {
+  const isEmpty = parts.some((part) => part === "");
+  if (parts.length > 3 || isEmpty) {
     throw refusalAt(place, path, `is "${text}", which is not [SOURCE:]TARGET[:MODE]`);
   }
   const isBind = /^[/.~]/.test(source);

@@ -141,6 +141,7 @@ const keys: Record<string, ComposeCase> = {
   "pid, ipc, userns_mode": service(["pid: host", "ipc: host", "userns_mode: host"]),
   "ports, short": service(['ports: ["8080:80", 443, "53:53/udp", "9000"]']),
   "ports, ranges": service(['ports: ["7000-7002:8000-8002", "3000-3001"]']),
+  "ports, several for one": service(["ports: ['8000-8002:80']"]),
   "ports, long": service([
     "ports: [{target: 80, published: 8080, protocol: tcp, mode: host}, {target: 53, protocol: udp}]",
   ]),

@@ -37,6 +37,14 @@ export const refusals: Readonly<Record<string, Refusal>> = {
     "4:15: services.web.volumes.0 ",
     service(["volumes: ['/a:']"]),
   ),
+  "a mount with an end of nothing": refusal(
+    "4:15: services.web.volumes.0 ",
+    service(["volumes: ['/a:/b:']"]),
+  ),
+  "an external secret of two names": refusal(
+    "4:15: secrets.s ",
+    service([], "secrets: {s: {external: {name: a}, name: b}}"),
+  ),
   "a mount of four parts": refusal(
     "4:15: services.web.volumes.0 ",
     service(["volumes: ['/a:/b:ro:x']"]),
