@@ -87,6 +87,8 @@ test("node update, what makes no sense is refused by its field", async () => {
   await assert.rejects(change(ground, "h1", { annotations }), /labels has an empty key/);
   const availability = 7 as NodeAvailability;
   await assert.rejects(change(ground, "h1", { availability }), /availability is 7/);
+  const atOnce = change(ground, "h1", { drainAtOnce: true });
+  await assert.rejects(atOnce, /drain_at_once is set, but the node is not drained: leave it out/);
   await assert.rejects(change(ground, "h1", { membership: 0 }), /membership is not ACCEPTED/);
 });
 

@@ -4,8 +4,14 @@ import * as fc from "fast-check";
 import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeAvailability, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { NodeLoads } from "../scheduler/node-load.ts";
-import { openTestStore, testNode, testTask, testTaskSpec } from "../testing/fixtures.ts";
-import { planRebalance } from "./plan-rebalance.ts";
+import {
+  openTestStore,
+  testNode,
+  testService,
+  testTask,
+  testTaskSpec,
+} from "../testing/fixtures.ts";
+import { planRebalance, planRebalanceStep } from "./plan-rebalance.ts";
 
 type Spec = Parameters<typeof testTaskSpec>[0];
 
@@ -108,4 +114,26 @@ test("rebalance, done it leaves nothing to do, and moves no more than must be", 
     assert.equal(new Set(chosen).size, chosen.length);
   });
   await fc.assert(property, { numRuns: 200 });
+});
+
+test("rebalance, of very many moves some are chosen at a time, until nothing is left", async () => {
+  const { store, put } = openTestStore();
+  await put("node", testNode(1), testNode(2));
+  const tasks = Array.from({ length: 1_600 }, (_, one) => taskOn(1, one));
+  await put("task", ...tasks);
+  let service = testService({ replicas: 1_600 });
+  service.rebalances = 1n;
+  const seen: number[] = [];
+  for (let round = 0; service.rebalancesDone < 1n; round++) {
+    assert.ok(round < 20, "it comes to an end");
+    const loads = new NodeLoads(store);
+    const actions = planRebalanceStep(service, { view: store, loads, takes: () => true, nowMs: 0 });
+    for (const { kind, object } of actions) if (kind === "service") service = object;
+    const moved = actions.flatMap(({ kind, object }) => (kind === "task" ? [object] : []));
+    if (moved.length > 0) seen.push(moved.length);
+    assert.ok(moved.every(({ moves }) => moves));
+    // They run elsewhere by the next step.
+    await put("task", ...moved.map((task) => ({ ...task, moves: false, nodeId: "node2" })));
+  }
+  assert.deepEqual(seen, [500, 300]);
 });

@@ -17,16 +17,17 @@ import type { View } from "../store/store.ts";
 import { isWanted, stateOf } from "../task.ts";
 import { conditionOf } from "./plan-restart.ts";
 
-/** What one transaction marks at most. */
-const partBytes = 2 * 1024 * 1024;
+/** What one step marks at most: what a transaction takes, and what may be thought out without keeping others waiting. */
+const stepBytes = 2 * 1024 * 1024;
+const stepMoves = 500;
 
 interface StepContext extends Omit<RebalanceContext, "nodes"> {
   readonly view: View;
 }
 
 /**
- * The next step of a service's rebalance: its tasks are marked, or all that were have moved. What is marked is so for good,
- * so that a rebalance moves no task twice and comes to an end, wherever the scheduler puts the new ones.
+ * The next step of a service's rebalance: its tasks are marked, or all that were have moved. What is chosen is chosen once,
+ * but for very many tasks, so that a rebalance comes to an end wherever the scheduler puts the new ones.
  */
 export function planRebalanceStep(service: Service, context: StepContext): readonly Action[] {
   const { view } = context;
@@ -44,10 +45,11 @@ export function planRebalanceStep(service: Service, context: StepContext): reado
     const done = { rebalancesBegun: rebalances, rebalancesDone: rebalances };
     return [planService({ ...service, ...done })];
   }
-  const part = chosen.slice(0, Math.ceil(partBytes / toBinary(TaskSchema, first).length));
+  const part = chosen.slice(0, Math.ceil(stepBytes / toBinary(TaskSchema, first).length));
   // Unasked, it counts all the same.
   const number = rebalancesDone === rebalances ? rebalances + 1n : rebalances;
-  const begun = part.length === chosen.length ? number : rebalancesBegun;
+  const isAll = part.length === chosen.length && chosen.length < stepMoves;
+  const begun = isAll ? number : rebalancesBegun;
   return [
     planService({ ...service, rebalances: number, rebalancesBegun: begun }),
     ...part.map((task): Action => {
@@ -86,7 +88,7 @@ interface Site {
   readonly mayTake: boolean;
 }
 
-/** `movable`: tasks of one service, all of one spec. */
+/** At most as many as a step takes. `movable`: tasks of one service, all of one spec. */
 export function planRebalance(
   movable: readonly Task[],
   { nodes, loads, takes, nowMs }: RebalanceContext,
@@ -102,15 +104,16 @@ export function planRebalance(
     mayTake: takes(node) && !failing.has(node.id),
   }));
   const chosen: Task[] = [];
-  for (;;) {
+  while (chosen.length < stepMoves) {
     const move = findMove(sites, needs, 0);
     const task = move?.from.movable.pop();
-    if (move === undefined || task === undefined) return chosen;
+    if (move === undefined || task === undefined) break;
     const holding = holdingOf(task);
     move.from.candidate.remove(holding);
     move.to.candidate.place({ ...holding, granted: move.to.candidate.grant(needs) });
     chosen.push(task);
   }
+  return chosen;
 }
 
 interface Move {
