@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { toJson } from "@bufbuild/protobuf";
+import * as fc from "fast-check";
+import { Fault } from "#proto/fault.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { stackFrom } from "../testing/stack-from.ts";
 
@@ -236,4 +238,50 @@ describe("a stack file", () => {
       assert.throws(() => specOf(line), { name: "Fault", message });
     });
   }
+});
+
+test("stack file, whatever stands where orchestration is told, it is read or refused with a Fault", () => {
+  const keys = [
+    "depends_on",
+    "platform",
+    "restart",
+    "scale",
+    "cpus",
+    "memswap_limit",
+    "network_mode",
+  ];
+  const inDeploy = ["mode", "placement", "resources", "update_config", "x-schedule", "x-autoscale"];
+  const values = fc.oneof(
+    fc.json(),
+    fc.constantFrom(
+      "'@daily'",
+      "{max: 3, cpu: 1%}",
+      "[x]",
+      "{x: {}}",
+      "global-job",
+      "-1",
+      "1e9",
+      "''",
+    ),
+  );
+  const attempt = (text: string) => {
+    try {
+      stackFrom({ text });
+    } catch (thrown) {
+      assert.ok(thrown instanceof Fault, String(thrown));
+    }
+  };
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...keys),
+      fc.constantFrom(...inDeploy),
+      values,
+      (key, inner, value) => {
+        attempt(`services: {x: {image: a, ${key}: ${value}}}`);
+        attempt(`services: {x: {image: a, deploy: {mode: global-job, ${inner}: ${value}}}}`);
+        attempt(`services: {x: {image: a, deploy: {${inner}: ${value}}}}`);
+      },
+    ),
+    { numRuns: 300 },
+  );
 });
