@@ -41,4 +41,8 @@ test("bundles, the programs run from them alone, each from its file", async () =
   // Every command loads.
   assert.match(await program("swarmctl.js", "stack", "deploy", "--help"), /--compose-file/);
   assert.match(await program("swarmctl.js", "context", "create", "--help"), /Get a certificate/);
+  // What a certificate request takes is in a file of its own; the request comes as far as the manager.
+  await assert.rejects(program("swarmctl.js", "context", "create", "me"), {
+    stderr: /does not handle issueUserCertificate/,
+  });
 });

@@ -22,6 +22,12 @@ const programs: Readonly<Record<string, string>> = {
   "log-worker": "manager/log/log-worker.ts",
 };
 
+/** Packages that programs import late, where they need them at all, by the file that all programs share. */
+const latePackages: Readonly<Record<string, string>> = {
+  "late-x509": "@peculiar/x509",
+  "late-reflect-metadata": "reflect-metadata",
+};
+
 /**
  * Of MiB of half of V8's young generation. A command is over before it is worth while to collect what it leaves; a daemon
  * that is idle shall not keep what it once grew to.
@@ -39,10 +45,15 @@ const imports = {
   [`#${fastPath}`]: "./fastpath.o",
 };
 
-/** What a program's main file imports late as ./run.ts stays a file of its own. */
-const startFiles: Plugin = {
-  name: "start files",
+/** What a program's main file imports late as ./run.ts stays a file of its own, as late packages do. */
+const lateFiles: Plugin = {
+  name: "late files",
   setup: (bundler) => {
+    const names = new Map(Object.entries(latePackages).map(([name, path]) => [path, name]));
+    bundler.onResolve({ filter: /^[@\w]/ }, ({ kind, path }) => {
+      const name = kind === "dynamic-import" ? names.get(path) : undefined;
+      return name === undefined ? undefined : { path: `./${name}.js`, external: true };
+    });
     bundler.onResolve({ filter: /^\.\/run\.ts$/ }, ({ kind, importer }) => {
       const name = Object.keys(programs).find(
         (key) => importer === join(root, programs[key] ?? ""),
@@ -73,7 +84,7 @@ const lateBuiltins: Plugin = {
 
 const { outputFiles } = await build({
   absWorkingDir: root,
-  entryPoints: programs,
+  entryPoints: { ...programs, ...latePackages },
   outdir: target,
   bundle: true,
   write: false,
@@ -88,7 +99,7 @@ const { outputFiles } = await build({
   banner: {
     js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
   },
-  plugins: [startFiles, lateBuiltins],
+  plugins: [lateFiles, lateBuiltins],
   logLevel: "warning",
 });
 await rm(target, { recursive: true, force: true });
