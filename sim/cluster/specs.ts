@@ -29,7 +29,7 @@ export function drawService(
   return create(ServiceSpecSchema, {
     annotations: { name },
     mode,
-    task: drawTask(random, isJob ? "job" : drawBehaviour(random, failureChance), isJob),
+    task: drawTask(random, isJob ? "job" : drawBehaviour(random, failureChance), mode),
     ...(!isJob && { update: drawUpdate(random), rollback: drawUpdate(random, "rollback") }),
     ...(random.chance(0.2) &&
       !isJob && {
@@ -49,7 +49,7 @@ export function changedService(
   const behaviour = isJob ? "job" : drawBehaviour(random, failureChance);
   return create(ServiceSpecSchema, {
     ...before,
-    task: drawTask(random, behaviour, isJob),
+    task: drawTask(random, behaviour, mode),
     ...(!isJob && random.chance(0.5) && { update: drawUpdate(random) }),
   });
 }
@@ -60,7 +60,7 @@ export function soundService(before: ServiceSpec, random: SeededRandom): Service
   const isJob = mode.case === "replicatedJob" || mode.case === "globalJob";
   return create(ServiceSpecSchema, {
     ...before,
-    task: drawTask(random, isJob ? "job" : "steady", isJob),
+    task: drawTask(random, isJob ? "job" : "steady", mode),
   });
 }
 
@@ -85,7 +85,8 @@ function drawBehaviour(random: SeededRandom, failureChance: number): Behaviour {
   return random.pick(failing) ?? "flaky";
 }
 
-function drawTask(random: SeededRandom, behaviour: Behaviour, isJob: boolean): TaskSpec {
+function drawTask(random: SeededRandom, behaviour: Behaviour, mode: ServiceSpec["mode"]): TaskSpec {
+  const isJob = mode.case === "replicatedJob" || mode.case === "globalJob";
   const checked = behaviour === "sick" || random.chance(0.2);
   const spec = create(ServiceSpecSchema, {
     task: {
@@ -103,7 +104,7 @@ function drawTask(random: SeededRandom, behaviour: Behaviour, isJob: boolean): T
         },
       },
       resources: { reservations: { memoryBytes: BigInt(random.int(4)) * 100_000_000n } },
-      ...(random.chance(0.3) && { placement: drawPlacement(random) }),
+      ...(random.chance(0.3) && { placement: drawPlacement(random, mode) }),
       ...((isJob || random.chance(0.5)) && {
         restart: {
           condition: isJob ? RestartCondition.ON_FAILURE : RestartCondition.ANY,
@@ -118,10 +119,12 @@ function drawTask(random: SeededRandom, behaviour: Behaviour, isJob: boolean): T
   return spec.task;
 }
 
-function drawPlacement(random: SeededRandom) {
+function drawPlacement(random: SeededRandom, mode: ServiceSpec["mode"]) {
+  const maxReplicas = random.chance(0.5) ? BigInt(1 + random.int(3)) : 0n;
   return {
     constraints: random.chance(0.6) ? [`node.labels.zone==${random.pick(zones)}`] : [],
-    maxReplicas: random.chance(0.5) ? BigInt(1 + random.int(3)) : 0n,
+    // A global service has one on each node as it is.
+    maxReplicas: mode.case === "global" || mode.case === "globalJob" ? 0n : maxReplicas,
   };
 }
 
