@@ -161,9 +161,12 @@ function addHostFlags(command: Command): void {
     .option("--ipc <mode>", "private (default), shareable, none or host")
     .option("--userns <mode>", "host, which is so anyway: users are not remapped")
     .option("--cgroup-parent <path>", "cgroup that the containers' are made in");
-  for (const name of ["--isolation <word>", "--credential-spec <spec>"]) {
-    command.addOption(new Option(name).hideHelp().argParser(flag(refuseWindows)));
-  }
+  const windows = new Option("--credential-spec <spec>").hideHelp();
+  const isolation = new Option("--isolation <word>").hideHelp();
+  command
+    .addOption(windows.argParser(flag(refuseWindows)))
+    // Of Docker's words the one that means nothing.
+    .addOption(isolation.argParser(flag((word) => (word === "default" ? word : refuseWindows()))));
 }
 
 function refuseWindows(): never {
