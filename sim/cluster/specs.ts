@@ -120,9 +120,10 @@ function drawTask(random: SeededRandom, behaviour: Behaviour, mode: ServiceSpec[
 }
 
 function drawPlacement(random: SeededRandom, mode: ServiceSpec["mode"]) {
+  const constraints = random.chance(0.6) ? [`node.labels.zone==${random.pick(zones)}`] : [];
   const maxReplicas = random.chance(0.5) ? BigInt(1 + random.int(3)) : 0n;
   return {
-    constraints: random.chance(0.6) ? [`node.labels.zone==${random.pick(zones)}`] : [],
+    constraints,
     // A global service has one on each node as it is.
     maxReplicas: mode.case === "global" || mode.case === "globalJob" ? 0n : maxReplicas,
   };
