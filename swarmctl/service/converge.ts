@@ -17,7 +17,7 @@ import {
   wantedCount,
 } from "./progress.ts";
 import { judge } from "./judge.ts";
-import { progressPrinter, quietPrinter } from "./progress-lines.ts";
+import { type ProgressPrinter, progressPrinter, quietPrinter } from "./progress-lines.ts";
 import { completedCount, isJob } from "./run-progress.ts";
 import { serviceName } from "./words.ts";
 
@@ -28,6 +28,8 @@ export interface ConvergeOptions {
   readonly quiet?: true;
   /** Milliseconds; 0 means no limit. */
   readonly timeout: number;
+  /** Of whoever waits for several, and says for all of them that the work goes on. */
+  readonly printer?: ProgressPrinter;
 }
 
 /** A container that cannot live ends within moments: so long all tasks must run before they count as up. */
@@ -70,7 +72,7 @@ export async function converge(
   try {
     await wait.run(control);
   } catch (thrown) {
-    if (context.io.signal.aborted) {
+    if (context.io.signal.aborted && options.printer === undefined) {
       context.io.stderr.write(
         `Operation continuing in background: see "swarmctl service ps ${name}"\n`,
       );
@@ -95,7 +97,7 @@ class Wait implements Disposable {
     this.#options = options;
     this.#rollback = isRollback(service);
     this.#progress = noProgress(service.id, options.run);
-    this.#printer = options.quiet ? quietPrinter : progressPrinter(context.io);
+    this.#printer = options.quiet ? quietPrinter : (options.printer ?? progressPrinter(context.io));
   }
 
   async run(control: ControlClient): Promise<void> {

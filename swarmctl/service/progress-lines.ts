@@ -56,7 +56,7 @@ export function progressPrinter(io: Io): ProgressPrinter {
   };
 }
 
-function overallLine(progress: Progress, nowMs: number): string {
+export function overallLine(progress: Progress, nowMs: number): string {
   const { service } = progress;
   const wanted = wantedCount(progress) ?? "…";
   const running = runningCount(progress);

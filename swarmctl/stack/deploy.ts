@@ -1,21 +1,13 @@
 import { type Command, Option } from "commander";
-import { Fault } from "#proto/fault.ts";
-import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { deployStack } from "#stacks/deploy-stack.ts";
 import { type ResolveMode, resolveModes } from "#stacks/plan-services.ts";
 import { removeLeftovers } from "#stacks/remove-leftovers.ts";
 import { parseStackName } from "#stacks/stack.ts";
-import type { Context, ControlClient } from "../context.ts";
+import type { Context } from "../context.ts";
 import { flag } from "../flags/parse-flag.ts";
-import { forEachRef } from "../for-each-ref.ts";
-import {
-  addConvergeFlags,
-  type ConvergeOptions,
-  converge,
-  withJobTimeout,
-} from "../service/converge.ts";
-import { serviceName } from "../service/words.ts";
+import { addConvergeFlags, type ConvergeOptions } from "../service/converge.ts";
 import { printWarnings } from "../warnings.ts";
+import { convergeStack } from "./converge-stack.ts";
 import { addComposeFlags, type ComposeFlags, loadStack } from "./load-stack.ts";
 import { printDiff } from "./print-diff.ts";
 
@@ -85,43 +77,6 @@ async function deploy(
   };
   const settings = { ...tell, ...planSettings(options), read };
   const { services, leftovers } = await deployStack(control, stack, settings);
-  if (!options.detach) await convergeAll(context, services, { control, command, options });
+  if (!options.detach) await convergeStack(context, services, { control, command, options });
   await removeLeftovers(control, leftovers, tell);
-}
-
-interface Wait extends Invocation {
-  readonly control: ControlClient;
-}
-
-/**
- * They all go on at the same time, and have the time together; each that fails is named. Who depends on one that failed is
- * not waited for.
- */
-async function convergeAll(
-  context: Context,
-  services: readonly Service[],
-  { control, command, options }: Wait,
-): Promise<void> {
-  const { clock } = context.io;
-  const { timeout, quiet } = options;
-  const deadline = clock.monotonic() + timeout;
-  const byName = new Map(services.map((service) => [serviceName(service), service]));
-  const converged = new Set<string>();
-  await forEachRef(context, [...byName.keys()], async (name) => {
-    const service = byName.get(name);
-    if (service === undefined) return;
-    context.io.signal.throwIfAborted();
-    const lacking = service.spec?.dependsOn.find(
-      (on) => byName.has(on.service) && !converged.has(on.service),
-    );
-    if (lacking !== undefined) {
-      const message = `Service "${name}" has not converged: it waits for ${lacking.service}`;
-      throw new Fault("failed-precondition", message);
-    }
-    if (!quiet && services.length > 1) context.print(name);
-    const left = timeout === 0 ? 0 : Math.max(1, deadline - clock.monotonic());
-    const wait = { timeout: left, ...(quiet && { quiet }) };
-    await converge(context, control, service, withJobTimeout(command, service, wait));
-    converged.add(name);
-  });
 }
