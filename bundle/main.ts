@@ -51,9 +51,16 @@ const lateFiles: Plugin = {
   setup: (bundler) => {
     const names = new Map(Object.entries(latePackages).map(([name, path]) => [path, name]));
     bundler.onResolve({ filter: /^[@\w]/ }, ({ kind, path }) => {
-      const name = kind === "dynamic-import" ? names.get(path) : undefined;
-      return name === undefined ? undefined : { path: `./${name}.js`, external: true };
+      const name = names.get(path);
+      if (name === undefined) return undefined;
+      if (kind === "entry-point") return { path, namespace: "late" };
+      return kind === "dynamic-import" ? { path: `./${name}.js`, external: true } : undefined;
     });
+    // With its exports by their names, whatever the package is made of.
+    bundler.onLoad({ filter: /.*/, namespace: "late" }, ({ path }) => ({
+      contents: `export * from "${path}";`,
+      resolveDir: root,
+    }));
     bundler.onResolve({ filter: /^\.\/run\.ts$/ }, ({ kind, importer }) => {
       const name = Object.keys(programs).find(
         (key) => importer === join(root, programs[key] ?? ""),
@@ -91,6 +98,8 @@ const { outputFiles } = await build({
   platform: "node",
   target: "node24",
   format: "esm",
+  // Packages that are both are taken as modules: of those the exports are known by name.
+  mainFields: ["module", "main"],
   // Names stay: faults and heap snapshots tell of classes.
   minifyWhitespace: true,
   minifySyntax: true,
