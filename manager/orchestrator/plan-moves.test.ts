@@ -9,6 +9,7 @@ import {
   RestartPolicySchema,
   TaskState,
   UpdateConfigSchema,
+  UpdateFailureAction,
   UpdateOrder,
   UpdateState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -166,6 +167,17 @@ test("drain, during an update both go on within one parallelism", () => {
   assert.equal(ground.service.updateStatus?.state, UpdateState.COMPLETED);
   assert.equal(ground.runningOn(3).length, 0);
   assert.deepEqual(ground.imagesRunning(), Array(6).fill("new"));
+});
+
+test("drain, what it left behind does not hold up a later update whose failures do not matter", () => {
+  const ground = running(3, { failureAction: UpdateFailureAction.CONTINUE });
+  ground.setNode(1, drain);
+  ground.settle();
+  assert.equal(ground.slotsUp(), 3);
+  ground.rejects = "bad";
+  ground.setImage(image("bad"));
+  ground.settle();
+  assert.equal(ground.service.updateStatus?.state, UpdateState.COMPLETED);
 });
 
 test("moves, tasks that a rebalance chose go in turn, and only those", () => {

@@ -18,7 +18,7 @@ import {
   type UpdateStatus,
   UpdateStatusSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import { timestampFromMs } from "#proto/time.ts";
+import { msFromTimestamp, timestampFromMs } from "#proto/time.ts";
 import { earliest } from "../loop.ts";
 import { rolledBack, withoutPrevious } from "../service-spec.ts";
 import { isTerminal, stateOf } from "../task.ts";
@@ -132,6 +132,22 @@ export function isMoving({ plan, tasks }: SlotNeed<unknown>, context: SlotContex
   );
 }
 
+/** Nor has what takes over failed: that is the matter of the update's failure action, or of the restart policy. */
+function isMovingWell(need: SlotNeed<unknown>, context: SlotContext): boolean {
+  if (!isMoving(need, context)) return false;
+  const leaving = need.tasks.filter((task) => isLeaving(task, context));
+  const madeMs = Math.max(...leaving.map(createdAtMs));
+  return !need.tasks.some(
+    (task) =>
+      createdAtMs(task) > madeMs &&
+      (endedByItself(task) || (task.status?.attempts ?? []).length > 0),
+  );
+}
+
+function createdAtMs(task: Task): number {
+  return msFromTimestamp(task.meta?.createdAt);
+}
+
 function endedByItself(task: Task): boolean {
   return isTerminal(task) && stateOf(task) !== TaskState.SHUTDOWN;
 }
@@ -180,7 +196,7 @@ function isBusy(
   context: SlotContext,
 ): boolean {
   const { plan, trial, held } = slot;
-  if (isMoving(slot, context)) return true;
+  if (isMovingWell(slot, context)) return true;
   if (held || plan.progress === "due") return false;
   if (trial?.kind === "failed") return context.nowMs < trial.sinceMs + delayMs;
   if (plan.progress === "unsettled") return true;
