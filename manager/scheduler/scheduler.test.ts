@@ -8,7 +8,7 @@ import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
 import type { View } from "../store/store.ts";
 import { stateOf } from "../task.ts";
 import { openTestStore, testCluster, testNode, testTaskSpec } from "../testing/fixtures.ts";
-import { partTasksMax, Scheduler } from "./scheduler.ts";
+import { partTasksMax, retryManyMs, Scheduler } from "./scheduler.ts";
 import { on, pending } from "./testing/schedule-ground.ts";
 
 const deadlineMs = 10_000;
@@ -68,6 +68,22 @@ test("scheduler, who waits is tried again when a node comes and when a task ends
   const status = create(TaskStatusSchema, { state: TaskState.COMPLETE });
   await put("task", { ...first, desiredState: TaskState.SHUTDOWN, status });
   await until("the other placed", () => isOn(task(other), "node1"));
+});
+
+test("scheduler, many who wait are tried again a second later, however much happens meanwhile", async (t) => {
+  const { put, until } = open(t);
+  await put("task", ...Array.from({ length: partTasksMax + 1 }, (_, n) => pending(`t${n}`)));
+  await until("all told", (view) =>
+    view.list("task").every(({ status }) => status?.err === "no suitable node"),
+  );
+  const beganMs = systemClock.monotonic();
+  await put("node", testNode(1));
+  await put("node", testNode(2));
+  await until("all assigned", (view) =>
+    view.list("task").every((task) => stateOf(task) === TaskState.ASSIGNED),
+  );
+  const tookMs = systemClock.monotonic() - beganMs;
+  assert.ok(tookMs >= retryManyMs - 1, `${tookMs} ms`);
 });
 
 test("scheduler, a task with a node is assigned there, or waits until that node can take it", async (t) => {

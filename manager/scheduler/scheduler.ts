@@ -15,6 +15,8 @@ import { inOrder, planSchedule, type SchedulePlan } from "./plan-schedule.ts";
 
 /** What one transaction takes on, so that neither planning nor applying it holds the manager up for long. */
 export const partTasksMax = 500;
+/** How long more blocked tasks than one part takes wait for what else happens. Swarm's, too. */
+export const retryManyMs = 1_000;
 /** In looks at a node, of which ten or so take a microsecond. */
 export const effortMax = 200_000;
 
@@ -27,7 +29,9 @@ export class Scheduler implements AsyncDisposable {
   readonly #loads: NodeLoads;
   readonly #dirty = new DirtySet<string>();
   /** Tasks that no node could take. */
-  #blocked = new Set<string>();
+  readonly #blocked = new Set<string>();
+  /** When many of them are tried again. */
+  #retry: Disposable | undefined;
   readonly #loop: Loop;
   readonly #watch: Disposable;
 
@@ -47,6 +51,7 @@ export class Scheduler implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]();
+    this.#retry?.[Symbol.dispose]();
     await this.#loop[Symbol.asyncDispose]();
   }
 
@@ -74,7 +79,15 @@ export class Scheduler implements AsyncDisposable {
     if (ended) this.#retryBlocked();
   }
 
+  /** Tries the tasks again that had no node: a few at once, many once a second at most, however much happens meanwhile. */
   #retryBlocked(): void {
+    if (this.#blocked.size <= partTasksMax) this.#retryNow();
+    else this.#retry ??= this.#modules.clock.timer(retryManyMs, () => this.#retryNow());
+  }
+
+  #retryNow(): void {
+    this.#retry?.[Symbol.dispose]();
+    this.#retry = undefined;
     if (this.#blocked.size === 0) return;
     for (const id of this.#blocked) this.#dirty.add(id);
     this.#blocked.clear();
