@@ -96,12 +96,13 @@ function globalDiverges(service: Service, tasks: readonly Task[], view: View): s
     const here = serving.filter(({ nodeId }) => nodeId === node.id);
     if (here.length > 1) return `${here.length} tasks on ${node.id}`;
     const [task] = here;
-    const isPaused = node.spec?.availability === NodeAvailability.PAUSE;
+    const isPausedNode = node.spec?.availability === NodeAvailability.PAUSE;
     if (task === undefined) {
       if (takes(node) && meets(node, service)) return `no task on ${node.id}`;
-    } else if (!(takes(node) || isPaused) || !meets(node, service)) {
+    } else if (!(takes(node) || isPausedNode) || !meets(node, service)) {
       return `a task on ${node.id}, which shall have none`;
-    } else {
+    } else if (!isPausedNode) {
+      // A paused node keeps what it has, as it is.
       const problem = problemOf(task, service, view);
       if (problem !== undefined) return problem;
     }
@@ -130,12 +131,13 @@ function problemOf(task: Task, service: Service, view: View): string | undefined
   if (task.status?.state !== TaskState.RUNNING) return `does not run: ${words(task)}`;
   const node = view.get("node", task.nodeId);
   if (node?.status?.state !== NodeState.READY) return `runs on a lost node: ${words(task)}`;
+  if (imageOf(task) !== imageOf({ spec: service.spec?.task })) {
+    return isPaused(service) ? undefined : `is of an old spec: ${words(task)}`;
+  }
   if (node.spec?.availability === NodeAvailability.DRAIN) {
     return hasRoom(task, service, view) ? `runs on a drained node: ${words(task)}` : undefined;
   }
-  if (!meets(node, service)) return `runs where it may not: ${words(task)}`;
-  const isOld = imageOf(task) !== imageOf({ spec: service.spec?.task });
-  return isOld && !isPaused(service) ? `is of an old spec: ${words(task)}` : undefined;
+  return meets(node, service) ? undefined : `runs where it may not: ${words(task)}`;
 }
 
 function isRunning({ status }: Task): boolean {

@@ -16,6 +16,8 @@ import { durationFromMs } from "#proto/time.ts";
 import type { SeededRandom } from "../random.ts";
 import type { Behaviour } from "./containers.ts";
 
+const { PAUSE } = UpdateFailureAction;
+
 export const zones = ["a", "b"] as const;
 export const networkName = "net";
 
@@ -58,9 +60,12 @@ export function changedService(
 export function soundService(before: ServiceSpec, random: SeededRandom): ServiceSpec {
   const { mode } = before;
   const isJob = mode.case === "replicatedJob" || mode.case === "globalJob";
+  // With nowhere to go back to: that might never run either.
+  const update = { ...(before.update ?? drawUpdate(random)), failureAction: PAUSE };
   return create(ServiceSpecSchema, {
     ...before,
     task: drawTask(random, isJob ? "job" : "steady", mode),
+    ...(!isJob && { update }),
   });
 }
 
