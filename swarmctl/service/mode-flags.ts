@@ -67,7 +67,7 @@ export function newMode(given: ModeFlags, least: bigint): Mode {
     case "globalJob":
       return changedMode({ case: wanted, value: create(GlobalJobSchema) }, given);
     case "replicatedJob": {
-      const totalCompletions = given.replicas ?? 1n;
+      const totalCompletions = given.replicas ?? given.maxConcurrent ?? 1n;
       const maxConcurrent = given.maxConcurrent ?? totalCompletions;
       const value = create(ReplicatedJobSchema, { totalCompletions, maxConcurrent });
       return { case: wanted, value };

@@ -39,6 +39,10 @@ describe("modes", () => {
       "--mode replicated-job --replicas 5 --max-concurrent 2",
       { replicatedJob: { maxConcurrent: "2", totalCompletions: "5" } },
     ],
+    [
+      "--mode replicated-job --max-concurrent 2",
+      { replicatedJob: { maxConcurrent: "2", totalCompletions: "2" } },
+    ],
     ["--schedule @hourly", { replicatedJob: { maxConcurrent: "1", totalCompletions: "1" } }],
     ["--replicas-min 2 --replicas-max 5 --scale-cpu 70%", { replicated: { replicas: "2" } }],
   ];

@@ -57,13 +57,20 @@ function configLines(title: string, orderKey: string, config: UpdateConfig | und
     [0, title],
     [1, "Parallelism", `${config?.parallelism ?? 1n}`],
     ...(delayMs === 0 ? [] : [[1, "Delay", seconds(delayMs)] as const]),
-    [1, "On failure", actionWords[config?.failureAction ?? UpdateFailureAction.PAUSE] ?? ""],
+    [1, "On failure", actionWord(config)],
     [1, "Monitoring Period", seconds(msFromDuration(config?.monitor, monitorMsDefault))],
     [1, "Max failure ratio", `${Number((config?.maxFailureRatio ?? 0).toFixed(6))}`],
     [1, orderKey, order],
     ...canaryLines(config),
     [1, "Progress deadline", deadlineMs === 0 ? "none" : seconds(deadlineMs)],
   ];
+}
+
+/** Unset it is not the same for canaries. */
+function actionWord(config: UpdateConfig | undefined): string {
+  const action = config?.failureAction;
+  if (action !== undefined) return actionWords[action] ?? "";
+  return (config?.canary ?? 0n) === 0n ? "pause" : "pause; of canaries rollback";
 }
 
 function canaryLines(config: UpdateConfig | undefined): Line[] {
