@@ -10,7 +10,7 @@ import { type DeployPlan, type DeploySettings, planDeploy, type StackWish } from
 import type { FileStep } from "./plan-files.ts";
 import type { NetworkStep } from "./plan-networks.ts";
 import type { ServiceStep, ServiceUpdate } from "./plan-services.ts";
-import { type Patience, removeNetwork } from "./remove-network.ts";
+import { ignoreMissing, type Patience, removeNetwork } from "./remove-network.ts";
 import { nameOf, type Stack } from "./stack.ts";
 
 export interface DeployOptions extends DeploySettings, Patience {
@@ -54,7 +54,7 @@ async function deployOnce(
   const plan = planDeploy(wish, await look(control, wish, options), options);
   for (const service of plan.goneServices) {
     options.onStep(`Removing service ${nameOf(service.spec)}`);
-    await control.removeService({ ref: service.id }, options);
+    await ignoreMissing(control.removeService({ ref: service.id }, options));
   }
   for (const step of plan.networks) await performNetworkStep(control, step, options);
   const keptServiceIds = plan.services.flatMap((step) =>

@@ -1,3 +1,4 @@
+/** Durations of stack files, in Go's notation. */
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
 import { refusal } from "./reader.ts";
