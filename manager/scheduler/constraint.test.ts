@@ -6,7 +6,7 @@ import { Fault } from "#proto/fault.ts";
 import { NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 import { testNode } from "../testing/fixtures.ts";
-import { meetsConstraints, parseConstraints } from "./constraint.ts";
+import { meetsConstraints, parseConstraints, parseSpreadKey } from "./constraint.ts";
 
 const node = testNode(7, {
   id: "Abc123",
@@ -130,12 +130,34 @@ for (const [text, message] of refused) {
   });
 }
 
+test("Tasks are spread over labels, or over any other text of a node, and nothing else", () => {
+  assert.equal(parseSpreadKey("Node.Labels.zone")(node), "East");
+  assert.equal(parseSpreadKey("engine.labels.storage")(node), "ssd");
+  assert.equal(parseSpreadKey("node.labels.missing")(node), "");
+  assert.equal(parseSpreadKey("node.id")(node), "Abc123");
+  assert.equal(parseSpreadKey("node.hostname")(bare), "");
+  const refusals: readonly [string, RegExp][] = [
+    ["node.ip", /^"node\.ip" is nothing to spread over: did you mean "node\.id"\?$/],
+    ["zone", /^"zone" is nothing to spread over: use node\.id, .* or engine\.labels\.NAME$/],
+    ["", /^"" is nothing to spread over/],
+    ["__proto__", /is nothing to spread over/],
+  ];
+  for (const [key, message] of refusals) {
+    assert.throws(() => parseSpreadKey(key), { code: "invalid-argument", message });
+  }
+});
+
 test("Any text is a constraint that every node can be held against, or is refused with a Fault", () => {
   const key = fc.constantFrom("node.ip", "node.id", "node.role", "node.labels.a", "x", "NODE.IP");
   const likely = fc
     .tuple(key, fc.constantFrom("==", "!=", "=", " == "), fc.string())
     .map((parts) => parts.join(""));
   const property = fc.property(fc.oneof(likely, fc.string({ unit: "binary" })), (text) => {
+    try {
+      parseSpreadKey(text)(node);
+    } catch (thrown) {
+      assert.ok(thrown instanceof Fault, String(thrown));
+    }
     try {
       const constraints = parseConstraints([text]);
       for (const one of [node, onV6, bare]) meetsConstraints(one, constraints);

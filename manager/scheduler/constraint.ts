@@ -38,6 +38,7 @@ const readers: Readonly<Record<string, ReadNode>> = {
 };
 
 const addressKey = "node.ip";
+const constraintKeys = [...Object.keys(readers), addressKey];
 
 const labelReaders: Readonly<Record<string, (label: string) => ReadNode>> = {
   "node.labels.":
@@ -63,11 +64,26 @@ export function meetsConstraints(node: Node, constraints: readonly Constraint[])
   return constraints.every(({ isMet }) => isMet(node));
 }
 
-/** What reads a node's label: of `node.labels.x` or `engine.labels.x`, else undefined. */
-export function parseLabelKey(key: string): ReadNode | undefined {
-  for (const [prefix, readerOf] of Object.entries(labelReaders)) {
-    const begins = key.slice(0, prefix.length).toLowerCase() === prefix;
-    if (begins && key.length > prefix.length) return readerOf(key.slice(prefix.length));
+/**
+ * What reads a node's value for a key that tasks are spread over: a label's, or any other that is compared as text. Swarm knows
+ * labels alone and ignores the others, of which files in the wild have `node.id` and `node.hostname`.
+ */
+export function parseSpreadKey(key: string): ReadNode {
+  const read = readerOf(key);
+  if (read !== undefined) return read;
+  throw new Fault(
+    "invalid-argument",
+    `"${key}" is nothing to spread over: ${allowedKeys(key, Object.keys(readers))}`,
+  );
+}
+
+/** Undefined for what is not compared as text, and for what there is not. */
+function readerOf(key: string): ReadNode | undefined {
+  const name = key.toLowerCase();
+  if (Object.hasOwn(readers, name)) return readers[name];
+  for (const [prefix, labelReader] of Object.entries(labelReaders)) {
+    const isLabel = name.startsWith(prefix) && key.length > prefix.length;
+    if (isLabel) return labelReader(key.slice(prefix.length));
   }
   return undefined;
 }
@@ -80,7 +96,8 @@ function parseConstraint(text: string): Constraint {
   const at = text.indexOf(operator);
   const key = text.slice(0, at).trim();
   const value = text.slice(at + operator.length).trim();
-  if (!keyPattern.test(key)) throw refusal(text, `has the key "${key}": ${allowedKeys(key)}`);
+  if (!keyPattern.test(key))
+    throw refusal(text, `has the key "${key}": ${allowedKeys(key, constraintKeys)}`);
   if (!valuePattern.test(value)) {
     const problem =
       value === ""
@@ -95,8 +112,9 @@ function parseConstraint(text: string): Constraint {
 function matcherOf(text: string, key: string, value: string): (node: Node) => boolean {
   const name = key.toLowerCase();
   if (name === addressKey) return addressMatcher(text, value);
-  const read = (Object.hasOwn(readers, name) ? readers[name] : undefined) ?? parseLabelKey(key);
-  if (read === undefined) throw refusal(text, `has the key "${key}": ${allowedKeys(key)}`);
+  const read = readerOf(key);
+  if (read === undefined)
+    throw refusal(text, `has the key "${key}": ${allowedKeys(key, constraintKeys)}`);
   const folded = value.toLowerCase();
   if (name === "node.role" && folded !== "manager" && folded !== "worker") {
     throw refusal(text, `has the role "${value}": use manager or worker`);
@@ -128,8 +146,8 @@ function subnetOf(value: string): Subnet | undefined {
   return { family, base: (bits >> hostBits) << hostBits, prefix };
 }
 
-function allowedKeys(key: string): string {
-  const known = [...Object.keys(readers), addressKey];
+/** `known`: what there is beside labels. */
+function allowedKeys(key: string, known: readonly string[]): string {
   const near = nearMiss(key.toLowerCase(), known);
   if (near !== undefined) return `did you mean "${near}"?`;
   // The label's name is the user's own; only what stands before it can be a slip.

@@ -3,7 +3,7 @@ import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type GenericResource, type Platform, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
 import { kindOf } from "#proto/generic-resource.ts";
 import { type PortKey, portKey } from "../allocator/port-book.ts";
-import { type Constraint, parseConstraints, parseLabelKey, type ReadNode } from "./constraint.ts";
+import { type Constraint, parseConstraints, parseSpreadKey, type ReadNode } from "./constraint.ts";
 
 /** What a node has less of for others while a task is there. */
 export interface Reservation {
@@ -41,7 +41,7 @@ export function needsOf(task: Task): Needs {
     encrypted: task.networks.some(({ network }) => network?.spec?.encrypted === true),
     spreadOver: (placement?.preferences ?? []).flatMap(({ preference }) => {
       if (preference.case === undefined) return [];
-      return parseLabelKey(preference.value.spreadDescriptor) ?? [];
+      return [parseSpreadKey(preference.value.spreadDescriptor)];
     }),
   };
 }

@@ -25,7 +25,7 @@ test("Constraints, hierarchical preferences, platforms, a limit and a priority p
     priority: -5,
     placement: {
       constraints: ["node.role==worker", "node.labels.zone != east"],
-      preferences: [spread("node.labels.zone"), spread("engine.labels.rack")],
+      preferences: [spread("node.labels.zone"), spread("engine.labels.rack"), spread("node.id")],
       platforms: [{ os: "linux", architecture: "amd64" }],
       maxReplicas: 2n,
     },
@@ -39,9 +39,14 @@ const refused: readonly [string, TaskInit, RegExp][] = [
     /^task\.placement\.constraints\[1\]: .*did you mean "node\.role"\?$/,
   ],
   [
-    "a preference that spreads over no label",
-    { placement: { preferences: [spread("node.hostname")] } },
-    /^task\.placement\.preferences\[0\]\.spread is "node\.hostname": use node\.labels\.NAME or/,
+    "a preference over what there is not",
+    { placement: { preferences: [spread("node.label.zone")] } },
+    /^task\.placement\.preferences\[0\]\.spread: "node\.label\.zone" is nothing to spread over: did you mean "node\.labels\.zone"\?$/,
+  ],
+  [
+    "a preference over addresses",
+    { placement: { preferences: [spread("node.ip")] } },
+    /"node\.ip" is nothing to spread over/,
   ],
   ["an empty preference", { placement: { preferences: [{}] } }, /preferences\[0\] is empty/],
   ["a priority beyond all", { priority: 1_000_000_001 }, /^task\.priority is 1000000001: use -/],

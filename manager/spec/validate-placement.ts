@@ -2,7 +2,7 @@
 import type { ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Placement, PlacementPreference, Resources } from "#proto/gen/swarm/v1/types_pb.ts";
 import { checkKind, kindOf } from "#proto/generic-resource.ts";
-import { parseConstraints, parseLabelKey } from "../scheduler/constraint.ts";
+import { parseConstraints, parseSpreadKey } from "../scheduler/constraint.ts";
 import { checkRange, invalid, parsed } from "./field.ts";
 
 /** As Kubernetes has it for users' own. */
@@ -31,13 +31,10 @@ function checkWishes(path: string, placement: Placement): void {
   }
 }
 
-/** Swarm ignores what it does not know here, and then spreads over nothing. */
 function checkPreference(path: string, { preference }: PlacementPreference): void {
   if (preference.case === undefined) throw invalid(path, "is empty: use spread");
   const { spreadDescriptor } = preference.value;
-  if (parseLabelKey(spreadDescriptor) !== undefined) return;
-  const problem = `is "${spreadDescriptor}": use node.labels.NAME or engine.labels.NAME`;
-  throw invalid(`${path}.spread`, problem);
+  parsed(`${path}.spread`, () => parseSpreadKey(spreadDescriptor));
 }
 
 /** A service asks for a number of each kind; which pieces it gets is the scheduler's. */
