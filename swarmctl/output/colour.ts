@@ -5,7 +5,7 @@ const codes = { red: 31, green: 32, yellow: 33 } as const;
 
 export type Colour = keyof typeof codes;
 
-export type Paint = (colour: Colour, text: string) => string;
+type Paint = (colour: Colour, text: string) => string;
 
 export function painter({ env }: Pick<Io, "env">, output: Pick<Output, "isTTY">): Paint {
   const isPlain = !output.isTTY || Boolean(env["NO_COLOR"]) || env["TERM"] === "dumb";

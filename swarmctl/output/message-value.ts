@@ -7,7 +7,7 @@ import { toJson } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import type { Lookup } from "./template/template.ts";
 
-export type MessageValue = Readonly<Record<string, unknown>>;
+type MessageValue = Readonly<Record<string, unknown>>;
 
 export function messageValue<D extends DescMessage>(
   schema: D,

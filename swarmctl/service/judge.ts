@@ -26,7 +26,7 @@ import {
 } from "./run-progress.ts";
 import { taskName } from "./words.ts";
 
-export type Verdict =
+type Verdict =
   | { readonly kind: "waiting" }
   /** `fingerprint` stays the same as long as nothing restarts. `note`: what its user should know besides. */
   | { readonly kind: "converged"; readonly fingerprint: string; readonly note?: string }

@@ -47,7 +47,10 @@ const updateAction = oneOf<UpdateFailureAction>({
 });
 
 export function addUpdateFlags(command: Command): void {
-  addFlags(command, "update", ["pause (default), continue or rollback", flag(updateAction)]);
+  addFlags(command, "update", [
+    "pause (default; canaries: rollback), continue or rollback",
+    flag(updateAction),
+  ]);
   addFlags(command, "rollback", ["pause (default) or continue", flag(rollbackAction)]);
   command
     .option(
