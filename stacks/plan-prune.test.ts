@@ -5,17 +5,20 @@ import {
   SecretSchema,
   type Service,
   ServiceSchema,
-  type Task,
   TaskSchema,
 } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { ServiceSpecSchema, TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isFileUsed, leftovers } from "./plan-prune.ts";
 import { namespaceLabel } from "./stack.ts";
 import { stackFrom } from "./testing/stack-from.ts";
 
 const secret = create(SecretSchema, { id: "s1" });
-const reads = { case: "container", value: { secrets: [{ secretId: "s1" }] } } as const;
-const spec = { task: { runtime: reads } };
+const task = create(TaskSpecSchema, {
+  runtime: { case: "container", value: { secrets: [{ secretId: "s1" }] } },
+});
+const spec = create(ServiceSpecSchema, { task });
+const other = create(ServiceSpecSchema);
 
 const services: readonly (readonly [what: string, service: Service, used: boolean])[] = [
   ["refers to it", create(ServiceSchema, { spec }), true],
@@ -23,7 +26,7 @@ const services: readonly (readonly [what: string, service: Service, used: boolea
   ["had it before an update that goes on", updated(UpdateState.UPDATING), true],
   ["had it before an update that waits with canaries", updated(UpdateState.CANARY), true],
   ["had it before an update that was paused", updated(UpdateState.PAUSED), true],
-  ["has another one", create(ServiceSchema, { spec: {} }), false],
+  ["has another one", create(ServiceSchema, { spec: other }), false],
 ];
 for (const [what, service, used] of services) {
   test(`prune, a file is ${used ? "in" : "of no"} use to a service that ${what}`, () => {
@@ -32,14 +35,18 @@ for (const [what, service, used] of services) {
 }
 
 function updated(state: UpdateState): Service {
-  return create(ServiceSchema, { spec: {}, previousSpec: spec, updateStatus: { state } });
+  return create(ServiceSchema, { spec: other, previousSpec: spec, updateStatus: { state } });
 }
 
-for (const state of [TaskState.NEW, TaskState.RUNNING, TaskState.COMPLETE, TaskState.SHUTDOWN]) {
-  const used = state <= TaskState.RUNNING;
-  test(`prune, a file is ${used ? "in" : "of no"} use to a task in the state ${TaskState[state]}`, () => {
-    const task: Task = create(TaskSchema, { spec: { runtime: reads }, status: { state } });
-    assert.equal(isFileUsed(secret, [], [task]), used);
+for (const [word, state, used] of [
+  ["is new", TaskState.NEW, true],
+  ["runs", TaskState.RUNNING, true],
+  ["is complete", TaskState.COMPLETE, false],
+  ["was stopped", TaskState.SHUTDOWN, false],
+] as const) {
+  test(`prune, a file is ${used ? "in" : "of no"} use to a task that ${word}`, () => {
+    const one = create(TaskSchema, { spec: task, status: { state } });
+    assert.equal(isFileUsed(secret, [], [one]), used);
   });
 }
 
