@@ -266,6 +266,17 @@ test("An update replaces what does not run out of turn", () => {
   assert.deepEqual(said, ["stop t2", "create 2", "stop t3", "create 3"]);
 });
 
+test("An update replaces what starts out of turn, too, but when it has stopped: no slot runs twice", () => {
+  const service = testService({ replicas: 2, version: 2 });
+  const starting = outdated(1, { status: { state: TaskState.STARTING, attempt: 1 } });
+  assert.deepEqual(plan({ service, tasks: [starting, running(2)] }).said, ["stop t1"]);
+  const stopping = { ...starting, desiredState: TaskState.SHUTDOWN };
+  assert.deepEqual(plan({ service, tasks: [stopping, running(2)] }).said, []);
+  const status = testTask("", { status: { state: TaskState.SHUTDOWN } }).status;
+  const stopped = { ...stopping, status } as Task;
+  assert.deepEqual(plan({ service, tasks: [stopped, running(2)] }).said, ["create 1"]);
+});
+
 test("An old task that does not stop is waited for one minute", () => {
   const tasks = [outdated(1, { desiredState: TaskState.SHUTDOWN })];
   const service = testService({ version: 2 });

@@ -14,7 +14,7 @@ import {
 import { msFromTimestamp } from "#proto/time.ts";
 import { meetsConstraints, parseConstraints } from "../scheduler/constraint.ts";
 import { runsAnyOf } from "../scheduler/platform.ts";
-import { isLost, isTerminal, isWanted, stateOf } from "../task.ts";
+import { isAssigned, isLost, isTerminal, isWanted, stateOf } from "../task.ts";
 import { conditionOf, planRestart } from "./plan-restart.ts";
 import { hasPortsOf } from "./same-ports.ts";
 import type { SameSpec } from "./same-spec.ts";
@@ -114,8 +114,8 @@ function planWanted(task: Task, context: SlotContext): SlotPlan {
   // Its successor comes when it has stopped: the two could not share what it has.
   if (isExpelled(task, context) || isLeaving(task, context))
     return { stop: [task], create: false, progress };
-  // What does not run yet has nothing to lose: it is replaced out of turn.
-  if (outdated) return { ...empty, stop: [task] };
+  // What does not run yet has nothing to lose: it is replaced out of turn; when it has stopped, if a node may have begun it.
+  if (outdated) return { ...unsettled, stop: [task], create: !isAssigned(task) };
   return isRunning(task) ? settled : unsettled;
 }
 
