@@ -158,6 +158,7 @@ test("checks, two containers of one slot, but for one on a host that was lost", 
     await store.write(() => [
       { action: "create", kind: "service", object: service },
       { action: "create", kind: "task", object: task("a") },
+      { action: "create", kind: "task", object: task("b") },
     ]);
     const status = create(NodeStatusSchema, { state: nodeState });
     const after = create(NodeSchema, { ...node, status });

@@ -80,12 +80,14 @@ export class Checks {
     const service = view?.get("service", task.serviceId);
     if (service === undefined || task.slot === 0n || mayOverlap(service)) return;
     // It may be long replaced, and not have heard of it.
+    if (isRemoved(task, view)) return;
     if (this.#wasLost(container.nodeId, msFromTimestamp(task.meta?.createdAt))) return;
     for (const other of others) {
       if (other.task.serviceId !== task.serviceId || other.task.slot !== task.slot) continue;
-      const seen = view?.get("task", other.task.id);
-      const leaves = seen === undefined || seen.desiredState >= TaskState.REMOVE;
-      if (leaves || this.#wasLost(other.nodeId, msFromTimestamp(other.task.meta?.createdAt)))
+      if (
+        isRemoved(other.task, view) ||
+        this.#wasLost(other.nodeId, msFromTimestamp(other.task.meta?.createdAt))
+      )
         continue;
       this.#fail(
         "one container per slot",
@@ -228,6 +230,11 @@ export class Checks {
     if (waits && before.status?.err !== after.status?.err)
       this.#marks.add("tasks that had to wait");
   }
+}
+
+/** Of a slot or a job's run that is no more: nothing takes over from it. */
+function isRemoved({ id }: Task, view: View | undefined): boolean {
+  return (view?.get("task", id)?.desiredState ?? TaskState.REMOVE) >= TaskState.REMOVE;
 }
 
 /** Whether it has its place on its node. */

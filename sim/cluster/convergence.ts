@@ -96,13 +96,11 @@ function globalDiverges(service: Service, tasks: readonly Task[], view: View): s
     const here = serving.filter(({ nodeId }) => nodeId === node.id);
     if (here.length > 1) return `${here.length} tasks on ${node.id}`;
     const [task] = here;
-    const isPausedNode = node.spec?.availability === NodeAvailability.PAUSE;
     if (task === undefined) {
       if (takes(node) && meets(node, service)) return `no task on ${node.id}`;
-    } else if (!(takes(node) || isPausedNode) || !meets(node, service)) {
+    } else if (!takes(node) || !meets(node, service)) {
       return `a task on ${node.id}, which shall have none`;
-    } else if (!isPausedNode) {
-      // A paused node keeps what it has, as it is.
+    } else {
       const problem = problemOf(task, service, view);
       if (problem !== undefined) return problem;
     }

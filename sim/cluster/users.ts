@@ -7,7 +7,7 @@ import {
   UpdateNodeRequestSchema,
   UpdateServiceRequestSchema,
 } from "#proto/gen/swarm/v1/control_pb.ts";
-import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Node, Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type NodeSpec, NodeSpecSchema, type ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { AnnotationsSchema, NodeAvailability } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { CallContext } from "#proto/grpc.ts";
@@ -52,12 +52,20 @@ export class Users {
     });
   }
 
-  /** The last word: what can never run is replaced, and what waits for a user goes on. */
+  /** The last word: what can never run is replaced, what waits for a user goes on, and no node keeps old tasks as they are. */
   async mend(): Promise<void> {
     await this.#insist(async (manager) => {
       await manager.seat.barrier();
+      for (const node of manager.store.list("node")) await this.#activate(manager, node);
       for (const { id } of manager.store.list("service")) await this.#mendService(id);
     });
+  }
+
+  async #activate({ control }: SimulatedManager, { id, spec, meta }: Node): Promise<void> {
+    if (spec?.availability !== NodeAvailability.PAUSE) return;
+    const active = { ...spec, availability: NodeAvailability.ACTIVE };
+    const init = { ref: id, spec: active, ...(meta?.version && { version: meta.version }) };
+    await control.updateNode(create(UpdateNodeRequestSchema, init), call);
   }
 
   #mendService(id: string): Promise<void> {
