@@ -132,6 +132,10 @@ test("service, asked to be rebalanced it says so to the rebalancer, where there 
   const rebalance = async () => ground.api.rebalanceService(request, ground.context);
   const before = await rebalance();
   assert.equal(before.service?.rebalances, 1n);
+  await setStatus(ground, { state: UpdateState.PAUSED, message: "update paused due to that" });
+  const paused = /what moves would be updated: update paused due to that$/;
+  await assert.rejects(rebalance(), { code: "failed-precondition", message: paused });
+  await setStatus(ground, { state: UpdateState.COMPLETED });
   const scheduling = { strategy: SchedulingStrategy.BINPACK };
   await ground.put("cluster", testCluster({ spec: { scheduling } }));
   await assert.rejects(rebalance(), { code: "failed-precondition", message: /packs tasks/ });

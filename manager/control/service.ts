@@ -204,10 +204,15 @@ async function rebalanceService(store: Store, ref: string): Promise<Service> {
   return committed(store, resolve(store, "service", ref).id);
 }
 
-function refuseRebalance({ spec }: Service, view: View): void {
+function refuseRebalance(service: Service, view: View): void {
+  const { spec, updateStatus } = service;
   const refusal = `Cannot rebalance service "${spec?.annotations?.name}":`;
   if (spec?.mode.case !== "replicated") {
     const message = `${refusal} it is not replicated, so its tasks have their nodes for good`;
+    throw new Fault("failed-precondition", message);
+  }
+  if (isPaused(service)) {
+    const message = `${refusal} what moves would be updated: ${updateStatus?.message ?? "its update is paused"}`;
     throw new Fault("failed-precondition", message);
   }
   if (clusterOf(view)?.spec?.scheduling?.strategy === SchedulingStrategy.BINPACK) {

@@ -22,6 +22,8 @@ async function choose(
     readonly nodes?: readonly Node[];
     readonly spec?: Spec;
     readonly takes?: (node: Node) => boolean;
+    /** What the service wants now, where that is not what its tasks are. */
+    readonly next?: Spec;
   } = {},
 ) {
   const nodes = given.nodes ?? counts.map((_, index) => testNode(index + 1));
@@ -31,9 +33,10 @@ async function choose(
   const { store, put } = openTestStore();
   await put("node", ...nodes);
   await put("task", ...tasks);
-  const { takes = () => true } = given;
+  const { takes = () => true, next = given.spec } = given;
   const loads = new NodeLoads(store);
-  return planRebalance(tasks, { nodes, loads, takes, nowMs: 0 });
+  const service = testService({ replicas: tasks.length, task: next ?? {} });
+  return planRebalance(tasks, { service, nodes, loads, takes, nowMs: 0 });
 }
 
 function taskOn(node: number, one: number, spec: Spec = {}): Task {
@@ -80,6 +83,7 @@ test("rebalance, nothing goes where the scheduler would put nothing", async () =
   assert.deepEqual(await choose([4, 0], { nodes: [testNode(1), paused] }), []);
   const away = { placement: { constraints: ["node.hostname!=h2"] } };
   assert.deepEqual(await choose([4, 0], { spec: away }), []);
+  assert.deepEqual(await choose([4, 0], { next: away }), [], "as new tasks would be made");
   const large = { resources: { reservations: { memoryBytes: 3_000_000_000n } } };
   assert.equal((await choose([6, 0], { spec: large })).length, 2, "two have room there");
   const few = { placement: { maxReplicas: 1n } };

@@ -21,7 +21,7 @@ import { conditionOf } from "./plan-restart.ts";
 const stepBytes = 2 * 1024 * 1024;
 const stepMoves = 500;
 
-interface StepContext extends Omit<RebalanceContext, "nodes"> {
+interface StepContext extends Omit<RebalanceContext, "nodes" | "service"> {
   readonly view: View;
 }
 
@@ -38,7 +38,7 @@ export function planRebalanceStep(service: Service, context: StepContext): reado
     return [planService({ ...service, rebalancesDone: rebalances })];
   }
   const movable = tasks.filter((task) => mayMove(task, view));
-  const chosen = planRebalance(movable, { ...context, nodes: view.list("node") });
+  const chosen = planRebalance(movable, { ...context, service, nodes: view.list("node") });
   const [first] = chosen;
   if (first === undefined) {
     if (rebalancesDone === rebalances) return [];
@@ -73,6 +73,8 @@ function mayMove(task: Task, view: View): boolean {
 }
 
 export interface RebalanceContext {
+  /** What moves is made anew from its spec: where its tasks may go is asked of that, not of theirs. */
+  readonly service: Service;
   readonly nodes: readonly Node[];
   readonly loads: NodeLoads;
   /** Whether the node may be given tasks. */
@@ -88,14 +90,14 @@ interface Site {
   readonly mayTake: boolean;
 }
 
-/** At most as many as a step takes. `movable`: tasks of one service, all of one spec. */
+/** At most as many as a step takes. `movable`: tasks of the service. */
 export function planRebalance(
   movable: readonly Task[],
-  { nodes, loads, takes, nowMs }: RebalanceContext,
+  { service, nodes, loads, takes, nowMs }: RebalanceContext,
 ): readonly Task[] {
   const [first] = movable;
   if (first === undefined) return [];
-  const needs = needsOf(first);
+  const needs = needsOf(asNew(first, service));
   const failing = new Set(loads.failingNodes(needs.serviceId, needs.specVersion, nowMs));
   const byNode = Map.groupBy(movable, ({ nodeId }) => nodeId);
   const sites = nodes.map((node) => ({
@@ -114,6 +116,15 @@ export function planRebalance(
     chosen.push(task);
   }
   return chosen;
+}
+
+function asNew(task: Task, { spec, specVersion }: Service): Task {
+  const { spec: _, specVersion: __, ...kept } = task;
+  return {
+    ...kept,
+    ...(spec?.task === undefined ? {} : { spec: spec.task }),
+    ...(specVersion === undefined ? {} : { specVersion }),
+  };
 }
 
 interface Move {

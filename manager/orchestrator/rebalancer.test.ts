@@ -138,14 +138,19 @@ test("rebalancer, where it is not wanted nothing moves by itself, and at once wh
   await untilStore(ground.store, () => ground.marked().length > 0);
 });
 
-test("rebalancer, an update is over before anything moves", async () => {
-  const ground = await openGround({ auto: true, update: UpdateState.UPDATING });
-  await using _leader = ground.start();
-  await roundsDone();
-  ground.clock.advance(steadyMs);
-  await roundsDone();
-  assert.deepEqual(ground.marked(), []);
-  const updateStatus = create(UpdateStatusSchema, { state: UpdateState.COMPLETED });
-  await ground.change({ updateStatus });
-  await untilStore(ground.store, () => ground.marked().length > 0);
-});
+for (const [word, update] of [
+  ["under way", UpdateState.UPDATING],
+  ["paused", UpdateState.PAUSED],
+] as const) {
+  test(`rebalancer, an update that is ${word} is over before anything moves`, async () => {
+    const ground = await openGround({ auto: true, update });
+    await using _leader = ground.start();
+    await roundsDone();
+    ground.clock.advance(steadyMs);
+    await roundsDone();
+    assert.deepEqual(ground.marked(), []);
+    const updateStatus = create(UpdateStatusSchema, { state: UpdateState.COMPLETED });
+    await ground.change({ updateStatus });
+    await untilStore(ground.store, () => ground.marked().length > 0);
+  });
+}

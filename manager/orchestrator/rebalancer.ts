@@ -16,7 +16,7 @@ import type { Change } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { isWanted } from "../task.ts";
 import { planRebalanceStep } from "./plan-rebalance.ts";
-import { takesTurns } from "./update-config.ts";
+import { isPaused, takesTurns } from "./update-config.ts";
 
 /** How long a node must have been there before tasks are moved to it unasked: longer than a host takes to restart swarmd. */
 export const steadyMs = 60_000;
@@ -85,7 +85,7 @@ export class Rebalancer implements AsyncDisposable {
   }
 
   #onService(service: Service): void {
-    const waited = this.#due.has(service.id) && !takesTurns(service);
+    const waited = this.#due.has(service.id) && isAtRest(service);
     if (waited || service.rebalances !== service.rebalancesDone) this.#look(service.id);
   }
 
@@ -132,14 +132,14 @@ export class Rebalancer implements AsyncDisposable {
     const isSteady = (node: Node) => nowMs >= (this.#steadySince.get(node.id) ?? nowMs) + steadyMs;
     await store.write((view) => {
       const service = view.get("service", id);
-      if (service === undefined || takesTurns(service)) return [];
+      if (service === undefined || !isAtRest(service)) return [];
       const asked = service.rebalances !== service.rebalancesDone;
       if (!asked && !unasked) return [];
       const takes = asked ? () => true : isSteady;
       return planRebalanceStep(service, { view, loads, takes, nowMs });
     });
     const service = store.get("service", id);
-    if (service === undefined || !takesTurns(service)) this.#due.delete(id);
+    if (service === undefined || isAtRest(service)) this.#due.delete(id);
   }
 }
 
@@ -147,4 +147,9 @@ export class Rebalancer implements AsyncDisposable {
 function isAutomatic(cluster: Cluster | undefined): boolean {
   const scheduling = cluster?.spec?.scheduling;
   return scheduling?.autoRebalance === true && scheduling.strategy === SchedulingStrategy.SPREAD;
+}
+
+/** Otherwise what moves would be updated by that. */
+function isAtRest(service: Service): boolean {
+  return !takesTurns(service) && !isPaused(service);
 }
