@@ -91,7 +91,9 @@ export class Users {
     if (manager === undefined) return;
     void this.#attempt(async () => {
       await hop(this.#world);
-      if (manager.isUp) await this.#wishOf(manager);
+      // As the control API does before it answers.
+      await manager.seat.barrier();
+      if (manager.isUp && this.#world.faulty) await this.#wishOf(manager);
     });
   }
 
