@@ -10,7 +10,7 @@ import { clusterOf } from "../cluster.ts";
 import { DirtySet, earliest, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
-import { isTerminal } from "../task.ts";
+import { isTerminal, stateOf } from "../task.ts";
 import { type GlobalContext, type NodePlan, planGlobal, planGlobalNode } from "./plan-global.ts";
 import { rememberingSameSpec } from "./same-spec.ts";
 import { takesTurns } from "./update-config.ts";
@@ -79,8 +79,9 @@ export class GlobalOrchestrator implements AsyncDisposable {
     const progressed =
       before?.status?.attempt !== after?.status?.attempt ||
       before?.status?.state !== after?.status?.state;
-    if (!same || (progressed && this.#isUpdating(task.serviceId)))
-      this.#onPlace(task.serviceId, task.nodeId);
+    // One that could not start in time takes over when its update is over.
+    const counts = stateOf(task) === TaskState.RUNNING || this.#isUpdating(task.serviceId);
+    if (!same || (progressed && counts)) this.#onPlace(task.serviceId, task.nodeId);
   }
 
   #onPlace(serviceId: string, nodeId: string): void {

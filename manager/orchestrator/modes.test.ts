@@ -82,6 +82,20 @@ async function openCluster() {
   return { manager, label, complete, fail, [Symbol.asyncDispose]: () => scope.disposeAsync() };
 }
 
+test("A global service's task that waits for room on its node goes with the service", async () => {
+  await using cluster = await openCluster();
+  const { manager } = cluster;
+  const resources = { reservations: { memoryBytes: 1n << 60n } };
+  const service = global(testService({ task: { resources } }));
+  await manager.put("service", service);
+  await manager.until(
+    (view) =>
+      view.list("task").length === 2 && view.list("task").every(({ status }) => status?.err !== ""),
+  );
+  await manager.remove("service", service);
+  await manager.until((view) => view.list("task").length === 0);
+});
+
 test("A global service follows nodes as they come, change and go", async () => {
   await using cluster = await openCluster();
   const { manager, label } = cluster;

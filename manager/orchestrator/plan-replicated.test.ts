@@ -284,6 +284,21 @@ test("An old task that does not stop is waited for one minute", () => {
   assert.deepEqual(plan({ service, tasks, atMs: nowMs + 60_000 }).said, ["create 1"]);
 });
 
+test("A new task waits for all that were told to stop, not for the last of them alone", () => {
+  const service = testService({ version: 2 });
+  const slow = outdated(1, { id: "slow", desiredState: TaskState.SHUTDOWN });
+  const status = { state: TaskState.SHUTDOWN, attempt: 1 };
+  const last = running(1, {
+    id: "last",
+    desiredState: TaskState.SHUTDOWN,
+    status,
+    atMs: nowMs + 1,
+  });
+  assert.deepEqual(plan({ service, tasks: [slow, last] }).said, []);
+  const stopped = { ...slow, status: last.status } as Task;
+  assert.deepEqual(plan({ service, tasks: [stopped, last] }).said, ["create 1"]);
+});
+
 test("An old task's reports do not lengthen the minute", () => {
   const service = testService({ version: 2 });
   const told = plan({ service, tasks: [outdated(1)] });

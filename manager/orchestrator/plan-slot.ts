@@ -51,6 +51,31 @@ const unsettled: SlotPlan = { ...settled, progress: "unsettled" };
 const empty: SlotPlan = { stop: [], create: true, progress: "unsettled" };
 
 export function planSlot(tasks: readonly Task[], context: SlotContext): SlotPlan {
+  return inPatience(planTasks(tasks, context), tasks, context);
+}
+
+/** A new task comes when those that are told to stop have stopped, for they could not share what a slot has; or after a while. */
+function inPatience(plan: SlotPlan, tasks: readonly Task[], context: SlotContext): SlotPlan {
+  if (!plan.create) return plan;
+  const endsAtMs = tasks
+    .filter((task) => isStopping(task, plan, context))
+    .map((task) => (isWanted(task) ? context.nowMs + stopWaitMsMax : patienceEndsAtMs(task)));
+  const lastMs = Math.max(...endsAtMs, 0);
+  if (lastMs <= context.nowMs) return plan;
+  return { ...plan, create: false, progress: "unsettled", wakeAtMs: lastMs };
+}
+
+function isStopping(task: Task, { stop }: SlotPlan, { node }: SlotContext): boolean {
+  if (isWanted(task) && !stop.includes(task)) return false;
+  return isAssigned(task) && !isTerminal(task) && !isLost(task, node);
+}
+
+function patienceEndsAtMs({ desiredAt, meta }: Task): number {
+  // Tasks of an earlier version do not say when they were told.
+  return msFromTimestamp(desiredAt ?? meta?.updatedAt) + stopWaitMsMax;
+}
+
+function planTasks(tasks: readonly Task[], context: SlotContext): SlotPlan {
   const wanted = tasks.filter(isWanted);
   const current = wanted.filter((task) => !isDue(task, context));
   const fresh = newestOf(current.filter(isRunning)) ?? newestOf(current);
@@ -114,21 +139,15 @@ function planWanted(task: Task, context: SlotContext): SlotPlan {
   // Its successor comes when it has stopped: the two could not share what it has.
   if (isExpelled(task, context) || isLeaving(task, context))
     return { stop: [task], create: false, progress };
-  // What does not run yet has nothing to lose: it is replaced out of turn; when it has stopped, if a node may have begun it.
-  if (outdated) return { ...unsettled, stop: [task], create: !isAssigned(task) };
+  // What does not run yet has nothing to lose: it is replaced out of turn.
+  if (outdated) return { ...empty, stop: [task] };
   return isRunning(task) ? settled : unsettled;
 }
 
 /** A task that was told to stop. */
 function planStopped(task: Task, tasks: readonly Task[], context: SlotContext): SlotPlan {
   if (isTerminal(task)) return planEnded(task, tasks, context);
-  if (!isOutdated(task, context) && neverRestarts(task)) return settled;
-  if (isLost(task, context.node)) return empty;
-  // Tasks of an earlier version do not say when they were told.
-  const toldAt = task.desiredAt ?? task.meta?.updatedAt;
-  const patienceEndsAtMs = msFromTimestamp(toldAt) + stopWaitMsMax;
-  if (context.nowMs >= patienceEndsAtMs) return empty;
-  return { ...unsettled, wakeAtMs: patienceEndsAtMs };
+  return !isOutdated(task, context) && neverRestarts(task) ? settled : empty;
 }
 
 /** A task that has ended. */

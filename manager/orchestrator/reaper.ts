@@ -5,7 +5,7 @@ import { clusterOf } from "../cluster.ts";
 import { DirtySet, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { View } from "../store/store.ts";
-import { isTerminal, isWanted } from "../task.ts";
+import { isAssigned, isTerminal, isWanted } from "../task.ts";
 import { joinReapPlans, planHistory, planOrphans, planRemovals } from "./plan-reap.ts";
 import type { OrchestratorModules } from "./replicated.ts";
 
@@ -50,7 +50,7 @@ export class Reaper implements AsyncDisposable {
 
   #onTask(task: Task): void {
     if (isWanted(task)) return;
-    if (task.nodeId !== "" && !isTerminal(task)) {
+    if (isAssigned(task) && !isTerminal(task)) {
       // Its agent will report its end, unless it is lost.
       const node = this.#modules.store.get("node", task.nodeId);
       if (node !== undefined && node.status?.state !== NodeState.DOWN) return;

@@ -7,6 +7,8 @@ import {
   TaskState,
   TaskStatusSchema,
   UpdateConfigSchema,
+  UpdateFailureAction,
+  UpdateOrder,
   UpdateState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
@@ -162,4 +164,35 @@ test("orchestrator, a drained node is left one task after the other, each when t
     view.list("task").filter((task) => isWanted(task) && task.nodeId === "node2").length === 3;
   await ground.obeyUntil((view) => elsewhere(view) && imagesOf(view).length === 3);
   assert.equal(least, 2);
+});
+
+test("orchestrator, what an update could not start in time takes over when it does, though the update is over", async () => {
+  const ground = openGround();
+  const { store, put, clock, report, obeyUntil } = ground;
+  await put("node", testNode(1));
+  const update = create(UpdateConfigSchema, {
+    order: UpdateOrder.START_FIRST,
+    failureAction: UpdateFailureAction.CONTINUE,
+    progressDeadline: durationFromMs(1_000),
+  });
+  const service = testService();
+  assert.ok(service.spec !== undefined);
+  await put("service", { ...service, spec: { ...service.spec, update } });
+  await using _leader = ground.lead();
+  await obeyUntil((view) => view.list("task").some((task) => stateOf(task) === TaskState.RUNNING));
+  const before = store.list("service")[0];
+  assert.ok(before?.spec !== undefined);
+  const image = { case: "container", value: { image: "busybox:2" } } as const;
+  const task = testTaskSpec({ runtime: image });
+  await put("service", withSpec(before, { ...before.spec, task }));
+  await untilStore(store, (view) => view.list("task").length === 2);
+  await clock.advance(1_000);
+  const isOver = (view: View) =>
+    view.list("service")[0]?.updateStatus?.state === UpdateState.COMPLETED;
+  await untilStore(store, isOver);
+  const late = store.list("task").find((one) => stateOf(one) === TaskState.NEW);
+  assert.ok(late !== undefined);
+  await report(late, TaskState.RUNNING);
+  await untilStore(store, (view) => view.list("task").filter(isWanted).length === 1);
+  assert.equal(store.list("task").find(isWanted)?.id, late.id);
 });

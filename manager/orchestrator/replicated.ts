@@ -11,7 +11,7 @@ import { clusterOf } from "../cluster.ts";
 import { DirtySet, earliest, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Commit, Store, View } from "../store/store.ts";
-import { isTerminal } from "../task.ts";
+import { isTerminal, stateOf } from "../task.ts";
 import { planRemove } from "./new-task.ts";
 import { planPlace } from "./plan-places.ts";
 import { planService, type ServiceContext } from "./plan-replicated.ts";
@@ -97,7 +97,17 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
       before?.status?.attempt !== after?.status?.attempt ||
       before?.status?.state !== after?.status?.state;
     const moves = task.moves && !same;
-    if (!same || (progressed && this.#inTurns.has(task.serviceId))) this.#onSlot(task, moves);
+    const counts = this.#inTurns.has(task.serviceId) || this.#takesOver(task);
+    if (!same || (progressed && counts)) this.#onSlot(task, moves);
+  }
+
+  /** Also when its update is over: one that could not start in time may do so later. */
+  #takesOver(task: Task): boolean {
+    const { slots } = this.#modules;
+    return (
+      stateOf(task) === TaskState.RUNNING &&
+      slots.tasksOf(task.serviceId, Number(task.slot)).length > 1
+    );
   }
 
   #onSlot(task: Task, whole: boolean): void {

@@ -78,32 +78,34 @@ function replicasDiverge(
   const slots = Map.groupBy(tasks.filter(isKept), ({ slot }) => slot);
   if (slots.size !== wanted) return `${slots.size} of ${wanted} replicas are wanted to run`;
   for (const kept of slots.values()) {
-    const [task, ...others] = kept.toSorted((a, b) => Number(isRunning(b)) - Number(isRunning(a)));
-    // An update that starts first leaves the old one where the new one cannot run.
-    const isHeldUp = others.every((other) => isPaused(service) || isBlocked(other, service, view));
-    if (!isHeldUp || others.some(isRunning)) {
-      return `a slot is filled twice: ${kept.map(words).join("; ")}`;
-    }
-    const problem = task && others.length === 0 && problemOf(task, service, view);
-    if (typeof problem === "string") return problem;
+    const problem = placeDiverges(kept, service, view);
+    if (problem !== undefined) return problem;
   }
   return undefined;
+}
+
+/** The tasks of one slot, or of a global service on one node. */
+function placeDiverges(kept: readonly Task[], service: Service, view: View): string | undefined {
+  const [task, ...others] = kept.toSorted((a, b) => Number(isRunning(b)) - Number(isRunning(a)));
+  if (task === undefined) return undefined;
+  if (others.length === 0) return problemOf(task, service, view);
+  // An update that starts first leaves the old one where the new one cannot run.
+  const isHeldUp = others.every((other) => isPaused(service) || isBlocked(other, service, view));
+  if (isHeldUp && !others.some(isRunning)) return undefined;
+  return `a place is filled twice: ${kept.map(words).join("; ")}`;
 }
 
 function globalDiverges(service: Service, tasks: readonly Task[], view: View): string | undefined {
   const serving = tasks.filter(isKept);
   for (const node of view.list("node")) {
     const here = serving.filter(({ nodeId }) => nodeId === node.id);
-    if (here.length > 1) return `${here.length} tasks on ${node.id}`;
-    const [task] = here;
-    if (task === undefined) {
+    if (here.length === 0) {
       if (takes(node) && meets(node, service)) return `no task on ${node.id}`;
-    } else if (!takes(node) || !meets(node, service)) {
-      return `a task on ${node.id}, which shall have none`;
-    } else {
-      const problem = problemOf(task, service, view);
-      if (problem !== undefined) return problem;
+      continue;
     }
+    if (!takes(node) || !meets(node, service)) return `a task on ${node.id}, which shall have none`;
+    const problem = placeDiverges(here, service, view);
+    if (problem !== undefined) return problem;
   }
   return undefined;
 }
