@@ -186,11 +186,14 @@ test("orchestrator, what an update could not start in time takes over when it do
   const task = testTaskSpec({ runtime: image });
   await put("service", withSpec(before, { ...before.spec, task }));
   await untilStore(store, (view) => view.list("task").length === 2);
-  await clock.advance(1_000);
+  const starting = store.list("task").find((one) => stateOf(one) === TaskState.NEW);
+  assert.ok(starting !== undefined);
+  await report(starting, TaskState.STARTING);
+  clock.advance(1_000);
   const isOver = (view: View) =>
     view.list("service")[0]?.updateStatus?.state === UpdateState.COMPLETED;
   await untilStore(store, isOver);
-  const late = store.list("task").find((one) => stateOf(one) === TaskState.NEW);
+  const late = store.get("task", starting.id);
   assert.ok(late !== undefined);
   await report(late, TaskState.RUNNING);
   await untilStore(store, (view) => view.list("task").filter(isWanted).length === 1);
