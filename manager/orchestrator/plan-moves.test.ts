@@ -180,6 +180,18 @@ test("drain, what it left behind does not hold up a later update whose failures 
   assert.equal(ground.service.updateStatus?.state, UpdateState.COMPLETED);
 });
 
+test("drain, what finds no place elsewhere in time does not hold up an update that may fail in part", () => {
+  const ground = running(4, {
+    order: UpdateOrder.START_FIRST,
+    maxFailureRatio: 1,
+    progressDeadline: durationFromMs(15_000),
+  });
+  for (const number of [1, 2, 3]) ground.setNode(number, drain);
+  ground.setImage(image("new"));
+  ground.settle();
+  assert.equal(ground.service.updateStatus?.state, UpdateState.COMPLETED);
+});
+
 test("moves, tasks that a rebalance chose go in turn, and only those", () => {
   for (const order of [UpdateOrder.STOP_FIRST, UpdateOrder.START_FIRST]) {
     const ground = running(4, { order });

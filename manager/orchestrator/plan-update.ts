@@ -133,14 +133,15 @@ export function isMoving({ plan, tasks }: SlotNeed<unknown>, context: SlotContex
 }
 
 /** Nor has what takes over failed: that is the matter of the update's failure action, or of the restart policy. */
-function isMovingWell(need: SlotNeed<unknown>, context: SlotContext): boolean {
+function isMovingWell(need: TriedSlot<unknown>, context: SlotContext): boolean {
   if (!isMoving(need, context)) return false;
   const leaving = need.tasks.filter((task) => isLeaving(task, context));
   const madeMs = Math.max(...leaving.map(createdAtMs));
+  const failed = need.trial?.kind === "failed" ? need.trial.task : undefined;
   return !need.tasks.some(
     (task) =>
       createdAtMs(task) > madeMs &&
-      (endedByItself(task) || (task.status?.attempts ?? []).length > 0),
+      (task === failed || endedByItself(task) || (task.status?.attempts ?? []).length > 0),
   );
 }
 
