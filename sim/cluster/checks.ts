@@ -27,6 +27,8 @@ export class Checks {
   readonly #marks: Marks;
   readonly #trace: Trace;
   #checked = 0n;
+  /** Services that ever had an update start first. */
+  readonly #startedFirst = new Set<string>();
   /** When each node was last not READY, by the wall clock. */
   readonly #lostAtMs = new Map<string, number>();
   readonly #now: () => number;
@@ -61,6 +63,7 @@ export class Checks {
       this.#trace.add("commit", () => `${index} ${changeWords(change)}`);
       this.#count(change);
       if (change.kind === "node") this.#onNode(change);
+      if (change.kind === "service" && change.after !== undefined) this.#mayOverlap(change.after);
       if (change.kind !== "task") continue;
       this.#checkGrowth(change);
       this.#checkPlace(change, view);
@@ -78,7 +81,7 @@ export class Checks {
   onStart(container: Container, others: Iterable<Container>, view: View | undefined): void {
     const { task } = container;
     const service = view?.get("service", task.serviceId);
-    if (service === undefined || task.slot === 0n || mayOverlap(service)) return;
+    if (service === undefined || task.slot === 0n || this.#mayOverlap(service)) return;
     // It may be long replaced, and not have heard of it.
     if (isRemoved(task, view)) return;
     if (this.#wasLost(container.nodeId, msFromTimestamp(task.meta?.createdAt))) return;
@@ -94,6 +97,13 @@ export class Checks {
         `${words(task)} starts on ${container.nodeId} while ${words(other.task)} runs on ${other.nodeId}`,
       );
     }
+  }
+
+  /** Whether a slot may have an old and a new task side by side: those of an update that is long over may still end. */
+  #mayOverlap({ id, spec }: Service): boolean {
+    const orders = [spec?.update?.order, spec?.rollback?.order];
+    if (orders.includes(UpdateOrder.START_FIRST)) this.#startedFirst.add(id);
+    return this.#startedFirst.has(id);
   }
 
   #wasLost(nodeId: string, sinceMs: number): boolean {
@@ -150,7 +160,7 @@ export class Checks {
       ({ nodeId }) => view.get("node", nodeId)?.status?.state === NodeState.READY,
     );
     if (service.spec?.mode.case === "replicated") {
-      const most = mayOverlap(service) ? 2 : 1;
+      const most = this.#mayOverlap(service) ? 2 : 1;
       for (const [slot, tasks] of Map.groupBy(onGoodNodes, ({ slot }) => slot)) {
         if (tasks.length > most) {
           this.#fail("one task per slot", `slot ${slot}: ${tasks.map(words).join("; ")}`);
@@ -158,7 +168,7 @@ export class Checks {
       }
     }
     if (service.spec?.mode.case === "global") {
-      const most = mayOverlap(service) ? 2 : 1;
+      const most = this.#mayOverlap(service) ? 2 : 1;
       for (const [nodeId, tasks] of Map.groupBy(wanted, (task) => task.nodeId)) {
         if (nodeId !== "" && tasks.length > most) {
           this.#fail("one task per node", `node ${nodeId}: ${tasks.map(words).join("; ")}`);
@@ -217,6 +227,7 @@ export class Checks {
     if (change.kind === "service") {
       const state = change.after?.updateStatus?.state;
       if (state === change.before?.updateStatus?.state) return;
+      if (state === UpdateState.CANARY) this.#marks.add("canaries waited");
       if (state === UpdateState.COMPLETED) this.#marks.add("updates completed");
       if (state === UpdateState.PAUSED) this.#marks.add("updates paused");
       if (state === UpdateState.ROLLBACK_COMPLETED) this.#marks.add("updates rolled back");
@@ -226,6 +237,11 @@ export class Checks {
     if (before === undefined) this.#marks.add("tasks made");
     if (after === undefined || before === undefined) return;
     if (isWanted(before) && !isWanted(after)) this.#marks.add("tasks replaced");
+    const isNew = stateOf(before) !== stateOf(after);
+    if (isNew && stateOf(after) === TaskState.COMPLETE) this.#marks.add("jobs' tasks completed");
+    if (before.desiredMessage === "" && after.desiredMessage.includes("priority")) {
+      this.#marks.add("tasks preempted");
+    }
     const waits = stateOf(after) === TaskState.PENDING && after.status?.err !== "";
     if (waits && before.status?.err !== after.status?.err)
       this.#marks.add("tasks that had to wait");
@@ -240,15 +256,6 @@ function isRemoved({ id }: Task, view: View | undefined): boolean {
 /** Whether it has its place on its node. */
 function holds(task: Task): boolean {
   return isAssigned(task) && !isTerminal(task);
-}
-
-/** Whether a slot may have an old and a new task side by side. */
-function mayOverlap({ spec, previousSpec }: Service): boolean {
-  return [spec, previousSpec].some(
-    (one) =>
-      one?.update?.order === UpdateOrder.START_FIRST ||
-      one?.rollback?.order === UpdateOrder.START_FIRST,
-  );
 }
 
 function nameOf(schema: DescEnum, value = 0): string {

@@ -1,4 +1,5 @@
 /** How large a run's world is, and how rough. */
+import { SchedulingStrategy } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { SeededRandom } from "../random.ts";
 
 export interface Profile {
@@ -12,6 +13,11 @@ export interface Profile {
   readonly servicesMax: number;
   /** Of containers: how many of those that may fail do. */
   readonly failureChance: number;
+  readonly scheduling: {
+    readonly strategy: SchedulingStrategy;
+    readonly preemption: boolean;
+    readonly autoRebalance: boolean;
+  };
 }
 
 export function drawProfile(random: SeededRandom): Profile {
@@ -23,5 +29,10 @@ export function drawProfile(random: SeededRandom): Profile {
     wishEveryMs: random.between(1_500, 8_000),
     servicesMax: 1 + random.int(5),
     failureChance: random.between(0, 0.4),
+    scheduling: {
+      strategy: random.chance(0.7) ? SchedulingStrategy.SPREAD : SchedulingStrategy.BINPACK,
+      preemption: random.chance(0.4),
+      autoRebalance: random.chance(0.4),
+    },
   };
 }

@@ -166,7 +166,7 @@ async function found(world: World): Promise<void> {
   );
   const cluster = create(ClusterSchema, {
     id: "cluster",
-    spec: { annotations: { name: "default" } },
+    spec: { annotations: { name: "default" }, scheduling: world.profile.scheduling },
   });
   const ingress = create(NetworkSchema, {
     id: "ingress",
@@ -203,8 +203,8 @@ async function converge(world: World): Promise<void> {
     const store = newestStore(world);
     problem = store === undefined ? "no manager" : findDivergence(store, containers.running);
   }
-  // What was under way when the last piece fell into place comes to its end.
-  await runFor(world, 15_000);
+  // What was under way when the last piece fell into place comes to its end, rebalances of nodes that came back among it.
+  await runFor(world, 120_000);
   const { length } = journal.entries;
   await runFor(world, calmMs);
   if (journal.entries.length !== length) {

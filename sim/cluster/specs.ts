@@ -61,7 +61,8 @@ export function soundService(before: ServiceSpec, random: SeededRandom): Service
   const { mode } = before;
   const isJob = mode.case === "replicatedJob" || mode.case === "globalJob";
   // With nowhere to go back to: that might never run either.
-  const update = { ...(before.update ?? drawUpdate(random)), failureAction: PAUSE };
+  const { canaryPromoteAfter: _, ...settings } = before.update ?? drawUpdate(random);
+  const update = { ...settings, failureAction: PAUSE, canary: 0n };
   return create(ServiceSpecSchema, {
     ...before,
     task: drawTask(random, isJob ? "job" : "steady", mode),
@@ -117,11 +118,19 @@ function drawTask(random: SeededRandom, behaviour: Behaviour, mode: ServiceSpec[
           maxAttempts: isJob ? 0n : BigInt(random.int(3)),
         },
       }),
+      priority: random.int(3) - 1,
       networks: random.chance(0.4) ? [{ target: networkName }] : [],
     },
   });
   if (spec.task === undefined) throw new Error("the spec has a task");
   return spec.task;
+}
+
+function drawCanaries(random: SeededRandom) {
+  const canary = BigInt(1 + random.int(2));
+  return random.chance(0.5)
+    ? { canary }
+    : { canary, canaryPromoteAfter: durationFromMs(random.between(500, 10_000)) };
 }
 
 function drawPlacement(random: SeededRandom, mode: ServiceSpec["mode"]) {
@@ -147,5 +156,6 @@ function drawUpdate(random: SeededRandom, kind: "update" | "rollback" = "update"
     maxFailureRatio: random.pick([0, 0, 0.25, 0.5]) ?? 0,
     order: random.chance(0.3) ? UpdateOrder.START_FIRST : UpdateOrder.STOP_FIRST,
     progressDeadline: durationFromMs(15_000),
+    ...(kind === "update" && random.chance(0.2) && drawCanaries(random)),
   });
 }

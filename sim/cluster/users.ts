@@ -3,6 +3,8 @@ import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import {
   CreateServiceRequestSchema,
+  PromoteServiceRequestSchema,
+  RebalanceServiceRequestSchema,
   RemoveServiceRequestSchema,
   UpdateNodeRequestSchema,
   UpdateServiceRequestSchema,
@@ -108,7 +110,9 @@ export class Users {
     if (choice < 0.5) return this.#change(manager, service);
     if (choice < 0.68) return this.#scale(manager, service);
     if (choice < 0.74) return this.#rollBack(manager, service);
-    if (choice < 0.8) return this.#remove(manager, service);
+    if (choice < 0.78) return this.#promote(manager, service);
+    if (choice < 0.81) return this.#rebalance(manager, service);
+    if (choice < 0.86) return this.#remove(manager, service);
     return this.#changeNode(manager);
   }
 
@@ -144,6 +148,16 @@ export class Users {
     const init = { ref: id, rollback: true, ...(meta?.version && { version: meta.version }) };
     await control.updateService(create(UpdateServiceRequestSchema, init), call);
     this.#world.marks.add("services rolled back");
+  }
+
+  async #promote({ control }: SimulatedManager, { id }: Service): Promise<void> {
+    await control.promoteService(create(PromoteServiceRequestSchema, { ref: id }), call);
+    this.#world.marks.add("canaries promoted");
+  }
+
+  async #rebalance({ control }: SimulatedManager, { id }: Service): Promise<void> {
+    await control.rebalanceService(create(RebalanceServiceRequestSchema, { ref: id }), call);
+    this.#world.marks.add("services rebalanced");
   }
 
   async #remove({ control }: SimulatedManager, { id }: Service): Promise<void> {
