@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
-import type { PeerService } from "#proto/gen/swarm/v1/manager_pb.ts";
+import { type TaskUsage, TaskUsageSchema } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
+import type { PeerService, ReportBeatsRequest } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Client } from "#proto/grpc.ts";
 import { silentLog } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
@@ -15,15 +17,18 @@ type Report = Client<typeof PeerService>["reportBeats"];
 function open() {
   const clock = new FakeClock();
   const reports: (readonly string[])[] = [];
+  const usages: (readonly TaskUsage[])[] = [];
   const cutOff: Fault[] = [];
   let onLeader = () => {};
-  const take = async ({ nodeIds }: { readonly nodeIds?: readonly string[] }) => {
-    reports.push(nodeIds ?? []);
+  const take = async (report: Partial<ReportBeatsRequest>) => {
+    reports.push(report.nodeIds ?? []);
+    usages.push(report.usages ?? []);
     return {};
   };
   const ground = {
     clock,
     reports,
+    usages,
     cutOff,
     sessions: 1,
     /** What the leader does with a report. */
@@ -56,6 +61,19 @@ function open() {
 }
 
 const never = new AbortController().signal;
+
+test("beat reporter, of each task the newest measurement goes with a report, however often a node tells", async () => {
+  const { clock, usages, reporter } = open();
+  await using _ = reporter;
+  await reporter.announce("node1", never);
+  const told = (taskId: string, nanoCpus: bigint) => create(TaskUsageSchema, { taskId, nanoCpus });
+  for (let number = 1n; number <= 100n; number++) {
+    reporter.beat("node1", [told("a", number), told("b", 7n), told("b", number)]);
+  }
+  clock.advance(250);
+  await until(() => usages.length === 2);
+  assert.deepEqual(usages[1], [told("a", 100n), told("b", 100n)]);
+});
 
 test("beat reporter, a new session is reported at once, beats a quarter of a period later, together", async () => {
   const { clock, reports, ground, reporter } = open();

@@ -46,7 +46,8 @@ export class BeatReporter implements AsyncDisposable {
   readonly #loop: Loop;
   readonly #watch: Disposable;
   #beats = new Set<string>();
-  #usages: TaskUsage[] = [];
+  /** By task, the newest: a node that tells very often must not make a report too long. */
+  #usages = new Map<string, TaskUsage>();
   /** Those who wait for the next report to arrive, and which node each announces. */
   readonly #waiting = new Map<() => void, string>();
   /** When a leader was last reached, or first sought. */
@@ -70,7 +71,7 @@ export class BeatReporter implements AsyncDisposable {
     const liveness = this.#modules.nodeLiveness();
     if (liveness === undefined) {
       this.#beats.add(nodeId);
-      this.#usages.push(...usages);
+      for (const usage of usages) this.#usages.set(usage.taskId, usage);
     } else {
       liveness.beat(nodeId);
       this.#modules.usageBook?.()?.record(usages);
@@ -117,10 +118,10 @@ export class BeatReporter implements AsyncDisposable {
   async #round(): Promise<number | undefined> {
     const { clock } = this.#modules;
     const beats = this.#beats;
-    const usages = this.#usages;
+    const usages = [...this.#usages.values()];
     const waiting = new Map(this.#waiting);
     this.#beats = new Set();
-    this.#usages = [];
+    this.#usages.clear();
     try {
       await this.#report([...new Set([...beats, ...waiting.values()])], usages);
       this.#contactMs = clock.monotonic();
