@@ -144,9 +144,12 @@ export class Checks {
     const max = Number(after?.spec?.placement?.maxReplicas ?? 0n);
     if (after === undefined || max === 0) return;
     if (!isAssigned(after) || (before !== undefined && isAssigned(before))) return;
+    // Those of another spec may have come after it, and may be more.
+    const isLikeIt = ({ serviceId, specVersion }: Task) =>
+      serviceId === after.serviceId && specVersion?.index === after.specVersion?.index;
     const here = view
       .tasksOfNode(after.nodeId)
-      .filter((task) => task.serviceId === after.serviceId && isWanted(task) && !isTerminal(task));
+      .filter((task) => isLikeIt(task) && isWanted(task) && holds(task));
     if (here.length <= max) return;
     const message = `${here.length} on ${after.nodeId}, at most ${max} may: ${here.map(words).join("; ")}`;
     this.#fail("replicas per node are kept", message);
