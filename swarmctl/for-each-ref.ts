@@ -1,5 +1,6 @@
 /** A command on several objects does what it can for each: one that fails keeps none of the others from their turn. */
 import { Fault } from "#proto/fault.ts";
+import { complain } from "./complain.ts";
 import type { Context } from "./context.ts";
 
 export async function forEachRef(
@@ -17,6 +18,6 @@ export async function forEachRef(
     }
   }
   const last = faults.pop();
-  for (const fault of faults) context.io.stderr.write(`swarmctl: ${fault.message}\n`);
+  for (const fault of faults) complain(context.io, fault.message);
   if (last !== undefined) throw last;
 }

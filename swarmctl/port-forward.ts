@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { ContainerService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Client } from "#proto/grpc.ts";
+import { complain } from "./complain.ts";
 import type { Context } from "./context.ts";
 import { flag } from "./flags/parse-flag.ts";
 import { runningTask, taskEnd } from "./running-task.ts";
@@ -67,7 +68,7 @@ function listen({ local, remote }: Ports, forwarding: Forwarding): Promise<Serve
       if (fault.code === "failed-precondition" || fault.code === "not-found") {
         forwarding.fail(fault);
       } else if (fault.code !== "canceled") {
-        forwarding.context.io.stderr.write(`swarmctl: ${fault.message}\n`);
+        complain(forwarding.context.io, fault.message);
       }
     });
   });

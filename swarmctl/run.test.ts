@@ -165,6 +165,15 @@ describe("a fault with foreign words", () => {
     const { stderr } = await runCli(cluster, ["service", "create", "--name", "web", "busybox"]);
     assert.equal(stderr, "swarmctl: the registry says  [2Jnothing \nand more\n");
   });
+
+  it("is told so of each of several objects", async () => {
+    const removeService = async () => {
+      throw new Fault("not-found", "none \u001b[2J");
+    };
+    await using cluster = await FakeCluster.open({ control: { removeService } });
+    const { stderr } = await runCli(cluster, ["service", "rm", "a", "b"]);
+    assert.equal(stderr, "swarmctl: none  [2J\nswarmctl: none  [2J\n");
+  });
 });
 
 describe("a host without the socket that a command needs", () => {

@@ -5,13 +5,14 @@
 import { type Command, CommanderError } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { version } from "#proto/version.ts";
+import { complain } from "./complain.ts";
 import type { CommandFile, Noun } from "./command-file.ts";
 import { nouns } from "./commands.ts";
 import { Context } from "./context.ts";
 import { CliCommand, oneLine } from "./flags/cli-command.ts";
 import { topCommands } from "./host-commands.ts";
 import type { Io } from "./io.ts";
-import { visible } from "./output/table.ts";
+import { visibleLines } from "./output/table.ts";
 import { addPlaceOptions, placeOf, placeOptions } from "./place-options.ts";
 
 export const exitFailed = 1;
@@ -37,14 +38,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : exitUsage;
     if (io.signal.aborted) return exitInterrupted;
     if (!(thrown instanceof Fault)) throw thrown;
-    io.stderr.write(`swarmctl: ${printable(thrown.message)}\n`);
+    complain(io, thrown.message);
     return exitFailed;
   }
-}
-
-/** Part of a fault's words may come from a registry, an image or a container: they must not steer the terminal. */
-function printable(message: string): string {
-  return message.split("\n").map(visible).join("\n");
 }
 
 /** `help x y` is `x y --help`. Of what there is not there is no help either: commander shall say so. */
@@ -114,9 +110,9 @@ function configure(command: Command, context: Context): Command {
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),
-      outputError: (text, write) => write(`swarmctl: ${oneLine(text)}`),
-      getOutHelpWidth: () => stdout.columns ?? 100,
-      getErrHelpWidth: () => stderr.columns ?? 100,
+      outputError: (text, write) => write(`swarmctl: ${visibleLines(oneLine(text))}`),
+      getOutHelpWidth: () => stdout.columns || 100,
+      getErrHelpWidth: () => stderr.columns || 100,
     })
     .hook("preSubcommand", async (parent, child) => {
       const name = parent.parent === null ? child.name() : `${parent.name()} ${child.name()}`;

@@ -17,7 +17,7 @@ import {
   hasLabel,
 } from "../output/filter.ts";
 import { type Format, parseFormat } from "../output/format.ts";
-import { visible } from "../output/table.ts";
+import { shownOn, visible } from "../output/table.ts";
 import type { HappenedEvent, Kind, WatchedObject } from "./event.ts";
 import { eventsOf } from "./events-of.ts";
 
@@ -167,7 +167,7 @@ function labelsOf(object: WatchedObject): Readonly<Record<string, string>> {
 
 function print(context: Context, options: Options, happened: readonly Happening[]): void {
   for (const event of filtered(happened, options, filters)) {
-    context.print(formatEvent(event, options.format));
+    context.print(shownOn(context.io.stdout, formatEvent(event, options.format)));
   }
 }
 

@@ -3,7 +3,7 @@ import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
 import { addInspectFlags, inspectEach, type InspectOptions } from "../output/inspect.ts";
-import { visible } from "../output/table.ts";
+import { visible, visibleLines } from "../output/table.ts";
 import { type FileNoun, type FileObject, labelsOf, nameOf } from "./file-noun.ts";
 
 interface Options extends InspectOptions {
@@ -55,8 +55,6 @@ function pretty({ name }: FileNoun, object: FileObject): string {
   ].join("\n");
 }
 
-/** As a terminal can show it: lines and tabs stay what they are. */
 function textOf(data: Uint8Array = new Uint8Array()): string {
-  const text = Buffer.from(data).toString("utf8");
-  return text.replace(/[^\n\t]+/g, (part) => visible(part));
+  return visibleLines(Buffer.from(data).toString("utf8"));
 }

@@ -2,6 +2,7 @@
 import { Fault } from "#proto/fault.ts";
 import { ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Client } from "#proto/grpc.ts";
+import { complain } from "../complain.ts";
 import type { Context } from "../context.ts";
 import { nameOf, type NodeAnswer, type NodeFlag, onNodes } from "../node-call.ts";
 
@@ -34,7 +35,7 @@ export async function whereThere<T>(
     else if (answer !== undefined) found.push({ node, answer });
   }
   const [refusal, ...others] = refusals;
-  for (const { message } of others) context.io.stderr.write(`swarmctl: ${message}\n`);
+  for (const { message } of others) complain(context.io, message);
   if (refusal !== undefined) throw refusal;
   if (found.length > 0) return found;
   const where = flag.node === undefined ? "any node" : `node "${flag.node}"`;

@@ -47,6 +47,22 @@ describe("--format of inspect", () => {
     });
   }
 
+  it("steers no terminal by what others named", async () => {
+    const steering = aService(aServiceSpec("web"));
+    const annotations = steering.spec?.annotations;
+    if (annotations !== undefined) annotations.labels = { x: "\x1b[31mred\u009b0m" };
+    const getService = async () => ({ service: steering });
+    const listNetworks = async () => ({ networks: [] });
+    await using cluster = await FakeCluster.open({ control: { getService, listNetworks } });
+    for (const words of [["--pretty"], ["--format", "{{.Spec.Labels.x}}"], ["--format", "json"]]) {
+      const { stdout } = await runCli(cluster, ["service", "inspect", ...words, "web"], {
+        isTTY: true,
+      });
+      assert.match(stdout, /\[31mred 0m/);
+      assert.doesNotMatch(stdout.replaceAll("\n", ""), /\p{Cc}/u);
+    }
+  });
+
   it("json prints one object a line", async () => {
     const { stdout } = await print("json");
     assert.equal(stdout.trimEnd().split("\n").length, 1);

@@ -7,6 +7,7 @@ import type { Context } from "../context.ts";
 import { flag } from "../flags/parse-flag.ts";
 import { forEachRef } from "../for-each-ref.ts";
 import { type Format, parseFormat } from "./format.ts";
+import { shownOn } from "./table.ts";
 import { messageField, messageValue } from "./message-value.ts";
 
 export interface InspectOptions {
@@ -49,13 +50,14 @@ function printObjects<D extends DescMessage>(
   { schema, format }: { readonly schema: D } & InspectOptions,
   found: readonly MessageShape<D>[],
 ): void {
+  const print = (text: string) => context.print(shownOn(context.io.stdout, text));
   if (typeof format === "object") {
     for (const object of found) {
-      context.print(format.template.run(messageValue(schema, object), messageField));
+      print(format.template.run(messageValue(schema, object), messageField));
     }
     return;
   }
   const objects = found.map((object) => toJson(schema, object));
-  if (format !== "json") context.print(JSON.stringify(objects, undefined, 2));
-  else for (const object of objects) context.print(JSON.stringify(object));
+  if (format !== "json") print(JSON.stringify(objects, undefined, 2));
+  else for (const object of objects) print(JSON.stringify(object));
 }

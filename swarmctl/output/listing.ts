@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import type { Context } from "../context.ts";
 import { type Format, listFormatOption, type TemplateFormat } from "./format.ts";
-import { formatTable } from "./table.ts";
+import { formatTable, shownOn } from "./table.ts";
 
 /** How much of an ID people see: enough to be unique in any cluster that fits a screen. */
 const shortIdLength = 12;
@@ -49,15 +49,16 @@ export function printListing<T>(
   listing: Listing<T>,
 ): void {
   const { items, columns } = listing;
+  const { stdout } = context.io;
   if (typeof options.format === "object") {
-    context.io.stdout.write(templated(options.format, listing));
+    stdout.write(shownOn(stdout, templated(options.format, listing)));
   } else if (options.quiet) {
     for (const id of new Set(items.map(listing.id))) context.print(id);
   } else if (options.format === "json") {
-    context.print(JSON.stringify(items.map(listing.json), undefined, 2));
+    context.print(shownOn(stdout, JSON.stringify(items.map(listing.json), undefined, 2)));
   } else {
     const rows = items.map((item) => columns.map((column) => column.of(item)));
-    context.io.stdout.write(
+    stdout.write(
       formatTable(
         columns.map((column) => column.title),
         rows,

@@ -23,8 +23,12 @@ function oneByOne(output: Output): ShowLines {
 function onTerminal(output: Output, paint: (line: string) => string): ShowLines {
   let shown = "";
   return (lines) => {
-    const width = (output.columns ?? 80) - 1;
-    const text = lines.map((line) => `\x1b[K${paint(truncate(visible(line), width))}\n`).join("");
+    // Terminals that programs make may tell 0 of both: it is not known.
+    const width = (output.columns || 80) - 1;
+    // A picture that is higher than the terminal could not be drawn over.
+    const height = output.rows ? Math.max(1, output.rows - 1) : lines.length;
+    const drawn = lines.slice(0, height);
+    const text = drawn.map((line) => `\x1b[K${paint(truncate(visible(line), width))}\n`).join("");
     if (text === shown) return;
     // Back to the first of the lines shown before; what is left of them below is erased.
     const back = shown === "" ? "" : `\x1b[${shown.split("\n").length - 1}A\r`;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { formatSpan } from "./age.ts";
-import { displayWidth, formatTable, truncate } from "./table.ts";
+import { displayWidth, formatTable, shownOn, truncate, visible } from "./table.ts";
 
 describe("formatTable", () => {
   it("aligns columns by what the terminal shows", () => {
@@ -20,6 +20,22 @@ describe("formatTable", () => {
 
   it("lets no cell break lines or steer the terminal", () => {
     assert.equal(formatTable(["A"], [["x\n\x1b[2Jy"]]), "A\nx [2Jy\n");
+  });
+
+  it("takes more rows than a call takes arguments", () => {
+    const rows = Array.from({ length: 200_000 }, () => ["xy", "z"]);
+    assert.ok(formatTable(["A", "B"], rows).startsWith("A    B\nxy   z\nxy   z\n"));
+  });
+});
+
+describe("text of others", () => {
+  it("neither breaks a line nor turns its writing around", () => {
+    assert.equal(visible("a\x9b31mb\u202ec\u2028d"), "a 31mb c d");
+  });
+
+  it("is for programs as it is, and on a terminal lines and tabs without the rest", () => {
+    assert.equal(shownOn({}, "a\t\x1b[31mb\n"), "a\t\x1b[31mb\n");
+    assert.equal(shownOn({ isTTY: true }, "a\t\x1b[31mb\n"), "a\t [31mb\n");
   });
 });
 

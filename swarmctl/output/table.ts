@@ -1,4 +1,5 @@
-/** Aligned columns of text. */
+/** Aligned columns of text, and text of others' that is safe to show. */
+import type { Output } from "../io.ts";
 
 const gap = "   ";
 
@@ -8,22 +9,35 @@ export function formatTable(
   rows: readonly (readonly string[])[],
 ): string {
   const lines = [header, ...rows].map((cells) => cells.map(visible));
-  const widths = header.map((_, column) =>
-    Math.max(...lines.map((cells) => displayWidth(cells[column] ?? ""))),
-  );
+  const widths = header.map((_, column) => widest(lines, column));
   return lines
     .map((cells) => cells.map((cell, column) => pad(cell, widths[column] ?? 0)).join(gap))
     .map((line) => `${line.trimEnd()}\n`)
     .join("");
 }
 
+/** One after the other: there may be more rows than a call takes arguments. */
+function widest(lines: readonly (readonly string[])[], column: number): number {
+  return lines.reduce((width, cells) => Math.max(width, displayWidth(cells[column] ?? "")), 0);
+}
+
 function pad(cell: string, width: number): string {
   return cell + " ".repeat(Math.max(0, width - displayWidth(cell)));
 }
 
-/** What nodes and containers report must neither break lines nor steer the terminal. */
+/** What nodes and containers report must neither break lines, nor steer the terminal, nor turn its writing around. */
 export function visible(text: string): string {
-  return text.replace(/\p{Cc}+/gu, " ");
+  return text.replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]+/gu, " ");
+}
+
+/** The same of text whose lines and tabs are meant. */
+export function visibleLines(text: string): string {
+  return text.replace(/[^\n\t]+/g, (part) => visible(part));
+}
+
+/** Programs get text as it is, people what a terminal can show. */
+export function shownOn({ isTTY }: Pick<Output, "isTTY">, text: string): string {
+  return isTTY ? visibleLines(text) : text;
 }
 
 /** Terminal columns: East Asian wide characters and emoji take two, combining marks none. */

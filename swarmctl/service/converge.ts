@@ -17,6 +17,7 @@ import {
   wantedCount,
 } from "./progress.ts";
 import { judge } from "./judge.ts";
+import { visibleLines } from "../output/table.ts";
 import { type ProgressPrinter, progressPrinter, quietPrinter } from "./progress-lines.ts";
 import { completedCount, isJob } from "./run-progress.ts";
 import { serviceName } from "./words.ts";
@@ -161,7 +162,8 @@ class Wait implements Disposable {
       this.#end.reject(new Fault("failed-precondition", verdict.reason));
     } else if (verdict.kind === "converged") {
       const timer = this.#context.io.clock.timer(stableMs, () => {
-        if (verdict.note !== undefined) this.#context.io.stderr.write(`${verdict.note}\n`);
+        if (verdict.note !== undefined)
+          this.#context.io.stderr.write(`${visibleLines(verdict.note)}\n`);
         this.#end.resolve();
       });
       this.#stable = { fingerprint: verdict.fingerprint, timer };

@@ -11,6 +11,7 @@ import {
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { parseLogDriver } from "#proto/log-driver.ts";
+import { complain } from "../complain.ts";
 import type { ControlClient } from "../context.ts";
 import type { Io, Output } from "../io.ts";
 import { hostnamesOf } from "../task/print-tasks.ts";
@@ -78,7 +79,7 @@ export class LogPrinter {
 
   /** Who follows may never come to an end: it is said at once. */
   #onWarning(warning: string): void {
-    if (this.#options.follow) this.#io.stderr.write(`swarmctl: ${warning}\n`);
+    if (this.#options.follow) complain(this.#io, warning);
     else this.#warnings.add(warning);
   }
 

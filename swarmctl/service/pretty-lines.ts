@@ -1,11 +1,12 @@
 /** The lines of `service inspect --pretty`. */
+import { visible } from "../output/table.ts";
 
 export type Line = readonly [indent: number, key: string, value?: string | undefined];
 
 export function formatLine([indent, key, value]: Line): string {
-  const begin = `${"  ".repeat(indent)}${key}`;
+  const begin = `${"  ".repeat(indent)}${visible(key)}`;
   if (value === undefined) return begin;
-  return `${`${begin}:`.padEnd(17)} ${value}`.trimEnd();
+  return `${`${begin}:`.padEnd(17)} ${visible(value)}`.trimEnd();
 }
 
 /** Nothing where it would be empty. */

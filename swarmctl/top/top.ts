@@ -98,11 +98,7 @@ function printer(context: Context, { format, stream }: Options): (rows: TaskRow[
   if (!stream || !io.stdout.isTTY)
     return (tasks) => io.stdout.write(topText(nodeRows(tasks), tasks));
   const live = liveLines(io.stdout);
-  return (tasks) => {
-    const lines = topText(nodeRows(tasks), tasks).trimEnd().split("\n");
-    // A picture that is higher than the terminal could not be drawn over.
-    live(lines.slice(0, Math.max(1, (io.stdout.rows ?? lines.length + 1) - 1)));
-  };
+  return (tasks) => live(topText(nodeRows(tasks), tasks).trimEnd().split("\n"));
 }
 
 async function readyNodes(control: ControlClient, ref: string | undefined): Promise<Node[]> {

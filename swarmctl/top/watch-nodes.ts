@@ -3,6 +3,7 @@ import { ContainerService, type WatchStatsResponse } from "#proto/gen/swarm/v1/e
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { Fault } from "#proto/fault.ts";
 import { durationFromMs } from "#proto/time.ts";
+import { complain } from "../complain.ts";
 import type { Context } from "../context.ts";
 import { nameOf } from "../node-call.ts";
 import type { NodeSamples } from "./sample.ts";
@@ -47,7 +48,7 @@ export class NodeWatch {
     } catch (thrown) {
       if (signal.aborted) return;
       const { message } = Fault.wrap(`Node ${nameOf(node)} does not answer`, thrown);
-      this.#context.io.stderr.write(`swarmctl: ${message}\n`);
+      complain(this.#context.io, message);
     }
     this.samples.delete(node);
     this.#done(node);
