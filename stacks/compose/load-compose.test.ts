@@ -192,6 +192,14 @@ describe("extends", () => {
       'stack.yml:4:33: services.web.extends.file is refused: Cannot read "/app/no.yml": no such file',
     );
   });
+
+  it("is bounded, however long the chain is", () => {
+    const chain = Array.from({ length: 20_000 }, (_, at) => `  s${at}: {extends: s${at + 1}}\n`);
+    assert.equal(
+      refusal(`services:\n${chain.join("")}  s20000: {image: a}\n`),
+      "stack.yml:102:19: services.s100.extends is a chain of more than 100 services",
+    );
+  });
 });
 
 describe("include", () => {

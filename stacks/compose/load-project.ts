@@ -3,7 +3,7 @@
  * extend, then merged in their order. Relative paths count from the folder of the first.
  */
 import { dirname, resolve } from "node:path";
-import { Fault } from "#proto/fault.ts";
+import { errnoOf, Fault } from "#proto/fault.ts";
 import { castScalars } from "./cast.ts";
 import { checkFile } from "./check-file.ts";
 import { withEnvFile } from "./env-files.ts";
@@ -42,6 +42,8 @@ interface ProjectOptions {
 
 /** Files that one stack is made of, counted as often as they are read. */
 const filesMax = 500;
+/** Services that begin with one another. */
+const extendsMax = 100;
 
 export class ProjectLoader {
   readonly #options: ProjectOptions;
@@ -112,6 +114,10 @@ export class ProjectLoader {
     if (chain.includes(step)) {
       const ring = steps.map((one) => one.slice(one.lastIndexOf("#") + 1)).join(" → ");
       throw refusalAt(reference.place, path, `goes in a circle: ${ring}`);
+    }
+    if (steps.length > extendsMax) {
+      const what = `is a chain of more than ${extendsMax} services`;
+      throw refusalAt(reference.place, path, what);
     }
     const base = this.#extendedHome(home, reference, path);
     const baseKey = textOf(childOf(reference, "service") ?? reference);
@@ -189,7 +195,7 @@ function listed(node: Node): readonly Node[] {
   return node.kind === "list" ? node.items : [node];
 }
 
-/** The `.env` of a folder, if it has one. */
+/** The `.env` of a folder, if it has one; a folder of that name is somebody else's. */
 export function readDotenv(
   folder: string,
   readText: ProjectOptions["readText"],
@@ -198,7 +204,8 @@ export function readDotenv(
   try {
     return [{ file, text: readText(file) }];
   } catch (thrown) {
-    if (Fault.from(thrown).code === "not-found") return [];
+    const { code, cause } = Fault.from(thrown);
+    if (code === "not-found" || errnoOf(cause) === "EISDIR") return [];
     throw thrown;
   }
 }
