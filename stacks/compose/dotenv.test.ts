@@ -58,6 +58,12 @@ describe("a file of variables", () => {
     assert.deepEqual(unset, ["x.env:2 NO", "x.env:3 E"]);
   });
 
+  it("is read in a time that grows with it, however many stand for nothing", () => {
+    unset.length = 0;
+    parsed("A='two\nlines'\nB=$NO\n".repeat(200_000));
+    assert.deepEqual([unset.length, unset.at(-1)], [200_000, "x.env:600000 NO"]);
+  });
+
   it("in the raw form keeps values as they stand", () => {
     const lines = parseRawEnv("A='x' # y\n # z\nB\n C=$D\n", "x.env");
     assert.deepEqual(lines, [

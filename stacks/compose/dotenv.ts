@@ -35,18 +35,20 @@ export function parseDotenv(text: string, file: string, outer: EnvLookup): EnvLi
   const variables = (name: string) => outer.variables(name) ?? own.get(name);
   const source = text.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
   const statement = new RegExp(pattern, "y");
+  const lineOf = lineCounter(source);
   while (statement.lastIndex < source.length) {
     const at = statement.lastIndex;
+    const line = lineOf(at);
     const groups = statement.exec(source)?.groups;
     const after = (groups?.["tail"] ?? groups?.["rest"] ?? "").trim();
     if (groups === undefined || (after !== "" && !after.startsWith("#"))) {
-      throw noVariable(source, at, file);
+      throw refusal(file, line, source.slice(at).split("\n", 1)[0] ?? "");
     }
     const { name, single, double, plain } = groups;
     if (name === undefined) continue;
     const template = double === undefined ? plain && withoutComment(plain) : unescape(double);
-    const where = () => `${file}:${lineAt(source, at)}`;
-    const lookup = { variables, onUnset: (unset: string) => outer.onUnset(unset, where()) };
+    const where = `${file}:${line}`;
+    const lookup = { variables, onUnset: (unset: string) => outer.onUnset(unset, where) };
     const written = single ?? (template && expanded(template, where, lookup));
     const value = written ?? variables(name);
     if (value !== undefined) own.set(name, value);
@@ -71,11 +73,11 @@ export function parseRawEnv(text: string, file: string): EnvLine[] {
   return lines;
 }
 
-function expanded(text: string, where: () => string, lookup: Lookup): string {
+function expanded(text: string, where: string, lookup: Lookup): string {
   try {
     return expand(text, lookup);
   } catch (thrown) {
-    throw new Fault("invalid-argument", `${where()} ${Fault.from(thrown).message}`);
+    throw new Fault("invalid-argument", `${where} ${Fault.from(thrown).message}`);
   }
 }
 
@@ -92,11 +94,6 @@ function unescape(text: string): string {
   });
 }
 
-function noVariable(source: string, at: number, file: string): Fault {
-  const line = source.slice(at).split("\n", 1)[0] ?? "";
-  return refusal(file, lineAt(source, at), line);
-}
-
 /** The value may be a secret: only what stands before it is told. */
 function refusal(file: string, line: number, text: string): Fault {
   const name = text.split("=", 1)[0]?.trim().slice(0, 40);
@@ -106,6 +103,11 @@ function refusal(file: string, line: number, text: string): Fault {
   );
 }
 
-function lineAt(source: string, at: number): number {
-  return source.slice(0, at).split("\n").length;
+/** Of places that come one after the other. From the start each time it would take as long as the square of the file. */
+function lineCounter(source: string): (at: number) => number {
+  let [line, counted] = [1, 0];
+  return (at) => {
+    for (; counted < at; counted += 1) if (source[counted] === "\n") line += 1;
+    return line;
+  };
 }
