@@ -1,10 +1,10 @@
 /** A file that a flag names, or stdin for "-". */
-import { readFile, stat } from "node:fs/promises";
+import { closeSync, createReadStream, openSync, readSync } from "node:fs";
 import { Fault } from "#proto/fault.ts";
 import type { Io } from "./io.ts";
 
 /** Far above any honest spec, stack or config. */
-export const fileBytesMax = 10 * 1024 * 1024;
+const fileBytesMax = 10 * 1024 * 1024;
 
 export async function readText(io: Io, file: string): Promise<string> {
   const bytes = await readBytes(io, file);
@@ -18,19 +18,41 @@ export async function readText(io: Io, file: string): Promise<string> {
 
 export async function readBytes(io: Io, file: string): Promise<Uint8Array> {
   try {
-    return file === "-" ? await readAll(io.stdin) : await readBounded(file);
+    return file === "-" ? await readAll(io.stdin) : await readAll(createReadStream(file));
   } catch (thrown) {
     throw Fault.wrap(`Cannot read "${file}"`, thrown);
   }
 }
 
-async function readBounded(file: string): Promise<Uint8Array> {
-  const { size } = await stat(file);
-  if (size > fileBytesMax) throw tooLarge();
-  return readFile(file);
+/** For whoever cannot wait. */
+export function readTextSync(file: string): string {
+  try {
+    const bytes = readBoundedSync(file);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (thrown) {
+    throw Fault.wrap(`Cannot read "${file}"`, thrown);
+  }
 }
 
-async function readAll(stream: Io["stdin"]): Promise<Uint8Array> {
+/** Counts what is read: devices and pipes say that they have no size. */
+function readBoundedSync(file: string): Uint8Array {
+  const descriptor = openSync(file, "r");
+  try {
+    const chunks: Buffer[] = [];
+    for (let sizeBytes = 0; ; ) {
+      const chunk = Buffer.alloc(64 * 1024);
+      const count = readSync(descriptor, chunk);
+      if (count === 0) return Buffer.concat(chunks);
+      sizeBytes += count;
+      if (sizeBytes > fileBytesMax) throw tooLarge();
+      chunks.push(chunk.subarray(0, count));
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+async function readAll(stream: AsyncIterable<string | Uint8Array>): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of stream) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdir, mkdtempDisposable, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -45,6 +46,20 @@ describe("stack config", () => {
     );
     const debug = await runCli(nowhere, ["stack", "config", ...files, "--profile", "debug"]);
     assert.match(debug.stdout, / {2}debug:\n {4}image: a\n/);
+  });
+
+  it("reads of files that it names no more than a bound, and takes no folder for a .env", async () => {
+    await using there = await mkdtempDisposable(join(tmpdir(), "stack-config-"));
+    await mkdir(join(there.path, ".env"));
+    const file = join(there.path, "stack.yml");
+    await writeFile(file, "services: {web: {image: a, env_file: /dev/zero}}");
+    assert.deepEqual(await runCli(nowhere, ["stack", "config", "-c", file]), {
+      code: 1,
+      stdout: "",
+      stderr: `swarmctl: ${file}:1:38: services.web.env_file is refused: Cannot read "/dev/zero": it is larger than 10 MiB\n`,
+    });
+    const zero = await runCli(nowhere, ["stack", "config", "-c", "/dev/zero"]);
+    assert.equal(zero.stderr, 'swarmctl: Cannot read "/dev/zero": it is larger than 10 MiB\n');
   });
 
   it("leaves variables as they are when asked to", async () => {

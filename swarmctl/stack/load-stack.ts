@@ -1,8 +1,6 @@
 /** The stack that flags name: its files read and loaded, with the variables of the shell and of `.env` beside the first. */
-import { readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
-import { Fault } from "#proto/fault.ts";
 import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { ComposeFile } from "#stacks/compose/compose-file.ts";
 import { loadCompose, type LoadOptions } from "#stacks/compose/load-compose.ts";
@@ -11,7 +9,7 @@ import type { ReadSource } from "#stacks/look.ts";
 import type { Stack } from "#stacks/stack.ts";
 import type { Context } from "../context.ts";
 import { text } from "../flags/parse-flag.ts";
-import { fileBytesMax, readText } from "../read-file.ts";
+import { readText, readTextSync } from "../read-file.ts";
 import { withRegistryAuth } from "../registry-login.ts";
 import { printWarnings } from "../warnings.ts";
 import { readFileSource } from "./read-file-source.ts";
@@ -90,18 +88,6 @@ export function loadOptions({ io }: Context, flags: FileFlags): LoadOptions {
     readText: readTextSync,
     ...(flags.profile !== undefined && { profiles: flags.profile }),
   };
-}
-
-/** Of files that a stack file names: `.env`, includes, files of variables. */
-function readTextSync(path: string): string {
-  try {
-    if (statSync(path).size > fileBytesMax) {
-      throw new Fault("invalid-argument", `it is larger than ${fileBytesMax / 1024 / 1024} MiB`);
-    }
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readFileSync(path));
-  } catch (thrown) {
-    throw Fault.wrap(`Cannot read "${path}"`, thrown);
-  }
 }
 
 async function withLogins({ io }: Context, stack: Stack): Promise<Stack> {
