@@ -65,12 +65,10 @@ export const deploySchema = orNull(
     restart_policy: restartPolicy,
     update_config: map({
       ...replacement,
-      ...updateExtensions,
       failure_action: choice("pause", "continue", "rollback"),
     }),
     rollback_config: map({
       ...replacement,
-      ...updateExtensions,
       failure_action: choice("pause", "continue"),
     }),
     placement,

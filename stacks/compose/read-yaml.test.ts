@@ -37,6 +37,7 @@ describe("readYaml", () => {
     assert.match(refusal(""), /^f\.yml: /);
     assert.match(refusal("# nothing\n"), /^f\.yml: /);
     assert.match(refusal("a: 1\n---\nb: 2\n"), /2 YAML documents instead of one/);
+    assert.match(refusal("# a comment\n"), /: is empty$/);
     assert.match(refusal("a: !foo x"), /^f\.yml:1:9: the tag !foo is not known/);
     assert.match(refusal('a: "x'), /^f\.yml:1:6: /);
   });

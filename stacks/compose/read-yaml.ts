@@ -41,7 +41,8 @@ export function readYaml(text: string, file: string): Node {
   try {
     const events = parseEvents(source.text, { maxDepth: depthMax });
     const count = events.filter((event) => event.type === EVENT_ID.DOCUMENT).length;
-    if (count !== 1) throw refusal(file, `holds ${count} YAML documents instead of one`);
+    if (count === 0) throw refusal(file, "is empty");
+    if (count > 1) throw refusal(file, `holds ${count} YAML documents instead of one`);
     return new NodeReader(source, events).read(0).node;
   } catch (thrown) {
     if (thrown instanceof YAMLException) throw syntaxFault(file, thrown);

@@ -57,7 +57,6 @@ const service = map({
   ...hostSchema,
   ...serviceFilesSchema,
   ...elsewhereSchema,
-  ...serviceExtensions,
   container_name: text,
   depends_on: namesOr(dependency, "a list of services or a map"),
   deploy: deploySchema,

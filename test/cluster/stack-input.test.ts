@@ -52,7 +52,7 @@ const files: readonly (readonly [what: string, text: string, says: string])[] = 
     `${good}    deploy: {replicas: many}\n`,
     ":4:14: services.web.deploy.replicas must be a whole number of 0 or more",
   ],
-  ["no content", "", ": holds 0 YAML documents instead of one"],
+  ["no content", "", ": is empty"],
 ];
 for (const [what, text, says] of files) {
   test(`stack deploy, a file with ${what} is refused`, async () => {
