@@ -8,6 +8,7 @@ import {
   TaskState,
   TaskStatusSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Clock } from "#proto/ports.ts";
 import { silentLog, systemRandom } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { durationFromMs, msFromTimestamp, timestampFromMs } from "#proto/time.ts";
@@ -39,9 +40,14 @@ async function openGround() {
   });
   await ground.put("node", testNode(1));
   await ground.put("service", service);
-  const lead = () => {
+  const lead = (leaderClock: Clock = clock) => {
     const scope = new AsyncDisposableStack();
-    const modules = { store: ground.store, clock, log: silentLog, random: systemRandom };
+    const modules = {
+      store: ground.store,
+      clock: leaderClock,
+      log: silentLog,
+      random: systemRandom,
+    };
     scope.use(new JobOrchestrator(modules));
     scope.use(new JobScheduler(modules));
     return scope;
@@ -110,4 +116,31 @@ test("job scheduler, a change of leader neither loses nor doubles a run", async 
     runsOf(store).map(({ iteration }) => iteration?.index),
     [1n, 2n],
   );
+});
+
+test("job scheduler, runs follow the clock on the wall, however it is set", async () => {
+  const { clock, lead, until } = await openGround();
+  let aheadMs = 0;
+  const wall: Clock = {
+    now: () => clock.now() + aheadMs,
+    monotonic: () => clock.monotonic(),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    timer: (ms, callback) => clock.timer(ms, callback),
+  };
+  await using _leader = lead(wall);
+  const untilNext = async (moment: string) => {
+    await roundsDone();
+    clock.advance(30_000);
+    await until((view) => {
+      const next = view.get("service", "service-job")?.scheduleStatus?.nextAt;
+      return next !== undefined && new Date(msFromTimestamp(next)).toISOString() === moment;
+    });
+  };
+  await untilNext("2026-01-01T00:10:00.000Z");
+  aheadMs = 4 * 60_000;
+  await untilNext("2026-01-01T00:20:00.000Z");
+  aheadMs = 365 * 24 * 3_600_000;
+  await untilNext("2027-01-01T00:10:00.000Z");
+  aheadMs = 0;
+  await untilNext("2026-01-01T00:20:00.000Z");
 });

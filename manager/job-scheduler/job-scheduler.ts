@@ -2,7 +2,7 @@
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Ports } from "#proto/ports.ts";
-import { isJob } from "../job.ts";
+import { isJob, isRunning } from "../job.ts";
 import { DirtySet, earliest, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
@@ -13,11 +13,16 @@ interface Modules extends Ports {
   readonly store: Store;
 }
 
+/** Alarms follow time as it passes, schedules the clock on the wall: how soon the one notices that the other was set. */
+const clockCheckMs = 30_000;
+
 export class JobScheduler implements AsyncDisposable {
   readonly #modules: Modules;
   readonly #dirty = new DirtySet<string>();
   /** All jobs with a schedule; the moment that one waits for, where there is one. */
   readonly #jobs = new Map<string, number | undefined>();
+  /** When the last round was, by the clock on the wall. */
+  #roundMs = 0;
   readonly #loop: Loop;
   readonly #watch: Disposable;
 
@@ -46,8 +51,15 @@ export class JobScheduler implements AsyncDisposable {
       if (change.after !== undefined) this.#onService(change.after);
       else if (change.before !== undefined) this.#jobs.delete(change.before.id);
     } else if (change.kind === "task") this.#onTask(change.before, change.after);
-    // A global job's run may have waited for that node alone.
-    else if (change.kind === "node") for (const id of this.#jobs.keys()) this.#dirty.add(id);
+    else if (change.kind === "node") this.#onNode();
+  }
+
+  /** A run may have waited for that node alone. */
+  #onNode(): void {
+    for (const id of this.#jobs.keys()) {
+      const runs = this.#modules.store.get("service", id)?.scheduleStatus?.runs ?? [];
+      if (runs.some(isRunning)) this.#dirty.add(id);
+    }
   }
 
   #onService(service: Service): void {
@@ -68,13 +80,16 @@ export class JobScheduler implements AsyncDisposable {
 
   async #round(): Promise<number | undefined> {
     const { store, clock } = this.#modules;
+    const nowMs = clock.now();
+    const wasSetBack = nowMs < this.#roundMs;
+    this.#roundMs = nowMs;
     for (const [id, atMs] of this.#jobs) {
-      if (atMs !== undefined && atMs <= clock.now()) this.#dirty.add(id);
+      if (atMs !== undefined && (wasSetBack || atMs <= nowMs)) this.#dirty.add(id);
     }
     await this.#dirty.drain((ids) => store.writeInParts((view) => this.#plan(view, ids)));
     let wakeAtMs: number | undefined;
     for (const atMs of this.#jobs.values()) wakeAtMs = earliest(wakeAtMs, atMs);
-    return wakeAtMs;
+    return wakeAtMs && Math.min(wakeAtMs, clock.now() + clockCheckMs);
   }
 
   #plan(view: View, ids: ReadonlySet<string>): readonly Action[] {

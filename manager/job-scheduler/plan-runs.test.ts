@@ -178,6 +178,22 @@ test("schedule, after a time without a leader a run is left out, or begins as la
   assert.deepEqual(late({ deadlineMs: 3_600_000 }, 58), ["00:50 RUNNING", "01:00"]);
 });
 
+test("schedule, a clock that was a year ahead for a moment holds nothing up, one put back a little takes nothing twice", () => {
+  const ground = groundOf(scheduled({ overlap: RunOverlap.ALLOW }));
+  const yearMinutes = 365 * 24 * 60;
+  planAll(ground);
+  passMinutes(ground, yearMinutes + 10);
+  assert.deepEqual(said(ground), ["00:10 RUNNING"]);
+  passMinutes(ground, -yearMinutes);
+  assert.equal(nextAt(ground), "00:20");
+  passMinutes(ground, 10);
+  assert.deepEqual(said(ground), ["00:10 RUNNING", "00:20 RUNNING"]);
+  passMinutes(ground, -15);
+  assert.equal(nextAt(ground), "00:30");
+  passMinutes(ground, 15);
+  assert.equal(runsOf(ground).length, 2);
+});
+
 test("schedule, suspended nothing is due, and afterwards what comes next", () => {
   const ground = groundOf(scheduled());
   planAll(ground);

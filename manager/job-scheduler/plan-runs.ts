@@ -21,6 +21,9 @@ import { type CronTime, lastRunMs, nextRunMs } from "./cron.ts";
 /** A run that is less late than this has not been missed: cron is exact to the minute, and a new leader takes seconds. */
 const lateMsMax = 60_000;
 
+/** A moment that was taken and is further ahead than this was taken by a clock that was wrong: it holds nothing up. */
+const clockErrorMsMax = 3_600_000;
+
 export interface RunsPlan {
   /** The same as before where nothing changes. */
   readonly service: Service;
@@ -37,14 +40,17 @@ export function planRuns(tasks: readonly Task[], context: RunContext): RunsPlan 
   const time: CronTime = { expression: schedule.cron, timeZone: schedule.timeZone };
   const known = service.scheduleStatus?.nextAt;
   const dueMs = known === undefined ? undefined : msFromTimestamp(known);
-  if (dueMs !== undefined && dueMs > nowMs) {
-    return { service, wakeAtMs: dueMs };
-  }
-  // Where the clock was put back, what was taken is not taken again.
-  const takenMs = msFromTimestamp(service.scheduleStatus?.lastScheduledAt);
-  const nextMs = nextRunMs(time, Math.max(nowMs, takenMs));
-  const looked = dueMs === undefined ? service : planDue(service, { time, dueMs, nowMs });
+  const nextMs = nextRunMs(time, afterMs(service, nowMs));
+  // Also where it is known: a clock that was ahead has found one that is too late.
+  const looked =
+    dueMs === undefined || dueMs > nowMs ? service : planDue(service, { time, dueMs, nowMs });
   return { service: withNext(looked, nextMs), wakeAtMs: nextMs };
+}
+
+/** Where the clock was put back, what was taken is not taken again. */
+function afterMs({ scheduleStatus }: Service, nowMs: number): number {
+  const takenMs = msFromTimestamp(scheduleStatus?.lastScheduledAt);
+  return takenMs - nowMs > clockErrorMsMax ? nowMs : Math.max(nowMs, takenMs);
 }
 
 interface Due {
