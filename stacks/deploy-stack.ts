@@ -6,9 +6,16 @@ import { Fault } from "#proto/fault.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { fileApi } from "./file-api.ts";
 import { type ControlClient, look, type ReadSource, readWish } from "./look.ts";
-import { type DeployPlan, type DeploySettings, planDeploy, type StackWish } from "./plan-deploy.ts";
+import {
+  type DeployPlan,
+  type DeploySettings,
+  type DeployWorld,
+  planDeploy,
+  type StackWish,
+} from "./plan-deploy.ts";
 import type { FileStep } from "./plan-files.ts";
 import type { NetworkStep } from "./plan-networks.ts";
+import { refersTo } from "./plan-prune.ts";
 import type { ServiceStep, ServiceUpdate } from "./plan-services.ts";
 import { ignoreMissing, type Patience, removeNetwork } from "./remove-network.ts";
 import { nameOf, type Stack } from "./stack.ts";
@@ -51,7 +58,8 @@ async function deployOnce(
   wish: StackWish,
   options: DeployOptions,
 ): Promise<Deployed> {
-  const plan = planDeploy(wish, await look(control, wish, options), options);
+  const world = await look(control, wish, options);
+  const plan = planDeploy(wish, world, options);
   for (const service of plan.goneServices) {
     options.onStep(`Removing service ${nameOf(service.spec)}`);
     await ignoreMissing(control.removeService({ ref: service.id }, options));
@@ -65,13 +73,33 @@ async function deployOnce(
   // The services that use a rotated file are other ones now, and what was made has its ID.
   const { services: steps } =
     plan.files.length === 0 ? plan : planDeploy(wish, await look(control, wish, options), options);
+  const serviceOptions = { ...options, rotatedServiceIds: rotatedServices(plan, world) };
   const services: Service[] = [];
   for (const step of steps) {
-    if (step.kind !== "refresh-service") options.onStep(describeStep(step));
-    const service = await performServiceStep(control, step, options);
+    const service = await performServiceStep(control, step, serviceOptions);
     if (service !== undefined) services.push(service);
   }
   return { services, leftovers: plan.leftovers };
+}
+
+/** IDs of those that the rotation of a file has updated. */
+function rotatedServices({ files }: DeployPlan, { cluster }: DeployWorld): ReadonlySet<string> {
+  const rotated = files.flatMap(({ kind, present }) =>
+    kind === "rotate-file" && present !== undefined ? present.id : [],
+  );
+  const users = cluster.services.filter(({ spec }) =>
+    rotated.some((id) => refersTo(spec?.task, id)),
+  );
+  return new Set(users.map(({ id }) => id));
+}
+
+/** The step as its user knows it, with the reason why it failed. */
+async function attempt<T>(action: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (thrown) {
+    throw Fault.wrap(`Cannot ${action}`, thrown);
+  }
 }
 
 async function performNetworkStep(
@@ -83,16 +111,27 @@ async function performNetworkStep(
   switch (step.kind) {
     case "create-network":
       options.onStep(`Creating network ${name}`);
-      await control.createNetwork({ spec: step.spec }, options);
+      await attempt(
+        `create network "${name}"`,
+        control.createNetwork({ spec: step.spec }, options),
+      );
       return;
     case "replace-network":
       options.onStep(`Replacing network ${name}, which nobody uses`);
-      await removeNetwork(control, step.network.id, options);
-      await control.createNetwork({ spec: step.spec }, options);
+      await attempt(`replace network "${name}"`, replaceNetwork(control, step, options));
       return;
     case "keep-labels":
       options.onWarnings([`network ${name} keeps the labels that it has while services are on it`]);
   }
+}
+
+async function replaceNetwork(
+  control: ControlClient,
+  { network, spec }: Extract<NetworkStep, { kind: "replace-network" }>,
+  options: DeployOptions,
+): Promise<void> {
+  await removeNetwork(control, network.id, options);
+  await control.createNetwork({ spec }, options);
 }
 
 interface FileStepOptions extends DeployOptions {
@@ -106,41 +145,40 @@ async function performFileStep(
   options: FileStepOptions,
 ): Promise<void> {
   const api = fileApi(control, noun, options);
+  const { name } = wish;
   if (present === undefined) {
-    options.onStep(`Creating ${noun} ${wish.name}`);
-    await api.create(wish);
-  } else if (kind === "rotate-file") {
-    options.onStep(`Rotating ${noun} ${wish.name}`);
+    options.onStep(`Creating ${noun} ${name}`);
+    await attempt(`create ${noun} "${name}"`, api.create(wish));
+    return;
+  }
+  if (kind === "rotate-file") {
+    options.onStep(`Rotating ${noun} ${name}`);
     const { keptServiceIds } = options;
-    const rotated = await api.rotate(present, { data: wish.data, keptServiceIds });
+    const rotation = api.rotate(present, { data: wish.data, keptServiceIds });
+    const rotated = await attempt(`rotate ${noun} "${name}"`, rotation);
     await api.relabel(rotated ?? present, wish.labels);
   } else {
-    options.onStep(`Changing the labels of ${noun} ${wish.name}`);
-    await api.relabel(present, wish.labels);
+    options.onStep(`Changing the labels of ${noun} ${name}`);
+    await attempt(`change ${noun} "${name}"`, api.relabel(present, wish.labels));
   }
 }
 
-function describeStep(step: ServiceStep): string {
-  switch (step.kind) {
-    case "create-service":
-      return `Creating service ${nameOf(step.spec)}`;
-    case "update-service":
-    case "refresh-service":
-      return `Updating service ${nameOf(step.spec)}`;
-    case "keep-service":
-      return unchanged(step.service);
-  }
+interface ServiceStepOptions extends DeployOptions {
+  readonly rotatedServiceIds: ReadonlySet<string>;
 }
 
 async function performServiceStep(
   control: ControlClient,
   step: ServiceStep,
-  options: DeployOptions,
+  options: ServiceStepOptions,
 ): Promise<Service | undefined> {
   switch (step.kind) {
     case "create-service": {
-      const request = { spec: step.spec, queryRegistry: step.resolve };
-      const { service, warnings } = await control.createService(request, options);
+      const { spec, resolve: queryRegistry } = step;
+      const name = nameOf(spec);
+      options.onStep(`Creating service ${name}`);
+      const creation = control.createService({ spec, queryRegistry }, options);
+      const { service, warnings } = await attempt(`create service "${name}"`, creation);
       options.onWarnings(warnings);
       return service;
     }
@@ -148,27 +186,34 @@ async function performServiceStep(
     case "refresh-service":
       return await updateService(control, step, options);
     case "keep-service":
+      tellKept(step.service, options);
       return step.service;
   }
 }
 
 async function updateService(
   control: ControlClient,
-  step: ServiceUpdate,
-  options: DeployOptions,
+  { kind, service: before, spec, resolve: queryRegistry }: ServiceUpdate,
+  options: ServiceStepOptions,
 ): Promise<Service | undefined> {
-  const { id, meta } = step.service;
+  const name = nameOf(spec);
+  const line = `Updating service ${name}`;
+  if (kind === "update-service") options.onStep(line);
+  const { id, meta } = before;
   const version = meta?.version === undefined ? {} : { version: meta.version };
-  const request = { ref: id, spec: step.spec, queryRegistry: step.resolve, ...version };
-  const { service, warnings } = await control.updateService(request, options);
-  if (step.kind === "refresh-service") {
+  const update = control.updateService({ ref: id, spec, queryRegistry, ...version }, options);
+  const { service, warnings } = await attempt(`update service "${name}"`, update);
+  if (kind === "refresh-service") {
     const isSame = service?.meta?.version?.index === meta?.version?.index;
-    options.onStep(isSame ? unchanged(step.service) : describeStep(step));
+    if (isSame) tellKept(before, options);
+    else options.onStep(line);
   }
   options.onWarnings(warnings);
   return service;
 }
 
-function unchanged(service: Service): string {
-  return `Service ${nameOf(service.spec)} is unchanged`;
+function tellKept({ id, spec }: Service, { rotatedServiceIds, onStep }: ServiceStepOptions): void {
+  const name = nameOf(spec);
+  const isRotated = rotatedServiceIds.has(id);
+  onStep(isRotated ? `Updating service ${name}` : `Service ${name} is unchanged`);
 }

@@ -119,7 +119,9 @@ class ServiceDiff {
     for (const service of services) {
       const fields = this.#rotatedFields(service.spec);
       const isUpdated = this.#plan.services.some(
-        (step) => step.kind === "update-service" && step.service.id === service.id,
+        (step) =>
+          (step.kind === "update-service" || step.kind === "refresh-service") &&
+          step.service.id === service.id,
       );
       if (fields.length === 0 || isUpdated || service.spec === undefined) continue;
       const taskIds = await this.#replacedBy(service, forced(service.spec));

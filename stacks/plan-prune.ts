@@ -65,7 +65,7 @@ function isUnfinished(state: UpdateState | undefined): boolean {
   );
 }
 
-function refersTo(task: TaskSpec | undefined, id: string): boolean {
+export function refersTo(task: TaskSpec | undefined, id: string): boolean {
   if (task?.runtime.case !== "container") return false;
   const { secrets, configs } = task.runtime.value;
   return (

@@ -51,7 +51,7 @@ describe("stack deploy", () => {
     const other = { stdin: stdin.replace("content: x", "content: y"), env: { DB: "hunter3" } };
     const rotated = await runCli(cluster, ["stack", "deploy", "-c", "-", "shop"], other);
     const steps = "Rotating secret shop_db\nRotating config shop_conf\n";
-    assert.equal(rotated.stdout, `${steps}Service shop_web is unchanged\n`);
+    assert.equal(rotated.stdout, `${steps}Updating service shop_web\n`);
     assert.equal(Buffer.from(secret?.spec?.data ?? []).toString(), "hunter3");
     const unset = await runCli(cluster, ["stack", "deploy", "-c", "-", "shop"], { stdin });
     assert.match(unset.stderr, /The variable "DB", from which "shop_db" shall come, is not set/);

@@ -4,6 +4,7 @@ import { openControl } from "#manager/control/testing/control-ground.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { deployStack } from "#stacks/deploy-stack.ts";
 import { diffStack, type ObjectChange } from "#stacks/diff-stack.ts";
+import type { ResolveMode } from "#stacks/plan-services.ts";
 import { removeLeftovers } from "#stacks/remove-leftovers.ts";
 import { removeStack } from "#stacks/remove-stack.ts";
 import type { Stack, StackFileSource } from "#stacks/stack.ts";
@@ -44,8 +45,11 @@ export class DeployGround {
     return said;
   }
 
-  async diff(text: string, { name = "shop", prune = false } = {}): Promise<ObjectChange[]> {
-    const settings = { prune, resolveImage: "never", read: this.#read } as const;
+  async diff(
+    text: string,
+    { name = "shop", prune = false, resolveImage = "never" as ResolveMode } = {},
+  ): Promise<ObjectChange[]> {
+    const settings = { prune, resolveImage, read: this.#read };
     return await diffStack(this.control.client, this.#stack(name, text), settings);
   }
 

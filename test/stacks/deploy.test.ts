@@ -120,6 +120,35 @@ test("deploy, a service whose image and config change is updated once: back are 
   for (const { spec } of store.list("service")) assert.deepEqual(configs(spec), [second]);
 });
 
+test("deploy, what a rotation updates is said to be updated, and told once by a diff", async () => {
+  const ground = new DeployGround();
+  const digest = `sha256:${"0".repeat(64)}`;
+  const file = (content: string) =>
+    `services: {web: {image: "a@${digest}", secrets: [s]}, db: {image: "b@${digest}"}}\nsecrets: {s: {content: ${content}}}`;
+  await ground.deploy(file("one"));
+  const changes = await ground.diff(file("two"), { resolveImage: "always" });
+  assert.deepEqual(
+    changes.map(({ name, change }) => `${name} ${change}`),
+    ["shop_s rotated", "shop_web updated"],
+  );
+  assert.deepEqual(await ground.deploy(file("two")), [
+    "Rotating secret shop_s",
+    "Updating service shop_web",
+    "Service shop_db is unchanged",
+  ]);
+});
+
+test("deploy, a refusal of the managers names what was to be done", async () => {
+  const ground = new DeployGround();
+  const empty = `${small}\nsecrets: {s: {content: ""}}`;
+  const message = /^Cannot create secret "shop_s": data has 0 bytes/;
+  await assert.rejects(ground.deploy(empty), { name: "Fault", message });
+  const wrong = small.replace("}}", ", deploy: {placement: {constraints: [node.rol == a]}}}}");
+  await assert.rejects(ground.deploy(wrong), {
+    message: /^Cannot create service "shop_web": task\.placement\.constraints\[0\]/,
+  });
+});
+
 test("deploy, labels of files change without a new version", async () => {
   const ground = new DeployGround();
   await ground.deploy(shop);
