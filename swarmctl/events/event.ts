@@ -39,12 +39,6 @@ export function labelsWord(labels: Readonly<Record<string, string>> = {}): strin
     .join(" ");
 }
 
-/** An enum's word: "drain". */
-export function wordOf(words: Readonly<Record<string, number>>, value: number): string {
-  const entry = Object.entries(words).find(([, number]) => number === value);
-  return entry === undefined ? String(value) : entry[0].toLowerCase();
-}
-
 /** An object before and after a change; one of both is there. */
 export interface Pair<T> {
   readonly before: T | undefined;

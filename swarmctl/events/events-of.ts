@@ -16,6 +16,7 @@ import {
   type Network,
   SchedulingStrategy,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { wordOf } from "../output/enum-words.ts";
 import { managerWord, stateWord } from "../node/words.ts";
 import {
   type Aspect,
@@ -25,7 +26,6 @@ import {
   labelsWord,
   type Pair,
   type WatchedObject,
-  wordOf,
 } from "./event.ts";
 import { serviceEvents } from "./service-events.ts";
 import { taskEvents } from "./task-events.ts";

@@ -3,14 +3,8 @@ import { type DescMessage, equals, type Message } from "@bufbuild/protobuf";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { ServiceSpecSchema, type ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { type JobRun, RunState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
-import {
-  type Aspect,
-  changedAspects,
-  type HappenedEvent,
-  labelsWord,
-  type Pair,
-  wordOf,
-} from "./event.ts";
+import { type Aspect, changedAspects, type HappenedEvent, labelsWord, type Pair } from "./event.ts";
+import { wordOf } from "../output/enum-words.ts";
 
 export function serviceEvents({ before, after }: Pair<Service>): readonly HappenedEvent[] {
   const service = after ?? before;

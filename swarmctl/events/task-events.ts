@@ -5,7 +5,8 @@
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { Health, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { taskName } from "../service/words.ts";
-import { type Attributes, type HappenedEvent, type Pair, wordOf } from "./event.ts";
+import { wordOf } from "../output/enum-words.ts";
+import { type Attributes, type HappenedEvent, type Pair } from "./event.ts";
 
 export function taskEvents({ before, after }: Pair<Task>): readonly HappenedEvent[] {
   const task = after ?? before;

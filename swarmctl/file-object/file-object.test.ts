@@ -58,9 +58,9 @@ describe("config and secret", () => {
   it("are listed by template, with Docker's fields", async () => {
     const control = { listConfigs: async () => ({ configs: [siteConfig()] }) };
     await using cluster = await FakeCluster.open({ control });
-    const format = '{{.Name}} {{.Label "a"}} {{.CreatedAt}}';
+    const format = '{{.Name}} {{.Label "a"}} {{.Labels}} {{.CreatedAt}}';
     const { stdout } = await runCli(cluster, ["config", "ls", "--format", format]);
-    assert.match(stdout, /^site b .*ago\n$/);
+    assert.match(stdout, /^site b a=b .*ago\n$/);
   });
 
   it("change their labels, and nothing else", async () => {

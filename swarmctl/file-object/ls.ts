@@ -14,6 +14,7 @@ import {
 import {
   addListingFlags,
   type Column,
+  labelFields,
   type ListingOptions,
   printListing,
 } from "../output/listing.ts";
@@ -39,10 +40,7 @@ export function defineLs(noun: FileNoun, command: Command, context: Context): vo
       id: ({ id }) => id,
       json: jsonOf,
       columns: columns(noun, context.io.clock.now()),
-      fields: {
-        Labels: (object) => new Map(Object.entries(labelsOf(object))),
-        Label: (object) => (key: unknown) => labelsOf(object)[String(key)] ?? "",
-      },
+      fields: labelFields(labelsOf),
     });
   });
 }

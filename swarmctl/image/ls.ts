@@ -5,7 +5,7 @@ import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
 import { isTrue } from "../flags/is-true.ts";
-import { formatAgo } from "../output/age.ts";
+import { formatAgo, formatMoment } from "../output/age.ts";
 import { addFilterFlag, filtered, type FilterFlag, type Filters } from "../output/filter.ts";
 import { listFormatOption } from "../output/format.ts";
 import { type Column, type ListingOptions, printListing } from "../output/listing.ts";
@@ -80,6 +80,10 @@ function print(context: Context, options: Options, rows: readonly Row[]): void {
       { title: "SIZE", of: ({ image }) => formatSize(Number(image.sizeBytes)) },
       { title: "IN USE", of: ({ image }) => (image.inUse ? "yes" : "") },
     ],
+    fields: {
+      Digest: digests.of,
+      CreatedAt: ({ image }) => formatMoment(image.createdAt) || "N/A",
+    },
   });
 }
 

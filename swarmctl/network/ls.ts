@@ -14,7 +14,14 @@ import {
   filterValues,
   hasLabel,
 } from "../output/filter.ts";
-import { addListingFlags, type ListingOptions, printListing, shortId } from "../output/listing.ts";
+import { formatMoment } from "../output/age.ts";
+import {
+  addListingFlags,
+  labelFields,
+  type ListingOptions,
+  printListing,
+  shortId,
+} from "../output/listing.ts";
 import { compareText } from "../output/table.ts";
 
 interface Options extends ListingOptions, FilterFlag {
@@ -49,12 +56,8 @@ export function define(command: Command, context: Context): void {
         fields: {
           Internal: ({ spec }) => spec?.internal ?? false,
           IPv6: ({ spec }) => spec?.ipv6Enabled ?? false,
-          Labels: ({ spec }) =>
-            Object.entries(spec?.annotations?.labels ?? {})
-              .map((pair) => pair.join("="))
-              .join(","),
-          Label: (network) => (key: unknown) =>
-            network.spec?.annotations?.labels[String(key)] ?? "",
+          CreatedAt: ({ meta }) => formatMoment(meta?.createdAt),
+          ...labelFields<Network>(({ spec }) => spec?.annotations?.labels),
         },
       });
     });

@@ -70,6 +70,13 @@ describe("network ls", () => {
     });
   }
 
+  it("says labels and when a network was made as Docker does", async () => {
+    await using cluster = await open();
+    const words = ["--format", '{{.Labels}} {{.Label "tier"}} {{.CreatedAt}}', "-f", "name=back"];
+    const { stdout } = await runCli(cluster, ["network", "ls", ...words]);
+    assert.match(stdout, /^tier=a a \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d*[1-9])? \+0000 UTC\n$/);
+  });
+
   it("shows whole IDs with --no-trunc", async () => {
     await using cluster = await open();
     const { stdout } = await runCli(cluster, ["network", "ls", "--no-trunc", "-q", "-f", "name=u"]);

@@ -2,16 +2,28 @@ import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { type Node, NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeMembership, NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { Context } from "../context.ts";
+import {
+  NodeAvailability,
+  NodeMembership,
+  NodeRole,
+  NodeState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Context, ControlClient } from "../context.ts";
 import {
   addFilterFlag,
+  checkFilterWords,
   filtered,
   type FilterFlag,
   type Filters,
   hasLabel,
 } from "../output/filter.ts";
-import { addListingFlags, type ListingOptions, printListing } from "../output/listing.ts";
+import { wordOf, wordsOf } from "../output/enum-words.ts";
+import {
+  addListingFlags,
+  labelFields,
+  type ListingOptions,
+  printListing,
+} from "../output/listing.ts";
 import { compareText } from "../output/table.ts";
 import { availabilityWord, managerWord, stateWord } from "./words.ts";
 
@@ -23,18 +35,29 @@ const filters: Filters<Node> = {
   name: (node, value) => hostname(node).includes(value),
   label: ({ description }, value) => hasLabel(description?.engine?.labels, value),
   "node.label": ({ spec }, value) => hasLabel(spec?.annotations?.labels, value),
-  role: ({ role }, value) => wordOf(NodeRole, role) === value,
-  membership: ({ spec }, value) => wordOf(NodeMembership, spec?.membership ?? 0) === value,
+  role: ({ role }, value) => wordOf(NodeRole, role) === value.toLowerCase(),
+  membership: ({ spec }, value) =>
+    wordOf(NodeMembership, spec?.membership ?? 0) === value.toLowerCase(),
   availability: ({ spec }, value) =>
     availabilityWord(spec?.availability).toLowerCase() === value.toLowerCase(),
   status: ({ status }, value) => stateWord(status).toLowerCase() === value.toLowerCase(),
 };
 
+const filterWords = {
+  role: wordsOf(NodeRole),
+  membership: wordsOf(NodeMembership),
+  availability: wordsOf(NodeAvailability),
+  status: wordsOf(NodeState),
+};
+
 export function define(command: Command, context: Context): void {
   addFilterFlag(addListingFlags(command), Object.keys(filters));
   command.action(async (options: Options) => {
+    for (const [key, words] of Object.entries(filterWords)) checkFilterWords(options, key, words);
     const control = await context.control(options);
     const [{ nodes }, self] = await Promise.all([control.listNodes({}), ownNodeId(context)]);
+    const isTemplate = typeof options.format === "object";
+    const tlsStatusOf = isTemplate ? await tlsStatuses(control) : () => "";
     printListing(context, options, {
       items: filtered(nodes, options, filters).toSorted(
         (a, b) => compareText(hostname(a), hostname(b)) || compareText(a.id, b.id),
@@ -52,9 +75,10 @@ export function define(command: Command, context: Context): void {
       fields: {
         ID: ({ id }) => id,
         Self: ({ id }) => id === self,
+        TLSStatus: ({ description }) => tlsStatusOf(description?.tls),
         Role: ({ role }) => wordOf(NodeRole, role),
         Address: ({ status }) => status?.address ?? "",
-        Label: (node) => (key: unknown) => node.spec?.annotations?.labels[String(key)] ?? "",
+        ...labelFields<Node>(({ spec }) => spec?.annotations?.labels),
       },
     });
   });
@@ -64,9 +88,16 @@ function hostname(node: Node): string {
   return node.description?.hostname ?? "";
 }
 
-function wordOf(words: Readonly<Record<string, number>>, value: number): string {
-  const entry = Object.entries(words).find(([, number]) => number === value);
-  return entry === undefined ? String(value) : entry[0].toLowerCase();
+/** Of templates alone, as it takes another question; a list without it is better than none. */
+async function tlsStatuses(control: ControlClient) {
+  const { tlsStatus } = await import("./tls-status.ts");
+  try {
+    const { cluster } = await control.getCluster({});
+    return tlsStatus(cluster?.rootCa);
+  } catch (thrown) {
+    if (thrown instanceof Fault) return tlsStatus(undefined);
+    throw thrown;
+  }
 }
 
 /** For the asterisk alone: a list without it is better than none while swarmd restarts. */

@@ -2,7 +2,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { GenericResource } from "#proto/gen/swarm/v1/types_pb.ts";
-import { formatSize } from "../output/size.ts";
+import { formatMemory } from "../output/size.ts";
 import { visible } from "../output/table.ts";
 import { availabilityWord, managerWord, stateWord } from "./words.ts";
 
@@ -64,7 +64,7 @@ function hostLines({ description }: Node): Line[] {
     [1, "Architecture", platform?.architecture ?? ""],
     [0, "Resources:"],
     [1, "CPUs", String(Number(resources?.nanoCpus ?? 0n) / 1e9)],
-    [1, "Memory", formatSize(Number(resources?.memoryBytes ?? 0n))],
+    [1, "Memory", formatMemory(Number(resources?.memoryBytes ?? 0n))],
     ...(resources?.generic ?? []).map((resource): Line => [1, ...genericWords(resource)]),
     [0, "Engine Version", engine?.engineVersion ?? ""],
     ...(labels.length > 0 ? [[0, "Engine Labels:"] as const] : []),

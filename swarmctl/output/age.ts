@@ -1,4 +1,5 @@
-/** Spans of time in words, rounded as Docker rounds them. */
+/** Moments, and spans of time in words, rounded as Docker rounds them. */
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 
 const secondMs = 1000;
 const minuteMs = 60 * secondMs;
@@ -17,6 +18,13 @@ export function formatSpan(ms: number): string {
   if (ms < 60 * dayMs) return `${Math.floor(ms / (7 * dayMs))} weeks`;
   if (ms < 730 * dayMs) return `${Math.floor(ms / (30 * dayMs))} months`;
   return `${Math.floor(ms / (365 * dayMs))} years`;
+}
+
+/** As Go prints a time, which is what Docker's CreatedAt is; empty where it is not known. */
+export function formatMoment(at: Timestamp | undefined): string {
+  if (at === undefined) return "";
+  const [day = "", time = ""] = new Date(timestampMs(at)).toISOString().split("T");
+  return `${day} ${time.replace(/\.?0*Z$/, "")} +0000 UTC`;
 }
 
 /** A moment of the past; clocks of hosts differ a little, so the near future counts as now. */

@@ -54,6 +54,14 @@ export function filtered<T>(
   );
 }
 
+/** Another value would find nothing, and look as if there was nothing. */
+export function checkFilterWords(flag: FilterFlag, key: string, words: readonly string[]): void {
+  const unknown = filterValues(flag, key).find((value) => !words.includes(value.toLowerCase()));
+  if (unknown === undefined) return;
+  const problem = `There is no ${key.replace("-", " ")} "${unknown}": there are ${words.join(", ")}`;
+  throw new Fault("invalid-argument", problem);
+}
+
 /** The values that were given for one key. */
 export function filterValues({ filter = [] }: FilterFlag, key: string): string[] {
   return filter.filter((one) => one.key === key).map(({ value }) => value);

@@ -151,6 +151,24 @@ describe("filters", () => {
     assert.deepEqual(names(["label", "a=2"]), []);
   });
 
+  it("are refused by value where there are no others", async () => {
+    const refusals: readonly (readonly [string, RegExp])[] = [
+      ["node ls -f role=boss", /There is no role "boss": there are worker, manager/],
+      ["node ls -f availability=off", /no availability "off": there are active, pause, drain/],
+      ["service ls -f mode=globl", /There is no mode "globl": there are replicated, global,/],
+    ];
+    const control = {
+      listNodes: async () => ({ nodes: [] }),
+      listServices: async () => ({ services: [], statuses: [] }),
+    };
+    await using cluster = await FakeCluster.open({ control });
+    for (const [words, message] of refusals) {
+      const { code, stderr } = await runCli(cluster, words.split(" "));
+      assert.equal(code, 1);
+      assert.match(stderr, message);
+    }
+  });
+
   it("are refused by name where there is none", async () => {
     await using cluster = await FakeCluster.open({ control: {} });
     const { code, stderr } = await runCli(cluster, ["secret", "ls", "--filter", "nmae=x"]);

@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import type { Context } from "../context.ts";
 import { type Format, listFormatOption, type TemplateFormat } from "./format.ts";
-import { formatTable, shownOn } from "./table.ts";
+import { compareText, formatTable, shownOn } from "./table.ts";
 
 /** How much of an ID people see: enough to be unique in any cluster that fits a screen. */
 const shortIdLength = 12;
@@ -106,6 +106,21 @@ function fieldName({ title, field }: Pick<Column<never>, "title" | "field">): st
 /** "CreatedAt" is "CREATED AT". */
 function titleOf(field: string): string {
   return field.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toUpperCase();
+}
+
+/** `{{.Labels}}` and `{{.Label "role"}}`, as Docker's lists have them. */
+export function labelFields<T>(
+  labelsOf: (item: T) => Readonly<Record<string, string>> | undefined,
+): Record<"Labels" | "Label", (item: T) => unknown> {
+  const entriesOf = (item: T) => Object.entries(labelsOf(item) ?? {});
+  return {
+    Labels: (item) =>
+      entriesOf(item)
+        .map((entry) => entry.join("="))
+        .toSorted(compareText)
+        .join(","),
+    Label: (item) => (key: unknown) => new Map(entriesOf(item)).get(String(key)) ?? "",
+  };
 }
 
 export function shortId(id: string): string {

@@ -8,7 +8,7 @@ import {
 import { type Mount, MountType, type Resources } from "#proto/gen/swarm/v1/types_pb.ts";
 import { create } from "@bufbuild/protobuf";
 import { msFromDuration } from "#proto/time.ts";
-import { formatSize } from "../output/size.ts";
+import { formatMemory } from "../output/size.ts";
 import { type Line, optional, section } from "./pretty-lines.ts";
 import { imageOf } from "./words.ts";
 
@@ -84,7 +84,7 @@ function resourceWord(resources: Resources | undefined): string {
   );
   return [
     ...(nanoCpus === 0n ? [] : [`${Number(nanoCpus) / 1e9} CPU`]),
-    ...(memoryBytes === 0n ? [] : [`${formatSize(Number(memoryBytes))} memory`]),
+    ...(memoryBytes === 0n ? [] : [`${formatMemory(Number(memoryBytes))} memory`]),
     ...kinds,
   ].join(", ");
 }

@@ -81,7 +81,7 @@ it("shows where a service runs, what it waits for, and what its containers have"
           maxReplicas: 2n,
         },
         resources: {
-          limits: { memoryBytes: 64_000_000n },
+          limits: { memoryBytes: 67_108_864n },
           reservations: {
             nanoCpus: 500_000_000n,
             generic: [{ resource: { case: "discrete", value: { kind: "gpu", value: 1n } } }],
@@ -111,7 +111,7 @@ it("shows where a service runs, what it waits for, and what its containers have"
     "  Canaries:       2\n  Promoted:       after 60s\n",
     "  Init:           false\n  Dir:            /srv\nMounts\n  /b:             bind, /a, read-only\nSecrets\n  k:              key\n",
     "Log Driver\n  Name:           local\n  LogOpts:        max-size=1m\n",
-    "Resources\n  Reservations:   0.5 CPU, gpu=1\n  Limits:         64MB memory\n",
+    "Resources\n  Reservations:   0.5 CPU, gpu=1\n  Limits:         64MiB memory\n",
   ]) {
     assert.ok(text.includes(part), `${part} is not in ${text}`);
   }

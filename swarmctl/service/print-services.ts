@@ -10,6 +10,7 @@ import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
 import {
   addFilterFlag,
+  checkFilterWords,
   filtered,
   type FilterFlag,
   type Filters,
@@ -18,6 +19,7 @@ import {
 import {
   addListingFlags,
   type Column,
+  labelFields,
   type ListingOptions,
   printListing,
   shortId,
@@ -28,10 +30,12 @@ import { imageOf, modeWord, replicasWord, serviceName, servicePortsWord } from "
 
 export interface ServiceListingOptions extends ListingOptions, FilterFlag {}
 
+const modes = ["replicated", "global", "replicated-job", "global-job"];
+
 const filters: Filters<Service> = {
   id: ({ id }, value) => id.startsWith(value),
   name: (service, value) => serviceName(service).startsWith(value),
-  mode: ({ spec }, value) => modeWord(spec).replace(" ", "-") === value.replace(" ", "-"),
+  mode: ({ spec }, value) => modeWord(spec).replace(" ", "-") === value.toLowerCase(),
   label: ({ spec }, value) => hasLabel(spec?.annotations?.labels, value),
 };
 
@@ -45,6 +49,7 @@ export function printServices(
   reply: ListServicesResponse,
 ): void {
   const statuses = new Map(reply.statuses.map((status) => [status.serviceId, status]));
+  checkFilterWords(options, "mode", modes);
   const items = filtered(reply.services, options, filters).toSorted((a, b) =>
     compareText(serviceName(a), serviceName(b)),
   );
@@ -54,11 +59,7 @@ export function printServices(
     json: (service) => withStatus(service, statuses.get(service.id)),
     columns: columns(items, statuses, context.io.clock.now()),
     fields: {
-      Labels: ({ spec }) => new Map(Object.entries(spec?.annotations?.labels ?? {})),
-      Label:
-        ({ spec }) =>
-        (key: unknown) =>
-          spec?.annotations?.labels[String(key)] ?? "",
+      ...labelFields<Service>(({ spec }) => spec?.annotations?.labels),
       Schedule: (service) => scheduleWord(service, context.io.clock.now()),
       Autoscale: autoscaleWord,
     },

@@ -1,7 +1,6 @@
 /** `--filter` of lists of tasks, with Docker's keys. */
-import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { filtered, type FilterFlag, filterValues, type Filters } from "../output/filter.ts";
+import { checkFilterWords, filtered, type FilterFlag, type Filters } from "../output/filter.ts";
 import { taskName } from "../service/words.ts";
 import { taskStateWord, taskStateWords } from "./state-words.ts";
 
@@ -12,11 +11,7 @@ export function filterTasks(
   options: FilterFlag,
   hostnames: ReadonlyMap<string, string>,
 ): Task[] {
-  for (const state of filterValues(options, "desired-state")) {
-    if (taskStateWords.includes(state.toLowerCase())) continue;
-    const problem = `There is no desired state "${state}": there are ${taskStateWords.join(", ")}`;
-    throw new Fault("invalid-argument", problem);
-  }
+  checkFilterWords(options, "desired-state", taskStateWords);
   const filters: Filters<Task> = {
     id: ({ id }, value) => id.startsWith(value),
     name: (task, value) => taskName(task).startsWith(value),

@@ -1,5 +1,6 @@
 /** Rows of numbers as people read them, in Docker's columns. Pure. */
 import type { Column } from "../output/listing.ts";
+import { formatMemory, formatTraffic } from "../output/size.ts";
 import { formatTable } from "../output/table.ts";
 import type { NodeRow, TaskRow, Usage } from "./sample.ts";
 
@@ -39,34 +40,11 @@ function cellsOf(row: Usage): string[] {
   const share = row.memoryLimitBytes > 0 ? (100 * row.memoryBytes) / row.memoryLimitBytes : 0;
   return [
     `${row.cpuPercent.toFixed(2)}%`,
-    `${binarySize(row.memoryBytes)} / ${binarySize(row.memoryLimitBytes)}`,
+    `${formatMemory(row.memoryBytes)} / ${formatMemory(row.memoryLimitBytes)}`,
     `${share.toFixed(2)}%`,
-    `${decimalSize(row.networkReceivedBytes)} / ${decimalSize(row.networkSentBytes)}`,
-    `${decimalSize(row.blockReadBytes)} / ${decimalSize(row.blockWrittenBytes)}`,
+    `${formatTraffic(row.networkReceivedBytes)} / ${formatTraffic(row.networkSentBytes)}`,
+    `${formatTraffic(row.blockReadBytes)} / ${formatTraffic(row.blockWrittenBytes)}`,
     `${row.pids}`,
     `${row.restarts}`,
   ];
-}
-
-interface SizeStyle {
-  readonly base: number;
-  readonly units: readonly string[];
-  readonly digits: number;
-}
-
-/** Docker's: memory in powers of 1024 with four digits, traffic in powers of 1000 with three. */
-const binary = { base: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB"], digits: 4 };
-const decimal = { base: 1000, units: ["B", "kB", "MB", "GB", "TB"], digits: 3 };
-
-const binarySize = (bytes: number) => sizeText(bytes, binary);
-const decimalSize = (bytes: number) => sizeText(bytes, decimal);
-
-function sizeText(bytes: number, { base, units, digits }: SizeStyle): string {
-  let amount = bytes;
-  let unit = 0;
-  while (amount >= base && unit < units.length - 1) {
-    amount /= base;
-    unit += 1;
-  }
-  return `${Number(amount.toPrecision(digits))}${units[unit]}`;
 }

@@ -16,7 +16,7 @@ import {
   hasLabel,
 } from "../output/filter.ts";
 import { listFormatOption } from "../output/format.ts";
-import { type ListingOptions, printListing } from "../output/listing.ts";
+import { labelFields, type ListingOptions, printListing } from "../output/listing.ts";
 import { formatSize } from "../output/size.ts";
 import { addNodeFlag, type NodeFlag, nodeName, onNodes } from "../node-call.ts";
 
@@ -67,10 +67,7 @@ function print(context: Context, options: Options, rows: readonly Row[]): void {
     fields: {
       Scope: () => "local",
       Mountpoint: ({ volume }) => volume.mountpoint,
-      Label:
-        ({ volume }) =>
-        (key: unknown) =>
-          volume.labels[String(key)] ?? "",
+      ...labelFields<Row>(({ volume }) => volume.labels),
     },
   });
 }
