@@ -49,7 +49,16 @@ export class Faults {
     this.#restartAgent(host);
   }
 
+  /** At any time, or with a proposal under way. */
   #loseLeader(): void {
+    const { journal, random } = this.#world;
+    if (random.chance(0.5)) return this.#deposeLeader();
+    journal.onNextProposal(() => {
+      if (this.#world.faulty) this.#deposeLeader();
+    });
+  }
+
+  #deposeLeader(): void {
     const { journal, marks, agenda, random, trace } = this.#world;
     if (journal.leader === undefined) return;
     trace.add("fault", () => "the leader leads no more");

@@ -32,6 +32,7 @@ export class Journal {
   #leader: Seat | undefined;
   /** Grows with each leader: what was proposed under another one has failed. */
   #term = 0;
+  #onProposal: (() => void) | undefined;
 
   constructor(modules: JournalModules) {
     this.modules = modules;
@@ -43,6 +44,17 @@ export class Journal {
 
   get term(): number {
     return this.#term;
+  }
+
+  /** Once, while the next proposal is under way. */
+  onNextProposal(run: () => void): void {
+    this.#onProposal = run;
+  }
+
+  onProposal(): void {
+    const run = this.#onProposal;
+    this.#onProposal = undefined;
+    run?.();
   }
 
   add(seat: Seat): void {
@@ -113,6 +125,7 @@ export class Seat implements Replication {
 
   async propose(data: Uint8Array): Promise<Rejection> {
     const term = this.#requireLeader();
+    this.#journal.onProposal();
     await this.#hop();
     if (this.#journal.term !== term) return this.#lose(data);
     return await this.#appliedHere(this.#journal.append(data));

@@ -99,7 +99,7 @@ function drawTask(random: SeededRandom, behaviour: Behaviour, mode: ServiceSpec[
       runtime: {
         case: "container",
         value: {
-          image: `${behaviour}:${1 + random.int(1_000)}`,
+          image: `${behaviour}:${1 + random.int(1e9)}`,
           ...(checked && {
             healthcheck: {
               test: ["CMD", "check"],
