@@ -27,7 +27,7 @@ import type { Store, View } from "../store/store.ts";
 import { nodeOf } from "./authorize.ts";
 import { requestedKey } from "./certificate-request.ts";
 import { issueCertificate, newValidity } from "./issuer.ts";
-import { Turns } from "../control/turns.ts";
+import { Turns } from "../turns.ts";
 import { roleOfToken } from "./join-token.ts";
 
 export interface NodeCaModules extends Ports {

@@ -12,7 +12,7 @@ import { isLost, isTerminal, isWanted } from "../task.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve, slotName } from "../store/resolve.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../turns.ts";
 import { validateNetworkSpec } from "../spec/validate-network.ts";
 
 /** How many users of a network a refusal names. */

@@ -22,7 +22,7 @@ import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { resolve } from "../store/resolve.ts";
 import { createdService, rolledBackService, updatedService } from "./service-change.ts";
 import { serviceStatus } from "./service-status.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../turns.ts";
 import { validateServiceSpec } from "../spec/validate-service.ts";
 import { refuseStale } from "./version.ts";
 
