@@ -128,14 +128,18 @@ test("rebalance, of very many moves some are chosen at a time, until nothing is 
   let service = testService({ replicas: 1_600 });
   service.rebalances = 1n;
   const seen: number[] = [];
+  const look = { view: store, takes: () => true, nowMs: 0 };
   for (let round = 0; service.rebalancesDone < 1n; round++) {
     assert.ok(round < 20, "it comes to an end");
-    const loads = new NodeLoads(store);
-    const actions = planRebalanceStep(service, { view: store, loads, takes: () => true, nowMs: 0 });
+    const actions = planRebalanceStep(service, { ...look, loads: () => new NodeLoads(store) });
     for (const { kind, object } of actions) if (kind === "service") service = object;
     const moved = actions.flatMap(({ kind, object }) => (kind === "task" ? [object] : []));
     if (moved.length > 0) seen.push(moved.length);
     assert.ok(moved.every(({ moves }) => moves));
+    await put("task", ...moved);
+    const loads = () =>
+      assert.fail("with every task that moves, every task there is was looked at");
+    if (moved.length > 0) assert.deepEqual(planRebalanceStep(service, { ...look, loads }), []);
     // They run elsewhere by the next step.
     await put("task", ...moved.map((task) => ({ ...task, moves: false, nodeId: "node2" })));
   }

@@ -21,8 +21,10 @@ import { conditionOf } from "./plan-restart.ts";
 const stepBytes = 2 * 1024 * 1024;
 const stepMoves = 500;
 
-interface StepContext extends Omit<RebalanceContext, "nodes" | "service"> {
+interface StepContext extends Pick<RebalanceContext, "takes" | "nowMs"> {
   readonly view: View;
+  /** Asked for where something is chosen, which most steps do not: it takes a look at every task there is. */
+  readonly loads: () => NodeLoads;
 }
 
 /**
@@ -38,7 +40,9 @@ export function planRebalanceStep(service: Service, context: StepContext): reado
     return [planService({ ...service, rebalancesDone: rebalances })];
   }
   const movable = tasks.filter((task) => mayMove(task, view));
-  const chosen = planRebalance(movable, { ...context, service, nodes: view.list("node") });
+  const nodes = view.list("node");
+  const loads = context.loads();
+  const chosen = planRebalance(movable, { ...context, service, nodes, loads });
   const [first] = chosen;
   if (first === undefined) {
     if (rebalancesDone === rebalances) return [];

@@ -97,8 +97,8 @@ export class Rebalancer implements AsyncDisposable {
   async #round(): Promise<number | undefined> {
     const wakeAtMs = this.#welcomeNodes();
     await this.#dirty.drain(async (ids) => {
-      if (ids.size === 0) return;
-      const loads = new NodeLoads(this.#modules.store);
+      let known: NodeLoads | undefined;
+      const loads = () => (known ??= new NodeLoads(this.#modules.store));
       for (const id of ids) await this.#step(id, loads);
     });
     return wakeAtMs;
@@ -125,7 +125,7 @@ export class Rebalancer implements AsyncDisposable {
     return wakeAtMs;
   }
 
-  async #step(id: string, loads: NodeLoads): Promise<void> {
+  async #step(id: string, loads: () => NodeLoads): Promise<void> {
     const { store, clock } = this.#modules;
     const nowMs = clock.now();
     const unasked = this.#due.has(id);
