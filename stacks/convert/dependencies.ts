@@ -5,7 +5,7 @@ import {
   DependencyCondition,
   DependencySchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { ServiceEntry } from "../compose/compose-file.ts";
+import type { ComposeContent, ServiceEntry } from "../compose/compose-file.ts";
 import { Reader, type StackContext } from "./reader.ts";
 
 const conditions = {
@@ -22,7 +22,7 @@ export function dependencies(
   const { name, content } = reader.context;
   return Object.entries(dependsOn).flatMap(([key, { condition, required = true, restart }]) => {
     const place = reader.under("depends_on", key);
-    const service = content.services[key];
+    const service = serviceOf(content, key);
     if (service === undefined) {
       if (!required) return [];
       throw place.fault(`names the service "${key}", which the file does not define`);
@@ -40,6 +40,11 @@ export function dependencies(
   });
 }
 
+/** One named "constructor" is there only if the file defines it. */
+function serviceOf({ services }: ComposeContent, key: string): ServiceEntry | undefined {
+  return Object.hasOwn(services, key) ? services[key] : undefined;
+}
+
 /** What would be waited for for ever. */
 function checkCondition(place: Reader, condition: keyof typeof conditions, on: ServiceEntry): void {
   const isJob = on.deploy?.mode?.endsWith("-job") ?? false;
@@ -55,18 +60,18 @@ function checkCondition(place: Reader, condition: keyof typeof conditions, on: S
 
 /** Keys of services, each after those that it depends on, else in the order of the file. */
 export function startOrder(context: StackContext): string[] {
-  const { services } = context.content;
   const done = new Set<string>();
   const visit = (key: string, path: readonly string[]) => {
-    if (done.has(key) || services[key] === undefined) return;
+    const service = serviceOf(context.content, key);
+    if (done.has(key) || service === undefined) return;
     if (path.includes(key)) {
       const circle = [...path.slice(path.indexOf(key)), key].join(" -> ");
       const place = new Reader(context, ["services", path.at(-1) ?? key, "depends_on", key]);
       throw place.fault(`closes a circle, in which nobody could start: ${circle}`);
     }
-    for (const on of Object.keys(services[key].depends_on ?? {})) visit(on, [...path, key]);
+    for (const on of Object.keys(service.depends_on ?? {})) visit(on, [...path, key]);
     done.add(key);
   };
-  for (const key of Object.keys(services)) visit(key, []);
+  for (const key of Object.keys(context.content.services)) visit(key, []);
   return [...done];
 }

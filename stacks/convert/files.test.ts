@@ -121,6 +121,7 @@ describe("secrets and configs of a stack file", () => {
       ],
     );
     assert.deepEqual(stack.externalSecrets, ["real"]);
+    assert.deepEqual(parse(fileOf([], top)).externalSecrets, [], "nobody uses it");
     assert.deepEqual(stack.configs[0]?.from, { content: "cost: 5 $" });
     const { secrets, configs } = container(lines, top);
     const plain = secrets.map(({ secretName, file }) => [
@@ -141,6 +142,11 @@ describe("secrets and configs of a stack file", () => {
     ["secrets: [{source: db, mode: 9}]", top, /"9" is not an octal mode/],
     ["secrets: [{source: db, mode: 0000}]", top, /"0000" is not an octal mode of 1 to 7777/],
     ["configs: []", ["configs: {c: {file: a, content: b}}"], /must have one of file, environment/],
+    [
+      "configs: []",
+      ["secrets: {c: {content: a, name: n}, d: {content: b, name: n}}"],
+      /secrets\.d is called "n", as secrets\.c is: give it another name/,
+    ],
     ["configs: []", ["secrets: {c: }"], /must have one of file, environment/],
   ] as const) {
     it(`refuse ${lines} with ${rest.length} lines`, () => {

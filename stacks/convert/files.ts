@@ -11,7 +11,7 @@ import {
 import type { FileEntry, FileReferenceEntry, ServiceEntry } from "../compose/compose-file.ts";
 import { parseMode } from "../host-access-words.ts";
 import { namespaceLabel, type StackFileSource } from "../stack.ts";
-import { Reader, type StackContext } from "./reader.ts";
+import { Reader, refuseSharedNames, type StackContext } from "./reader.ts";
 
 type Section = "secrets" | "configs";
 
@@ -53,22 +53,25 @@ function fileName({ name: stack, content }: StackContext, section: Section, key:
   return name ?? (external ? key : `${stack}_${key}`);
 }
 
-/** What the stack makes, and the names of what others must have made. */
+/** What the stack makes, and the names of what its services use and others must have made. */
 export function filesOf(
   context: StackContext,
   section: Section,
 ): { readonly made: StackFileSource[]; readonly external: string[] } {
-  const entries = Object.entries(context.content[section] ?? {});
+  const { services, [section]: files = {} } = context.content;
+  const entries = Object.entries(files).map(([key, entry]) => {
+    const name = fileName(context, section, key);
+    return { key, entry, name, isMade: entry.external !== true };
+  });
+  refuseSharedNames(context, section, entries);
+  const used = new Set(
+    Object.values(services).flatMap((service) => service[section]?.map(({ source }) => source)),
+  );
   return {
     made: entries
-      .filter(([, { external }]) => !external)
-      .map(([key, entry]) => {
-        const reader = new Reader(context, [section, key]);
-        return fileSource(reader, entry, fileName(context, section, key));
-      }),
-    external: entries
-      .filter(([, { external }]) => external)
-      .map(([key]) => fileName(context, section, key)),
+      .filter(({ isMade }) => isMade)
+      .map(({ key, entry, name }) => fileSource(new Reader(context, [section, key]), entry, name)),
+    external: entries.filter(({ key, isMade }) => !isMade && used.has(key)).map(({ name }) => name),
   };
 }
 

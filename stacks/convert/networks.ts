@@ -13,7 +13,7 @@ import { isLocalNetworkName } from "#proto/main-network.ts";
 import { isEncrypted } from "#proto/network-options.ts";
 import type { NetworkEntry, ServiceEntry, SubnetEntry } from "../compose/compose-file.ts";
 import { namespaceLabel, type Stack } from "../stack.ts";
-import { Reader, type StackContext } from "./reader.ts";
+import { Reader, refuseSharedNames, type StackContext } from "./reader.ts";
 
 /** Every stack has it without saying so; services that name no network are on it. */
 const defaultNetwork = "default";
@@ -80,16 +80,22 @@ export function networksOf(
   context: StackContext,
   used: ReadonlySet<string>,
 ): Pick<Stack, "networks" | "externalNetworks"> {
-  const networks: NetworkSpec[] = [];
-  const externalNetworks: string[] = [];
-  for (const key of new Set([...Object.keys(context.content.networks ?? {}), defaultNetwork])) {
-    const entry = networkEntry(context, key) ?? {};
-    const name = networkName(context, key, entry);
-    if (!used.has(name)) continue;
-    if (entry.external) externalNetworks.push(name);
-    else networks.push(networkSpec(new Reader(context, ["networks", key]), entry, name));
-  }
-  return { networks, externalNetworks };
+  const keys = new Set([...Object.keys(context.content.networks ?? {}), defaultNetwork]);
+  const entries = [...keys]
+    .map((key) => {
+      const entry = networkEntry(context, key) ?? {};
+      return { key, entry, name: networkName(context, key, entry), isMade: !entry.external };
+    })
+    .filter(({ name }) => used.has(name));
+  refuseSharedNames(context, "networks", entries);
+  return {
+    networks: entries
+      .filter(({ isMade }) => isMade)
+      .map(({ key, entry, name }) =>
+        networkSpec(new Reader(context, ["networks", key]), entry, name),
+      ),
+    externalNetworks: entries.filter(({ isMade }) => !isMade).map(({ name }) => name),
+  };
 }
 
 function networkSpec(reader: Reader, entry: NetworkEntry, name: string): NetworkSpec {

@@ -225,8 +225,13 @@ const refused: readonly (readonly [line: string, message: RegExp])[] = [
   ["memswap_limit: 1g", /memswap_limit is refused: it goes with a limit of memory/],
   ["restart: sometimes", /services\.x\.restart is refused: "sometimes" is none of no, always/],
   ["depends_on: [y]", /services\.x\.depends_on\.y names the service "y", which the file does not/],
+  ["depends_on: [constructor]", /depends_on\.constructor names the service "constructor", which/],
   ["depends_on: [x]", /closes a circle, in which nobody could start: x -> x/],
   ["network_mode: host\n    networks: [default]", /network_mode does not go with networks/],
+  [
+    "networks: [n, m]\nnetworks: {n: {name: one}, m: {name: one, external: true}}",
+    /networks\.m is called "one", as networks\.n is: give it another name/,
+  ],
   ["network_mode: macvlan", /network_mode is "macvlan": use host, bridge or none/],
   ["pull_policy: never", /pull_policy is "never": nodes pull what they do not have/],
   ["gpus: all", /4:5: services\.x\.gpus is not supported/],

@@ -45,6 +45,21 @@ export class Reader {
   }
 }
 
+/** What is made of two entries of one name would be two things, where a cluster has one. */
+export function refuseSharedNames(
+  context: StackContext,
+  section: "networks" | "secrets" | "configs",
+  entries: readonly { readonly key: string; readonly name: string; readonly isMade: boolean }[],
+): void {
+  for (const [name, sharers] of Map.groupBy(entries, (entry) => entry.name)) {
+    const [first, second] = sharers;
+    if (second === undefined || !sharers.some(({ isMade }) => isMade)) continue;
+    throw new Reader(context, [section, second.key]).fault(
+      `is called "${name}", as ${section}.${first?.key} is: give it another name`,
+    );
+  }
+}
+
 export function refusal(message: string): Fault {
   return new Fault("invalid-argument", message);
 }

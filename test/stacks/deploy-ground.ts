@@ -10,6 +10,12 @@ import { removeStack } from "#stacks/remove-stack.ts";
 import type { Stack, StackFileSource } from "#stacks/stack.ts";
 import { stackFrom } from "#stacks/testing/stack-from.ts";
 
+interface DiffSettings {
+  readonly name?: string;
+  readonly prune?: boolean;
+  readonly resolveImage?: ResolveMode;
+}
+
 export class DeployGround {
   readonly control: ControlGround = openControl();
   /** By the name of its file. */
@@ -47,7 +53,7 @@ export class DeployGround {
 
   async diff(
     text: string,
-    { name = "shop", prune = false, resolveImage = "never" as ResolveMode } = {},
+    { name = "shop", prune = false, resolveImage = "never" }: DiffSettings = {},
   ): Promise<ObjectChange[]> {
     const settings = { prune, resolveImage, read: this.#read };
     return await diffStack(this.control.client, this.#stack(name, text), settings);

@@ -264,12 +264,12 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   ],
   [
     "a missing external secret",
-    `${small}\nsecrets: {s: {external: true}}`,
+    "services: {web: {image: a, secrets: [s]}}\nsecrets: {s: {external: true}}",
     /Secret "s" is external to the stack and does not exist/,
   ],
   [
     "a missing external config",
-    `${small}\nconfigs: {c: {external: true, name: other}}`,
+    "services: {web: {image: a, configs: [c]}}\nconfigs: {c: {external: true, name: other}}",
     /Config "other" is external to the stack and does not exist/,
   ],
   [
