@@ -60,3 +60,17 @@ test("stack deploy, exits with 0 when all services have converged", async () => 
   const { code, stderr } = await runCli(cluster, [...deploy, "-q"], { stdin: good, clock: hasty });
   assert.deepEqual([code, stderr], [0, ""]);
 });
+
+test("stack deploy, says in round numbers how long it has waited", async () => {
+  const { handlers } = new FakeControl();
+  handlers.watch = async function* (_, { signal }) {
+    yield { events: [] };
+    await new Promise<void>((done) => signal.addEventListener("abort", () => done()));
+  };
+  await using cluster = await FakeCluster.open({ control: handlers });
+  const argv = deploy.with(deploy.indexOf("0"), "40s");
+  const stdin = "services: {web: {image: a}}";
+  const { code, stderr } = await runCli(cluster, argv, { stdin, clock: hasty });
+  assert.equal(code, 1);
+  assert.match(stderr, /^swarmctl: Service "shop_web" has not converged: after 40 s 0 of/);
+});

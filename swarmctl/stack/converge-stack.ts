@@ -34,7 +34,7 @@ export async function convergeStack(
   const waits = new Map<string, Promise<void>>();
   const waitFor = async (service: Service, name: string) => {
     await dependencies(service, waits);
-    const left = timeout === 0 ? 0 : Math.max(1, deadline - clock.monotonic());
+    const left = timeout === 0 ? 0 : Math.max(1, roundUp(deadline - clock.monotonic()));
     const wait = { timeout: left, printer: board.printer(name), ...(quiet && { quiet }) };
     await converge(context, control, service, withJobTimeout(command, service, wait));
   };
@@ -48,6 +48,11 @@ export async function convergeStack(
     signal.throwIfAborted();
   }
   await forEachRef(context, [...waits.keys()], async (name) => await waits.get(name));
+}
+
+/** To a tenth of a second, as a fault tells how long was waited. */
+function roundUp(ms: number): number {
+  return Math.ceil(ms / 100) * 100;
 }
 
 async function dependencies(
