@@ -54,7 +54,7 @@ export class ConstraintEnforcer implements AsyncDisposable {
           node: id,
           reason,
         });
-        return planStop(task, clock.now());
+        return planStop({ ...task, desiredMessage: reason }, clock.now());
       });
     });
   }

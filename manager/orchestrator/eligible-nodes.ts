@@ -30,6 +30,14 @@ export function eligibilityFor({ spec }: Service): (node: Node) => Eligibility {
   };
 }
 
+/** Why tasks that have to leave the node do, as users read it. */
+export function whyLeft(node: Node | undefined): string {
+  if (node === undefined) return "";
+  if (node.spec?.availability === NodeAvailability.DRAIN) return "its node is drained";
+  if (node.status?.state === NodeState.DOWN) return "its node is down";
+  return "its node is not what the service asks for any more";
+}
+
 /** Those that shall have a task: that take one, or keep the one that they have. */
 export function wantedNodes(
   view: View,

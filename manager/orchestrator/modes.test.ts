@@ -219,4 +219,6 @@ test("A node that no longer meets the constraints of its tasks loses them to ano
   const isOver = (view: View) =>
     view.tasksOfNode("node1").every((task) => isTerminal(task) && !isWanted(task));
   await manager.until(isOver);
+  const [told] = manager.store.tasksOfNode("node1");
+  assert.equal(told?.desiredMessage, "its node does not meet node.labels.disk==ssd any more");
 });

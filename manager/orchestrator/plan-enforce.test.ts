@@ -36,7 +36,7 @@ test("constraint enforcer, a node that lost its label loses the tasks that ask f
   const other = running("b", { serviceId: "other" });
   assert.deepEqual(await misfits(node("ssd"), running("a"), other), []);
   assert.deepEqual(await misfits(node("hdd"), running("a"), other), [
-    "a: it does not meet node.labels.disk==ssd any more",
+    "a: its node does not meet node.labels.disk==ssd any more",
   ]);
 });
 
@@ -47,7 +47,9 @@ test("constraint enforcer, of a node with too little left those go that came las
       spec: testTaskSpec({ resources: { reservations: { memoryBytes: 400n } } }),
     }),
   );
-  assert.deepEqual(await misfits(node("ssd"), ...tasks), ["t3: it has not enough memory any more"]);
+  assert.deepEqual(await misfits(node("ssd"), ...tasks), [
+    "t3: its node has not enough memory any more",
+  ]);
   const silent = testNode(1, { description: {} });
   assert.deepEqual(await misfits(silent, ...tasks), []);
 });

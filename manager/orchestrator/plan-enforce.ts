@@ -14,6 +14,7 @@ import { isAssigned, isTerminal, isWanted } from "../task.ts";
 
 interface Misfit {
   readonly task: Task;
+  /** For users, too. */
   readonly reason: string;
 }
 
@@ -44,10 +45,10 @@ function unmetBy(task: Task, node: Node, view: View): string | undefined {
   const spec = view.get("service", task.serviceId)?.spec?.task ?? task.spec;
   const constraints = parseConstraints(spec?.placement?.constraints ?? []);
   const unmet = constraints.find((constraint) => !meetsConstraints(node, [constraint]));
-  if (unmet !== undefined) return `it does not meet ${unmet.text} any more`;
+  if (unmet !== undefined) return `its node does not meet ${unmet.text} any more`;
   return runsAnyOf(node, spec?.placement?.platforms ?? [])
     ? undefined
-    : "it is of another platform now";
+    : "its node is of another platform now";
 }
 
 interface Free {
@@ -71,10 +72,10 @@ function freeOf({ description }: Node): Free | undefined {
 /** Gives the task what it reserves, or says what there is too little of. */
 function take(task: Task, free: Free): string | undefined {
   const { nanoCpus, memoryBytes, generic } = reservationOf(task);
-  if (nanoCpus > Math.max(free.nanoCpus, 0)) return "it has not enough CPUs any more";
-  if (memoryBytes > Math.max(free.memoryBytes, 0)) return "it has not enough memory any more";
+  if (nanoCpus > Math.max(free.nanoCpus, 0)) return "its node has not enough CPUs any more";
+  if (memoryBytes > Math.max(free.memoryBytes, 0)) return "its node has not enough memory any more";
   for (const [kind, count] of generic) {
-    if (count > (free.generic.get(kind) ?? 0)) return `it has not enough ${kind} any more`;
+    if (count > (free.generic.get(kind) ?? 0)) return `its node has not enough ${kind} any more`;
   }
   free.nanoCpus -= nanoCpus;
   free.memoryBytes -= memoryBytes;

@@ -109,6 +109,14 @@ test("global, drained, down and unfitting nodes lose their tasks, and get new on
     told.map(({ desiredState }) => desiredState),
     [TaskState.SHUTDOWN, TaskState.SHUTDOWN, TaskState.SHUTDOWN],
   );
+  assert.deepEqual(
+    told.map(({ nodeId, desiredMessage }) => `${nodeId}: ${desiredMessage}`).toSorted(),
+    [
+      "node1: its node is drained",
+      "node2: its node is not what the service asks for any more",
+      "node3: its node is down",
+    ],
+  );
 });
 
 test("global, a paused node keeps its task as it is, and counts only if it has one", () => {

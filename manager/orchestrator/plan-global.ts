@@ -8,7 +8,7 @@
 import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Action } from "../store/objects.ts";
 import { isTerminal, isWanted } from "../task.ts";
-import { eligibilityFor } from "./eligible-nodes.ts";
+import { eligibilityFor, whyLeft } from "./eligible-nodes.ts";
 import { planRemove, planStop } from "./new-task.ts";
 import { type PlaceContext, planPlace, planPlaces, type ServicePlan } from "./plan-places.ts";
 
@@ -31,7 +31,7 @@ export function planGlobal(tasks: readonly Task[], context: GlobalContext): Serv
     byNode.delete(node.id);
     const eligible = eligibility(node);
     if (eligible === "takes") places.set(node.id, own);
-    if (eligible === "none") leaving.push(...planLeave(own, context.nowMs));
+    if (eligible === "none") leaving.push(...planLeave(own, node, context.nowMs));
   }
   const gone = [...byNode.values()].flat().map((task) => planRemove(task, context.nowMs));
   const plan = planPlaces(places, context);
@@ -48,16 +48,17 @@ export function planGlobalNode(nodeId: string, context: GlobalContext): NodePlan
   }
   const eligible = eligibilityFor(context.service)(node);
   if (eligible === "takes") return planPlace(nodeId, tasks, context);
-  return eligible === "none" ? { ...nothing, actions: planLeave(tasks, nowMs) } : nothing;
+  return eligible === "none" ? { ...nothing, actions: planLeave(tasks, node, nowMs) } : nothing;
 }
 
 const nothing: NodePlan = { actions: [], wakeAtMs: undefined };
 
 /** One that ended for good is left as it is: it says how it ended, and is not told anything any more. */
-function planLeave(tasks: readonly Task[], nowMs: number): readonly Action[] {
+function planLeave(tasks: readonly Task[], node: Node, nowMs: number): readonly Action[] {
+  const desiredMessage = whyLeft(node);
   return tasks
     .filter((task) => isWanted(task) && !isTerminal(task))
-    .map((task) => planStop(task, nowMs));
+    .map((task) => planStop({ ...task, desiredMessage }, nowMs));
 }
 
 function byId(a: Node, b: Node): number {

@@ -143,6 +143,8 @@ test("job, a lost or drained node's unfinished tasks run elsewhere, finished one
   ground.setNode(testNode(4));
   ground.settle(TaskState.COMPLETE);
   assert.equal(verdict(ground), RunState.COMPLETED);
+  const left = ground.tasks.find(({ id }) => id === second.id);
+  assert.equal(left?.desiredMessage, "its node is drained");
   const done = ground.tasks.filter(completed).map(({ slot }) => slot);
   assert.deepEqual(
     done.toSorted((a, b) => Number(a - b)),

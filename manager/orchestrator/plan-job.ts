@@ -22,7 +22,7 @@ import { runsOf } from "../job.ts";
 import { earliest } from "../loop.ts";
 import type { Action } from "../store/objects.ts";
 import { isLost, isTerminal, isWanted, stateOf } from "../task.ts";
-import { eligibilityFor } from "./eligible-nodes.ts";
+import { eligibilityFor, whyLeft } from "./eligible-nodes.ts";
 import {
   type NewTaskContext,
   newTask,
@@ -102,7 +102,9 @@ function planRun(tasks: readonly Task[], context: RunContext): RunPlan {
   const create: TaskPlace[] = [];
   // As for global services: with a node goes what is known of its tasks.
   const remove = left.filter(({ nodeId }) => context.node(nodeId) === undefined);
-  const stop = left.filter((task) => isGoing(task) && !remove.includes(task));
+  const stop = left
+    .filter((task) => isGoing(task) && !remove.includes(task))
+    .map((task) => leaving(task, context));
   let going = 0;
   let failed = 0;
   let wakeAtMs: number | undefined;
@@ -185,13 +187,18 @@ function planPlace(tasks: readonly Task[], context: RunContext): PlacePlan {
 function planGoing(task: Task, { node, nowMs }: RunContext): PlacePlan {
   // As in Swarm: of condition none, one that loses its node is not made up for.
   const next = neverRestarts(task) ? failed : again;
-  if (isLost(task, node)) return { ...next, stop: isWanted(task) ? [task] : [] };
+  if (isLost(task, node)) return { ...next, stop: isWanted(task) ? [leaving(task, { node })] : [] };
   if (!isWanted(task)) {
     const patienceEndsAtMs = msFromTimestamp(task.desiredAt) + stopWaitMsMax;
     return nowMs >= patienceEndsAtMs ? next : { ...going, wakeAtMs: patienceEndsAtMs };
   }
   const drained = node(task.nodeId)?.spec?.availability === NodeAvailability.DRAIN;
-  return drained ? { ...going, stop: [task] } : going;
+  return drained ? { ...going, stop: [leaving(task, { node })] } : going;
+}
+
+/** With why it must stop: for its node. */
+function leaving(task: Task, { node }: Pick<RunContext, "node">): Task {
+  return { ...task, desiredMessage: whyLeft(node(task.nodeId)) };
 }
 
 function planEnded(task: Task, tasks: readonly Task[], nowMs: number): PlacePlan {
