@@ -10,7 +10,7 @@ export const placeOptions: readonly Option[] = [
   ),
   new Option("--host <host[:port]>", "a manager to talk to (env SWARM_HOST)"),
   new Option("--context <name>", "how a cluster is reached from here (env SWARM_CONTEXT)"),
-];
+].map((option) => option.helpGroup("Where the cluster is:"));
 
 /** After a command's own flags: those are what somebody who asks for help looks for. */
 export function addPlaceOptions(command: Command): Command {

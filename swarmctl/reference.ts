@@ -49,7 +49,7 @@ async function section(noun: string, file: CommandFile, context: Context): Promi
     `${file.summary}.${alsoCalled(file.aliases ?? [])}\n`,
     `    ${words}\n`,
     ...(given.length > 0 ? [`${given.map(argumentLine).join("\n")}\n`] : []),
-    ...(flags.length > 0 ? [flagTable("", flags)] : []),
+    ...flagTables(flags),
   ].join("\n");
 }
 
@@ -71,6 +71,12 @@ function argumentLine(argument: Argument): string {
   return `- ${code(argument.name())}: ${cell(argument.description)}${choices}`;
 }
 
+/** One for each heading that help has. */
+function flagTables(options: readonly Option[]): string[] {
+  const groups = Map.groupBy(options, ({ helpGroupHeading = "Options:" }) => helpGroupHeading);
+  return [...groups].map(([heading, some]) => flagTable(groups.size === 1 ? "" : heading, some));
+}
+
 function flagTable(title: string, options: readonly Option[]): string {
   const rows = options.map((option) => `| ${code(option.flags)} | ${cell(aboutOf(option))} |`);
   return [...(title === "" ? [] : [`${title}\n`]), "| flag | |", "|---|---|", ...rows, ""].join(
@@ -79,7 +85,9 @@ function flagTable(title: string, options: readonly Option[]): string {
 }
 
 /** With what commander's help says of choices and defaults. */
-function aboutOf({ description, argChoices, defaultValue }: Option): string {
+function aboutOf(option: Option): string {
+  const { description, argChoices } = option;
+  const defaultValue: unknown = option.defaultValueDescription ?? option.defaultValue;
   const more = [
     ...(argChoices === undefined ? [] : [`one of ${argChoices.join(", ")}`]),
     ...(typeof defaultValue === "string" || typeof defaultValue === "number"

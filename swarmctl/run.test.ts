@@ -54,8 +54,18 @@ describe("swarmctl", () => {
   });
 
   it("says its version", async () => {
-    const { code, stdout } = await runCli(nowhere, ["--version"]);
-    assert.deepEqual([code, stdout], [0, `swarmctl ${version}\n`]);
+    for (const flag of ["--version", "-v"]) {
+      const { code, stdout } = await runCli(nowhere, [flag]);
+      assert.deepEqual([code, stdout], [0, `swarmctl ${version}\n`]);
+    }
+  });
+
+  it("explains many flags by what they are about", async () => {
+    const { stdout } = await runCli(nowhere, ["service", "create", "--help"]);
+    const [, ports = ""] = /\nPorts:\n(.*?)\n\n/s.exec(stdout) ?? [];
+    assert.match(ports, /--publish/);
+    assert.doesNotMatch(ports, /--env|--name|--context/);
+    assert.match(stdout, /\nWhere the cluster is:\n *--run-root/);
   });
 
   it("says of a file that is not there that it is not", async () => {

@@ -71,14 +71,16 @@ function isCalled({ name, aliases = [] }: CommandFile | Noun, word: string): boo
 function buildProgram(context: Context): Command {
   const program = configure(new CliCommand("swarmctl"), context)
     .description("Tell a cluster what to run")
-    .version(`swarmctl ${version}`, "--version", "show the version")
+    .version(`swarmctl ${version}`, "-v, --version", "show the version")
     .showHelpAfterError('See "swarmctl --help"')
     .enablePositionalOptions()
     .hook("preAction", (_, action) => {
       context.useFlags(placeOf(action));
     });
   addPlaceOptions(program);
+  program.commandsGroup("Nouns, each with verbs:");
   for (const noun of nouns) program.addCommand(buildNoun(noun, context));
+  program.commandsGroup("Commands:");
   for (const command of topCommands) program.addCommand(buildCommand(command, context));
   return program;
 }

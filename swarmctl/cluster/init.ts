@@ -43,7 +43,11 @@ export function define(command: Command, context: Context): void {
       "UDP port of the traffic between containers, on all hosts (default 4789)",
       flag(smallNumber),
     )
-    .option("--availability <word>", "of this host: active, pause or drain", flag(availability))
+    .option(
+      "--availability <word>",
+      "of this host: active (default), pause or drain",
+      flag(availability),
+    )
     .option(
       "--force-new-cluster",
       "go on alone with what this manager knows, without all other managers",

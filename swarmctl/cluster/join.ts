@@ -18,7 +18,7 @@ export function define(command: Command, context: Context): void {
     .argument("<address...>", "managers of the cluster, host[:port], tried in this order")
     .requiredOption("--token <token>", 'from "swarmctl cluster join-token" on a manager');
   addHostFlags(command)
-    .option("--availability <word>", "active, pause or drain", flag(availability))
+    .option("--availability <word>", "active (default), pause or drain", flag(availability))
     .action(async (managers: string[], options: Options) => {
       const swarmd = await context.node();
       const reply = await swarmd.joinCluster(

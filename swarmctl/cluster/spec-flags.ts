@@ -41,32 +41,44 @@ export function addSpecFlags(command: Command): Command {
   return command
     .option(
       "--autolock [true|false]",
-      "managers lock their files: after a restart they wait for the unlock key",
+      "managers lock their files (default false): after a restart they wait for the unlock key",
       flag(yesOrNo),
     )
-    .option("--cert-expiry <duration>", "how long node certificates hold", flag(duration))
-    .option("--dispatcher-heartbeat <duration>", "how often nodes report", flag(duration))
+    .option(
+      "--cert-expiry <duration>",
+      "how long node certificates hold (default 2160h)",
+      flag(duration),
+    )
+    .option(
+      "--dispatcher-heartbeat <duration>",
+      "how often nodes report (default 1s)",
+      flag(duration),
+    )
     .option("--log-driver <name>", "where logs go of services that do not say", flag(text))
     .option("--log-opt <key=value>", "option of the log driver (repeat)", flags(pair))
     .option(
       "--network-key-period <duration>",
-      "how old nodes' keys for encrypted networks may grow",
+      "how old nodes' keys for encrypted networks may grow (default 12h)",
       flag(duration),
     )
-    .option("--task-history-limit <n>", "ended tasks kept per slot (negative: all)", flag(integer))
+    .option(
+      "--task-history-limit <n>",
+      "ended tasks kept per slot (default 5; negative: all)",
+      flag(integer),
+    )
     .option(
       "--scheduling-strategy <word>",
-      "spread tasks over the nodes, or binpack them on few",
+      "spread (default) tasks over the nodes, or binpack them on few",
       flag(oneOf(strategies)),
     )
     .option(
       "--preemption [true|false]",
-      "tasks of a higher priority take the place of lower ones",
+      "tasks of a higher priority take the place of lower ones (default false)",
       flag(yesOrNo),
     )
     .option(
       "--auto-rebalance [true|false]",
-      "nodes that are new or back get their share of the tasks that run",
+      "nodes that are new or back get their share of the tasks that run (default false)",
       flag(yesOrNo),
     );
 }

@@ -18,6 +18,7 @@ export interface AutoscaleFlags {
 }
 
 export function addAutoscaleFlags(command: Command, verb: "create" | "update"): void {
+  command.optionsGroup("How many tasks, and when:");
   command
     .option("--replicas-min <n>", "autoscaling: tasks at least (default 1)", flag(wholeNumber))
     .option("--replicas-max <n>", "autoscaling: tasks at most", flag(wholeNumber))

@@ -79,6 +79,7 @@ export interface ContainerFlags extends ListFlags {
 }
 
 export function addContainerFlags(command: Command, verb: "create" | "update"): void {
+  command.optionsGroup("Containers:");
   addProcessFlags(command);
   addHostFlags(command);
   if (verb === "create") addDockerHostFlag(command);

@@ -43,6 +43,7 @@ const timeoutDefaultMs = 10 * 60_000;
 
 export function addConvergeFlags(command: Command): Command {
   return command
+    .optionsGroup("Waiting:")
     .option("-d, --detach", "return at once instead of waiting until all tasks run")
     .option("-q, --quiet", "show no progress")
     .addOption(

@@ -24,6 +24,7 @@ export function define(command: Command, context: Context): void {
     .argument("[image]", "image of the containers")
     .argument("[command...]", "replaces the image's command")
     .passThroughOptions()
+    .optionsGroup("Options:")
     .option("--spec <file>", "a whole ServiceSpec as JSON instead of flags and image; - is stdin");
   addRegistryFlags(command);
   addConvergeFlags(command).action(

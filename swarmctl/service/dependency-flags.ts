@@ -35,6 +35,7 @@ export const conditionWords: Readonly<Record<DependencyCondition, string>> = {
 };
 
 export function addDependencyFlags(command: Command, verb: "create" | "update"): void {
+  command.optionsGroup("Where and after whom tasks run:");
   const form = "db, db:healthy, or service=db,condition=completed,required=false";
   if (verb === "create") {
     command.option(

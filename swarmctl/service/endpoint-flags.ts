@@ -19,6 +19,7 @@ export interface EndpointFlags extends PortChanges {
 }
 
 export function addEndpointFlags(command: Command, verb: "create" | "update"): void {
+  command.optionsGroup("Ports:");
   const port = "a port: 8080:80, or published=8080,target=80,protocol=udp,mode=host (repeat)";
   if (verb === "create") {
     command.option("-p, --publish <port>", `publish ${port}`, flags(parsePublish));

@@ -32,6 +32,7 @@ const mountForm = "type=volume|bind|tmpfs,source=…,target=…";
 const fileForm = "name, or source=x,target=y,uid=,gid=,mode=";
 
 export function addFileFlags(command: Command, verb: "create" | "update"): void {
+  command.optionsGroup("Volumes, secrets and configs:");
   if (verb === "create") {
     command
       .option("--mount <mount>", `${mountForm} (repeat)`, flags(parseMount))

@@ -73,6 +73,7 @@ export function addServiceFlags(command: Command): Command {
   addDependencyFlags(command, "create");
   addEndpointFlags(command, "create");
   command
+    .optionsGroup("Containers:")
     .option("-e, --env <name=value>", "environment variable (repeat)", flags(parseVariable))
     .option("--env-file <file>", "file of environment variables (repeat)", flags(String));
   addFileFlags(command, "create");
@@ -87,6 +88,7 @@ export function addServiceFlags(command: Command): Command {
 
 export function addLogFlags(command: Command): Command {
   return command
+    .optionsGroup("Logs:")
     .option("--log-driver <name>", "where logs go: local, json-file, syslog, journald or none")
     .option("--log-opt <key=value>", "option of the log driver (repeat)", flags(pair));
 }

@@ -18,6 +18,7 @@ export interface HealthFlags {
 }
 
 export function addHealthFlags(command: Command): void {
+  command.optionsGroup("Health:");
   command
     .option("--health-cmd <command>", "run by a shell in the container to check its health")
     .option("--health-interval <duration>", "between checks (default 30s)", flag(duration))

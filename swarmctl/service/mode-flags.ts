@@ -29,6 +29,7 @@ const parseMode = oneOf<ModeCase>({
 });
 
 export function addModeFlags(command: Command, verb: "create" | "update"): void {
+  command.optionsGroup("How many tasks, and when:");
   if (verb === "create") {
     command.option(
       "--mode <mode>",

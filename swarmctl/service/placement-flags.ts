@@ -30,6 +30,7 @@ export interface PlacementFlags {
 }
 
 export function addPlacementFlags(command: Command, verb: "create" | "update"): void {
+  command.optionsGroup("Where and after whom tasks run:");
   const lists: readonly (readonly [string, string, string, (text: string) => unknown])[] = [
     [
       "constraint",

@@ -32,6 +32,7 @@ const tasksMax = 20;
 
 export function define(command: Command, context: Context): void {
   addChangeFlags(command)
+    .optionsGroup("Options:")
     .addOption(
       new Option("--format <format>", "how to print").choices(["text", "json"]).default("text"),
     )

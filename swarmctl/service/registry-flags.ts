@@ -8,6 +8,7 @@ export interface RegistryFlags {
 }
 
 export function addRegistryFlags(command: Command): Command {
+  command.optionsGroup("Image:");
   return command
     .option("--no-resolve-image", "leave the image's tag a tag: each node asks what it stands for")
     .option("--with-registry-auth", "give the nodes your login at the image's registry");

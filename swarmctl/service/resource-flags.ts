@@ -20,6 +20,7 @@ export interface ResourceFlags {
 }
 
 export function addResourceFlags(command: Command): void {
+  command.optionsGroup("Resources:");
   command
     .option("--limit-cpu <cpus>", "CPUs at most, such as 0.5", flag(cpus))
     .option("--limit-memory <size>", "memory at most, such as 64m", flag(size))

@@ -18,8 +18,13 @@ export interface RestartFlags {
 }
 
 export function addRestartFlags(command: Command): void {
+  command.optionsGroup("Restarts:");
   command
-    .option("--restart-condition <word>", "none, on-failure or any", flag(restartCondition))
+    .option(
+      "--restart-condition <word>",
+      "any (default), on-failure (default of jobs) or none",
+      flag(restartCondition),
+    )
     .option("--restart-delay <duration>", "between attempts (default 5s)", flag(duration))
     .option("--restart-max-attempts <n>", "0 (default): no limit", flag(wholeNumber))
     .option("--restart-window <duration>", "in which attempts count", flag(duration));

@@ -24,6 +24,7 @@ export const overlapWords = {
 };
 
 export function addScheduleFlags(command: Command, verb: "create" | "update"): void {
+  command.optionsGroup("How many tasks, and when:");
   command
     .option("--schedule <cron>", 'when a job runs: "*/5 * * * *", @hourly, … (mode: a job)')
     .option("--time-zone <zone>", "of the schedule, such as Europe/Berlin (default UTC)")

@@ -47,6 +47,7 @@ const updateAction = oneOf<UpdateFailureAction>({
 });
 
 export function addUpdateFlags(command: Command): void {
+  command.optionsGroup("Updates and rollbacks:");
   addFlags(command, "update", [
     "pause (default; canaries: rollback), continue or rollback",
     flag(updateAction),

@@ -35,7 +35,11 @@ export function define(command: Command, context: Context): void {
     )
     .option("--node <node>", "only the tasks of this node")
     .option("--service <service>", "only the tasks of this service")
-    .option("--interval <duration>", "between two pictures", flag(durationMs), 2_000)
+    .addOption(
+      new Option("--interval <duration>", "between two pictures")
+        .argParser(flag(durationMs))
+        .default(2_000, "2s"),
+    )
     .option("-a, --all", "for Docker's users: a task that does not run uses nothing")
     .option("--no-trunc", "for Docker's users: names are shown in full anyway")
     .addOption(listFormatOption())
