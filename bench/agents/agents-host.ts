@@ -10,7 +10,7 @@ const program = fileURLToPath(new URL("agents.ts", import.meta.url));
 
 /** An agent joins in some ten milliseconds, on a machine that does nothing else. */
 const joinTimeoutMs = 60_000;
-const joinTimeoutMsEach = 100;
+const joinTimeoutMsEach = 400;
 
 export interface PlayedAgents extends Disposable {
   /** Throws when the program that plays them has ended. */

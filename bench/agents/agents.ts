@@ -42,6 +42,8 @@ const newsPeriodMs = 500;
 const joinPauseMs = 1_000;
 /** A join waits for the managers' disks most of the time. */
 const joinsAtOnce = 8;
+/** Between the first sessions of two agents. */
+const startPauseMs = 20;
 
 const ports: Ports = {
   clock: systemClock,
@@ -103,6 +105,19 @@ function newAgent(
   return { agent, worker };
 }
 
+async function joinAll(job: AgentsJob, signal: AbortSignal): Promise<readonly Admission[]> {
+  const nodes: Admission[] = [];
+  let begun = 0;
+  const joinMore = async () => {
+    while (begun < job.agents && !signal.aborted) {
+      begun += 1;
+      nodes.push(await join(job));
+    }
+  };
+  await Promise.all(Array.from({ length: joinsAtOnce }, joinMore));
+  return nodes;
+}
+
 async function runAgents(job: AgentsJob, signal: AbortSignal): Promise<void> {
   const played: PlayedAgent[] = [];
   const sessions = new Set<string>();
@@ -118,19 +133,16 @@ async function runAgents(job: AgentsJob, signal: AbortSignal): Promise<void> {
     told = line;
   };
   const timer = setInterval(tell, newsPeriodMs);
-  const first = job.from ?? 1;
-  let number = first;
-  const joinMore = async () => {
-    while (number < first + job.agents && !signal.aborted) {
-      const name = `agent${number}`;
-      number += 1;
-      const one = newAgent(await join(job), name, { job, onSession });
+  try {
+    // All join before the first session: an event loop that is busy with keys would open none in time.
+    const nodes = await joinAll(job, signal);
+    for (const [index, node] of nodes.entries()) {
+      const name = `agent${(job.from ?? 1) + index}`;
+      const one = newAgent(node, name, { job, onSession });
       played.push(one);
       running.push(one.agent.run(signal));
+      await ports.clock.sleep(startPauseMs);
     }
-  };
-  try {
-    await Promise.all(Array.from({ length: joinsAtOnce }, joinMore));
     await Promise.all(running);
   } finally {
     clearInterval(timer);
