@@ -40,6 +40,22 @@ test("watch, of secrets and configs the data stays here", async () => {
   controller.abort();
 });
 
+test("watch, while a large state is told others have their turn", async () => {
+  const { api, context, put, controller } = openControl();
+  await put("node", ...Array.from({ length: 1_500 }, (_, index) => testNode(index + 1)));
+  const request = create(WatchRequestSchema, { kinds: ["node"] });
+  const watch = api.watch(request, context)[Symbol.asyncIterator]();
+  const next = async () => ((await watch.next()) as { value: WatchResponse }).value;
+  const first = await next();
+  assert.deepEqual([first.events.length, first.version], [1_000, undefined]);
+  let hadTurn = false;
+  using _other = systemClock.timer(0, () => (hadTurn = true));
+  const last = await next();
+  assert.deepEqual([last.events.length, last.version !== undefined], [500, true]);
+  assert.ok(hadTurn);
+  controller.abort();
+});
+
 test("watch, since a time ago it begins with the state of then and goes on with what came after", async () => {
   const { api, context, put, remove, controller } = openControl();
   await put("node", testNode(1));

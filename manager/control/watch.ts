@@ -13,6 +13,7 @@ import {
   StoreObjectSchema,
 } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { msFromTimestamp, timestampFromMs } from "#proto/time.ts";
+import type { Clock } from "#proto/ports.ts";
 import type { Change, Objects } from "../store/objects.ts";
 import type { Commit } from "../store/store.ts";
 import { publicCluster } from "./cluster.ts";
@@ -84,7 +85,7 @@ async function* watch(
     .flatMap((kind) => store.list(kind).map((object): Present => ({ kind, object })));
   const { index } = store;
   if (sinceMs === undefined) {
-    yield* messages(present.map(presentEvent), { version: { index } });
+    yield* inTurns(messages(present, presentEvent, { version: { index } }), clock);
   } else {
     const { commits, fromMs } = recent.since(sinceMs);
     const wanted = commits.map(({ changes, ...commit }) => ({
@@ -93,8 +94,8 @@ async function* watch(
     }));
     const byKey = new Map(present.map((one) => [keyOf(one.kind, one.object.id), one]));
     const past = [...undo(byKey, wanted).values()];
-    const rememberedSince = timestampFromMs(fromMs);
-    yield* messages(past.map(presentEvent), { version: { index }, rememberedSince });
+    const end = { version: { index }, rememberedSince: timestampFromMs(fromMs) };
+    yield* inTurns(messages(past, presentEvent, end), clock);
     for (const commit of wanted) yield* changeMessages(commit, commit.atMs);
     // Whoever wants the past alone learns by the time that it is over.
     yield* changeMessages({ index, changes: [] }, clock.now());
@@ -108,7 +109,20 @@ async function* watch(
 
 function changeMessages({ index, changes }: Commit, atMs: number): Iterable<WatchResponse> {
   const committedAt = timestampFromMs(atMs);
-  return messages(changes.map(changeEvent), { version: { index }, committedAt });
+  return messages(changes, changeEvent, { version: { index }, committedAt });
+}
+
+/** Between the messages of a whole state others have their turn: it may be of very many objects. */
+async function* inTurns(
+  state: Iterable<WatchResponse>,
+  clock: Pick<Clock, "sleep">,
+): AsyncIterable<WatchResponse> {
+  let isFirst = true;
+  for (const message of state) {
+    if (!isFirst) await clock.sleep(0);
+    isFirst = false;
+    yield message;
+  }
 }
 
 /** The commits that a watcher has not taken yet, bounded by the number of their changes. */
@@ -159,15 +173,19 @@ class WaitingCommits {
   }
 }
 
-/** `end` is of the last message, but for the time, which is of each. */
-function* messages(events: readonly WatchEvent[], end: WatchResponse): Iterable<WatchResponse> {
+/** Made as they are asked for. `end` is of the last message, but for the time, which is of each. */
+function* messages<T>(
+  items: readonly T[],
+  eventOf: (item: T) => WatchEvent,
+  end: WatchResponse,
+): Iterable<WatchResponse> {
   const { committedAt } = end;
   let from = 0;
-  for (; from + messageEventsMax < events.length; from += messageEventsMax) {
-    const some = events.slice(from, from + messageEventsMax);
-    yield { events: some, ...(committedAt !== undefined && { committedAt }) };
+  for (; from + messageEventsMax < items.length; from += messageEventsMax) {
+    const events = items.slice(from, from + messageEventsMax).map(eventOf);
+    yield { events, ...(committedAt !== undefined && { committedAt }) };
   }
-  yield { events: events.slice(from), ...end };
+  yield { events: items.slice(from).map(eventOf), ...end };
 }
 
 function presentEvent({ kind, object }: Present): WatchEvent {
