@@ -16,7 +16,8 @@ describe("parseShellWords", () => {
     ['"a\\"b\\\\c\\d"', ['a"b\\c\\d']],
     ["a\\\nb", ["ab"]],
     ["'a\\b'", ["a\\b"]],
-    ["a #b", ["a", "#b"]],
+    ["a #b c", ["a"]],
+    ["# a\nb c#d '#e' \\#f # g\nh\\ #i", ["b", "c#d", "#e", "#f", "h #i"]],
   ];
   for (const [text, words] of cases) {
     it(`splits ${JSON.stringify(text)}`, () => assert.deepEqual(parseShellWords(text), words));
@@ -39,13 +40,16 @@ describe("parseShellWords", () => {
 
   it("throws nothing but Faults", () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom("a", " ", "'", '"', "\\", "\n") }), (text) => {
-        try {
-          parseShellWords(text);
-        } catch (thrown) {
-          assert(thrown instanceof Fault);
-        }
-      }),
+      fc.property(
+        fc.string({ unit: fc.constantFrom("a", " ", "#", "'", '"', "\\", "\n") }),
+        (text) => {
+          try {
+            parseShellWords(text);
+          } catch (thrown) {
+            assert(thrown instanceof Fault);
+          }
+        },
+      ),
     );
   });
 });

@@ -1,15 +1,22 @@
 /**
  * A command line as words, as a shell would split it and as stack files and --entrypoint have it: quotes and backslashes
- * count, nothing is expanded. POSIX Shell Command Language 2.2.
+ * count, comments go, nothing is expanded. POSIX Shell Command Language 2.2.
  */
 import { Fault } from "#proto/fault.ts";
 
+/** A single-quoted, double-quoted, escaped or plain stretch, or what is none. */
+const stretch = /'([^']*)'|"((?:[^"\\]|\\[^])*)"|\\([^])|([^\s'"\\]+)|([^])/.source;
+
 export function parseShellWords(text: string): string[] {
+  // Between words a # begins a comment; inside of one it is a character.
+  const between = new RegExp(`(\\s+|#[^\\n]*)|${stretch}`, "y");
+  const inside = new RegExp(`(\\s+)|${stretch}`, "y");
   const words: string[] = [];
   let word: string | undefined;
-  // One piece at a time: blanks, a single-quoted, double-quoted, escaped or plain stretch.
-  const pieces = /(\s+)|'([^']*)'|"((?:[^"\\]|\\[^])*)"|\\([^])|([^\s'"\\]+)|([^])/g;
-  for (const [, blank, single, double, escaped, plain, stray] of text.matchAll(pieces)) {
+  for (let at = 0; at < text.length; ) {
+    const piece: RegExp = word === undefined ? between : inside;
+    piece.lastIndex = at;
+    const [whole = "", blank, single, double, escaped, plain, stray] = piece.exec(text) ?? [];
     if (stray !== undefined) throw unfinished(text, stray);
     if (blank === undefined) {
       word = (word ?? "") + (single ?? unescape(double) ?? continued(escaped) ?? plain ?? "");
@@ -17,6 +24,7 @@ export function parseShellWords(text: string): string[] {
       words.push(word);
       word = undefined;
     }
+    at += whole.length;
   }
   return word === undefined ? words : [...words, word];
 }

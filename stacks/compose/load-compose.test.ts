@@ -148,6 +148,18 @@ describe("several files", () => {
     assert.equal(content.networks, undefined);
   });
 
+  it("say in place of earlier ones how a service reads a file, which it may read twice", () => {
+    const read = (...items: string[]) => oneWeb(`secrets: [${items.join(", ")}]`);
+    const files = {
+      "stack.yml": read("s", "{source: t, target: t1}", "{source: t, target: t2}"),
+      "over.yml": read("{source: s, target: s2}", "u"),
+    };
+    assert.deepEqual(
+      web(files).secrets?.map(({ source, target }) => target ?? source),
+      ["s2", "t1", "t2", "u"],
+    );
+  });
+
   it("replace what they say is external, and merge the rest at the top", () => {
     const files = {
       "stack.yml": "secrets: {s: {file: x, labels: [a=b]}}\nnetworks: {n: {driver: overlay}}",

@@ -19,8 +19,8 @@ type ItemKey = (item: Node) => string;
 const itemKeys = new Map<string, ItemKey>([
   ["ports", portKey],
   ["volumes", (item) => text(item, "target")],
-  ["secrets", (item) => text(item, "target") || text(item, "source")],
-  ["configs", (item) => text(item, "target") || text(item, "source")],
+  ["secrets", (item) => text(item, "source")],
+  ["configs", (item) => text(item, "source")],
 ]);
 
 /** Below a service: lists that are one thing. */
@@ -80,9 +80,8 @@ function mergeLists(base: ListNode, over: ListNode, path: Path): ListNode {
   const key = keys.join(".");
   if (section !== "services" || replaced.test(key)) return over;
   const itemKey = itemKeys.get(key) ?? scalarKey;
-  const items = new Map<string | Node, Node>();
-  for (const item of [...base.items, ...over.items]) items.set(itemKey(item) || item, item);
-  return { ...over, items: [...items.values()] };
+  const groups = ({ items }: ListNode) => Map.groupBy(items, (item) => itemKey(item) || item);
+  return { ...over, items: [...new Map([...groups(base), ...groups(over)]).values()].flat() };
 }
 
 /** Nothing makes two maps the same. */

@@ -41,6 +41,7 @@ const keys: Record<string, ComposeCase> = {
   "cap_add and cap_drop": service(["cap_add: [NET_ADMIN, SYS_TIME]", "cap_drop: [MKNOD]"]),
   cgroup_parent: service(["cgroup_parent: /limits"]),
   "command as text": service([`command: sh -c "echo 'a b' && sleep 1"`]),
+  "command with comments": service(["command: |", "  # words", "  a#b # more", "  '# c' d"]),
   "command as a list": service(["command: [sh, -c, 'echo $$HOME']"]),
   "configs, short": service(["configs: [site]"], "configs: {site: {file: ./site.conf}}"),
   "configs, long": service(
@@ -255,6 +256,11 @@ const merging: Record<string, ComposeCase> = {
   "merge, secrets": over(
     ["secrets: [a, b]"],
     ["secrets: [{source: a, mode: 0400}]"],
+    "secrets: {a: {external: true}, b: {external: true}}",
+  ),
+  "merge, secrets of another target": over(
+    ["secrets: [a, b]"],
+    ["secrets: [{source: a, target: c}]"],
     "secrets: {a: {external: true}, b: {external: true}}",
   ),
   "merge, deploy": over(
