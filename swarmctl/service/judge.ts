@@ -49,7 +49,7 @@ export function judge(progress: Progress, { rollback = false } = {}): Verdict {
   if (isUnderUpdate(service) || service.rebalances > service.rebalancesDone) {
     return { kind: "waiting" };
   }
-  return isJob(service) ? judgeRun(progress) : judgeTasks(progress, service);
+  return isJob(service) ? judgeRun(progress) : judgeTasks(progress);
 }
 
 /** Where the update goes on by itself, so does the wait; else it is its user's turn. */
@@ -57,11 +57,11 @@ function judgeCanaries(progress: Progress, service: Service): Verdict {
   const { updateStatus, spec } = service;
   if (spec?.update?.canaryPromoteAfter !== undefined) return { kind: "waiting" };
   const note = updateStatus?.message ?? "";
-  const up = wantedTasks(progress).filter((task) => isUp(task, service));
+  const up = wantedTasks(progress).filter((task) => isUp(task, progress));
   return { kind: "converged", fingerprint: fingerprintOf(up), note };
 }
 
-function judgeTasks(progress: Progress, service: Service): Verdict {
+function judgeTasks(progress: Progress): Verdict {
   const tasks = wantedTasks(progress);
   const dead = tasks.find((task) => endedForGood(task)) ?? findGivenUp(tasksOfSpec(progress));
   if (dead !== undefined) return { kind: "failed", reason: describeEnd(dead) };
@@ -69,7 +69,7 @@ function judgeTasks(progress: Progress, service: Service): Verdict {
   if (
     wanted === undefined ||
     tasks.length !== wanted ||
-    !tasks.every((task) => isUp(task, service))
+    !tasks.every((task) => isUp(task, progress))
   ) {
     return { kind: "waiting" };
   }

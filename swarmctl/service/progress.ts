@@ -10,7 +10,7 @@ import {
   type StoreObject,
   type Task,
 } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { type TaskSpec, TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import { whyNot } from "../task/rows.ts";
@@ -24,6 +24,8 @@ export interface Progress {
   readonly service: Service | undefined;
   readonly removed: boolean;
   readonly tasks: ReadonlyMap<string, Task>;
+  /** IDs of those made from the present spec, or from an older one that wants the same container, as after a change of replicas. */
+  readonly ofSpec: ReadonlySet<string>;
   readonly hostnames: ReadonlyMap<string, string>;
   /** Grows with each news of a node. */
   readonly nodes: number;
@@ -37,7 +39,8 @@ export interface Progress {
 
 export function noProgress(serviceId: string, run?: bigint): Progress {
   const nothing = { service: undefined, removed: false, desired: undefined, setback: undefined };
-  return { serviceId, ...nothing, run, nodes: 0, tasks: new Map(), hostnames: new Map() };
+  const empty = { tasks: new Map(), ofSpec: new Set<string>(), hostnames: new Map() };
+  return { serviceId, ...nothing, ...empty, run, nodes: 0 };
 }
 
 /** Copied once for all events: the first response of a watch tells of every task that there is. */
@@ -45,12 +48,14 @@ export function onWatch(progress: Progress, response: WatchResponse): Progress {
   const next = {
     ...progress,
     tasks: new Map(progress.tasks),
+    ofSpec: new Set(progress.ofSpec),
     hostnames: new Map(progress.hostnames),
   };
   for (const { action } of response.events) {
     if (action?.object === undefined) continue;
     foldObject(next, action.object, action.kind === StoreActionKind.REMOVE);
   }
+  foldSpecs(next, progress.service, response);
   return next;
 }
 
@@ -61,6 +66,7 @@ interface Draft {
   setback: string | undefined;
   nodes: number;
   readonly tasks: Map<string, Task>;
+  readonly ofSpec: Set<string>;
   readonly hostnames: Map<string, string>;
 }
 
@@ -87,6 +93,36 @@ function foldObject(draft: Draft, { object }: StoreObject, removed: boolean): vo
     default:
       return;
   }
+}
+
+/** Specs take long to compare: each task's is when there is news of it, and all are when the service's is another. */
+function foldSpecs(draft: Draft, before: Service | undefined, { events }: WatchResponse): void {
+  const { service, tasks, ofSpec } = draft;
+  if (service === undefined) return;
+  const news = events.flatMap(({ action }) => {
+    const object = action?.object?.object;
+    return object?.case === "task" ? [object.value.id] : [];
+  });
+  const isSame = before !== undefined && wantsSame(before, service);
+  for (const id of isSame ? news : tasks.keys()) {
+    const task = tasks.get(id);
+    if (task !== undefined && isOfSpec(task, service)) ofSpec.add(id);
+    else ofSpec.delete(id);
+  }
+}
+
+function wantsSame(a: Service, b: Service): boolean {
+  if (a === b) return true;
+  return a.specVersion?.index === b.specVersion?.index && isSameSpec(a.spec?.task, b.spec?.task);
+}
+
+function isOfSpec(task: Task, service: Service): boolean {
+  if (task.specVersion?.index === service.specVersion?.index) return true;
+  return isSameSpec(task.spec, service.spec?.task);
+}
+
+function isSameSpec(a: TaskSpec | undefined, b: TaskSpec | undefined): boolean {
+  return a !== undefined && b !== undefined && equals(TaskSpecSchema, a, b);
 }
 
 export function isUnderUpdate({ updateStatus }: Service): boolean {
@@ -136,21 +172,11 @@ export function wantedCount({ service, desired }: Progress): number | undefined 
 }
 
 export function runningCount(progress: Progress): number {
-  const { service } = progress;
-  if (service === undefined) return 0;
-  return wantedTasks(progress).filter((task) => isUp(task, service)).length;
+  return wantedTasks(progress).filter((task) => isUp(task, progress)).length;
 }
 
-export function isUp(task: Task, service: Service): boolean {
-  return task.status?.state === TaskState.RUNNING && isOfSpec(task, service);
-}
-
-/** Made from the present spec, or from an older one that wants the same container, as after a change of replicas. */
-function isOfSpec(task: Task, service: Service): boolean {
-  if (task.specVersion?.index === service.specVersion?.index) return true;
-  const { spec } = task;
-  const wanted = service.spec?.task;
-  return spec !== undefined && wanted !== undefined && equals(TaskSpecSchema, spec, wanted);
+export function isUp({ id, status }: Task, { ofSpec }: Progress): boolean {
+  return status?.state === TaskState.RUNNING && ofSpec.has(id);
 }
 
 export function tasksOfSpec(progress: Progress): Task[] {
@@ -158,7 +184,7 @@ export function tasksOfSpec(progress: Progress): Task[] {
   if (service === undefined) return [];
   const isRun = isJob(service);
   return [...progress.tasks.values()].filter(
-    (task) => isOfSpec(task, service) && (!isRun || isOfRun(task, progress)),
+    (task) => progress.ofSpec.has(task.id) && (!isRun || isOfRun(task, progress)),
   );
 }
 
@@ -179,7 +205,7 @@ export function firstError(progress: Progress): string | undefined {
   for (const task of presentTasks(progress)) {
     if (task.status?.state === TaskState.COMPLETE) continue;
     // An old task that runs may be there because the new one does not.
-    if (progress.service !== undefined && isUp(task, progress.service)) continue;
+    if (isUp(task, progress)) continue;
     const err = whyNot(task) || failed.get(placeOf(task))?.status?.err;
     if (err) return `${taskName(task)}: ${err}`;
   }
