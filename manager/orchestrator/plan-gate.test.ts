@@ -3,7 +3,13 @@ import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { ReplicatedJobSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { DependencyCondition, DependencySchema, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import {
+  DependencyCondition,
+  DependencySchema,
+  RestartCondition,
+  RestartPolicySchema,
+  TaskState,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import { asCreated, asUpdated } from "../job.ts";
 import { openTestStore, testNode, testService, testTask } from "../testing/fixtures.ts";
 import { newTask } from "./new-task.ts";
@@ -33,6 +39,13 @@ function job(name: string, total = 2): Service {
   return asCreated(service, nowMs);
 }
 
+/** Its tasks are not restarted. */
+function once(service: Service): Service {
+  assert.ok(service.spec?.task);
+  service.spec.task.restart = create(RestartPolicySchema, { condition: RestartCondition.NONE });
+  return service;
+}
+
 function taskOf(service: Service, slot: number, state: TaskState): Task {
   const iteration = service.jobStatus?.jobIteration;
   return testTask(`${service.id}-${slot}`, {
@@ -41,6 +54,7 @@ function taskOf(service: Service, slot: number, state: TaskState): Task {
     nodeId: "node1",
     status: { state },
     ...(iteration && { jobIteration: iteration }),
+    ...(service.spec?.task && { spec: service.spec.task }),
   });
 }
 
@@ -98,6 +112,14 @@ const cases: readonly (readonly [string, DependencyCondition, Service, TaskState
   ],
   ["a job has completed", COMPLETED, job("db"), [COMPLETE, COMPLETE], "goes on to run"],
   ["a job goes on", COMPLETED, job("db"), [COMPLETE, RUNNING], "waiting for db to complete"],
+  [
+    "a job has failed for good",
+    COMPLETED,
+    once(job("db")),
+    [COMPLETE, FAILED],
+    "waiting for db to complete, which has failed: run it again",
+  ],
+  ["a job tries again", COMPLETED, job("db"), [COMPLETE, FAILED], "waiting for db to complete"],
   ["a service's tasks have ended well", COMPLETED, db, [COMPLETE, COMPLETE], "goes on to run"],
   ["one of them failed", COMPLETED, db, [COMPLETE, FAILED], "waiting for db to complete"],
   ["a job has started", STARTED, job("db"), [COMPLETE], "goes on to run"],

@@ -61,7 +61,7 @@ function whatIsMissing(dependency: Dependency, view: View, nowMs: number): strin
     .filter(({ desiredState }) => desiredState < TaskState.REMOVE);
   switch (condition) {
     case DependencyCondition.COMPLETED:
-      return hasCompleted(service, tasks, { view, nowMs }) ? undefined : `${name} to complete`;
+      return completionOf(name, endOf(service, tasks, { view, nowMs }));
     case DependencyCondition.HEALTHY: {
       const wanted = isJob(service) ? 1 : wantedTasks(view, service, tasks);
       const up = countUp(tasks);
@@ -72,6 +72,12 @@ function whatIsMissing(dependency: Dependency, view: View, nowMs: number): strin
       return countUp(tasks) >= some ? undefined : `${name} to start`;
     }
   }
+}
+
+function completionOf(name: string, end: RunState): string | undefined {
+  if (end === RunState.COMPLETED) return undefined;
+  const isOver = end === RunState.FAILED;
+  return `${name} to complete${isOver ? ", which has failed: run it again" : ""}`;
 }
 
 function wantedTasks(view: View, service: Service, tasks: readonly Task[]): number {
@@ -95,15 +101,16 @@ interface Now {
   readonly nowMs: number;
 }
 
-/** A job's newest run, or any of one with a schedule; of another service a task of each slot. */
-function hasCompleted(service: Service, tasks: readonly Task[], { view, nowMs }: Now): boolean {
+/** Of a job's newest run, or of any of one with a schedule; another service has completed with a task of each slot. */
+function endOf(service: Service, tasks: readonly Task[], { view, nowMs }: Now): RunState {
+  const endIf = (isOver: boolean) => (isOver ? RunState.COMPLETED : RunState.RUNNING);
   if (!isJob(service)) {
     const completed = tasks.filter((task) => stateOf(task) === TaskState.COMPLETE);
-    return new Set(completed.map(placeOf)).size >= wantedTasks(view, service, tasks);
+    return endIf(new Set(completed.map(placeOf)).size >= wantedTasks(view, service, tasks));
   }
   if (service.spec?.schedule !== undefined) {
     const runs = service.scheduleStatus?.runs ?? [];
-    return runs.some(({ state }) => state === RunState.COMPLETED);
+    return endIf(runs.some(({ state }) => state === RunState.COMPLETED));
   }
   const iteration = iterationOf(service);
   const own = tasks.filter(({ jobIteration }) => jobIteration?.index === iteration);
@@ -113,7 +120,7 @@ function hasCompleted(service: Service, tasks: readonly Task[], { view, nowMs }:
     node: (id) => view.get("node", id),
     nowMs,
   };
-  return verdictOf(own, context) === RunState.COMPLETED;
+  return verdictOf(own, context);
 }
 
 function placeOf({ slot, nodeId }: Task): string {
