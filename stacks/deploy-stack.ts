@@ -16,7 +16,7 @@ import {
 import type { FileStep } from "./plan-files.ts";
 import type { NetworkStep } from "./plan-networks.ts";
 import { refersTo } from "./plan-prune.ts";
-import type { ServiceStep, ServiceUpdate } from "./plan-services.ts";
+import { inPortOrder, type ServiceStep, type ServiceUpdate } from "./plan-services.ts";
 import { ignoreMissing, type Patience, removeNetwork } from "./remove-network.ts";
 import { nameOf, type Stack } from "./stack.ts";
 
@@ -74,12 +74,11 @@ async function deployOnce(
   const { services: steps } =
     plan.files.length === 0 ? plan : planDeploy(wish, await look(control, wish, options), options);
   const serviceOptions = { ...options, rotatedServiceIds: rotatedServices(plan, world) };
-  const services: Service[] = [];
-  for (const step of steps) {
-    const service = await performServiceStep(control, step, serviceOptions);
-    if (service !== undefined) services.push(service);
+  const done = new Map<ServiceStep, Service | undefined>();
+  for (const step of inPortOrder(steps)) {
+    done.set(step, await performServiceStep(control, step, serviceOptions));
   }
-  return { services, leftovers: plan.leftovers };
+  return { services: steps.flatMap((step) => done.get(step) ?? []), leftovers: plan.leftovers };
 }
 
 /** IDs of those that the rotation of a file has updated. */

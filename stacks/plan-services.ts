@@ -75,6 +75,39 @@ function planService(
   return { kind, service, spec: resolve ? wanted : kept, resolve };
 }
 
+/** The order in which they are done: a published port is taken from one service before another gets it. */
+export function inPortOrder(steps: readonly ServiceStep[]): ServiceStep[] {
+  const left = steps.map((step) => ({ step, ...portMoves(step) }));
+  const ordered: ServiceStep[] = [];
+  while (left.length > 0) {
+    const isFree = (port: string) => !left.some(({ frees }) => frees.has(port));
+    const next = left.findIndex(({ wants }) => wants.every(isFree));
+    // Services that want one another's have no order: managers say why.
+    ordered.push(...left.splice(Math.max(next, 0), 1).map(({ step }) => step));
+  }
+  return ordered;
+}
+
+interface PortMoves {
+  readonly wants: readonly string[];
+  readonly frees: ReadonlySet<string>;
+}
+
+function portMoves(step: ServiceStep): PortMoves {
+  if (step.kind === "keep-service") return { wants: [], frees: new Set() };
+  const after = publishedPorts(step.spec);
+  const before = publishedPorts(step.kind === "create-service" ? undefined : step.service.spec);
+  return {
+    wants: [...after].filter((port) => !before.has(port)),
+    frees: new Set([...before].filter((port) => !after.has(port))),
+  };
+}
+
+function publishedPorts(spec: ServiceSpec | undefined): ReadonlySet<string> {
+  const ports = spec?.endpoint?.ports ?? [];
+  return new Set(ports.map(({ publishedPort, protocol }) => `${publishedPort}/${protocol}`));
+}
+
 /** Managers refuse it too, but when the deployment has begun. */
 function checkMode({ mode: after, annotations }: ServiceSpec, { mode: before }: ServiceSpec): void {
   if (before.case === after.case) return;

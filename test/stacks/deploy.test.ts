@@ -138,6 +138,30 @@ test("deploy, what a rotation updates is said to be updated, and told once by a 
   ]);
 });
 
+test("deploy, a published port goes from one service to another", async () => {
+  const ground = new DeployGround();
+  const port = ", ports: ['90:80']";
+  await ground.deploy(`services: {a: {image: a}, b: {image: b${port}}}`);
+  const moved = `services: {a: {image: a, depends_on: [b]${port}}, b: {image: b}}`;
+  assert.deepEqual(await ground.deploy(moved), [
+    "Updating service shop_b",
+    "Updating service shop_a",
+  ]);
+  const back = `services: {a: {image: a}, b: {image: b${port}}, c: {image: c, ports: ['91:80']}}`;
+  assert.deepEqual(await ground.deploy(back), [
+    "Updating service shop_a",
+    "Updating service shop_b",
+    "Creating service shop_c",
+  ]);
+  const on = `services: {c: {image: c${port}}, b: {image: b}, a: {image: a, ports: ['91:80']}}`;
+  await assert.rejects(
+    ground.deploy(on.replace("b: {image: b}", `b: {image: b${port}}`)),
+    /port 90\/tcp is already published by service "shop_b"/,
+  );
+  await ground.deploy(on);
+  assert.deepEqual(await ground.diff(on), []);
+});
+
 test("deploy, a refusal of the managers names what was to be done", async () => {
   const ground = new DeployGround();
   const empty = `${small}\nsecrets: {s: {content: ""}}`;
