@@ -255,7 +255,9 @@ test("server, what comes after a message that was refused is not kept", {
   for (let count = 0; count < 64; count += 1) {
     await new Promise<void>((resolve) => stream.write(piece, () => resolve()));
   }
-  collectGarbage();
-  const kept = process.memoryUsage().arrayBuffers - before;
-  assert(kept < 32 * 1024 * 1024, `${kept} bytes are kept`);
+  // What was freed is counted so some time later, on a busy machine.
+  await until(() => {
+    collectGarbage();
+    return process.memoryUsage().arrayBuffers - before < 32 * 1024 * 1024;
+  });
 });
