@@ -16,7 +16,14 @@ import { type FileNoun, fileName } from "./file-api.ts";
 import { type ControlClient, look, type LookOptions, type ReadSource, readWish } from "./look.ts";
 import { type DeployPlan, type DeploySettings, planDeploy } from "./plan-deploy.ts";
 import { type FileStep, fileStepChanges } from "./plan-files.ts";
-import { asManagersShow, containerOf, type ServiceUpdate } from "./plan-services.ts";
+import {
+  asManagersShow,
+  containerOf,
+  portKey,
+  portMoves,
+  publishedPorts,
+  type ServiceUpdate,
+} from "./plan-services.ts";
 import { nameOf, type Stack } from "./stack.ts";
 
 export interface ObjectChange {
@@ -80,6 +87,8 @@ class ServiceDiff {
   readonly #options: LookOptions;
   /** Of what is to be made, managers do not know yet. */
   readonly #refersToNew: boolean;
+  /** Published ports that services give up, as `portKey` has them. */
+  readonly #freed: ReadonlySet<string>;
 
   constructor(control: ControlClient, plan: DeployPlan, options: LookOptions) {
     this.#control = control;
@@ -88,6 +97,10 @@ class ServiceDiff {
     this.#refersToNew =
       plan.networks.some(({ kind }) => kind === "create-network") ||
       plan.files.some(({ kind }) => kind === "create-file");
+    this.#freed = new Set([
+      ...plan.goneServices.flatMap(({ spec }) => [...publishedPorts(spec)]),
+      ...plan.services.flatMap((step) => [...portMoves(step).frees]),
+    ]);
   }
 
   async gone(): Promise<ObjectChange[]> {
@@ -144,17 +157,28 @@ class ServiceDiff {
           : forced({ ...shown, ...taskOf(before) });
       return [updated(spec, fields, await this.#replacedBy(service, asked))];
     }
-    const request = { ...reference(service), spec, queryRegistry: resolve, dryRun: true };
+    const asked = this.#asIfFree(spec);
+    const request = { ...reference(service), spec: asked, queryRegistry: resolve, dryRun: true };
     const answer = await this.#control.updateService(request, this.#options);
-    const fields = [...fieldChanges(ServiceSpecSchema, before, answer.service?.spec), ...rotated];
+    const after = answer.service?.spec && withEndpointOf(answer.service.spec, spec);
+    const fields = [...fieldChanges(ServiceSpecSchema, before, after), ...rotated];
     if (fields.length === 0) return [];
     if (rotated.length === 0) return [updated(spec, fields, answer.replacedTaskIds)];
     return [updated(spec, fields, await this.#replacedBy(service, forced(before)))];
   }
 
   async #replacedBy(service: Service, spec: ServiceSpec): Promise<readonly string[]> {
-    const request = { ...reference(service), spec, dryRun: true };
+    const request = { ...reference(service), spec: this.#asIfFree(spec), dryRun: true };
     return (await this.#control.updateService(request, this.#options)).replacedTaskIds;
+  }
+
+  /** Managers would refuse a port that another service has still; one that they choose says as much of the tasks. */
+  #asIfFree(spec: ServiceSpec): ServiceSpec {
+    if (spec.endpoint === undefined) return spec;
+    const ports = spec.endpoint.ports.map((port) =>
+      this.#freed.has(portKey(port)) ? { ...port, publishedPort: 0 } : port,
+    );
+    return { ...spec, endpoint: { ...spec.endpoint, ports } };
   }
 
   #rotatedFields(spec: ServiceSpec | undefined): FieldChange[] {
@@ -188,6 +212,10 @@ function updated(
   taskIds: readonly string[],
 ): ObjectChange {
   return { noun: "service", name: nameOf(spec), change: "updated", fields, taskIds };
+}
+
+function withEndpointOf(spec: ServiceSpec, { endpoint }: ServiceSpec): ServiceSpec {
+  return { ...spec, ...(endpoint !== undefined && { endpoint }) };
 }
 
 function sameTask({ task }: ServiceSpec, before: ServiceSpec): boolean {

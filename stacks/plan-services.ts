@@ -11,6 +11,7 @@ import {
   type ServiceSpec,
   ServiceSpecSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { PortConfig } from "#proto/gen/swarm/v1/types_pb.ts";
 import { checkOwner, imageLabel, nameOf, type Stack } from "./stack.ts";
 
 export type ServiceStep =
@@ -93,7 +94,7 @@ interface PortMoves {
   readonly frees: ReadonlySet<string>;
 }
 
-function portMoves(step: ServiceStep): PortMoves {
+export function portMoves(step: ServiceStep): PortMoves {
   if (step.kind === "keep-service") return { wants: [], frees: new Set() };
   const after = publishedPorts(step.spec);
   const before = publishedPorts(step.kind === "create-service" ? undefined : step.service.spec);
@@ -103,9 +104,12 @@ function portMoves(step: ServiceStep): PortMoves {
   };
 }
 
-function publishedPorts(spec: ServiceSpec | undefined): ReadonlySet<string> {
-  const ports = spec?.endpoint?.ports ?? [];
-  return new Set(ports.map(({ publishedPort, protocol }) => `${publishedPort}/${protocol}`));
+export function publishedPorts(spec: ServiceSpec | undefined): ReadonlySet<string> {
+  return new Set(spec?.endpoint?.ports.map(portKey));
+}
+
+export function portKey({ publishedPort, protocol }: PortConfig): string {
+  return `${publishedPort}/${protocol}`;
 }
 
 /** Managers refuse it too, but when the deployment has begun. */

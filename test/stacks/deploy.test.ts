@@ -9,6 +9,7 @@ import {
   type ServiceSpec,
   ServiceSpecSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
+import type { ObjectChange } from "#stacks/diff-stack.ts";
 import { describeChange } from "#stacks/field-changes.ts";
 import type { ControlClient } from "#stacks/look.ts";
 import { DeployGround } from "./deploy-ground.ts";
@@ -143,6 +144,22 @@ test("deploy, a published port goes from one service to another", async () => {
   const port = ", ports: ['90:80']";
   await ground.deploy(`services: {a: {image: a}, b: {image: b${port}}}`);
   const moved = `services: {a: {image: a, depends_on: [b]${port}}, b: {image: b}}`;
+  const lines = (changes: readonly ObjectChange[]) =>
+    changes.flatMap(({ name, fields }) =>
+      fields.map((field) => `${name} ${describeChange(field)}`),
+    );
+  assert.deepEqual(lines(await ground.diff(moved)), [
+    "shop_b - endpoint.ports[80].target_port: 80",
+    "shop_b - endpoint.ports[80].published_port: 90",
+    "shop_a + endpoint.ports[80].target_port: 80",
+    "shop_a + endpoint.ports[80].published_port: 90",
+    'shop_a + depends_on[shop_b].service: "shop_b"',
+  ]);
+  const alone = await ground.diff(`services: {a: {image: a${port}}}`, { prune: true });
+  assert.deepEqual(
+    alone.map(({ name, change }) => `${name} ${change}`),
+    ["shop_b removed", "shop_a updated"],
+  );
   assert.deepEqual(await ground.deploy(moved), [
     "Updating service shop_b",
     "Updating service shop_a",
