@@ -16,6 +16,8 @@ const { run } = await import("./run.ts");
 const interrupt = new AbortController();
 const onInterrupt = () => {
   interrupt.abort();
+  // Somebody may wait for what is typed, which would not end before the next line.
+  process.stdin.destroy();
   // A second Ctrl-C finds Node's own handler and ends the process at once.
   ignoreInterrupts();
 };

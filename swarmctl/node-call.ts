@@ -5,6 +5,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Client } from "#proto/grpc.ts";
+import { complain } from "./complain.ts";
 import type { Context } from "./context.ts";
 
 /** Nodes that are asked at the same time. */
@@ -59,9 +60,9 @@ async function askNodes<S extends DescService, T>(
   const faults = answers.filter((answer): answer is Fault => answer instanceof Fault);
   const [first] = faults;
   if (first !== undefined && faults.length === answers.length) throw first;
-  for (const { message } of faults) context.io.stderr.write(`swarmctl: ${message}\n`);
+  for (const { message } of faults) complain(context.io, message);
   for (const node of nodes.filter((node) => !ready.includes(node))) {
-    context.io.stderr.write(`swarmctl: Node ${nameOf(node)} was not asked: it is not ready\n`);
+    complain(context.io, `Node ${nameOf(node)} was not asked: it is not ready`);
   }
   return answers.filter((answer): answer is NodeAnswer<T> => !(answer instanceof Fault));
 }

@@ -263,6 +263,14 @@ describe("swarmctl as a process", () => {
     assert.equal((await runProcess(["node", "lss"])).code, 2);
   });
 
+  it("ends with Ctrl-C also while it waits for an answer", { timeout: 30_000 }, async () => {
+    const child = spawn(process.execPath, [main, "network", "prune"], { stdio: "pipe" });
+    await once(child.stderr, "data");
+    child.kill("SIGINT");
+    const [code, signal] = await once(child, "exit");
+    assert.deepEqual([code, signal], [130, null]);
+  });
+
   it("ends by itself after talking to a manager", async () => {
     await using cluster = await FakeCluster.open({ control: new FakeControl().handlers });
     const { code, stdout } = await runProcess(["service", "ls", "--run-root", cluster.runRoot]);
