@@ -8,8 +8,8 @@ import {
   type StoreObject,
   StoreObjectSchema,
 } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { aService, aServiceSpec, aTask } from "../testing/objects.ts";
+import { NodeAvailability, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { aNode, aService, aServiceSpec, aTask, idOf } from "../testing/objects.ts";
 import { noProgress, onWatch, runningCount } from "./progress.ts";
 
 it("takes in ten thousand tasks at once in no time, and leaves the earlier progress alone", () => {
@@ -62,4 +62,27 @@ it("compares the specs of tasks once, not at each news of one of them", () => {
   if (other.task?.runtime.case === "container") other.task.runtime.value.image = "other";
   progress = onWatch(progress, told({ case: "service", value: aService(other, 3n) }));
   assert.deepEqual([looks, runningCount(progress)], [7, 0]);
+});
+
+it("counts what a paused node keeps of a global service, although it is not updated", () => {
+  const old = aService(aServiceSpec("web"), 1n);
+  const spec = aServiceSpec("web");
+  if (spec.task?.runtime.case === "container") spec.task.runtime.value.image = "other";
+  const web = aService(spec, 2n);
+  const kept = { ...aTask(old, { slot: 0n, state: TaskState.RUNNING }), nodeId: idOf("host1") };
+  const node = aNode("host1");
+  const count = (availability: NodeAvailability) => {
+    if (node.spec !== undefined) node.spec.availability = availability;
+    const objects: StoreObject["object"][] = [
+      { case: "service", value: web },
+      { case: "task", value: kept },
+      { case: "node", value: { ...node, id: kept.nodeId } },
+    ];
+    const events = objects.map((object) => ({
+      action: create(StoreActionSchema, { object: create(StoreObjectSchema, { object }) }),
+    }));
+    return runningCount(onWatch(noProgress(web.id), create(WatchResponseSchema, { events })));
+  };
+  assert.equal(count(NodeAvailability.PAUSE), 1);
+  assert.equal(count(NodeAvailability.ACTIVE), 0);
 });

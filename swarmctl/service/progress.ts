@@ -5,13 +5,14 @@
 import { equals } from "@bufbuild/protobuf";
 import type { WatchResponse } from "#proto/gen/swarm/v1/control_pb.ts";
 import {
+  type Node,
   type Service,
   StoreActionKind,
   type StoreObject,
   type Task,
 } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type TaskSpec, TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { NodeAvailability, TaskState, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import { whyNot } from "../task/rows.ts";
 import { isJob, isOfRun } from "./run-progress.ts";
@@ -27,6 +28,8 @@ export interface Progress {
   /** IDs of those made from the present spec, or from an older one that wants the same container, as after a change of replicas. */
   readonly ofSpec: ReadonlySet<string>;
   readonly hostnames: ReadonlyMap<string, string>;
+  /** IDs of paused nodes: what a global service has there stays as it is until they are active again. */
+  readonly paused: ReadonlySet<string>;
   /** Grows with each news of a node. */
   readonly nodes: number;
   /** Of a service with a task on each node, how many it shall have, as managers count them. */
@@ -39,8 +42,9 @@ export interface Progress {
 
 export function noProgress(serviceId: string, run?: bigint): Progress {
   const nothing = { service: undefined, removed: false, desired: undefined, setback: undefined };
-  const empty = { tasks: new Map(), ofSpec: new Set<string>(), hostnames: new Map() };
-  return { serviceId, ...nothing, ...empty, run, nodes: 0 };
+  const tasks = { tasks: new Map(), ofSpec: new Set<string>() };
+  const hosts = { hostnames: new Map(), paused: new Set<string>() };
+  return { serviceId, ...nothing, ...tasks, ...hosts, run, nodes: 0 };
 }
 
 /** Copied once for all events: the first response of a watch tells of every task that there is. */
@@ -50,6 +54,7 @@ export function onWatch(progress: Progress, response: WatchResponse): Progress {
     tasks: new Map(progress.tasks),
     ofSpec: new Set(progress.ofSpec),
     hostnames: new Map(progress.hostnames),
+    paused: new Set(progress.paused),
   };
   for (const { action } of response.events) {
     if (action?.object === undefined) continue;
@@ -68,6 +73,7 @@ interface Draft {
   readonly tasks: Map<string, Task>;
   readonly ofSpec: Set<string>;
   readonly hostnames: Map<string, string>;
+  readonly paused: Set<string>;
 }
 
 function foldObject(draft: Draft, { object }: StoreObject, removed: boolean): void {
@@ -87,12 +93,18 @@ function foldObject(draft: Draft, { object }: StoreObject, removed: boolean): vo
       }
       return;
     case "node":
-      draft.nodes += 1;
-      draft.hostnames.set(object.value.id, object.value.description?.hostname ?? object.value.id);
+      foldNode(draft, object.value);
       return;
     default:
       return;
   }
+}
+
+function foldNode(draft: Draft, { id, description, spec }: Node): void {
+  draft.nodes += 1;
+  draft.hostnames.set(id, description?.hostname ?? id);
+  if (spec?.availability === NodeAvailability.PAUSE) draft.paused.add(id);
+  else draft.paused.delete(id);
 }
 
 /** Specs take long to compare: each task's is when there is news of it, and all are when the service's is another. */
@@ -175,8 +187,9 @@ export function runningCount(progress: Progress): number {
   return wantedTasks(progress).filter((task) => isUp(task, progress)).length;
 }
 
-export function isUp({ id, status }: Task, { ofSpec }: Progress): boolean {
-  return status?.state === TaskState.RUNNING && ofSpec.has(id);
+export function isUp({ id, status, slot, nodeId }: Task, { ofSpec, paused }: Progress): boolean {
+  const isKept = slot === 0n && paused.has(nodeId);
+  return status?.state === TaskState.RUNNING && (ofSpec.has(id) || isKept);
 }
 
 export function tasksOfSpec(progress: Progress): Task[] {
