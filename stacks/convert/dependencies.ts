@@ -61,17 +61,33 @@ function checkCondition(place: Reader, condition: keyof typeof conditions, on: S
 /** Keys of services, each after those that it depends on, else in the order of the file. */
 export function startOrder(context: StackContext): string[] {
   const done = new Set<string>();
-  const visit = (key: string, path: readonly string[]) => {
-    const service = serviceOf(context.content, key);
-    if (done.has(key) || service === undefined) return;
-    if (path.includes(key)) {
-      const circle = [...path.slice(path.indexOf(key)), key].join(" -> ");
-      const place = new Reader(context, ["services", path.at(-1) ?? key, "depends_on", key]);
-      throw place.fault(`closes a circle, in which nobody could start: ${circle}`);
-    }
-    for (const on of Object.keys(service.depends_on ?? {})) visit(on, [...path, key]);
-    done.add(key);
-  };
-  for (const key of Object.keys(context.content.services)) visit(key, []);
+  for (const key of Object.keys(context.content.services)) addWithDependencies(context, key, done);
   return [...done];
+}
+
+/** Without recursion: a chain may be as long as the file. */
+function addWithDependencies(context: StackContext, start: string, done: Set<string>): void {
+  /** From the first on, each depends on the next, with those that are still to be looked at. */
+  const path = new Map([[start, dependencyKeys(context, start)]]);
+  const keys = [start];
+  for (let key = keys.at(-1); key !== undefined; key = keys.at(-1)) {
+    const on = path.get(key)?.pop();
+    if (on === undefined) {
+      done.add(key);
+      path.delete(key);
+      keys.pop();
+    } else if (path.has(on)) {
+      const circle = [...keys.slice(keys.indexOf(on)), on].join(" -> ");
+      const place = new Reader(context, ["services", key, "depends_on", on]);
+      throw place.fault(`closes a circle, in which nobody could start: ${circle}`);
+    } else if (!done.has(on) && serviceOf(context.content, on) !== undefined) {
+      path.set(on, dependencyKeys(context, on));
+      keys.push(on);
+    }
+  }
+}
+
+/** The last one first. */
+function dependencyKeys({ content }: StackContext, key: string): string[] {
+  return Object.keys(serviceOf(content, key)?.depends_on ?? {}).toReversed();
 }

@@ -187,6 +187,20 @@ test("stack file, depends_on makes dependencies, and services are made in their 
   });
 });
 
+test("stack file, a chain of dependencies may be as long as the file", () => {
+  const last = 20_000;
+  const chain = Array.from(
+    { length: last },
+    (_, at) => `  s${at}: {image: a, depends_on: [s${at + 1}]}\n`,
+  );
+  const { services } = stackFrom({ text: `services:\n${chain.join("")}  s${last}: {image: a}\n` });
+  assert.equal(services.length, last + 1);
+  assert.deepEqual(
+    [services.at(0), services.at(-1)].map((spec) => spec?.annotations?.name),
+    [`shop_s${last}`, "shop_s0"],
+  );
+});
+
 test("stack file, network_mode is a network of each host", () => {
   assert.deepEqual(taskOf("network_mode: host")["networks"], [{ target: "host" }]);
 });
