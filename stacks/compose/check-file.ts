@@ -55,8 +55,17 @@ function problemOf({ keyword, instancePath, params, parentSchema }: ErrorObject)
 }
 
 function unknownKey(key: string, properties: unknown): string {
-  const meant = nearMiss(key, Object.keys(properties ?? {}));
+  const meant = nearMiss(key, Object.keys(properties ?? {})) ?? insideOf(key, properties);
   return `is not known${meant === undefined ? "" : `: did you mean ${meant}?`}`;
+}
+
+/** A key that was written one level too far out: `deploy.replicas`. */
+function insideOf(key: string, properties: unknown): string | undefined {
+  const outer = Object.keys(properties ?? {}).find((name) => {
+    const inner: unknown = Object(Object(properties)[name]).properties;
+    return Object.hasOwn(Object(inner), key);
+  });
+  return outer === undefined ? undefined : `${outer}.${key}`;
 }
 
 /** RFC 6901 */

@@ -133,6 +133,11 @@ describe("readYaml", () => {
 
   it("refuses keys that are no words, and those that are the same word", () => {
     assert.match(refusal("? [a]\n: 1\n"), /^f\.yml:1:3: a key must be a word/);
+    assert.match(
+      refusal("a: {{.Task.Slot}}"),
+      /^f\.yml:1:5: a key must be a word; {{…}} goes in quotes/,
+    );
+    for (const key of ["", "~", "null"]) assert.match(refusal(`${key}: 1`), /a key must be a word/);
     assert.match(refusal("1: a\n'1': b\n"), /^f\.yml:2:1: the key "1" is there twice/);
   });
 

@@ -142,7 +142,7 @@ class NodeReader {
       const value = this.read(depth);
       height = Math.max(height, value.height);
       const name = keyText(key);
-      if (name === undefined) throw faultAt(keyPlace, "a key must be a word");
+      if (name === undefined) throw faultAt(keyPlace, "a key must be a word; {{…}} goes in quotes");
       if (entries.has(name) || (isMerge && merged.length > 0)) {
         throw faultAt(keyPlace, `the key "${name}" is there twice`);
       }
@@ -258,7 +258,8 @@ function wholeNumber(digits: string): number | undefined {
 }
 
 function keyText(key: Node): string | undefined {
-  return key.kind === "scalar" ? (key.written ?? String(key.value)) : undefined;
+  if (key.kind !== "scalar" || key.value === null) return undefined;
+  return key.written ?? String(key.value);
 }
 
 function addMissing(entries: Map<string, Entry>, other: Node): void {

@@ -293,6 +293,11 @@ describe("a refused stack file", () => {
       "shop.yml:4:5: services.x.blkio_config is not supported",
     ],
     [
+      "a key that belongs one level further in",
+      fileOfX("deploy:", "replicas: 3"),
+      "shop.yml:5:5: services.x.replicas is not known: did you mean deploy.replicas?",
+    ],
+    [
       "a key of deploy",
       fileOfX("deploy:", "  resources:", "    reservations: {devices: [{capabilities: [gpu]}]}"),
       "shop.yml:6:24: services.x.deploy.resources.reservations.devices is not supported",
