@@ -11,7 +11,7 @@ import { newId } from "#proto/ids.ts";
 import { validateConfigSpec } from "../spec/validate-file.ts";
 import { resolve } from "../store/resolve.ts";
 import type { Store } from "../store/store.ts";
-import { changedLabels, refuseUsed } from "./file-object.ts";
+import { changedLabels, refuseUsed, withoutData } from "./file-object.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { rotate } from "./rotate-file.ts";
@@ -60,9 +60,6 @@ async function createConfig(
 }
 
 /** For an answer to who has just sent the data. */
-function withoutData(config: Config): Config {
-  return { ...config, spec: config.spec && { ...config.spec, data: new Uint8Array() } };
-}
 
 async function updateConfig(store: Store, request: UpdateConfigRequest): Promise<Config> {
   let id = "";

@@ -13,6 +13,12 @@ import { isStillNeeded } from "../file-reaper/plan-file-reap.ts";
 import { checkLabels } from "../spec/field.ts";
 import type { View } from "../store/store.ts";
 
+/** As those see it who are to know that it is there, and not what it holds. */
+export function withoutData<F extends Secret | Config>(file: F): F {
+  const { spec } = file;
+  return spec === undefined ? file : { ...file, spec: { ...spec, data: new Uint8Array() } };
+}
+
 /** The annotations of an update that changes labels and nothing else; a Fault names what else it would change. */
 export function changedLabels(
   noun: FileNoun,

@@ -5,6 +5,7 @@
 import type { Clock } from "#proto/ports.ts";
 import type { Change } from "../store/objects.ts";
 import type { Commit, Store } from "../store/store.ts";
+import { withoutData } from "./file-object.ts";
 
 /** Changes of objects, of which each keeps one old version in memory: a few megabytes. */
 const changesMax = 2_000;
@@ -30,9 +31,9 @@ export class RecentChanges {
     store.watch((commit) => this.push(commit));
   }
 
-  push(commit: Commit): void {
-    this.#commits.push({ ...commit, atMs: this.#clock.now() });
-    this.#changeCount += commit.changes.length;
+  push({ index, changes }: Commit): void {
+    this.#commits.push({ index, changes: changes.map(remembered), atMs: this.#clock.now() });
+    this.#changeCount += changes.length;
     while (this.#changeCount > changesMax) {
       const dropped = this.#commits.shift();
       if (dropped === undefined) return;
@@ -46,6 +47,18 @@ export class RecentChanges {
     const commits = this.#commits.filter(({ atMs }) => atMs > sinceMs);
     return { commits, fromMs: Math.max(sinceMs, this.#sinceMs) };
   }
+}
+
+/** Files' data are large, and secrets are to be gone when they are removed. */
+function remembered(change: Change): Change {
+  const { kind, before, after } = change;
+  if (kind !== "secret" && kind !== "config") return change;
+  // The kinds of the three agree: they come out of one change.
+  return {
+    kind,
+    before: before && withoutData(before),
+    after: after && withoutData(after),
+  } as Change;
 }
 
 /** What there was before the commits, of what there is after them: each object by its kind and ID. */

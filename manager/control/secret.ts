@@ -12,7 +12,7 @@ import { newId } from "#proto/ids.ts";
 import { validateSecretSpec } from "../spec/validate-file.ts";
 import { resolve } from "../store/resolve.ts";
 import type { Store } from "../store/store.ts";
-import { changedLabels, refuseUsed } from "./file-object.ts";
+import { changedLabels, refuseUsed, withoutData } from "./file-object.ts";
 import { hasLabels } from "./labels.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { rotate } from "./rotate-file.ts";
@@ -43,10 +43,6 @@ export function secretHandlers(
     removeSecret: async ({ ref }) => ({ secretId: await removeSecret(store, ref) }),
     rotateSecret: (request) => rotateSecret(modules, request),
   };
-}
-
-function withoutData({ spec, ...secret }: Secret): Secret {
-  return { ...secret, ...(spec && { spec: { ...spec, data: new Uint8Array() } }) };
 }
 
 async function createSecret(

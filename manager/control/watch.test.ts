@@ -123,3 +123,14 @@ test("recent changes, the oldest are forgotten, and it is said from when on they
   assert.deepEqual([commits.length, fromMs], [2, 2_000]);
   assert.deepEqual(recent.since(3_500).fromMs, 3_500);
 });
+
+test("recent changes, of files no data are kept", () => {
+  const recent = new RecentChanges(systemClock);
+  const spec = { annotations: { name: "key" }, data: Buffer.from("SECRET") };
+  const before = create(SecretSchema, { id: "s1", spec });
+  recent.push({ index: 1n, changes: [{ kind: "secret", before, after: undefined }] });
+  const [change] = recent.since(0).commits.flatMap(({ changes }) => changes);
+  assert.ok(change?.kind === "secret");
+  assert.deepEqual([change.before?.spec?.data.length, change.after], [0, undefined]);
+  assert.equal(before.spec?.data.length, 6);
+});

@@ -17,6 +17,7 @@ import type { Clock } from "#proto/ports.ts";
 import type { Change, Objects } from "../store/objects.ts";
 import type { Commit } from "../store/store.ts";
 import { publicCluster } from "./cluster.ts";
+import { withoutData } from "./file-object.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { keyOf, type Present, RecentChanges, undo } from "./recent-changes.ts";
 import { publicNode } from "../node.ts";
@@ -222,15 +223,10 @@ function shown(object: StoreObject["object"]): StoreObject["object"] {
     case "cluster":
       return { case: "cluster", value: publicCluster(object.value) };
     case "secret":
-      return { case: "secret", value: { ...object.value, ...withoutData(object.value.spec) } };
+      return { case: "secret", value: withoutData(object.value) };
     case "config":
-      return { case: "config", value: { ...object.value, ...withoutData(object.value.spec) } };
+      return { case: "config", value: withoutData(object.value) };
     default:
       return object;
   }
-}
-
-/** Who watches learns what happens, not what is in files. */
-function withoutData<S extends { readonly data: Uint8Array }>(spec: S | undefined) {
-  return spec && { spec: { ...spec, data: new Uint8Array() } };
 }
