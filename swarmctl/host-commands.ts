@@ -133,7 +133,7 @@ export const system: Noun = {
     {
       name: "info",
       summary: "Show what this host is in its cluster",
-      load: () => import("./system/info.ts"),
+      load: () => import("./cluster/info.ts"),
     },
     {
       name: "df",
@@ -182,7 +182,7 @@ export const topCommands: readonly CommandFile[] = [
   {
     name: "info",
     summary: "Show what this host is in its cluster",
-    load: () => import("./system/info.ts"),
+    load: () => import("./cluster/info.ts"),
   },
   {
     name: "top",

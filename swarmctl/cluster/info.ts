@@ -8,23 +8,25 @@ import { NodeRole, Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
 import { formatSpan } from "../output/age.ts";
-import { formatOption, type ListingOptions } from "../output/listing.ts";
+import { addInspectFlags, type InspectOptions } from "../output/inspect.ts";
+import { messageField, messageValue } from "../output/message-value.ts";
 import { strategies } from "./spec-flags.ts";
 
 export function define(command: Command, context: Context): void {
-  command.addOption(formatOption()).action(async (options: ListingOptions) => {
-    const swarmd = await context.node();
-    const info = await swarmd.getInfo({});
-    if (options.format === "json") {
-      context.print(JSON.stringify(toJson(GetInfoResponseSchema, info), undefined, 2));
-      return;
+  addInspectFlags(command).action(async ({ format }: InspectOptions) => {
+    const info = await (await context.node()).getInfo({});
+    if (typeof format === "object") {
+      context.print(format.template.run(messageValue(GetInfoResponseSchema, info), messageField));
+    } else if (format === "json") {
+      context.print(JSON.stringify(toJson(GetInfoResponseSchema, info)));
+    } else {
+      await describeHost(context, info);
     }
-    await describeHost(context, info);
   });
 }
 
 /** A line for each thing; on a manager also how the managers are together. */
-export async function describeHost(context: Context, info: GetInfoResponse): Promise<void> {
+async function describeHost(context: Context, info: GetInfoResponse): Promise<void> {
   const serves = info.role === NodeRole.MANAGER && !info.locked && info.managerError === "";
   const group = serves ? await readGroup(context) : {};
   const nowMs = context.io.clock.now();

@@ -59,6 +59,7 @@ export function define(command: Command, context: Context): void {
           },
           { title: "COMMENT", of: ({ comment }) => comment },
         ],
+        fields: { CreatedAt: ({ created }) => created },
       });
     });
 }

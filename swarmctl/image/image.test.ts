@@ -145,6 +145,9 @@ describe("image", () => {
       history.stdout,
       /\na{12} +N\/A +ENV A=b +0B\n<missing> +.* ago +ADD file +1kB +first\n$/,
     );
+    const format = ["--format", "{{.CreatedAt}}"];
+    const moments = await runCli(cluster, ["image", "history", ...format, "nginx"]);
+    assert.match(moments.stdout, /^\n\d{4}-\d\d-\d\dT/);
   });
 
   it("is removed where it is; a node that refuses is named", async () => {

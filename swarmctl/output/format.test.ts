@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import { type Service, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { UpdateState, UpdateStatusSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { NetworkSchema, UpdateState, UpdateStatusSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Handlers } from "#proto/grpc.ts";
 import { timestampFromMs } from "#proto/time.ts";
 import { FakeCluster } from "../testing/fake-cluster.ts";
@@ -128,6 +128,14 @@ describe("message values", () => {
       "<no value> 0",
     );
   });
+});
+
+it("templates name a network's driver as Docker does", () => {
+  const options = { encrypted: "" };
+  const network = create(NetworkSchema, { driverState: { name: "overlay", options } });
+  const value = messageValue(NetworkSchema, network);
+  const print = (template: string) => new Template(template).run(value, messageField);
+  assert.equal(print("{{.Driver}} {{json .Options}}"), 'overlay {"encrypted":""}');
 });
 
 describe("filters", () => {

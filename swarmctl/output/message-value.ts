@@ -92,6 +92,11 @@ export const messageField: Lookup = (object, name) => {
   if (own !== undefined && Object.hasOwn(object, own)) return object[own];
   // Docker's Mode holds what are fields of the spec here.
   if (name === "Mode" && Object.hasOwn(object, "replicated")) return object;
+  // A network's driver is what it has become, not only what was asked for.
+  if ((name === "Driver" || name === "Options") && Object.hasOwn(object, "driverState")) {
+    const { driverState } = object as { readonly driverState: MessageValue | null };
+    return driverState?.[name === "Driver" ? "name" : "options"] ?? null;
+  }
   for (const key of embedded) {
     const inner = object[key];
     if (typeof inner !== "object" || inner === null || inner instanceof Map) continue;

@@ -89,7 +89,9 @@ describe("system prune", () => {
 it("info and version say what a template asks for", async () => {
   await using cluster = await open();
   const run = async (...argv: string[]) => (await runCli(cluster, argv)).stdout;
-  assert.equal(await run("info", "--format", "{{.NodeId}} {{.Role}}"), "n1 worker\n");
+  for (const words of [["info"], ["system", "info"], ["cluster", "info"]]) {
+    assert.equal(await run(...words, "--format", "{{.NodeId}} {{.Role}}"), "n1 worker\n");
+  }
   assert.match(await run("system", "info"), /^Swarm: active/);
   const format = "{{.Client.Version}} {{.Server.Version}}";
   assert.equal(await run("version", "-f", format), `${version} 0.1.0\n`);
