@@ -1,7 +1,9 @@
 import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
 import { removeStack } from "#stacks/remove-stack.ts";
 import type { Context } from "../context.ts";
 import { forEachRef } from "../for-each-ref.ts";
+import { printWarnings } from "../warnings.ts";
 
 interface Options {
   readonly detach: boolean;
@@ -16,8 +18,16 @@ export function define(command: Command, context: Context): void {
     const control = await context.control();
     const { clock, signal } = context.io;
     const onStep = (line: string) => context.print(line);
-    await forEachRef(context, names, (name) =>
-      removeStack(control, name, { onStep, clock, signal, wait: !detach }),
-    );
+    const settings = { onStep, clock, signal, wait: !detach };
+    await forEachRef(context, names, async (name) => {
+      try {
+        await removeStack(control, name, settings);
+      } catch (thrown) {
+        const fault = Fault.from(thrown);
+        // What was asked for is so: scripts that clean up go on, as with Docker.
+        if (fault.code !== "not-found") throw fault;
+        printWarnings(context, [fault.message]);
+      }
+    });
   });
 }

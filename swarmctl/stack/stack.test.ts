@@ -260,10 +260,12 @@ describe("stack ls, services, ps and rm", () => {
 
   it("say that there is no such stack", async () => {
     await using cluster = await FakeCluster.open({ control: new FakeControl().handlers });
-    for (const verb of ["services", "ps", "rm"]) {
+    const nothing = 'Nothing found in stack "none": see "swarmctl stack ls"\n';
+    for (const verb of ["services", "ps"]) {
       const { code, stderr } = await runCli(cluster, ["stack", verb, "none"]);
-      assert.equal(code, 1);
-      assert.equal(stderr, 'swarmctl: Nothing found in stack "none": see "swarmctl stack ls"\n');
+      assert.deepEqual([code, stderr], [1, `swarmctl: ${nothing}`]);
     }
+    const { code, stderr } = await runCli(cluster, ["stack", "rm", "none"]);
+    assert.deepEqual([code, stderr], [0, nothing], "it is as it was to be");
   });
 });
