@@ -22,9 +22,17 @@ const measuredMs = 10_000;
 const missedMax = 3;
 const wayMs = 5_000;
 
+/** When so many were looked at, others have their turn. */
+export const partTasksMax = 5_000;
+
 export interface AutoscalerModules extends Ports {
   readonly store: Store;
   readonly usageBook: UsageBook;
+}
+
+/** What is remembered for the next round. */
+interface Memories {
+  readonly memories: Map<string, Memory>;
 }
 
 export class Autoscaler implements AsyncDisposable {
@@ -75,21 +83,36 @@ export class Autoscaler implements AsyncDisposable {
     const heartbeatMs = heartbeatPeriodMs(clusterOf(store));
     const freshMs = missedMax * Math.max(measuredMs, heartbeatMs) + wayMs;
     usageBook.forget(nowMs - freshMs);
-    let memories = new Map<string, Memory>();
-    await store.writeInParts((view) => {
-      memories = new Map();
-      return this.#plan(view, memories, { nowMs, freshMs });
-    });
+    const memories = new Map<string, Memory>();
+    for (const [index, ids] of this.#parts().entries()) {
+      if (index > 0) await clock.sleep(0);
+      await store.writeInParts((view) => this.#plan(view, ids, { memories, nowMs, freshMs }));
+    }
     this.#memories = memories;
     return this.#scaled.size === 0 ? undefined : nowMs + periodMs;
   }
 
+  /** The services that are looked at together. */
+  #parts(): readonly (readonly string[])[] {
+    const parts: string[][] = [];
+    let room = 0;
+    for (const id of this.#scaled) {
+      if (room <= 0) {
+        parts.push([]);
+        room = partTasksMax;
+      }
+      parts.at(-1)?.push(id);
+      room -= this.#modules.store.tasksOfService(id).length;
+    }
+    return parts;
+  }
+
   #plan(
     view: View,
-    memories: Map<string, Memory>,
-    times: Pick<WishContext, "nowMs" | "freshMs">,
+    ids: readonly string[],
+    { memories, ...times }: Pick<WishContext, "nowMs" | "freshMs"> & Memories,
   ): readonly Action[] {
-    return [...this.#scaled].flatMap((id): readonly Action[] => {
+    return ids.flatMap((id): readonly Action[] => {
       const service = view.get("service", id);
       if (service === undefined) return [];
       const { memory, service: object } = planAutoscale({
@@ -99,7 +122,8 @@ export class Autoscaler implements AsyncDisposable {
         memory: this.#memories.get(id),
         ...times,
       });
-      if (memory !== undefined) memories.set(id, memory);
+      if (memory === undefined) memories.delete(id);
+      else memories.set(id, memory);
       return object === undefined ? [] : [{ action: "update", kind: "service", object }];
     });
   }
