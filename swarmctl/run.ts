@@ -15,10 +15,10 @@ import type { Io } from "./io.ts";
 import { visibleLines } from "./output/table.ts";
 import { addPlaceOptions, placeOf, placeOptions } from "./place-options.ts";
 
-export const exitFailed = 1;
+const exitFailed = 1;
 export const exitUsage = 2;
 /** What shells use for a process that Ctrl-C ended. */
-export const exitInterrupted = 130;
+const exitInterrupted = 130;
 
 /** What the shells' completions call: "--" and the words up to the cursor. */
 const completeWord = "__complete";

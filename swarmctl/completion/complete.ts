@@ -30,7 +30,10 @@ export async function complete(words: readonly string[], io: Io): Promise<void> 
   const silent = { ...io, stderr: { write: () => true } };
   await using context = new Context(silent);
   const typed = words.at(-1) ?? "";
-  const found = await candidates(words.slice(0, -1), typed, context).catch(() => []);
+  const before = words.slice(0, -1);
+  // `help x y` is about what `x y` is.
+  const meant = before[0] === "help" ? before.slice(1) : before;
+  const found = await candidates(meant, typed, context).catch(() => []);
   if (found === files) {
     io.stdout.write(`${filesLine}\n`);
     return;

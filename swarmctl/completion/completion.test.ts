@@ -45,6 +45,7 @@ describe("completion", () => {
   const lines: readonly [string, readonly string[]][] = [
     ["clu", ["cluster"]],
     ["node p", ["ps", "promote"]],
+    ["help node p", ["ps", "promote"]],
     ["swarm in", ["init", "info"]],
     ["node update --avail", ["--availability"]],
     ["node update --availability ", ["active", "pause", "drain"]],

@@ -99,7 +99,7 @@ function rowsOf(node: Node, image: Image): readonly Row[] {
   });
 }
 
-export function createdWords({ createdAt }: Pick<Image, "createdAt">, nowMs: number): string {
+function createdWords({ createdAt }: Pick<Image, "createdAt">, nowMs: number): string {
   return createdAt === undefined ? "N/A" : formatAgo(msFromTimestamp(createdAt), nowMs);
 }
 

@@ -30,10 +30,10 @@ function parseFilter(text: string, keys: readonly string[]): Pair {
   const filter = { key: parsed.key.trim().toLowerCase(), value: parsed.value.trim() };
   if (!keys.includes(filter.key)) {
     const near = nearMiss(filter.key, keys);
-    const meant = near === undefined ? "" : `, did you mean ${near}?`;
+    const meant = near === undefined ? ": there" : `, did you mean ${near}? There`;
     throw new Fault(
       "invalid-argument",
-      `There is no filter "${filter.key}"${meant}: there are ${keys.join(", ")}`,
+      `There is no filter "${filter.key}"${meant} are ${keys.join(", ")}`,
     );
   }
   if (filter.value !== "") return filter;

@@ -181,6 +181,6 @@ describe("filters", () => {
     await using cluster = await FakeCluster.open({ control: {} });
     const { code, stderr } = await runCli(cluster, ["secret", "ls", "--filter", "nmae=x"]);
     assert.equal(code, 2);
-    assert.match(stderr, /no filter "nmae", did you mean name\?: there are id, name, label/);
+    assert.match(stderr, /no filter "nmae", did you mean name\? There are id, name, label/);
   });
 });

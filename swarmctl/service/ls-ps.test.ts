@@ -122,7 +122,7 @@ describe("service ls", () => {
   it("names the filters that there are", async () => {
     assert.match(
       await ls([], "-f", "nam=x"),
-      /no filter "nam", did you mean name\?: there are id, name, mode, label/,
+      /no filter "nam", did you mean name\? There are id, name, mode, label/,
     );
   });
 });

@@ -321,11 +321,8 @@ function word(name: string, at: number): Operand {
   if (constant !== undefined) return { kind: "literal", value: constant, at };
   if (isFunction(name)) return { kind: "function", name, at };
   const near = nearMiss(name, functionNames);
-  const meant = near === undefined ? "" : `, did you mean ${near}?`;
-  throw refusal(
-    at,
-    `There is no function "${name}"${meant}: there are ${functionNames.join(", ")}`,
-  );
+  const meant = near === undefined ? ": there" : `, did you mean ${near}? There`;
+  throw refusal(at, `There is no function "${name}"${meant} are ${functionNames.join(", ")}`);
 }
 
 function shown(token: Token): string {

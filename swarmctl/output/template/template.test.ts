@@ -70,10 +70,10 @@ const refused: readonly (readonly [template: string, message: RegExp])[] = [
   ["{{.Name", /character 1 .*no \}\}/],
   ["a {{if .Name}}b", /character 3 .*\{\{if\}\} has no \{\{end\}\}/],
   ["{{end}}", /character 1 .*nothing open/],
-  ["{{.Nme}}", /character 3 .*no field "\.Nme", did you mean \.Name\?: there are Name, Replicas/],
+  ["{{.Nme}}", /character 3 .*no field "\.Nme", did you mean \.Name\? There are Name, Replicas/],
   [
     "{{uper .Name}}",
-    /character 3 .*no function "uper", did you mean upper\?: there are and, eq, .*upper/,
+    /character 3 .*no function "uper", did you mean upper\? There are and, eq, .*upper/,
   ],
   ["{{.Name | }}", /character 11 .*A value is missing/],
   ["{{$x}}", /character 3 .*no variable \$x/],

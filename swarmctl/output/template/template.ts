@@ -215,8 +215,8 @@ class Run {
     if (found !== undefined) return found;
     const names = Object.keys(object);
     const near = nearMiss(name, names);
-    const meant = near === undefined ? "" : `, did you mean .${near}?`;
-    throw refusal(at, `There is no field ".${name}"${meant}: there are ${names.join(", ")}`);
+    const meant = near === undefined ? ": there" : `, did you mean .${near}? There`;
+    throw refusal(at, `There is no field ".${name}"${meant} are ${names.join(", ")}`);
   }
 
   #set(name: string, value: unknown, declares: boolean): void {
