@@ -10,8 +10,10 @@ import { clusterOf } from "../cluster.ts";
 import { DirtySet, earliest, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
-import { isTerminal, stateOf } from "../task.ts";
+import { isAvailable } from "../scheduler/node-load.ts";
+import { isTerminal, isWanted, stateOf } from "../task.ts";
 import { type GlobalContext, type NodePlan, planGlobal, planGlobalNode } from "./plan-global.ts";
+import { isOfVersion } from "./plan-slot.ts";
 import { rememberingSameSpec } from "./same-spec.ts";
 import { takesTurns } from "./update-config.ts";
 
@@ -57,9 +59,26 @@ export class GlobalOrchestrator implements AsyncDisposable {
       if (change.after !== undefined) this.#onService(change.after);
       else if (change.before !== undefined) this.#services.delete(change.before.id);
     } else if (change.kind === "node") {
-      const id = (change.after ?? change.before)?.id;
-      if (id !== undefined) for (const service of this.#services) this.#onPlace(service, id);
+      const { before, after } = change;
+      const id = (after ?? before)?.id;
+      const isBack = before && after && !isAvailable(before) && isAvailable(after);
+      if (id === undefined) return;
+      for (const service of this.#services) {
+        // Its turns are the whole service's matter.
+        if (isBack && this.#hasMissed(service, id)) this.#dirty.add(`${service}/*`);
+        else this.#onPlace(service, id);
+      }
     } else if (change.kind === "task") this.#onTask(change.before, change.after);
+  }
+
+  /** Whether the node was not there, or paused, while the service was updated. */
+  #hasMissed(serviceId: string, nodeId: string): boolean {
+    const { store } = this.#modules;
+    const service = store.get("service", serviceId);
+    const tasks = store.tasksOfNode(nodeId).filter((task) => task.serviceId === serviceId);
+    return (
+      service !== undefined && tasks.some((task) => isWanted(task) && !isOfVersion(task, service))
+    );
   }
 
   #onService(service: Service): void {
@@ -125,7 +144,10 @@ export class GlobalOrchestrator implements AsyncDisposable {
   #planPlace(service: Service, nodeId: string, view: View): NodePlan {
     const context: GlobalContext = {
       service,
-      nodes: view.list("node"),
+      // All of them are asked for only where the whole service is planned.
+      get nodes() {
+        return view.list("node");
+      },
       node: (id) => view.get("node", id),
       tasksOn: (id) => view.tasksOfNode(id).filter((task) => isOf(task, service)),
       sameSpec: this.#sameSpec,

@@ -11,8 +11,12 @@ import {
 import {
   DependencyCondition,
   DependencySchema,
+  NodeAvailability,
   RestartCondition,
   TaskState,
+  UpdateConfigSchema,
+  UpdateState,
+  VersionSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs } from "#proto/time.ts";
 import { asCreated, withRun } from "../job.ts";
@@ -115,6 +119,37 @@ test("A global service follows nodes as they come, change and go", async () => {
   assert.ok(service);
   await manager.remove("service", service);
   await manager.until((view) => view.list("task").length === 0);
+});
+
+test("A paused node that is active again gets the update that it has missed", async () => {
+  await using cluster = await openCluster();
+  const { manager } = cluster;
+  const setAvailability = async (availability: NodeAvailability) => {
+    const node = manager.store.get("node", "node2");
+    assert.ok(node?.spec);
+    await manager.put("node", { ...node, spec: { ...node.spec, availability } });
+  };
+  const versions = (view: View) =>
+    view
+      .tasksOfService("service-web")
+      .filter((task) => isWanted(task) && stateOf(task) === TaskState.RUNNING)
+      .map(({ specVersion }) => specVersion?.index)
+      .join();
+  const paced = global(testService());
+  assert.ok(paced.spec);
+  paced.spec.update = create(UpdateConfigSchema, { parallelism: 1n, monitor: durationFromMs(1) });
+  await manager.put("service", paced);
+  await manager.until((view) => running(view, "web").join() === "node1,node2");
+  await setAvailability(NodeAvailability.PAUSE);
+  const service = manager.store.get("service", "service-web");
+  assert.ok(service?.spec?.task);
+  const task = { ...service.spec.task, forceUpdate: 1n };
+  const specVersion = create(VersionSchema, { index: 7n });
+  await manager.put("service", { ...service, spec: { ...service.spec, task }, specVersion });
+  const state = (view: View) => view.get("service", "service-web")?.updateStatus?.state;
+  await manager.until((view) => state(view) === UpdateState.COMPLETED);
+  await setAvailability(NodeAvailability.ACTIVE);
+  await manager.until((view) => versions(view) === "7,7");
 });
 
 test("A job completes, stays so under a new leader, and runs again with a new iteration", async () => {
