@@ -167,8 +167,11 @@ const lost: readonly (readonly [string, readonly Node[]])[] = [
   ["is gone", []],
 ];
 for (const [name, present] of lost) {
-  test(`A task whose node ${name} is replaced at once`, () => {
-    assert.deepEqual(plan({ tasks: [running(1)], nodes: present }).said, ["stop t1", "create 1"]);
+  test(`A task whose node ${name} is replaced at once, and says why`, () => {
+    const { said, actions } = plan({ tasks: [running(1)], nodes: present });
+    assert.deepEqual(said, ["stop t1", "create 1"]);
+    const [stop] = actions;
+    assert.equal(stop?.kind === "task" && stop.object.desiredMessage, "its node is down");
   });
   test(`A task of condition none whose node ${name} is not replaced`, () => {
     const restart = { condition: RestartCondition.NONE };

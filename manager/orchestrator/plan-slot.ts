@@ -215,6 +215,7 @@ export function isLeaving(task: Task, { node }: Pick<SlotContext, "node">): bool
 
 /** Empty: it does not have to leave its node. */
 export function whyLeaves(task: Task, context: SlotContext): string {
+  if (isLost(task, context.node)) return "its node is down";
   if (task.moves) return "moved by a rebalance";
   return isLeaving(task, context) || isExpelled(task, context) ? "its node is drained" : "";
 }
