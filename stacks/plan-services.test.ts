@@ -3,8 +3,9 @@ import { describe, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import * as fc from "fast-check";
 import { stackFrom } from "./testing/stack-from.ts";
-import { planServices, type resolveModes } from "./plan-services.ts";
+import { inPortOrder, planServices, publishedPorts, type resolveModes } from "./plan-services.ts";
 
 const digest = `@sha256:${"a".repeat(64)}`;
 
@@ -53,4 +54,50 @@ describe("a deployment over a service whose tag was resolved", () => {
       assert.deepEqual(plan(image, mode, more), planned);
     });
   }
+});
+
+test("services' steps, no port is taken while another has it, unless they want one another's", () => {
+  const count = 6;
+  /** Each port goes from one service to a later one or to none: there is no circle. */
+  const port = fc.record({ from: fc.nat(count), to: fc.nat(count) });
+  const stackOf = (ports: readonly (readonly number[])[], order: readonly number[]) => {
+    const lines = order.map((at) => {
+      const published = (ports[at] ?? []).map((number) => `'${number}:80'`);
+      return `s${at}: {image: a, ports: [${published.join(", ")}]}`;
+    });
+    return stackFrom({ text: `services: {${lines.join(", ")}}` });
+  };
+  const orders = fc.shuffledSubarray(
+    Array.from({ length: count }, (_, at) => at),
+    { minLength: count },
+  );
+  fc.assert(
+    fc.property(fc.array(port, { maxLength: 12 }), orders, (moves, order) => {
+      const owned = (owner: (move: { from: number; to: number }) => number) =>
+        Array.from({ length: count }, (_, at) =>
+          moves.flatMap((move, index) => (owner(move) === at ? 8000 + index : [])),
+        );
+      const before = stackOf(
+        owned(({ from, to }) => Math.min(from, to)),
+        order,
+      );
+      const services = before.services.map((spec, at) =>
+        create(ServiceSchema, { id: String(at), spec }),
+      );
+      const after = stackOf(
+        owned(({ from, to }) => Math.max(from, to)),
+        order,
+      );
+      const steps = planServices(after, services, "never");
+      const ordered = inPortOrder(steps);
+      assert.deepEqual(new Set(ordered), new Set(steps));
+      const held = new Map(services.map(({ id, spec }) => [id, publishedPorts(spec)]));
+      for (const step of ordered) {
+        if (step.kind === "create-service" || step.kind === "keep-service") continue;
+        held.set(step.service.id, publishedPorts(step.spec));
+        const all = [...held.values()].flatMap((ports) => [...ports]);
+        assert.equal(new Set(all).size, all.length);
+      }
+    }),
+  );
 });
