@@ -32,9 +32,7 @@ function namesOf(refusals: Refusals): string[] {
 
 function refusedOfTask(task: Task): string[] {
   logDriverOf(task);
-  return namesOf([
-    ["a cluster volume", (task.spec?.resourceReferences.length ?? 0) > 0],
-  ]);
+  return namesOf([["a cluster volume", (task.spec?.resourceReferences.length ?? 0) > 0]]);
 }
 
 function refusedOfContainer(spec: ContainerSpec): string[] {
