@@ -99,3 +99,19 @@ test("What a failed round took is dirty again", async () => {
   await dirty.drain(async (items) => assert.equal(items.size, 2));
   assert.equal(dirty.size, 0);
 });
+
+test("What waits for a moment is dirty when it has come, unless it was called off", async () => {
+  const dirty = new DirtySet<string>();
+  dirty.awaits("early", 10);
+  dirty.awaits("late", 20);
+  dirty.awaits("never", 5);
+  dirty.awaits("never", undefined);
+  const seen: string[][] = [];
+  const look = async (items: ReadonlySet<string>) => void seen.push([...items]);
+  assert.equal(await dirty.drainDue(9, look), 10);
+  assert.equal(await dirty.drainDue(10, look), 20);
+  const failing = () => Promise.reject(new Error("no"));
+  await assert.rejects(dirty.drainDue(20, failing));
+  assert.equal(await dirty.drainDue(20, look), undefined);
+  assert.deepEqual(seen, [[], ["early"], ["late"]]);
+});

@@ -110,9 +110,10 @@ export class Loop implements AsyncDisposable {
   }
 }
 
-/** What a loop has yet to look at. What a failed round took comes back. */
+/** What a loop has yet to look at, now or when a moment has come. What a failed round took comes back. */
 export class DirtySet<T> {
   #items = new Set<T>();
+  readonly #moments = new Map<T, number>();
 
   get size(): number {
     return this.#items.size;
@@ -126,6 +127,12 @@ export class DirtySet<T> {
     return this.#items.has(item);
   }
 
+  /** Without news it is looked at again at that moment; undefined: not at all. */
+  awaits(item: T, atMs: number | undefined): void {
+    if (atMs === undefined) this.#moments.delete(item);
+    else this.#moments.set(item, atMs);
+  }
+
   async drain<R>(work: (items: ReadonlySet<T>) => Promise<R>): Promise<R> {
     const items = this.#items;
     this.#items = new Set();
@@ -135,6 +142,22 @@ export class DirtySet<T> {
       for (const item of items) this.#items.add(item);
       throw thrown;
     }
+  }
+
+  /** With those whose moment has come. Says when the next one comes. */
+  async drainDue(
+    nowMs: number,
+    work: (items: ReadonlySet<T>) => Promise<unknown>,
+  ): Promise<number | undefined> {
+    for (const [item, atMs] of this.#moments) {
+      if (atMs > nowMs) continue;
+      this.#moments.delete(item);
+      this.#items.add(item);
+    }
+    await this.drain(work);
+    let nextMs: number | undefined;
+    for (const atMs of this.#moments.values()) nextMs = earliest(nextMs, atMs);
+    return nextMs;
   }
 }
 

@@ -7,7 +7,7 @@ import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { clusterOf } from "../cluster.ts";
-import { DirtySet, earliest, Loop } from "../loop.ts";
+import { DirtySet, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
 import { isAvailable } from "../scheduler/node-load.ts";
@@ -29,8 +29,6 @@ export class GlobalOrchestrator implements AsyncDisposable {
   readonly #sameSpec = rememberingSameSpec();
   readonly #services = new Set<string>();
   readonly #dirty = new DirtySet<Place>();
-  /** Places that wait for a moment to come, and the moment. */
-  readonly #waiting = new Map<Place, number>();
   readonly #loop: Loop;
   readonly #watch: Disposable;
 
@@ -112,17 +110,11 @@ export class GlobalOrchestrator implements AsyncDisposable {
     return service !== undefined && takesTurns(service);
   }
 
-  async #round(): Promise<number | undefined> {
+  #round(): Promise<number | undefined> {
     const { store, clock } = this.#modules;
-    for (const [place, atMs] of this.#waiting) {
-      if (atMs > clock.now()) continue;
-      this.#waiting.delete(place);
-      this.#dirty.add(place);
-    }
-    await this.#dirty.drain((places) => store.writeInParts((view) => this.#plan(view, places)));
-    let wakeAtMs: number | undefined;
-    for (const atMs of this.#waiting.values()) wakeAtMs = earliest(wakeAtMs, atMs);
-    return wakeAtMs;
+    return this.#dirty.drainDue(clock.now(), (places) =>
+      store.writeInParts((view) => this.#plan(view, places)),
+    );
   }
 
   #plan(view: View, places: ReadonlySet<Place>): readonly Action[] {
@@ -135,8 +127,7 @@ export class GlobalOrchestrator implements AsyncDisposable {
       if (nodeId !== "*" && places.has(`${serviceId}/*`)) continue;
       const plan = this.#planPlace(service, nodeId, view);
       actions.push(...plan.actions);
-      if (plan.wakeAtMs === undefined) this.#waiting.delete(place);
-      else this.#waiting.set(place, plan.wakeAtMs);
+      this.#dirty.awaits(place, plan.wakeAtMs);
     }
     return actions;
   }

@@ -5,7 +5,7 @@ import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { clusterOf } from "../cluster.ts";
 import { isJob } from "../job.ts";
-import { DirtySet, earliest, Loop } from "../loop.ts";
+import { DirtySet, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
 import { isTerminal } from "../task.ts";
@@ -19,8 +19,6 @@ export class JobOrchestrator implements AsyncDisposable {
   readonly #modules: Modules;
   readonly #jobs = new Set<string>();
   readonly #dirty = new DirtySet<string>();
-  /** Jobs that wait for a moment to come, and the moment. */
-  readonly #waiting = new Map<string, number>();
   readonly #loop: Loop;
   readonly #watch: Disposable;
 
@@ -49,9 +47,20 @@ export class JobOrchestrator implements AsyncDisposable {
       if (change.after !== undefined) this.#onService(change.after);
       else if (change.before !== undefined) this.#forget(change.before.id);
     } else if (change.kind === "node") {
-      // A global job may be for it, and any job may have lost a task there. Nodes change rarely.
-      for (const id of this.#jobs) this.#dirty.add(id);
+      const id = (change.after ?? change.before)?.id;
+      if (id !== undefined) this.#onNode(id);
     } else if (change.kind === "task") this.#onTask(change.before, change.after);
+  }
+
+  /** A global job may be for it, and others may have lost a task there. */
+  #onNode(nodeId: string): void {
+    const { store } = this.#modules;
+    for (const id of this.#jobs) {
+      if (store.get("service", id)?.spec?.mode.case === "globalJob") this.#dirty.add(id);
+    }
+    for (const { serviceId } of store.tasksOfNode(nodeId)) {
+      if (this.#jobs.has(serviceId)) this.#dirty.add(serviceId);
+    }
   }
 
   #onService(service: Service): void {
@@ -62,7 +71,7 @@ export class JobOrchestrator implements AsyncDisposable {
 
   #forget(id: string): void {
     this.#jobs.delete(id);
-    this.#waiting.delete(id);
+    this.#dirty.awaits(id, undefined);
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
@@ -77,17 +86,11 @@ export class JobOrchestrator implements AsyncDisposable {
     if (!same) this.#dirty.add(task.serviceId);
   }
 
-  async #round(): Promise<number | undefined> {
+  #round(): Promise<number | undefined> {
     const { store, clock } = this.#modules;
-    for (const [id, atMs] of this.#waiting) {
-      if (atMs > clock.now()) continue;
-      this.#waiting.delete(id);
-      this.#dirty.add(id);
-    }
-    await this.#dirty.drain((ids) => store.writeInParts((view) => this.#plan(view, ids)));
-    let wakeAtMs: number | undefined;
-    for (const atMs of this.#waiting.values()) wakeAtMs = earliest(wakeAtMs, atMs);
-    return wakeAtMs;
+    return this.#dirty.drainDue(clock.now(), (ids) =>
+      store.writeInParts((view) => this.#plan(view, ids)),
+    );
   }
 
   #plan(view: View, ids: ReadonlySet<string>): readonly Action[] {
@@ -108,8 +111,7 @@ export class JobOrchestrator implements AsyncDisposable {
         logDriver: clusterOf(view)?.spec?.taskDefaults?.logDriver,
       });
       actions.push(...plan.actions);
-      if (plan.wakeAtMs === undefined) this.#waiting.delete(id);
-      else this.#waiting.set(id, plan.wakeAtMs);
+      this.#dirty.awaits(id, plan.wakeAtMs);
     }
     return actions;
   }

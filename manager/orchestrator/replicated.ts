@@ -8,7 +8,7 @@ import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { clusterOf } from "../cluster.ts";
-import { DirtySet, earliest, Loop } from "../loop.ts";
+import { DirtySet, Loop } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
 import type { Commit, Store, View } from "../store/store.ts";
 import { isTerminal, stateOf } from "../task.ts";
@@ -32,8 +32,6 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
   readonly #dirty = new DirtySet<Place>();
   /** Services whose slots take turns: as their last plan found, and anew with every one. */
   readonly #inTurns = new Set<string>();
-  /** Slots that wait for a moment to come, and the moment. */
-  readonly #waiting = new Map<Place, number>();
   readonly #loop: Loop;
   readonly #watch: Disposable;
 
@@ -116,17 +114,11 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
     this.#dirty.add(`${task.serviceId}/${all ? "*" : Number(task.slot)}`);
   }
 
-  async #round(): Promise<number | undefined> {
+  #round(): Promise<number | undefined> {
     const { store, clock } = this.#modules;
-    for (const [place, atMs] of this.#waiting) {
-      if (atMs > clock.now()) continue;
-      this.#waiting.delete(place);
-      this.#dirty.add(place);
-    }
-    await this.#dirty.drain((places) => store.writeInParts((view) => this.#plan(view, places)));
-    let wakeAtMs: number | undefined;
-    for (const atMs of this.#waiting.values()) wakeAtMs = earliest(wakeAtMs, atMs);
-    return wakeAtMs;
+    return this.#dirty.drainDue(clock.now(), (places) =>
+      store.writeInParts((view) => this.#plan(view, places)),
+    );
   }
 
   #plan(view: View, places: ReadonlySet<Place>): readonly Action[] {
@@ -162,19 +154,14 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
       const plan = planService(context);
       if (plan.turns) this.#inTurns.add(service.id);
       else this.#inTurns.delete(service.id);
-      this.#await(`${service.id}/*`, plan.wakeAtMs);
+      this.#dirty.awaits(`${service.id}/*`, plan.wakeAtMs);
       return plan.actions;
     }
     return [...slots].flatMap((slot) => {
       const plan = planPlace(slot, context.slots.get(slot) ?? [], context);
-      this.#await(`${service.id}/${slot}`, plan.wakeAtMs);
+      this.#dirty.awaits(`${service.id}/${slot}`, plan.wakeAtMs);
       return plan.actions;
     });
-  }
-
-  #await(place: Place, atMs: number | undefined): void {
-    if (atMs === undefined) this.#waiting.delete(place);
-    else this.#waiting.set(place, atMs);
   }
 }
 
