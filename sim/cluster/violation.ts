@@ -11,7 +11,6 @@ export const checkNames = [
   "the leader goes on",
   "converges",
   "stays calm",
-  "nothing is left",
 ] as const;
 
 export type CheckName = (typeof checkNames)[number];
