@@ -13,7 +13,7 @@ describe("an HTTP client", () => {
     const url = new URL(`https://${server.host}/v2/`);
     await assert.rejects(client.send({ url, headers: {}, signal: AbortSignal.timeout(5000) }), {
       code: "failed-precondition",
-      message: `"${server.host}" does not speak HTTPS: start swarmd with --insecure-registry ${server.host} to use plain HTTP`,
+      message: `"${server.host}" does not speak HTTPS: for plain HTTP start swarmd with --insecure-registry ${server.host}, and log in with --insecure`,
     });
   });
 

@@ -285,7 +285,7 @@ function connectionFault(url: URL, error: unknown): Fault {
   if (says.includes("wrong version number") || says.includes("packet length too long")) {
     return new Fault(
       "failed-precondition",
-      `"${url.host}" does not speak HTTPS: start swarmd with --insecure-registry ${url.host} to use plain HTTP`,
+      `"${url.host}" does not speak HTTPS: for plain HTTP start swarmd with --insecure-registry ${url.host}, and log in with --insecure`,
       { cause: error },
     );
   }

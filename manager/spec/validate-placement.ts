@@ -2,11 +2,11 @@
 import type { ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Placement, PlacementPreference, Resources } from "#proto/gen/swarm/v1/types_pb.ts";
 import { checkKind, kindOf } from "#proto/generic-resource.ts";
+import { priorityMax } from "#proto/priority.ts";
 import { parseConstraints, parseSpreadKey } from "../scheduler/constraint.ts";
 import { checkRange, invalid, parsed } from "./field.ts";
 
 /** As Kubernetes has it for users' own. */
-const priorityMax = 1_000_000_000;
 
 /** A number of generic resources that no host has. */
 const genericMax = 2n ** 31n - 1n;

@@ -12,6 +12,7 @@ import {
   ResourceRequirementsSchema,
   ResourcesSchema,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { priorityMax } from "#proto/priority.ts";
 import { flag, flags, integer, splitAt, wholeNumber } from "../flags/parse-flag.ts";
 import { changedList } from "./changed-list.ts";
 
@@ -100,8 +101,8 @@ function kindOf(value: string): string {
 
 function parsePriority(value: string): number {
   const priority = Number(integer(value));
-  if (Math.abs(priority) <= 0x7fff_ffff) return priority;
-  throw refusal("Write a number from -2147483647 to 2147483647");
+  if (Math.abs(priority) <= priorityMax) return priority;
+  throw refusal(`Write a number from -${priorityMax} to ${priorityMax}`);
 }
 
 /** The task's spec with what the flags say of its placement. */
