@@ -24,7 +24,9 @@ before(async () => {
   await lab.host("h1").run("swarmctl", ["network", "create", "other"]);
   const flags = ["--network", "net", "--replicas", "2"];
   await create("web", ...flags, image, "sh", "-c", server);
-  await create("alone", "--network", "other", image, "sleep", "1000");
+  // Where it is asked about: what a host has no task of, it does not know.
+  const here = ["--constraint", "node.hostname==h1"];
+  await create("alone", "--network", "other", ...here, image, "sleep", "1000");
 });
 
 after(async () => {
