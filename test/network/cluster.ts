@@ -16,6 +16,7 @@ import {
   ServiceEndpointSchema,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import { EndpointAffinity, NetworkAttachmentSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { waitFor } from "#lab/wait.ts";
 import { localNetwork } from "#proto/main-network.ts";
 import { hostAddress, hostAddress6, type Lan, openLan } from "./lan.ts";
 import { Probe, type ProbeOptions } from "./probe-handle.ts";
@@ -28,6 +29,8 @@ import {
   type TaskPlan,
   tasks,
 } from "./scene.ts";
+
+const timeoutMs = 20_000;
 
 /** Ports that every task serves. */
 const taskPorts = [80, 7070];
@@ -58,8 +61,24 @@ export class Cluster {
     await Promise.all(
       lan.hosts.map((host) => cluster.#arrive(tasks.filter((task) => task.host === host.number))),
     );
+    await cluster.#meetPeers();
     cluster.#stack.use(building.move());
     return cluster;
+  }
+
+  /** The first packets between two hosts wait for their keys to be exchanged, longer than a probe waits for an answer. */
+  async #meetPeers(): Promise<void> {
+    const ways = [
+      { probe: "e1", address: "10.100.4.12", port: 80 },
+      { probe: "far", address: hostAddress(3), port: 9095 },
+    ];
+    for (const { probe, address, port } of ways) {
+      const answers = async () => {
+        const answer = await this.probe(probe).ask("tcp", address, port);
+        return answer.startsWith("e2 ") || undefined;
+      };
+      await waitFor(`${probe} to reach ${address} over the encrypted link`, answers, { timeoutMs });
+    }
   }
 
   /** For `open`. */
