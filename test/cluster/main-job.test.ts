@@ -123,7 +123,8 @@ test("a killed container is back in place, with its address, and its attempts ar
 });
 
 test("containers do not notice that swarmd is killed and started again", async () => {
-  await create("counter", [], count);
+  // A manager dies with its swarmd, and the view with the only manager.
+  await create("counter", ["--constraint", "node.role==worker"], count);
   const task = await firstRunning("counter");
   const host = lab.host(view.hostnameOf(task));
   await host.swarmd.kill();
