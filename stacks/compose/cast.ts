@@ -2,7 +2,7 @@
  * Texts that stand where the format has only numbers or booleans → numbers and booleans: variables are always texts, and
  * many authors put quotes around numbers. Booleans are those of YAML 1.1, as Docker reads them there.
  */
-import { mapEntries, type Node, type Scalar } from "./node.ts";
+import { mapEntries, type Node, type Scalar } from "#proto/yaml/node.ts";
 
 /** What is read of a JSON Schema. */
 interface Schema {

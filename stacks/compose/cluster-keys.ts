@@ -12,7 +12,7 @@ import {
   type Path,
   refusalAt,
   textOf,
-} from "./node.ts";
+} from "#proto/yaml/node.ts";
 
 /** Of services: why each is not heeded. */
 export const unheededKeys: Readonly<Record<string, string>> = {

@@ -2,13 +2,13 @@
  * A loaded stack file as a value, in its normal form: every file read, merged and interpolated; maps and long forms where
  * the format also has lists and short forms; relative paths made absolute. `normal-form.ts` makes it.
  */
-import type { ComposeDocument } from "./document.ts";
+import type { YamlDocument } from "#proto/yaml/document.ts";
 import type { DeployExtensions, ServiceExtensions, UpdateExtensions } from "./extensions.ts";
 
 /** What loading gives: what the file says, and where each part of it was written. */
 export interface ComposeFile {
   readonly content: ComposeContent;
-  readonly document: ComposeDocument;
+  readonly document: YamlDocument;
   /** What the file says and a cluster does not heed, each with its place. */
   readonly warnings: readonly string[];
 }

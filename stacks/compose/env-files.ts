@@ -11,7 +11,7 @@ import {
   refusalAt,
   scalarNode,
   textOf,
-} from "./node.ts";
+} from "#proto/yaml/node.ts";
 import type { NormalOptions, Variables } from "./normal-form.ts";
 
 /** The variables of the shell, and below them those of the files, a later file's over an earlier one's. */

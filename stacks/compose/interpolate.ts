@@ -1,6 +1,13 @@
 /** Variables in the values of a file → what they stand for. Keys and the version stay as they are written. */
 import { Fault } from "#proto/fault.ts";
-import { describePlace, mapEntries, type Node, type Path, refusalAt, scalarNode } from "./node.ts";
+import {
+  describePlace,
+  mapEntries,
+  type Node,
+  type Path,
+  refusalAt,
+  scalarNode,
+} from "#proto/yaml/node.ts";
 import { expand } from "./template.ts";
 
 interface Interpolation {

@@ -1,10 +1,10 @@
 /** Stack files as texts → a loaded stack file. Whoever calls says what a variable and a file hold: nothing else is read. */
 import type { ComposeContent, ComposeFile } from "./compose-file.ts";
 import { checkCluster } from "./cluster-keys.ts";
-import { ComposeDocument } from "./document.ts";
+import { YamlDocument } from "#proto/yaml/document.ts";
 import { withEnvFile } from "./env-files.ts";
 import { type ComposeInput, ProjectLoader, readDotenv } from "./load-project.ts";
-import { mapNode, type MapNode, toValue } from "./node.ts";
+import { mapNode, type MapNode, toValue } from "#proto/yaml/node.ts";
 import { withProfiles } from "./profiles.ts";
 
 export interface LoadOptions {
@@ -43,7 +43,7 @@ export function loadCompose(inputs: readonly ComposeInput[], options: LoadOption
     ...(variables("COMPOSE_PROFILES") ?? "").split(",").map((profile) => profile.trim()),
   ];
   const root = withProfiles(all, profiles);
-  const document = new ComposeDocument(root);
+  const document = new YamlDocument(root);
   const content = toValue(root);
   if (!isContent(content)) throw document.fault([], "has no services");
   if (options.forCluster !== false) warnings.push(...checkCluster(root));

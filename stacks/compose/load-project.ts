@@ -17,9 +17,9 @@ import {
   type Path,
   refusalAt,
   textOf,
-} from "./node.ts";
+} from "#proto/yaml/node.ts";
 import { normalForm, type Variables } from "./normal-form.ts";
-import { readYaml } from "./read-yaml.ts";
+import { readYaml } from "#proto/yaml/read-yaml.ts";
 import { stackSchema } from "./stack-schema.ts";
 
 export interface ComposeInput {

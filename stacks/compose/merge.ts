@@ -11,7 +11,7 @@ import {
   type Node,
   type Path,
   textOf,
-} from "./node.ts";
+} from "#proto/yaml/node.ts";
 
 type ItemKey = (item: Node) => string;
 

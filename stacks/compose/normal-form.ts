@@ -24,7 +24,7 @@ import {
   refusalAt,
   scalarNode,
   textOf,
-} from "./node.ts";
+} from "#proto/yaml/node.ts";
 import { longMount } from "./normal-mounts.ts";
 import { longPorts } from "./normal-ports.ts";
 

@@ -10,7 +10,7 @@ import {
   refusalAt,
   scalarNode,
   textOf,
-} from "./node.ts";
+} from "#proto/yaml/node.ts";
 import type { NormalOptions } from "./normal-form.ts";
 
 export function longMount(node: Node, path: Path, options: NormalOptions): Node {

@@ -10,7 +10,7 @@ import {
   refusalAt,
   scalarNode,
   textOf,
-} from "./node.ts";
+} from "#proto/yaml/node.ts";
 import type { NormalOptions } from "./normal-form.ts";
 
 export function longPorts(node: Node, path: Path, { raw }: NormalOptions): Node {

@@ -1,5 +1,12 @@
 /** Services that belong to profiles are there only when one of theirs is asked for. */
-import { childOf, mapEntries, type MapNode, type Node, refusalAt, textOf } from "./node.ts";
+import {
+  childOf,
+  mapEntries,
+  type MapNode,
+  type Node,
+  refusalAt,
+  textOf,
+} from "#proto/yaml/node.ts";
 
 export function withProfiles(root: MapNode, wanted: readonly string[]): MapNode {
   const services = childOf(root, "services");

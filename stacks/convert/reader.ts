@@ -1,7 +1,7 @@
 /** Reads the keys of one entry of a stack file; what a parser refuses is named by its place in the file. */
 import { Fault } from "#proto/fault.ts";
 import type { ComposeFile } from "../compose/compose-file.ts";
-import type { Path } from "../compose/node.ts";
+import type { Path } from "#proto/yaml/node.ts";
 
 /** What the parts of a stack need to become specs. */
 export interface StackContext extends ComposeFile {

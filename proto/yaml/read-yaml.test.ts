@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
-import { Fault } from "#proto/fault.ts";
-import { ComposeDocument } from "./document.ts";
+import { Fault } from "../fault.ts";
+import { YamlDocument } from "./document.ts";
 import { toValue } from "./node.ts";
 import { readYaml } from "./read-yaml.ts";
 
 function read(text: string) {
-  const document = new ComposeDocument(readYaml(text, "f.yml"));
+  const document = new YamlDocument(readYaml(text, "f.yml"));
   return { document, value: toValue(document.root) };
 }
 

@@ -1,8 +1,8 @@
-/** A loaded stack file as a tree of nodes, asked by path: where something was written, how, and what to say when it is wrong. */
-import type { Fault } from "#proto/fault.ts";
+/** A loaded YAML file as a tree of nodes, asked by path: where something was written, how, and what to say when it is wrong. */
+import type { Fault } from "../fault.ts";
 import { type Node, type Path, type Place, refusalAt } from "./node.ts";
 
-export class ComposeDocument {
+export class YamlDocument {
   readonly root: Node;
 
   constructor(root: Node) {

@@ -1,8 +1,8 @@
 /**
- * A value of a stack file that still knows where it was written, so that whoever checks it can point at the place. Nodes
+ * A value of a YAML file that still knows where it was written, so that whoever checks it can point at the place. Nodes
  * never change: what aliases repeat is shared, and each step of loading makes new ones where something differs.
  */
-import { Fault } from "#proto/fault.ts";
+import { Fault } from "../fault.ts";
 
 export type Scalar = string | number | boolean | null;
 

@@ -13,7 +13,7 @@ import {
   SCALAR_STYLE,
   YAMLException,
 } from "js-yaml";
-import { Fault } from "#proto/fault.ts";
+import { Fault } from "../fault.ts";
 import {
   describePlace,
   type Entry,
