@@ -18,6 +18,7 @@ import { Rebalancer } from "./orchestrator/rebalancer.ts";
 import { ReplicatedOrchestrator } from "./orchestrator/replicated.ts";
 import { SlotIndex } from "./orchestrator/slots.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
+import { type Planner, StoreLoop } from "./store-loop.ts";
 import type { Store } from "./store/store.ts";
 
 /** Something that runs as long as this manager leads. */
@@ -54,6 +55,7 @@ export function startLeader(options: LeaderOptions, modules: LeaderModules): Lea
   );
   const nodeLiveness = scope.use(new NodeLiveness({ ...modules, nodeId: options.nodeId }));
   const usageBook = new UsageBook(modules);
+  const startLoop = <T>(planner: Planner<T>) => scope.use(new StoreLoop(planner, modules));
   const parts: readonly LeaderPart[] = [
     nodeLiveness,
     // The later stages of a task's way first, so that each is there when the one before hands over.
@@ -62,13 +64,13 @@ export function startLeader(options: LeaderOptions, modules: LeaderModules): Lea
     scope.use(new Reaper({ ...modules, slots })),
     scope.use(new FileReaper(modules)),
     scope.use(new Autoscaler({ ...modules, usageBook })),
-    scope.use(new DependencyGate(modules)),
-    scope.use(new ConstraintEnforcer(modules)),
-    scope.use(new ReplicatedOrchestrator({ ...modules, slots })),
+    startLoop(new DependencyGate(modules)),
+    startLoop(new ConstraintEnforcer(modules)),
+    startLoop(new ReplicatedOrchestrator({ ...modules, slots })),
     scope.use(new Rebalancer(modules)),
-    scope.use(new GlobalOrchestrator(modules)),
-    scope.use(new JobOrchestrator(modules)),
-    scope.use(new JobScheduler(modules)),
+    startLoop(new GlobalOrchestrator(modules)),
+    startLoop(new JobOrchestrator(modules)),
+    startLoop(new JobScheduler(modules)),
     ...(options.others ?? []).map((start) => scope.use(start())),
   ];
   const failed = Promise.race(parts.map((part) => part.failed));

@@ -115,3 +115,13 @@ test("What waits for a moment is dirty when it has come, unless it was called of
   assert.equal(await dirty.drainDue(20, look), undefined);
   assert.deepEqual(seen, [[], ["early"], ["late"]]);
 });
+
+test("When the clock was set back, everything that waits for a moment is looked at again", async () => {
+  const dirty = new DirtySet<string>();
+  dirty.awaits("tomorrow", 1_000);
+  const seen: string[][] = [];
+  const look = async (items: ReadonlySet<string>) => void seen.push([...items]);
+  await dirty.drainDue(900, look);
+  assert.equal(await dirty.drainDue(100, look), undefined);
+  assert.deepEqual(seen, [[], ["tomorrow"]]);
+});

@@ -114,6 +114,8 @@ export class Loop implements AsyncDisposable {
 export class DirtySet<T> {
   #items = new Set<T>();
   readonly #moments = new Map<T, number>();
+  /** Of the last round, by the clock on the wall. */
+  #nowMs = 0;
 
   get size(): number {
     return this.#items.size;
@@ -144,13 +146,15 @@ export class DirtySet<T> {
     }
   }
 
-  /** With those whose moment has come. Says when the next one comes. */
+  /** With those whose moment has come: all of them, if the clock was set back. Says when the next one comes. */
   async drainDue(
     nowMs: number,
     work: (items: ReadonlySet<T>) => Promise<unknown>,
   ): Promise<number | undefined> {
+    const wasSetBack = nowMs < this.#nowMs;
+    this.#nowMs = nowMs;
     for (const [item, atMs] of this.#moments) {
-      if (atMs > nowMs) continue;
+      if (atMs > nowMs && !wasSetBack) continue;
       this.#moments.delete(item);
       this.#items.add(item);
     }

@@ -13,6 +13,7 @@ import { silentLog, systemRandom } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { durationFromMs, msFromTimestamp, timestampFromMs } from "#proto/time.ts";
 import { JobOrchestrator } from "../orchestrator/jobs.ts";
+import { StoreLoop } from "../store-loop.ts";
 import type { View } from "../store/store.ts";
 import { openTestStore, testNode, testService } from "../testing/fixtures.ts";
 import { untilStore } from "../testing/until.ts";
@@ -48,8 +49,8 @@ async function openGround() {
       log: silentLog,
       random: systemRandom,
     };
-    scope.use(new JobOrchestrator(modules));
-    scope.use(new JobScheduler(modules));
+    scope.use(new StoreLoop(new JobOrchestrator(modules), modules));
+    scope.use(new StoreLoop(new JobScheduler(modules), modules));
     return scope;
   };
   const until = (condition: (view: View) => boolean) => untilStore(ground.store, condition);

@@ -1,5 +1,5 @@
 /**
- * The loop behind global services. Folds commits into the services and nodes that may need something: news of one node's
+ * The planner behind global services. Folds commits into the services and nodes that may need something: news of one node's
  * task does not look at the other nodes, unless the service is being updated.
  */
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
@@ -7,8 +7,9 @@ import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { clusterOf } from "../cluster.ts";
-import { DirtySet, Loop } from "../loop.ts";
+import { DirtySet } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
+import type { Planner } from "../store-loop.ts";
 import type { Store, View } from "../store/store.ts";
 import { isAvailable } from "../scheduler/node-load.ts";
 import { isTerminal, isWanted, stateOf } from "../task.ts";
@@ -24,35 +25,22 @@ interface Modules extends Ports {
 /** A service on a node, or with "*" on all of them, as one string: sets compare objects by identity. */
 type Place = `${string}/${string}`;
 
-export class GlobalOrchestrator implements AsyncDisposable {
+export class GlobalOrchestrator implements Planner<Place> {
+  readonly name = "global orchestrator";
+  readonly dirty = new DirtySet<Place>();
   readonly #modules: Modules;
   readonly #sameSpec = rememberingSameSpec();
   readonly #services = new Set<string>();
-  readonly #dirty = new DirtySet<Place>();
-  readonly #loop: Loop;
-  readonly #watch: Disposable;
 
   constructor(modules: Modules) {
     this.#modules = modules;
-    this.#loop = new Loop({ name: "global orchestrator", round: () => this.#round() }, modules);
-    this.#watch = modules.store.watch(({ changes }) => {
-      for (const change of changes) this.#onChange(change);
-      if (this.#dirty.size > 0) this.#loop.wake();
-    });
-    for (const service of modules.store.list("service")) this.#onService(service);
-    this.#loop.wake();
   }
 
-  get failed(): Promise<never> {
-    return this.#loop.failed;
+  begin(): void {
+    for (const service of this.#modules.store.list("service")) this.#onService(service);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#watch[Symbol.dispose]();
-    await this.#loop[Symbol.asyncDispose]();
-  }
-
-  #onChange(change: Change): void {
+  onChange(change: Change): void {
     if (change.kind === "service") {
       if (change.after !== undefined) this.#onService(change.after);
       else if (change.before !== undefined) this.#services.delete(change.before.id);
@@ -63,7 +51,7 @@ export class GlobalOrchestrator implements AsyncDisposable {
       if (id === undefined) return;
       for (const service of this.#services) {
         // Its turns are the whole service's matter.
-        if (isBack && this.#hasMissed(service, id)) this.#dirty.add(`${service}/*`);
+        if (isBack && this.#hasMissed(service, id)) this.dirty.add(`${service}/*`);
         else this.#onPlace(service, id);
       }
     } else if (change.kind === "task") this.#onTask(change.before, change.after);
@@ -82,7 +70,7 @@ export class GlobalOrchestrator implements AsyncDisposable {
   #onService(service: Service): void {
     if (service.spec?.mode.case !== "global") return;
     this.#services.add(service.id);
-    this.#dirty.add(`${service.id}/*`);
+    this.dirty.add(`${service.id}/*`);
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
@@ -102,7 +90,7 @@ export class GlobalOrchestrator implements AsyncDisposable {
   }
 
   #onPlace(serviceId: string, nodeId: string): void {
-    this.#dirty.add(`${serviceId}/${this.#isUpdating(serviceId) ? "*" : nodeId}`);
+    this.dirty.add(`${serviceId}/${this.#isUpdating(serviceId) ? "*" : nodeId}`);
   }
 
   #isUpdating(serviceId: string): boolean {
@@ -110,14 +98,7 @@ export class GlobalOrchestrator implements AsyncDisposable {
     return service !== undefined && takesTurns(service);
   }
 
-  #round(): Promise<number | undefined> {
-    const { store, clock } = this.#modules;
-    return this.#dirty.drainDue(clock.now(), (places) =>
-      store.writeInParts((view) => this.#plan(view, places)),
-    );
-  }
-
-  #plan(view: View, places: ReadonlySet<Place>): readonly Action[] {
+  plan(view: View, places: ReadonlySet<Place>): readonly Action[] {
     const actions: Action[] = [];
     for (const place of places) {
       const [serviceId = "", nodeId = ""] = place.split("/");
@@ -127,7 +108,7 @@ export class GlobalOrchestrator implements AsyncDisposable {
       if (nodeId !== "*" && places.has(`${serviceId}/*`)) continue;
       const plan = this.#planPlace(service, nodeId, view);
       actions.push(...plan.actions);
-      this.#dirty.awaits(place, plan.wakeAtMs);
+      this.dirty.awaits(place, plan.wakeAtMs);
     }
     return actions;
   }

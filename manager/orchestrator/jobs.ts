@@ -1,12 +1,13 @@
-/** The loop behind jobs, replicated and global. Folds commits into the jobs that may need something. */
+/** The planner behind jobs, replicated and global. Folds commits into the jobs that may need something. */
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { clusterOf } from "../cluster.ts";
 import { isJob } from "../job.ts";
-import { DirtySet, Loop } from "../loop.ts";
+import { DirtySet } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
+import type { Planner } from "../store-loop.ts";
 import type { Store, View } from "../store/store.ts";
 import { isTerminal } from "../task.ts";
 import { planJob } from "./plan-job.ts";
@@ -15,34 +16,21 @@ interface Modules extends Ports {
   readonly store: Store;
 }
 
-export class JobOrchestrator implements AsyncDisposable {
+export class JobOrchestrator implements Planner<string> {
+  readonly name = "job orchestrator";
+  readonly dirty = new DirtySet<string>();
   readonly #modules: Modules;
   readonly #jobs = new Set<string>();
-  readonly #dirty = new DirtySet<string>();
-  readonly #loop: Loop;
-  readonly #watch: Disposable;
 
   constructor(modules: Modules) {
     this.#modules = modules;
-    this.#loop = new Loop({ name: "job orchestrator", round: () => this.#round() }, modules);
-    this.#watch = modules.store.watch(({ changes }) => {
-      for (const change of changes) this.#onChange(change);
-      if (this.#dirty.size > 0) this.#loop.wake();
-    });
-    for (const service of modules.store.list("service")) this.#onService(service);
-    this.#loop.wake();
   }
 
-  get failed(): Promise<never> {
-    return this.#loop.failed;
+  begin(): void {
+    for (const service of this.#modules.store.list("service")) this.#onService(service);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#watch[Symbol.dispose]();
-    await this.#loop[Symbol.asyncDispose]();
-  }
-
-  #onChange(change: Change): void {
+  onChange(change: Change): void {
     if (change.kind === "service") {
       if (change.after !== undefined) this.#onService(change.after);
       else if (change.before !== undefined) this.#forget(change.before.id);
@@ -56,22 +44,22 @@ export class JobOrchestrator implements AsyncDisposable {
   #onNode(nodeId: string): void {
     const { store } = this.#modules;
     for (const id of this.#jobs) {
-      if (store.get("service", id)?.spec?.mode.case === "globalJob") this.#dirty.add(id);
+      if (store.get("service", id)?.spec?.mode.case === "globalJob") this.dirty.add(id);
     }
     for (const { serviceId } of store.tasksOfNode(nodeId)) {
-      if (this.#jobs.has(serviceId)) this.#dirty.add(serviceId);
+      if (this.#jobs.has(serviceId)) this.dirty.add(serviceId);
     }
   }
 
   #onService(service: Service): void {
     if (!isJob(service)) return;
     this.#jobs.add(service.id);
-    this.#dirty.add(service.id);
+    this.dirty.add(service.id);
   }
 
   #forget(id: string): void {
     this.#jobs.delete(id);
-    this.#dirty.awaits(id, undefined);
+    this.dirty.awaits(id, undefined);
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
@@ -83,17 +71,10 @@ export class JobOrchestrator implements AsyncDisposable {
       before.desiredState === after.desiredState &&
       before.nodeId === after.nodeId &&
       isTerminal(before) === isTerminal(after);
-    if (!same) this.#dirty.add(task.serviceId);
+    if (!same) this.dirty.add(task.serviceId);
   }
 
-  #round(): Promise<number | undefined> {
-    const { store, clock } = this.#modules;
-    return this.#dirty.drainDue(clock.now(), (ids) =>
-      store.writeInParts((view) => this.#plan(view, ids)),
-    );
-  }
-
-  #plan(view: View, ids: ReadonlySet<string>): readonly Action[] {
+  plan(view: View, ids: ReadonlySet<string>): readonly Action[] {
     const { clock, random } = this.#modules;
     const actions: Action[] = [];
     for (const id of ids) {
@@ -111,7 +92,7 @@ export class JobOrchestrator implements AsyncDisposable {
         logDriver: clusterOf(view)?.spec?.taskDefaults?.logDriver,
       });
       actions.push(...plan.actions);
-      this.#dirty.awaits(id, plan.wakeAtMs);
+      this.dirty.awaits(id, plan.wakeAtMs);
     }
     return actions;
   }

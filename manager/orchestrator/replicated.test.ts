@@ -16,6 +16,7 @@ import { silentLog, systemRandom } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { durationFromMs, timestampFromMs } from "#proto/time.ts";
 import { isTerminal, isWanted, stateOf } from "../task.ts";
+import { StoreLoop } from "../store-loop.ts";
 import { openTestStore, testNode, testService, testTaskSpec } from "../testing/fixtures.ts";
 import { untilStore } from "../testing/until.ts";
 import { withSpec } from "../service-spec.ts";
@@ -34,7 +35,7 @@ function openGround() {
     const slots = new SlotIndex(store);
     scope.use(store.watch(({ changes }) => changes.forEach((change) => slots.onChange(change))));
     const modules = { store, slots, clock, log: silentLog, random: systemRandom };
-    scope.use(new ReplicatedOrchestrator(modules));
+    scope.use(new StoreLoop(new ReplicatedOrchestrator(modules), modules));
     return scope;
   };
   const report = (task: Task, state: TaskState) => {

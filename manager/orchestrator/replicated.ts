@@ -1,5 +1,5 @@
 /**
- * The loop behind replicated services. Folds commits into the services and slots that may need something: a status
+ * The planner behind replicated services. Folds commits into the services and slots that may need something: a status
  * update that changes nothing for a slot wakes nobody, and news of one slot does not look at its 9,999 siblings, unless
  * they take turns: while the service is updated, or leaves a node.
  */
@@ -8,9 +8,10 @@ import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import type { Ports } from "#proto/ports.ts";
 import { clusterOf } from "../cluster.ts";
-import { DirtySet, Loop } from "../loop.ts";
+import { DirtySet } from "../loop.ts";
 import type { Action, Change } from "../store/objects.ts";
-import type { Commit, Store, View } from "../store/store.ts";
+import type { Planner } from "../store-loop.ts";
+import type { Store, View } from "../store/store.ts";
 import { isTerminal, stateOf } from "../task.ts";
 import { planRemove } from "./new-task.ts";
 import { planPlace } from "./plan-places.ts";
@@ -26,47 +27,31 @@ export interface OrchestratorModules extends Ports {
 /** A slot, or with `slot` undefined the whole service, as one string: sets compare objects by identity. */
 type Place = `${string}/${number | "*"}`;
 
-export class ReplicatedOrchestrator implements AsyncDisposable {
+export class ReplicatedOrchestrator implements Planner<Place> {
+  readonly name = "replicated orchestrator";
+  readonly dirty = new DirtySet<Place>();
   readonly #modules: OrchestratorModules;
   readonly #sameSpec = rememberingSameSpec();
-  readonly #dirty = new DirtySet<Place>();
   /** Services whose slots take turns: as their last plan found, and anew with every one. */
   readonly #inTurns = new Set<string>();
-  readonly #loop: Loop;
-  readonly #watch: Disposable;
 
   constructor(modules: OrchestratorModules) {
     this.#modules = modules;
-    this.#loop = new Loop({ name: "replicated orchestrator", round: () => this.#round() }, modules);
-    this.#watch = modules.store.watch((commit) => this.#onCommit(commit));
-    for (const service of modules.store.list("service")) this.#dirty.add(`${service.id}/*`);
+  }
+
+  begin(): void {
+    const { store } = this.#modules;
+    for (const service of store.list("service")) this.dirty.add(`${service.id}/*`);
     // Tasks may have outlived their service under the leader before.
-    for (const task of modules.store.list("task")) {
-      if (modules.store.get("service", task.serviceId) === undefined) {
-        this.#dirty.add(`${task.serviceId}/*`);
-      }
+    for (const { serviceId } of store.list("task")) {
+      if (store.get("service", serviceId) === undefined) this.dirty.add(`${serviceId}/*`);
     }
-    this.#loop.wake();
   }
 
-  get failed(): Promise<never> {
-    return this.#loop.failed;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#watch[Symbol.dispose]();
-    await this.#loop[Symbol.asyncDispose]();
-  }
-
-  #onCommit(commit: Commit): void {
-    for (const change of commit.changes) this.#onChange(change);
-    if (this.#dirty.size > 0) this.#loop.wake();
-  }
-
-  #onChange(change: Change): void {
+  onChange(change: Change): void {
     if (change.kind === "service") {
       const id = (change.after ?? change.before)?.id;
-      if (id !== undefined) this.#dirty.add(`${id}/*`);
+      if (id !== undefined) this.dirty.add(`${id}/*`);
     } else if (change.kind === "node") this.#onNode(change.before, change.after);
     else if (change.kind === "task") this.#onTask(change.before, change.after);
   }
@@ -111,17 +96,10 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
   #onSlot(task: Task, whole: boolean): void {
     if (task.serviceId === "") return;
     const all = whole || this.#inTurns.has(task.serviceId);
-    this.#dirty.add(`${task.serviceId}/${all ? "*" : Number(task.slot)}`);
+    this.dirty.add(`${task.serviceId}/${all ? "*" : Number(task.slot)}`);
   }
 
-  #round(): Promise<number | undefined> {
-    const { store, clock } = this.#modules;
-    return this.#dirty.drainDue(clock.now(), (places) =>
-      store.writeInParts((view) => this.#plan(view, places)),
-    );
-  }
-
-  #plan(view: View, places: ReadonlySet<Place>): readonly Action[] {
+  plan(view: View, places: ReadonlySet<Place>): readonly Action[] {
     const actions: Action[] = [];
     const nowMs = this.#modules.clock.now();
     for (const [serviceId, slots] of groupPlaces(places)) {
@@ -154,12 +132,12 @@ export class ReplicatedOrchestrator implements AsyncDisposable {
       const plan = planService(context);
       if (plan.turns) this.#inTurns.add(service.id);
       else this.#inTurns.delete(service.id);
-      this.#dirty.awaits(`${service.id}/*`, plan.wakeAtMs);
+      this.dirty.awaits(`${service.id}/*`, plan.wakeAtMs);
       return plan.actions;
     }
     return [...slots].flatMap((slot) => {
       const plan = planPlace(slot, context.slots.get(slot) ?? [], context);
-      this.#dirty.awaits(`${service.id}/${slot}`, plan.wakeAtMs);
+      this.dirty.awaits(`${service.id}/${slot}`, plan.wakeAtMs);
       return plan.actions;
     });
   }
