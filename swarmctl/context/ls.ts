@@ -30,7 +30,6 @@ export function define(command: Command, context: Context): void {
       printListing<Row>(context, options, {
         items: rows,
         id: (row) => row.name,
-        json: (row) => ({ ...row, current: row.name === inUse }),
         columns: [
           { title: "NAME", of: ({ name }) => (name === inUse ? `${name} *` : name) },
           { title: "MANAGERS", of: managersWord },

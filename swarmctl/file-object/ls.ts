@@ -1,6 +1,4 @@
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { ConfigSchema, SecretSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
 import { formatAgo } from "../output/age.ts";
@@ -38,7 +36,6 @@ export function defineLs(noun: FileNoun, command: Command, context: Context): vo
         compareText(nameOf(a), nameOf(b)),
       ),
       id: ({ id }) => id,
-      json: jsonOf,
       columns: columns(noun, context.io.clock.now()),
       fields: labelFields(labelsOf),
     });
@@ -66,10 +63,4 @@ function columns({ name }: FileNoun, nowMs: number): Column<FileObject>[] {
       of: ({ meta }) => formatAgo(msFromTimestamp(meta?.updatedAt), nowMs),
     },
   ];
-}
-
-function jsonOf(object: FileObject): unknown {
-  return object.$typeName === "swarm.v1.Secret"
-    ? toJson(SecretSchema, object)
-    : toJson(ConfigSchema, object);
 }

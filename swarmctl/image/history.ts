@@ -43,7 +43,6 @@ export function define(command: Command, context: Context): void {
       printListing(context, options, {
         items: steps,
         id: ({ id }) => (options.trunc ? shortImageId(id) : id),
-        json: (step) => ({ ...step, sizeBytes: Number(step.sizeBytes) }),
         columns: [
           { title: "IMAGE", field: "ID", of: ({ id }) => (options.trunc ? shortImageId(id) : id) },
           {
@@ -59,7 +58,10 @@ export function define(command: Command, context: Context): void {
           },
           { title: "COMMENT", of: ({ comment }) => comment },
         ],
-        fields: { CreatedAt: ({ created }) => created },
+        fields: {
+          CreatedAt: ({ created }) => created,
+          SizeBytes: ({ sizeBytes }) => Number(sizeBytes),
+        },
       });
     });
 }

@@ -1,6 +1,5 @@
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { type Image, ImageSchema, ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
+import { type Image, ImageService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Context } from "../context.ts";
@@ -62,10 +61,6 @@ function print(context: Context, options: Options, rows: readonly Row[]): void {
   printListing(context, options, {
     items: rows,
     id: idOf,
-    json: ({ node, image }) => ({
-      node: nodeName(node),
-      ...(toJson(ImageSchema, image) as object),
-    }),
     columns: [
       { title: "NODE", of: ({ node }) => nodeName(node) },
       { title: "REPOSITORY", of: ({ repository }) => repository },
@@ -83,6 +78,7 @@ function print(context: Context, options: Options, rows: readonly Row[]): void {
     fields: {
       Digest: digests.of,
       CreatedAt: ({ image }) => formatMoment(image.createdAt) || "N/A",
+      SizeBytes: ({ image }) => Number(image.sizeBytes),
     },
   });
 }

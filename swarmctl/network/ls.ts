@@ -1,8 +1,7 @@
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { type Network, NetworkSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Network } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isOverlay } from "#proto/main-network.ts";
 import type { Context } from "../context.ts";
 import { isTrue } from "../flags/is-true.ts";
@@ -45,7 +44,6 @@ export function define(command: Command, context: Context): void {
           compareText(nameOf(a), nameOf(b)),
         ),
         id: idOf,
-        json: (network) => toJson(NetworkSchema, network),
         columns: [
           { title: "NETWORK ID", field: "ID", of: idOf },
           { title: "NAME", of: nameOf },
@@ -54,8 +52,10 @@ export function define(command: Command, context: Context): void {
           { title: "SUBNET", of: subnets },
         ],
         fields: {
-          Internal: ({ spec }) => spec?.internal ?? false,
-          IPv6: ({ spec }) => spec?.ipv6Enabled ?? false,
+          // Words, as Docker has them.
+          Internal: ({ spec }) => String(spec?.internal ?? false),
+          IPv4: () => "true",
+          IPv6: ({ spec }) => String(spec?.ipv6Enabled ?? false),
           CreatedAt: ({ meta }) => formatMoment(meta?.createdAt),
           ...labelFields<Network>(({ spec }) => spec?.annotations?.labels),
         },

@@ -1,7 +1,6 @@
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
-import { type Node, NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
   NodeAvailability,
   NodeMembership,
@@ -56,14 +55,12 @@ export function define(command: Command, context: Context): void {
     for (const [key, words] of Object.entries(filterWords)) checkFilterWords(options, key, words);
     const control = await context.control(options);
     const [{ nodes }, self] = await Promise.all([control.listNodes({}), ownNodeId(context)]);
-    const isTemplate = typeof options.format === "object";
-    const tlsStatusOf = isTemplate ? await tlsStatuses(control) : () => "";
+    const tlsStatusOf = options.format === "table" ? () => "" : await tlsStatuses(control);
     printListing(context, options, {
       items: filtered(nodes, options, filters).toSorted(
         (a, b) => compareText(hostname(a), hostname(b)) || compareText(a.id, b.id),
       ),
       id: (node) => node.id,
-      json: (node) => toJson(NodeSchema, node),
       columns: [
         { title: "ID", of: (node) => (node.id === self ? `${node.id} *` : node.id) },
         { title: "HOSTNAME", of: hostname },
@@ -88,7 +85,7 @@ function hostname(node: Node): string {
   return node.description?.hostname ?? "";
 }
 
-/** Of templates alone, as it takes another question; a list without it is better than none. */
+/** Not of the table, as it takes another question; a list without it is better than none. */
 async function tlsStatuses(control: ControlClient) {
   const { tlsStatus } = await import("./tls-status.ts");
   try {

@@ -95,10 +95,29 @@ describe("--format of lists", () => {
     assert.equal(stdout, "HOSTNAME   STATUS\nh1         ready\n漢字       ready\n");
   });
 
-  it("prints all fields with json", async () => {
+  it("prints all fields with json, one object a line, as Docker", async () => {
     const { stdout } = await print("--format", "{{json .}}");
-    const [first] = stdout.split("\n");
-    assert.equal(JSON.parse(first ?? "").Hostname, "h1");
+    const objects = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      objects.map(({ Hostname, Self }) => [Hostname, Self]),
+      [
+        ["h1", false],
+        ["漢字", false],
+      ],
+    );
+    assert.equal((await print("--format", "json")).stdout, stdout);
+    assert.equal((await print("--format", "json", "-q")).stdout, stdout);
+  });
+
+  it("prints nothing with json where there is nothing", async () => {
+    await using cluster = await FakeCluster.open({
+      control: { listNetworks: async () => ({ networks: [] }) },
+    });
+    const { stdout } = await runCli(cluster, ["network", "ls", "--format", "json"]);
+    assert.equal(stdout, "");
   });
 
   it("refuses what it does not understand before it asks anybody", async () => {

@@ -24,9 +24,10 @@ export interface Listing<T> {
   readonly items: readonly T[];
   readonly id: (item: T) => string;
   readonly columns: readonly Column<T>[];
-  readonly json: (item: T) => unknown;
-  /** What templates know beside the columns. A function takes arguments: `{{.Label "role"}}`. */
+  /** What templates and json know beside the columns. A function takes arguments: `{{.Label "role"}}`. */
   readonly fields?: Readonly<Record<string, (item: T) => unknown>>;
+  /** What json prints of lists that Docker does not have; absent: the fields, as its lists do. */
+  readonly json?: (item: T) => unknown;
 }
 
 export function addListingFlags(command: Command, quiet = "print only IDs, one per line"): Command {
@@ -48,14 +49,14 @@ export function printListing<T>(
   options: ListingOptions,
   listing: Listing<T>,
 ): void {
-  const { items, columns } = listing;
+  const { items, columns, json = (item) => rowOf(item, listing) } = listing;
   const { stdout } = context.io;
   if (typeof options.format === "object") {
     stdout.write(shownOn(stdout, templated(options.format, listing)));
+  } else if (options.format === "json") {
+    for (const item of items) context.print(shownOn(stdout, JSON.stringify(json(item))));
   } else if (options.quiet) {
     for (const id of new Set(items.map(listing.id))) context.print(id);
-  } else if (options.format === "json") {
-    context.print(shownOn(stdout, JSON.stringify(items.map(listing.json), undefined, 2)));
   } else {
     const rows = items.map((item) => columns.map((column) => column.of(item)));
     stdout.write(

@@ -1,12 +1,7 @@
 /** The table of services, of the whole cluster or of one stack. */
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import {
-  type ListServicesResponse,
-  type ServiceStatus,
-  ServiceStatusSchema,
-} from "#proto/gen/swarm/v1/control_pb.ts";
-import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { ListServicesResponse, ServiceStatus } from "#proto/gen/swarm/v1/control_pb.ts";
+import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
 import {
   addFilterFlag,
@@ -56,7 +51,6 @@ export function printServices(
   printListing(context, options, {
     items,
     id: (service) => service.id,
-    json: (service) => withStatus(service, statuses.get(service.id)),
     columns: columns(items, statuses, context.io.clock.now()),
     fields: {
       ...labelFields<Service>(({ spec }) => spec?.annotations?.labels),
@@ -64,13 +58,6 @@ export function printServices(
       Autoscale: autoscaleWord,
     },
   });
-}
-
-function withStatus(service: Service, status: ServiceStatus | undefined): object {
-  return {
-    ...Object(toJson(ServiceSchema, service)),
-    ...(status !== undefined && { status: toJson(ServiceStatusSchema, status) }),
-  };
 }
 
 /** Docker's, and where a service has one, when it runs and by what it is scaled. */

@@ -48,12 +48,20 @@ describe("service ls", () => {
     assert.equal(stdout, `${idOf("client")}\n${web.id}\n`);
   });
 
-  it("prints one JSON array with --format json", async () => {
+  it("prints Docker's fields, one object a line, with --format json", async () => {
     await using cluster = await FakeCluster.open({ control });
     const { stdout } = await runCli(cluster, ["service", "ls", "--format", "json"]);
-    const [client, second] = JSON.parse(stdout);
-    assert.equal(client.spec.annotations.name, "client");
-    assert.equal(second.status.runningTasks, "2");
+    const [client, second] = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const docker = ["ID", "Image", "Mode", "Name", "Ports", "Replicas"];
+    assert.deepEqual(
+      docker.filter((field) => typeof client[field] !== "string"),
+      [],
+    );
+    assert.equal(client.Name, "client");
+    assert.equal(second.Replicas, "2/3");
   });
 });
 

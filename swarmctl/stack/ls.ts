@@ -22,7 +22,6 @@ export function define(command: Command, context: Context): void {
       printListing<StackSummary>(context, options, {
         items: summaries.toSorted((a, b) => compareText(a.name, b.name)),
         id: (stack) => stack.name,
-        json: (stack) => stack,
         columns: [
           { title: "NAME", of: (stack) => stack.name },
           { title: "SERVICES", of: (stack) => String(stack.services) },

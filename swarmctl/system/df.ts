@@ -1,6 +1,5 @@
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { type DiskUsage, DiskUsageSchema, EngineService } from "#proto/gen/swarm/v1/engine_pb.ts";
+import { type DiskUsage, EngineService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
 import { addNodeFlag, type NodeFlag, nodeName, onNodes } from "../node-call.ts";
@@ -34,10 +33,6 @@ export function define(command: Command, context: Context): void {
       printListing<Row>(context, options, {
         items: rows,
         id: ({ usage }) => usage.kind,
-        json: ({ node, usage }) => ({
-          node: nodeName(node),
-          ...(toJson(DiskUsageSchema, usage) as object),
-        }),
         columns: [
           { title: "NODE", of: ({ node }) => nodeName(node) },
           { title: "TYPE", of: ({ usage }) => titleOf(usage.kind) },
@@ -46,6 +41,10 @@ export function define(command: Command, context: Context): void {
           { title: "SIZE", of: ({ usage }) => formatSize(Number(usage.sizeBytes)) },
           { title: "RECLAIMABLE", of: ({ usage }) => reclaimable(usage) },
         ],
+        fields: {
+          SizeBytes: ({ usage }) => Number(usage.sizeBytes),
+          ReclaimableBytes: ({ usage }) => Number(usage.reclaimableBytes),
+        },
       });
       if (options.verbose) await printEach(context, options);
     });

@@ -1,7 +1,6 @@
 /** The table of tasks, of a service, a stack or the whole cluster. */
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { type Task, TaskSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
+import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context, ControlClient } from "../context.ts";
 import { formatAgo } from "../output/age.ts";
 import { addFilterFlag, type FilterFlag } from "../output/filter.ts";
@@ -40,21 +39,17 @@ export async function printTasks(
   options: TaskListingOptions,
 ): Promise<void> {
   const { format, quiet, resolve, trunc } = options;
-  const isNamed = (resolve && format !== "json" && !quiet) || options.filter !== undefined;
+  const isNamed = (resolve && !quiet) || options.filter !== undefined;
   const hostnames = isNamed ? await hostnamesOf(control) : new Map<string, string>();
   const wanted = filterTasks(tasks, options, hostnames);
-  if (format === "json") {
-    const json = (task: Task) => toJson(TaskSchema, task);
-    printListing(context, options, { items: wanted, id: idOf, columns: [], json });
-    return;
-  }
   const rows = taskRows(wanted);
   const shown = resolve ? hostnames : new Map<string, string>();
+  const isTable = format === "table" || (typeof format === "object" && format.isTable);
+  const nowMs = context.io.clock.now();
   printListing(context, options, {
     items: rows,
     id: (row) => row.task.id,
-    columns: columns(rows, { hostnames: shown, resolve, trunc, nowMs: context.io.clock.now() }),
-    json: (row) => toJson(TaskSchema, row.task),
+    columns: columns(rows, { hostnames: shown, resolve, trunc, isTable, nowMs }),
   });
 }
 
@@ -67,12 +62,14 @@ interface View {
   readonly hostnames: ReadonlyMap<string, string>;
   readonly resolve: boolean;
   readonly trunc: boolean;
+  /** Where what was before stands below what is. */
+  readonly isTable: boolean;
   readonly nowMs: number;
 }
 
 function columns(
   rows: readonly TaskRow[],
-  { hostnames, resolve, trunc, nowMs }: View,
+  { hostnames, resolve, trunc, isTable, nowMs }: View,
 ): Column<TaskRow>[] {
   const runs = rows.filter(({ run }) => run !== undefined);
   const runOf = ({ run, task }: TaskRow) => `${task.serviceId} ${run?.iteration}`;
@@ -82,7 +79,8 @@ function columns(
     { title: "ID", of: ({ task }) => (trunc ? shortId(task.id) : task.id) },
     {
       title: "NAME",
-      of: (row) => `${row.past ? " \\_ " : ""}${resolve ? row.name : nameById(row.task)}`,
+      of: (row) =>
+        `${row.past && isTable ? " \\_ " : ""}${resolve ? row.name : nameById(row.task)}`,
     },
     ...(hasRuns ? [{ title: "RUN", of: ({ run }: TaskRow) => runWord(run, nowMs) }] : []),
     { title: "IMAGE", of: ({ image }) => image },
@@ -108,8 +106,4 @@ function runWord(run: TaskRow["run"], nowMs: number): string {
 function errorWord(error: string, trunc: boolean): string {
   if (error === "") return "";
   return `"${trunc ? truncate(error, errorWidthMax) : error}"`;
-}
-
-function idOf(task: Task): string {
-  return task.id;
 }

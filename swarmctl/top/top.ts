@@ -90,11 +90,7 @@ function printer(context: Context, { format, stream }: Options): (rows: TaskRow[
   const { io } = context;
   if (typeof format === "object") {
     return (items) =>
-      printListing(
-        context,
-        { format },
-        { items, id: ({ id }) => id, columns: taskColumns, json: (row) => row },
-      );
+      printListing(context, { format }, { items, id: ({ id }) => id, columns: taskColumns });
   }
   if (format === "json") {
     return (tasks) => io.stdout.write(`${JSON.stringify({ nodes: nodeRows(tasks), tasks })}\n`);

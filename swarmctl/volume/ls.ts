@@ -1,10 +1,5 @@
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import {
-  type LocalVolume,
-  LocalVolumeSchema,
-  VolumeService,
-} from "#proto/gen/swarm/v1/engine_pb.ts";
+import { type LocalVolume, VolumeService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { Context } from "../context.ts";
 import { isTrue } from "../flags/is-true.ts";
@@ -52,10 +47,6 @@ function print(context: Context, options: Options, rows: readonly Row[]): void {
   printListing(context, options, {
     items: rows,
     id: ({ volume }) => volume.name,
-    json: ({ node, volume }) => ({
-      node: nodeName(node),
-      ...(toJson(LocalVolumeSchema, volume) as object),
-    }),
     columns: [
       { title: "NODE", of: ({ node }) => nodeName(node) },
       { title: "DRIVER", of: ({ volume }) => volume.driver },
@@ -67,6 +58,8 @@ function print(context: Context, options: Options, rows: readonly Row[]): void {
     fields: {
       Scope: () => "local",
       Mountpoint: ({ volume }) => volume.mountpoint,
+      InUse: ({ volume }) => volume.inUse,
+      ...(options.size && { SizeBytes: ({ volume }: Row) => Number(volume.sizeBytes) }),
       ...labelFields<Row>(({ volume }) => volume.labels),
     },
   });

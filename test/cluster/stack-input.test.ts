@@ -72,9 +72,6 @@ test("stack deploy, a file that is not there is named", async () => {
 
 test("what was refused left no trace", async () => {
   assert.equal(await host.run("swarmctl", ["service", "ls", "-q"]), "");
-  const networks = JSON.parse(await host.run("swarmctl", ["network", "ls", "--format", "json"]));
-  assert.deepEqual(
-    networks.map(({ spec }: { spec: { annotations: { name: string } } }) => spec.annotations.name),
-    ["bridge", "host", "ingress", "none"],
-  );
+  const networks = await host.run("swarmctl", ["network", "ls", "--format", "{{.Name}}"]);
+  assert.deepEqual(networks.trimEnd().split("\n"), ["bridge", "host", "ingress", "none"]);
 });
