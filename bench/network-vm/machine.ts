@@ -7,8 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run } from "#lab/process.ts";
+import { ensureMachineFiles } from "#lab/vm/disk.ts";
 import { Fault } from "#proto/fault.ts";
-import { ensureMachineFiles } from "./root.ts";
+import { diskRecipe } from "./root.ts";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -25,7 +26,7 @@ export interface MachineOptions {
 /** What the program writes on stdout. The repository is read-only to it, and what it writes to its disk is forgotten. */
 export async function runInMachine(options: MachineOptions): Promise<string> {
   const { program, signal, onStep } = options;
-  const { kernel, initrd, disk } = await ensureMachineFiles({ signal, onStep });
+  const { kernel, initrd, disk } = await ensureMachineFiles(diskRecipe, { signal, onStep });
   const work = await mkdtemp(join(tmpdir(), "bench-vm-"));
   const log = join(work, "console");
   const result = join(work, "result");
