@@ -35,7 +35,7 @@ const logPattern = "*/log*";
 export function engineHandlers(
   tasksFolder: string,
   modules: DiskUsageModules,
-): Handlers<typeof EngineService> {
+): Pick<Handlers<typeof EngineService>, "getDiskUsage"> {
   return {
     getDiskUsage: async () => ({
       usages: await Promise.all([

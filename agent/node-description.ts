@@ -15,7 +15,9 @@ import {
   parseCertificate,
   publicKeyHash,
   splitCertificates,
+  validityOf,
 } from "#proto/tls/certificate.ts";
+import { timestampFromMs } from "#proto/time.ts";
 import { version } from "#proto/version.ts";
 import { type Platform, variantOf } from "#registry/platform.ts";
 import { ownAddresses } from "./own-addresses.ts";
@@ -79,11 +81,16 @@ export function describeNode(options: NodeDescriptionOptions): NodeDescription {
 export function tlsInfoOf(identity: TlsIdentity): NodeTlsInfo {
   const [own, ...intermediates] = splitCertificates(identity.certificate).map(parseCertificate);
   const roots = splitCertificates(identity.caCertificates);
+  const validity = own === undefined ? undefined : validityOf(own);
   const issuer = [...intermediates, ...roots.map(parseCertificate)].find(
     (authority) => own?.verify(authority.publicKey) === true,
   );
   return create(NodeTlsInfoSchema, {
     trustedRoots: roots.map(certificateDigest),
     issuerKeyHash: issuer === undefined ? "" : publicKeyHash(issuer),
+    ...(validity !== undefined && {
+      notBefore: timestampFromMs(validity.notBeforeMs),
+      notAfter: timestampFromMs(validity.notAfterMs),
+    }),
   });
 }

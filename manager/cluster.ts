@@ -16,6 +16,10 @@ export const clusterDefaults = {
   dataPathPort: 4789,
   /** As often as Swarm renews its own. */
   networkKeyPeriodMs: 12 * 3_600_000,
+  /** Where Debian keeps backups; outlives what a host has of the cluster. */
+  backupFolder: "/var/backups/swarm",
+  /** Of each manager. */
+  backupKeep: 7,
 } as const;
 
 export function clusterOf(view: View): Cluster | undefined {

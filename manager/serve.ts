@@ -13,6 +13,7 @@ import { addService, type CallContext, type Connection } from "#proto/grpc.ts";
 import type { GrpcServer } from "#proto/grpc-server.ts";
 import type { Ports } from "#proto/ports.ts";
 import type { ServerTls } from "#proto/tls/tls-listener.ts";
+import { ScheduledBackups } from "./backup/scheduled-backups.ts";
 import { authorizer, nodeOf } from "./ca/authorize.ts";
 import { nodeCaHandlers } from "./ca/node-ca.ts";
 import { RootRotator } from "./ca/root-rotator.ts";
@@ -74,6 +75,7 @@ export async function serveManager(
   const authorize = authorizer(modules);
   const relay = parts.use(new Relay({ store, tls, authorize, clock: modules.clock }));
   const images = parts.use(new ImageResolver(config, modules));
+  parts.use(new ScheduledBackups({ nodeId }, modules));
   const control = controlHandlers({ ...modules, logBroker, images });
   const addControl = (server: GrpcServer) => {
     addService(server, ControlService, control, authorize);

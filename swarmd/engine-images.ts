@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { engineHandlers } from "#agent/disk-usage.ts";
 import type { EngineHandlers } from "#agent/api/engine-api.ts";
 import { systemExec } from "#agent/exec.ts";
+import { hostStateHandlers } from "#agent/host-state.ts";
 import { imageHandlers } from "#agent/image/image-api.ts";
 import { ImageCollector } from "#agent/image/image-collector.ts";
 import { ImageStore } from "#agent/image/image-store.ts";
@@ -57,7 +58,10 @@ export class EngineImages implements AsyncDisposable {
     const uses = () => readTaskUses(tasksFolder);
     this.handlers = {
       images: imageHandlers({ store: images, uses, clock: modules.clock }),
-      engine: engineHandlers(tasksFolder, { images, uses, volumes, exec: systemExec }),
+      engine: {
+        ...engineHandlers(tasksFolder, { images, uses, volumes, exec: systemExec }),
+        ...hostStateHandlers(config.dataRoot, modules),
+      },
     };
     this.#collector = new ImageCollector(config.imageCollection, {
       ...modules,

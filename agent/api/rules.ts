@@ -51,7 +51,7 @@ const containers: Rules<typeof ContainerService> = {
   watchStats: "manager",
 };
 
-const engine: Rules<typeof EngineService> = { getDiskUsage: "manager" };
+const engine: Rules<typeof EngineService> = { getDiskUsage: "manager", getHostState: "manager" };
 
 const networks: Rules<typeof NetworkService> = {
   inspectHostNetwork: "manager",

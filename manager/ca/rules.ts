@@ -127,7 +127,7 @@ const containers: Rules<typeof ContainerService> = {
   watchStats: "user",
 };
 
-const engine: Rules<typeof EngineService> = { getDiskUsage: "user" };
+const engine: Rules<typeof EngineService> = { getDiskUsage: "user", getHostState: "user" };
 
 const networks: Rules<typeof NetworkService> = {
   inspectHostNetwork: "user",

@@ -122,6 +122,21 @@ const refusals: readonly [string, object, RegExp][] = [
     { taskDefaults: { logDriver: { name: "x" } } },
     /task_defaults.log_driver: there is no log driver "x"/,
   ],
+  [
+    "a backup at no time",
+    { backup: { folder: "/b" } },
+    /backup\.schedule \(--backup-schedule\) is empty/,
+  ],
+  [
+    "backups at a time that there is not",
+    { backup: { schedule: "0 25 * * *" } },
+    /backup\.schedule \(--backup-schedule\).*"0 25 \* \* \*" has "25" as hour/,
+  ],
+  [
+    "a folder for backups that is not absolute",
+    { backup: { schedule: "@daily", folder: "b" } },
+    /"b" is not an absolute path/,
+  ],
   ["Raft's ticks", { raft: { electionTick: 3 } }, /raft is not supported/],
 ];
 for (const [what, spec, message] of refusals) {

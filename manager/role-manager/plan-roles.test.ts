@@ -7,7 +7,7 @@ import {
   RaftMemberSchema,
 } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeRole, Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
+import { BackupStatusSchema, NodeRole, Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
 import { openTestStore, testNode } from "../testing/fixtures.ts";
 import { planRoles } from "./plan-roles.ts";
 
@@ -75,6 +75,17 @@ test("manager, its address is kept as the log has it", async () => {
   if (moved.member !== undefined) moved.member.address = "198.51.100.1:2377";
   const { written } = await plan([node(1, MANAGER)], [moved]);
   assert.equal(written[0]?.[1].managerStatus?.address, "198.51.100.1:2377");
+});
+
+test("manager, what it says of its backups outlives a change of its address", async () => {
+  const manager = node(1, MANAGER);
+  const backup = create(BackupStatusSchema, { path: "/b" });
+  if (manager.managerStatus !== undefined) manager.managerStatus.backup = backup;
+  assert.deepEqual((await plan([manager], [member(1)])).written, []);
+  if (manager.managerStatus !== undefined) manager.managerStatus.address = "192.0.2.99:2377";
+  const { written } = await plan([manager], [member(1)]);
+  assert.equal(written[0]?.[1].managerStatus?.address, "192.0.2.1:2377");
+  assert.equal(written[0]?.[1].managerStatus?.backup?.path, "/b");
 });
 
 test("demotion, the server goes first, then the role", async () => {

@@ -54,6 +54,8 @@ function planManager(node: Node, { member }: MemberStatus): Node | undefined {
   // Its server will be taken out first.
   if (node.spec?.desiredRole !== NodeRole.MANAGER) return undefined;
   const managerStatus = create(ManagerStatusSchema, {
+    // What the manager itself wrote there.
+    ...(node.managerStatus?.backup !== undefined && { backup: node.managerStatus.backup }),
     raftId: member?.id ?? 0n,
     address: member?.address ?? "",
   });

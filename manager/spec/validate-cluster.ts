@@ -2,6 +2,7 @@
 import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import {
+  type BackupConfig,
   type ClusterSpec,
   ClusterSpecSchema,
   NetworkConfigSchema,
@@ -14,7 +15,8 @@ import { durationFromMs, msFromDuration } from "#proto/time.ts";
 import { subnetPrefix6, whyForbidden } from "../allocator/ipam.ts";
 import { familyOf, formatSubnet, overlap, parseSubnet, type Subnet } from "../allocator/subnet.ts";
 import { clusterDefaults } from "../cluster.ts";
-import { checkEnum, checkLabels, checkName, invalid, parsed } from "./field.ts";
+import { checkCron } from "../job-scheduler/cron.ts";
+import { checkAbsolutePath, checkEnum, checkLabels, checkName, invalid, parsed } from "./field.ts";
 import { refuseUnsupported } from "./supported.ts";
 
 const heartbeatPeriodMsMin = 100;
@@ -29,6 +31,8 @@ const nodeCertExpiryMsMax = 10 * 365 * 24 * 3_600_000;
 /** A renewal takes a few seconds, and every node hears of each. */
 const networkKeyPeriodMsMin = 60_000;
 const networkKeyPeriodMsMax = 365 * 24 * 3_600_000;
+
+const backupKeepMax = 10_000;
 
 /** The smallest subnets that still have room for tasks. */
 const subnetSizeMax = 29;
@@ -61,6 +65,7 @@ export function validateClusterSpec(spec: ClusterSpec | undefined): ClusterSpec 
     encryption: encryptionOf(spec),
     network: networkOf(spec),
     scheduling: schedulingOf(spec),
+    ...(spec.backup !== undefined && { backup: backupOf(spec.backup) }),
     ...(spec.taskDefaults !== undefined && { taskDefaults: taskDefaultsOf(spec.taskDefaults) }),
   });
 }
@@ -115,6 +120,25 @@ function encryptionOf({ encryption }: ClusterSpec) {
     autoLockManagers: encryption?.autoLockManagers ?? false,
     networkKeyPeriod: period,
     networkKeyRotations: encryption?.networkKeyRotations ?? 0n,
+  };
+}
+
+function backupOf({ schedule, folder, keep }: BackupConfig) {
+  if (schedule === "") {
+    const problem = "is empty: say when, as in crontab(5), or leave out backup";
+    throw invalid("backup.schedule (--backup-schedule)", problem);
+  }
+  parsed("backup.schedule (--backup-schedule)", () => checkCron(schedule));
+  const path = "backup.folder (--backup-folder)";
+  if (folder !== "") checkAbsolutePath(path, folder);
+  if (keep > backupKeepMax) {
+    const problem = `is ${keep}: use 1 to ${backupKeepMax}`;
+    throw invalid("backup.keep (--backup-keep)", problem);
+  }
+  return {
+    schedule,
+    folder: folder || clusterDefaults.backupFolder,
+    keep: keep || clusterDefaults.backupKeep,
   };
 }
 

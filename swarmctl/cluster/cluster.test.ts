@@ -265,6 +265,19 @@ describe("cluster update", () => {
     assert.equal(msFromDuration(encryption.networkKeyPeriod, 0), 90 * 60_000);
   });
 
+  it("schedules backups, each setting apart, and ends them", async () => {
+    const control = new ClusterControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers ?? {} });
+    await runCli(cluster, ["cluster", "update", "--backup-schedule", "0 3 * * *"]);
+    await runCli(cluster, "cluster update --backup-folder /mnt/b --backup-keep 3".split(" "));
+    const { schedule, folder, keep } = control.cluster.spec?.backup ?? {};
+    assert.deepEqual([schedule, folder, keep], ["0 3 * * *", "/mnt/b", 3]);
+    const none = await runCli(cluster, "cluster update --backup-keep 0".split(" "));
+    assert.match(none.stderr, /"0" is out of range: use 1 to 10000/);
+    await runCli(cluster, "cluster update --backup-schedule off".split(" "));
+    assert.equal(control.cluster.spec?.backup, undefined);
+  });
+
   it("sets where logs go of services that do not say", async () => {
     const control = new ClusterControl();
     await using cluster = await FakeCluster.open({ control: control.handlers ?? {} });

@@ -2,7 +2,9 @@
 import { create } from "@bufbuild/protobuf";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
+import { Fault } from "#proto/fault.ts";
 import {
+  BackupConfigSchema,
   CaConfigSchema,
   type ClusterSpec,
   DispatcherConfigSchema,
@@ -22,7 +24,11 @@ import {
   pair,
   recordOf,
   text,
+  wholeNumber,
 } from "../flags/parse-flag.ts";
+
+/** As managers check it. */
+const backupKeepMax = 10_000;
 
 export interface SpecFlags {
   readonly autolock?: boolean;
@@ -35,6 +41,9 @@ export interface SpecFlags {
   readonly schedulingStrategy?: SchedulingStrategy;
   readonly preemption?: boolean;
   readonly autoRebalance?: boolean;
+  readonly backupSchedule?: string;
+  readonly backupFolder?: string;
+  readonly backupKeep?: number;
 }
 
 export function addSpecFlags(command: Command): Command {
@@ -80,7 +89,29 @@ export function addSpecFlags(command: Command): Command {
       "--auto-rebalance [true|false]",
       "nodes that are new or back get their share of the tasks that run (default false)",
       flag(yesOrNo),
+    )
+    .option(
+      "--backup-schedule <cron>",
+      'when every manager writes a backup, in UTC: "0 3 * * *", @daily, or off (default off)',
+      flag(text),
+    )
+    .option(
+      "--backup-folder <dir>",
+      "where on the managers (default /var/backups/swarm)",
+      flag(text),
+    )
+    .option(
+      "--backup-keep <n>",
+      "how many backups of each manager are kept (default 7)",
+      flag(keepCount),
     );
+}
+
+/** 0 means the default on the wire. */
+function keepCount(value: string): number {
+  const count = Number(wholeNumber(value));
+  if (count > 0 && count <= backupKeepMax) return count;
+  throw new Fault("invalid-argument", `"${value}" is out of range: use 1 to ${backupKeepMax}`);
 }
 
 const yesOrNo = oneOf({ true: true, false: false });
@@ -127,5 +158,23 @@ export function withSpecFlags(spec: ClusterSpec, given: SpecFlags): ClusterSpec 
       ...(autoRebalance !== undefined && { autoRebalance }),
     };
   }
-  return changed;
+  return withBackupFlags(changed, given);
+}
+
+function withBackupFlags(
+  spec: ClusterSpec,
+  { backupSchedule: schedule, backupFolder: folder, backupKeep: keep }: SpecFlags,
+): ClusterSpec {
+  if (schedule === undefined && folder === undefined && keep === undefined) return spec;
+  const { backup = create(BackupConfigSchema), ...rest } = spec;
+  if (schedule === "off") return rest;
+  return {
+    ...rest,
+    backup: {
+      ...backup,
+      ...(schedule !== undefined && { schedule }),
+      ...(folder !== undefined && { folder }),
+      ...(keep !== undefined && { keep }),
+    },
+  };
 }
