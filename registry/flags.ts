@@ -3,6 +3,7 @@
  * both shall see the same registries. Pure.
  */
 import { Fault } from "#proto/fault.ts";
+import { describeFlags, type FlagDoc } from "#proto/flag-doc.ts";
 import type { RegistryMirror, RegistrySettings } from "./endpoints.ts";
 import { isInNetwork, proxyFromEnvironment } from "./proxy.ts";
 
@@ -14,15 +15,41 @@ export const registryFlags = {
   "registry-certificates": { type: "string", multiple: true },
 } as const;
 
-export const registryFlagsHelp = `\
-  --insecure-registry HOST[:PORT]|NETWORK
-                                take plain HTTP or any certificate there; may be repeated
-  --registry-mirror [HOST=]URL  asked before the registry HOST (default docker.io); may be repeated
-  --registry-logins FILE        a config.json of Docker's with logins
-                                (default /etc/swarm/registry-logins.json)
-  --registry-certificates DIR   HOST[:PORT]/ca.crt, client.cert and client.key; may be repeated
-                                (default /etc/swarm/certs.d and /etc/docker/certs.d)
-`;
+const loginsDefault = "/etc/swarm/registry-logins.json";
+const certificatesDefault: readonly string[] = ["/etc/swarm/certs.d", "/etc/docker/certs.d"];
+
+export const registryFlagDocs: readonly FlagDoc[] = [
+  {
+    name: "insecure-registry",
+    argument: "HOST[:PORT]|NETWORK",
+    text: "take plain HTTP or any certificate there; may be repeated",
+    default: [],
+    otherwise: "nowhere",
+    example: ["registry.example.com:5000", "192.0.2.0/24"],
+  },
+  {
+    name: "registry-mirror",
+    argument: "[HOST=]URL",
+    text: "asked before the registry HOST, which is docker.io where none is said; may be repeated",
+    default: [],
+    otherwise: "none",
+    example: { "docker.io": "https://mirror.example.com" },
+  },
+  {
+    name: "registry-logins",
+    argument: "FILE",
+    text: "a config.json of Docker's with logins",
+    default: loginsDefault,
+  },
+  {
+    name: "registry-certificates",
+    argument: "DIR",
+    text: "HOST[:PORT]/ca.crt, client.cert and client.key are looked for in it; may be repeated",
+    default: certificatesDefault,
+  },
+];
+
+export const registryFlagsHelp = describeFlags(registryFlagDocs);
 
 export interface RegistryFlagValues {
   readonly "insecure-registry"?: string[] | undefined;
@@ -30,9 +57,6 @@ export interface RegistryFlagValues {
   readonly "registry-logins"?: string | undefined;
   readonly "registry-certificates"?: string[] | undefined;
 }
-
-const loginsDefault = "/etc/swarm/registry-logins.json";
-const certificatesDefault: readonly string[] = ["/etc/swarm/certs.d", "/etc/docker/certs.d"];
 
 const hostPattern = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?$/;
 

@@ -3,7 +3,14 @@ import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
 import { parseGenericResources } from "#proto/generic-resource.ts";
-import { type Config, parseCommand } from "./config.ts";
+import { type Config, parseCommand as parseOn } from "./config.ts";
+import { defaultConfigFile } from "./config-file.ts";
+import { commandFlags, configPath, settingDefaults, settingDocs, settingFlags } from "./flags.ts";
+
+/** On a host with these files. */
+function parseCommand(argv: readonly string[], files: Readonly<Record<string, string>> = {}) {
+  return parseOn(argv, { env: {}, readFile: (path) => files[path] });
+}
 
 const defaults: Config = {
   dataRoot: "/var/lib/swarm",
@@ -71,8 +78,9 @@ describe("parseCommand", () => {
     [["--run-root", `/${"x".repeat(50)}`], /is longer than 50 bytes/],
     [["--run-root", `/${"ü".repeat(25)}`], /is longer than 50 bytes/],
     [["--image-peers", "yes"], /^--image-peers "yes" is neither on nor off$/],
-    [["--generic-resource", "gpu"], /^Cannot describe this host: .*"gpu" is neither KIND=COUNT/],
-    [["--label", "=x"], /^Cannot describe this host: --label "=x" is not NAME=VALUE$/],
+    [["--generic-resource", "gpu"], /^--generic-resource: .*"gpu" is neither KIND=COUNT/],
+    [["--label", "=x"], /^--label: "=x" is not NAME=VALUE$/],
+    [["--config", "/none.yml"], /^--config "\/none.yml" is not there$/],
     [["--cgroup-parent", ""], /is not a cgroup's path/],
     [["--cgroup-parent", "../other"], /is not a cgroup's path/],
     [["--cgroup-parent", "a b"], /is not a cgroup's path/],
@@ -104,6 +112,124 @@ describe("parseCommand", () => {
     const property = fc.property(fc.array(word, { maxLength: 5 }), (argv) => {
       try {
         parseCommand(argv);
+      } catch (thrown) {
+        assert(thrown instanceof Fault);
+      }
+    });
+    fc.assert(property);
+  });
+});
+
+const configFrom = (text: string, argv: readonly string[] = []) => {
+  const command = parseCommand(argv, { [configPath]: text });
+  assert(command.command === "run");
+  return command.config;
+};
+
+describe("configuration file", () => {
+  it("has a key for each flag that is a setting, each with a place in help and default file", () => {
+    const documented = settingDocs.map(({ name }) => name).toSorted();
+    assert.deepEqual(documented, Object.keys(settingFlags).toSorted());
+    for (const { name } of settingDocs)
+      assert.match(defaultConfigFile(), RegExp(`^#${name}:`, "m"));
+    for (const name of Object.keys(commandFlags)) {
+      assert.throws(() => configFrom(`${name}: x`), /swarmd.yml:1:1: .* is not known/);
+    }
+  });
+
+  it("as it is installed, says nothing; what it shows as defaults are they", () => {
+    assert.deepEqual(configFrom(defaultConfigFile()), defaults);
+    const scalars = settingDocs.filter((doc) => typeof doc.default === "string");
+    const said = scalars.map(({ name, default: value }) => `${name}: ${String(value)}`).join("\n");
+    assert.ok(scalars.length > 10);
+    assert.deepEqual(configFrom(said), defaults);
+    for (const { name, default: value } of scalars) {
+      if (name in settingDefaults) assert.equal(Reflect.get(settingDefaults, name), value);
+    }
+  });
+
+  it("with everything in it that the installed one comments out, is valid", () => {
+    const text = defaultConfigFile().replaceAll(/^#(?=\S|  )/gm, "");
+    const { labels, mirrors, metricsAddress, certificateFolders } = configFrom(text);
+    assert.deepEqual(labels, { disk: "ssd" });
+    assert.deepEqual(mirrors, [{ registry: "docker.io", url: "https://mirror.example.com/" }]);
+    assert.equal(metricsAddress, "127.0.0.1:9323");
+    assert.deepEqual(certificateFolders, defaults.certificateFolders);
+  });
+
+  it("takes lists, maps and single values, and YAML's booleans", () => {
+    const { labels } = configFrom("label:\n  - disk=ssd\n  - fast\n");
+    assert.deepEqual(labels, { disk: "ssd", fast: "" });
+    assert.deepEqual(configFrom("insecure-registry: registry:5000").insecureRegistries, [
+      "registry:5000",
+    ]);
+    assert.equal(configFrom("image-peers: false").imagePeers, false);
+    assert.equal(configFrom("image-gc-high: 90 # percent").imageCollection.highPercent, 90);
+  });
+
+  it("loses against flags, setting by setting", () => {
+    const text = "log-level: debug\nlabel: [disk=hdd, zone=a]\ndata-root: /d";
+    const config = configFrom(text, ["--log-level=warn", "--label=disk=ssd"]);
+    assert.equal(config.logLevel, "warn");
+    assert.equal(config.dataRoot, "/d");
+    assert.deepEqual(config.labels, { disk: "ssd" });
+  });
+
+  it("is checked and printed on request", () => {
+    const files = { "/f.yml": "log-level: debug" };
+    assert.equal(parseCommand(["--config=/f.yml", "--check"], files).command, "check");
+    assert.equal(parseCommand(["--print-config"]).command, "print-config");
+    assert.throws(() => parseCommand(["--config=/f.yml", "--check"], { "/f.yml": "x: 1" }));
+  });
+
+  const bad: readonly (readonly [string, RegExp])[] = [
+    [
+      "\nlog-levl: info",
+      /^\/etc\/swarm\/swarmd.yml:2:1: log-levl is not known: did you mean log-level\?$/,
+    ],
+    ["labels: {a: b}", /:1:1: labels is not known: did you mean label\?$/],
+    ["insecure-registries: [a]", /:1:1: .* did you mean insecure-registry\?$/],
+    ["storage-driver: x", /:1:1: storage-driver is not known: there are data-root, /],
+    ["data-root: /d\nlog-level: loud", /:2:1: log-level "loud" is none of debug, info/],
+    ["data-root:", /:1:\d+: data-root has no value: write DIR, or leave the key out$/],
+    ["data-root: [/d]", /: data-root must be one value: write DIR/],
+    ["registry-certificates: {a: b}", /: registry-certificates must be a list$/],
+    ["label: {a: {b: c}}", /: label must be one value/],
+    ["- a", /:1:1: the file must be a map of settings$/],
+    ["a: b: c", /^\/etc\/swarm\/swarmd.yml:1:/],
+    ["log-level: info\nlog-level: info", /the key "log-level" is there twice/],
+    ["run-root: relative", /:1:1: run-root "relative" is not an absolute path$/],
+    ["cgroup-parent: ../x", /:1:1: cgroup-parent "..\/x" is not a cgroup's path/],
+    ["engine-address: nowhere", /:1:1: engine-address "nowhere" is not HOST:PORT/],
+    ["metrics-address: nowhere", /:1:1: metrics-address "nowhere" is not HOST:PORT/],
+    ["fast-path: maybe", /:1:1: fast-path "maybe" is none of/],
+    ["generic-resource: gpu", /:1:1: generic-resource: .* is neither KIND=COUNT/],
+    ["label: {a b: c}", /:1:1: label: "a b=c" is not NAME=VALUE$/],
+    ["insecure-registry: [http://x]", /:1:1: insecure-registry "http:\/\/x" is not a registry/],
+    ["registry-mirror: [x]", /:1:1: registry-mirror is not of the form/],
+    ["registry-logins: x", /:1:1: registry-logins "x" is not an absolute path$/],
+    ["registry-certificates: [x]", /:1:1: registry-certificates "x" is not an absolute path$/],
+    ["image-layer-max: much", /:1:1: image-layer-max: /],
+    ["image-gc-high: 70", /:1:1: image-gc-low 80 is more than image-gc-high 70$/],
+    ["image-gc-low: x", /:1:1: image-gc-low "x" is not a percentage/],
+    ["image-unused: ever", /:1:1: image-unused: /],
+    ["image-peers: maybe", /:1:1: image-peers "maybe" is neither on nor off$/],
+  ];
+  for (const [text, message] of bad) {
+    it(`refuses ${JSON.stringify(text)}`, () => {
+      assert.throws(() => configFrom(text), { code: "invalid-argument", message });
+    });
+  }
+
+  it("whatever is in it, is read or refused by a Fault", () => {
+    const key = fc.constantFrom(...settingDocs.map(({ name }) => name));
+    const line = fc.oneof(
+      fc.string(),
+      fc.tuple(key, fc.json()).map(([name, value]) => `${name}: ${value}`),
+    );
+    const property = fc.property(fc.array(line, { maxLength: 4 }), (lines) => {
+      try {
+        configFrom(lines.join("\n"));
       } catch (thrown) {
         assert(thrown instanceof Fault);
       }

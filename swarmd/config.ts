@@ -1,15 +1,27 @@
-/** The daemon's command line. Everything that can be checked without looking at the host is checked here. */
+/**
+ * What the daemon is told: by its command line, then by its configuration file, then by default. Everything that can be
+ * checked without looking at the host is checked here.
+ */
 import { parseArgs } from "node:util";
 import { type FastPathMode, fastPathModes } from "#agent/network/fastpath/fast-path.ts";
 import { Fault } from "#proto/fault.ts";
+import { describeFlags } from "#proto/flag-doc.ts";
 import type { RegistrySettings } from "#registry/endpoints.ts";
-import { parseRegistryFlags, registryFlags, registryFlagsHelp } from "#registry/flags.ts";
-import { imageFlags, imageFlagsHelp, type ImageSettings, parseImageFlags } from "./image-flags.ts";
-import { nodeFlags, nodeFlagsHelp, type NodeSettings, parseNodeFlags } from "./node-flags.ts";
+import { parseRegistryFlags } from "#registry/flags.ts";
+import { ConfigFile } from "./config-file.ts";
+import {
+  commandDocs,
+  commandFlags,
+  configPath,
+  logLevels,
+  settingDefaults,
+  settingDocs,
+  settingFlags,
+} from "./flags.ts";
+import { type ImageSettings, parseImageFlags } from "./image-flags.ts";
+import { type NodeSettings, parseNodeFlags } from "./node-flags.ts";
 
-export const logLevels = ["debug", "info", "warn", "error"] as const;
-
-export type LogLevel = (typeof logLevels)[number];
+type LogLevel = (typeof logLevels)[number];
 
 export interface Config extends RegistrySettings, ImageSettings, NodeSettings {
   readonly dataRoot: string;
@@ -26,39 +38,53 @@ export interface Config extends RegistrySettings, ImageSettings, NodeSettings {
 }
 
 export type Command =
-  | { readonly command: "run"; readonly config: Config }
-  | { readonly command: "help" }
-  | { readonly command: "version" };
+  | { readonly command: "run" | "check"; readonly config: Config }
+  | { readonly command: "help" | "version" | "print-config" };
 
 export const help = `usage: swarmd [OPTION]…
 
 The daemon of one host of a cluster: runs containers and, on managers, the manager.
 
-  --data-root DIR               what must survive a reboot (default /var/lib/swarm)
-  --run-root DIR                sockets and what need not survive (default /run/swarm)
-  --cgroup-parent NAME          where containers' cgroups go (default swarm); on cgroup v2 it is inside of
-                                swarmd's own cgroup, or below the root with a slash before it
-${registryFlagsHelp}${imageFlagsHelp}${nodeFlagsHelp}  --engine-address HOST:PORT    where managers and other nodes reach the engine (default 0.0.0.0:2378)
-  --fast-path MODE              ${fastPathModes.join(", ")}: packets between tasks take a shortcut past the host's IP
-                                stack, where kernel, bpftool and the compiled program serve (default auto)
-  --metrics-address HOST:PORT   where Prometheus fetches what this host counts, at /metrics; no secrets, but no
-                                password either (default: nowhere)
-  --log-level LEVEL             ${logLevels.join(", ")} (default info)
-  --version                     print the version and exit
-  --help                        print this and exit
+${describeFlags(settingDocs)}${describeFlags(commandDocs)}
+Exit status: 0 told to stop, 1 it cannot go on, 2 wrong flags or configuration file.
 `;
+
+/** What of the host the command line depends on. */
+export interface CommandHost {
+  /** Where the proxies are. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Undefined: there is no such file. */
+  readonly readFile: (path: string) => string | undefined;
+}
 
 /** Linux allows 107 bytes for a socket's path; this leaves room for the sockets' names. */
 const runRootBytesMax = 50;
 
-/** `env`: where the proxies are. */
-export function parseCommand(
-  argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>> = {},
-): Command {
-  const { values } = parse(argv);
+export function parseCommand(argv: readonly string[], host: CommandHost): Command {
+  const { config: path, check, "print-config": print, ...values } = parse(argv);
   if (values.help === true) return { command: "help" };
   if (values.version === true) return { command: "version" };
+  if (print === true) return { command: "print-config" };
+  const file = readConfigFile(path, host);
+  try {
+    const config = toConfig({ ...settingDefaults, ...parse(file.args), ...values }, host.env);
+    return { command: check === true ? "check" : "run", config };
+  } catch (thrown) {
+    throw file.located(thrown);
+  }
+}
+
+function readConfigFile(path: string | undefined, { readFile }: CommandHost): ConfigFile {
+  const text = readFile(path ?? configPath);
+  if (text === undefined && path !== undefined) throw usage(`--config "${path}" is not there`);
+  return ConfigFile.parse(text ?? "", path ?? configPath);
+}
+
+type Values = ReturnType<typeof parse>;
+
+type Settings = Values & Required<Pick<Values, keyof typeof settingDefaults>>;
+
+function toConfig(values: Settings, env: CommandHost["env"]): Config {
   const level = logLevels.find((name) => name === values["log-level"]);
   if (level === undefined) {
     throw usage(`--log-level "${values["log-level"]}" is none of ${logLevels.join(", ")}`);
@@ -73,7 +99,7 @@ export function parseCommand(
       `--run-root "${runRoot}" is longer than ${runRootBytesMax} bytes: sockets below it could not be made`,
     );
   }
-  const config = {
+  return {
     dataRoot: absolute("--data-root", values["data-root"]),
     runRoot,
     cgroupParent: cgroupName(values["cgroup-parent"]),
@@ -85,28 +111,11 @@ export function parseCommand(
     fastPath,
     metricsAddress: optionalAddress("--metrics-address", values["metrics-address"]),
   };
-  return { command: "run", config };
 }
 
 function parse(argv: readonly string[]) {
   try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        "data-root": { type: "string", default: "/var/lib/swarm" },
-        "run-root": { type: "string", default: "/run/swarm" },
-        "cgroup-parent": { type: "string", default: "swarm" },
-        ...registryFlags,
-        ...imageFlags,
-        ...nodeFlags,
-        "engine-address": { type: "string", default: "0.0.0.0:2378" },
-        "fast-path": { type: "string", default: "auto" },
-        "metrics-address": { type: "string", default: "" },
-        "log-level": { type: "string", default: "info" },
-        help: { type: "boolean" },
-        version: { type: "boolean" },
-      },
-    });
+    return parseArgs({ args: [...argv], options: { ...settingFlags, ...commandFlags } }).values;
   } catch (thrown) {
     throw usage(Fault.from(thrown).message);
   }

@@ -1,6 +1,7 @@
 /** The flags about images on swarmd's command line: how large a layer may be, who gives it, and when unused images go. */
 import type { CollectorOptions } from "#agent/image/image-collector.ts";
 import { Fault } from "#proto/fault.ts";
+import type { FlagDoc } from "#proto/flag-doc.ts";
 import { parseSizeBytes } from "#proto/size.ts";
 import { parseDurationMs } from "#proto/time.ts";
 
@@ -13,22 +14,55 @@ export interface ImageSettings {
 }
 
 export const imageFlags = {
-  "image-layer-max": { type: "string", default: "64g" },
-  "image-gc-high": { type: "string", default: "85" },
-  "image-gc-low": { type: "string", default: "80" },
-  "image-unused": { type: "string", default: "720h" },
-  "image-peers": { type: "string", default: "on" },
+  "image-layer-max": { type: "string" },
+  "image-gc-high": { type: "string" },
+  "image-gc-low": { type: "string" },
+  "image-unused": { type: "string" },
+  "image-peers": { type: "string" },
 } as const;
 
 export type ImageFlagValues = Readonly<Record<keyof typeof imageFlags, string>>;
 
-export const imageFlagsHelp = `\
-  --image-layer-max SIZE        refuse layers that unpack to more (default 64g)
-  --image-gc-high PERCENT       remove unused images when so much of the disk is in use (default 85) …
-  --image-gc-low PERCENT        … until it is no more than this (default 80)
-  --image-unused DURATION       remove images that were unused for so long; 0: never (default 720h)
-  --image-peers on|off          take layers from other nodes that have them, and serve them (default on)
-`;
+export const imageFlagDefaults: ImageFlagValues = {
+  "image-layer-max": "64g",
+  "image-gc-high": "85",
+  "image-gc-low": "80",
+  "image-unused": "720h",
+  "image-peers": "on",
+};
+
+export const imageFlagDocs: readonly FlagDoc[] = [
+  {
+    name: "image-layer-max",
+    argument: "SIZE",
+    text: "refuse layers that unpack to more",
+    default: imageFlagDefaults["image-layer-max"],
+  },
+  {
+    name: "image-gc-high",
+    argument: "PERCENT",
+    text: "remove unused images when so much of the disk is in use",
+    default: imageFlagDefaults["image-gc-high"],
+  },
+  {
+    name: "image-gc-low",
+    argument: "PERCENT",
+    text: "and go on until it is no more than this",
+    default: imageFlagDefaults["image-gc-low"],
+  },
+  {
+    name: "image-unused",
+    argument: "DURATION",
+    text: "remove images that were unused for so long; 0: never",
+    default: imageFlagDefaults["image-unused"],
+  },
+  {
+    name: "image-peers",
+    argument: "on|off",
+    text: "take layers from other nodes that have them, and serve them",
+    default: imageFlagDefaults["image-peers"],
+  },
+];
 
 export function parseImageFlags(values: ImageFlagValues): ImageSettings {
   const highPercent = percent("--image-gc-high", values["image-gc-high"]);

@@ -1,15 +1,26 @@
 #!/usr/bin/env node
 /** swarmd: reads the command line, makes the ports, runs the daemon until it is told to stop. */
 import { enableCompileCache } from "node:module";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Fault } from "#proto/fault.ts";
+import { errnoOf, Fault } from "#proto/fault.ts";
 import { version } from "#proto/version.ts";
 import { type Command, type Config, help, parseCommand } from "./config.ts";
+import { defaultConfigFile } from "./config-file.ts";
 import { lockFolder, lockHost } from "./lock.ts";
+
+function readFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (thrown) {
+    if (errnoOf(thrown) === "ENOENT") return undefined;
+    throw Fault.wrap(`Cannot read the configuration file "${path}"`, thrown);
+  }
+}
 
 function readCommand(): Command {
   try {
-    return parseCommand(process.argv.slice(2), process.env);
+    return parseCommand(process.argv.slice(2), { env: process.env, readFile });
   } catch (thrown) {
     process.stderr.write(`swarmd: ${Fault.from(thrown).message}; see swarmd --help\n`);
     process.exit(2);
@@ -34,6 +45,12 @@ switch (command.command) {
     break;
   case "version":
     process.stdout.write(`swarmd ${version}\n`);
+    break;
+  case "print-config":
+    process.stdout.write(defaultConfigFile());
+    break;
+  case "check":
+    process.stdout.write("swarmd: flags and configuration file are valid\n");
     break;
   case "run":
     try {
