@@ -11,6 +11,8 @@ export interface CommandFile {
   readonly name: string;
   readonly summary: string;
   readonly aliases?: readonly string[];
+  /** Other programs call it: neither help nor completion nor the reference tell of it. */
+  readonly hidden?: true;
   readonly load: () => Promise<CommandModule>;
 }
 

@@ -10,10 +10,14 @@ import { errnoOf, Fault } from "#proto/fault.ts";
 import type { Client, Connection, ConnectionOptions } from "#proto/grpc.ts";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { NodeService } from "#proto/gen/swarm/v1/node_pb.ts";
+import type { Remote, RemoteSocket } from "#provision/remote.ts";
 import { ContextFolder, defaultContextName } from "./context/context-folder.ts";
 import type { Io } from "./io.ts";
 
 export const defaultRunRoot = "/run/swarm";
+
+/** Of `--host` where a manager is reached by ssh. */
+const sshScheme = "ssh://";
 
 export type ControlClient = Client<typeof ControlService>;
 export type NodeClient = Client<typeof NodeService>;
@@ -46,6 +50,8 @@ export class Context implements AsyncDisposable {
   readonly #connections = new Set<Connection>();
   #flags: PlaceFlags = {};
   #place: Promise<Place> | undefined;
+  readonly #far = new AsyncDisposableStack();
+  #remote: Promise<Remote> | undefined;
 
   constructor(io: Io) {
     this.io = io;
@@ -77,6 +83,8 @@ export class Context implements AsyncDisposable {
   /** The swarmd of this host. */
   async node(): Promise<NodeClient> {
     const { host, context } = this.#flags;
+    if (host?.startsWith(sshScheme))
+      return await this.#swarmdAt(await this.#sshSocket(host, "swarmd"));
     if (host !== undefined || context !== undefined) {
       const message =
         "This is about the host that swarmctl runs on: leave out --host and --context";
@@ -99,6 +107,17 @@ export class Context implements AsyncDisposable {
     return named || (await ContextFolder.find(this.io)?.current()) || defaultContextName;
   }
 
+  /** Of a socket of this host. */
+  socketPath(name: string): string {
+    const runRoot = this.#flags.runRoot ?? (this.io.env["SWARM_RUN_ROOT"] || defaultRunRoot);
+    const path = resolve(join(runRoot, name));
+    if (Buffer.byteLength(path) <= socketPathBytesMax) return path;
+    throw new Fault(
+      "invalid-argument",
+      `The run root "${runRoot}" is too long for a socket path: choose one of at most ${socketPathBytesMax - name.length - 1} bytes`,
+    );
+  }
+
   print(line: string): void {
     this.io.stdout.write(`${line}\n`);
   }
@@ -106,6 +125,7 @@ export class Context implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const connection of this.#connections) connection[Symbol.dispose]();
     this.#connections.clear();
+    await this.#far.disposeAsync();
   }
 
   /** Found once: a command that asks many nodes asks one manager. */
@@ -121,6 +141,9 @@ export class Context implements AsyncDisposable {
   /** Undefined: this host's own manager is meant. */
   async #remotePlace(): Promise<Place | undefined> {
     const host = this.#flags.host ?? this.io.env["SWARM_HOST"];
+    if (host?.startsWith(sshScheme)) {
+      return { address: `unix:${await this.#sshSocket(host, "manager")}`, options: {} };
+    }
     const name = await this.contextName();
     if (name === defaultContextName) {
       if (!host) return undefined;
@@ -135,18 +158,40 @@ export class Context implements AsyncDisposable {
   }
 
   async #localPlace(): Promise<Place> {
-    const path = this.#socket("manager.sock");
+    const path = this.socketPath("manager.sock");
     const refusal = await probe(path);
     if (refusal !== undefined) throw await this.#explainNoManager(path, refusal);
     return { address: `unix:${path}`, options: {} };
   }
 
   async #swarmd(): Promise<NodeClient> {
-    const path = this.#socket("swarmd.sock");
+    const path = this.socketPath("swarmd.sock");
     const refusal = await probe(path);
     if (refusal !== undefined) throw refused("swarmd", path, refusal);
+    return await this.#swarmdAt(path);
+  }
+
+  async #swarmdAt(path: string): Promise<NodeClient> {
     const { NodeService } = await import("#proto/gen/swarm/v1/node_pb.ts");
     return (await this.#connect(`unix:${path}`, {})).service(NodeService);
+  }
+
+  /** The path of a socket here that leads to one of the host that an address `ssh://…` names. */
+  async #sshSocket(host: string, which: RemoteSocket): Promise<string> {
+    this.#remote ??= this.#sshRemote(host);
+    const remote = await this.#remote;
+    // Says why the host cannot be reached, which a connection that ends does not.
+    await remote.run(["true"]);
+    return await remote.socket(which);
+  }
+
+  async #sshRemote(host: string): Promise<Remote> {
+    const { parseSshAddress } = await import("#provision/ssh/ssh-address.ts");
+    const { SshRemotes } = await import("#provision/ssh/ssh-remotes.ts");
+    const target = parseSshAddress(host);
+    const { env, signal } = this.io;
+    const remotes = this.#far.use(await SshRemotes.open({ env, signal }));
+    return remotes.add(target.address, target);
   }
 
   async #connect(address: string, options: ConnectionOptions): Promise<Connection> {
@@ -154,16 +199,6 @@ export class Context implements AsyncDisposable {
     const connection = new Connection(address, options);
     this.#connections.add(connection);
     return connection;
-  }
-
-  #socket(name: string): string {
-    const runRoot = this.#flags.runRoot ?? (this.io.env["SWARM_RUN_ROOT"] || defaultRunRoot);
-    const path = resolve(join(runRoot, name));
-    if (Buffer.byteLength(path) <= socketPathBytesMax) return path;
-    throw new Fault(
-      "invalid-argument",
-      `The run root "${runRoot}" is too long for a socket path: choose one of at most ${socketPathBytesMax - name.length - 1} bytes`,
-    );
   }
 
   async #explainNoManager(path: string, refusal: string): Promise<Fault> {

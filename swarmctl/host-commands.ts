@@ -145,6 +145,12 @@ export const system: Noun = {
       summary: "Remove what is not used",
       load: () => import("./system/prune.ts"),
     },
+    {
+      name: "dial-stdio",
+      summary: "Carry input and output to a socket of this host",
+      hidden: true,
+      load: () => import("./system/dial-stdio.ts"),
+    },
   ],
 };
 

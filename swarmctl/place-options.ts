@@ -8,7 +8,10 @@ export const placeOptions: readonly Option[] = [
     "--run-root <dir>",
     `where the sockets are (env SWARM_RUN_ROOT, default ${defaultRunRoot})`,
   ),
-  new Option("--host <host[:port]>", "a manager to talk to (env SWARM_HOST)"),
+  new Option(
+    "--host <host[:port]>",
+    "a manager to talk to, or ssh://[user@]host[:port] (env SWARM_HOST)",
+  ),
   new Option("--context <name>", "how a cluster is reached from here (env SWARM_CONTEXT)"),
 ].map((option) => option.helpGroup("Where the cluster is:"));
 

@@ -26,7 +26,8 @@ export async function reference(io: Io): Promise<string> {
   ];
   for (const noun of nouns) {
     parts.push(nounHeading(noun));
-    for (const verb of noun.verbs) parts.push(await section(noun.name, verb, context));
+    const verbs = noun.verbs.filter(({ hidden }) => !hidden);
+    for (const verb of verbs) parts.push(await section(noun.name, verb, context));
   }
   parts.push("## Commands without a noun\n");
   for (const file of topCommands) parts.push(await section("", file, context));

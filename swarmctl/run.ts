@@ -91,7 +91,9 @@ function buildNoun(noun: Noun, context: Context): Command {
     .enablePositionalOptions();
   for (const alias of noun.aliases ?? []) command.alias(alias);
   addPlaceOptions(command);
-  for (const verb of noun.verbs) command.addCommand(buildCommand(verb, context));
+  for (const verb of noun.verbs) {
+    command.addCommand(buildCommand(verb, context), { hidden: verb.hidden ?? false });
+  }
   return command;
 }
 

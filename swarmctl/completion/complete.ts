@@ -64,7 +64,10 @@ async function candidates(
       context,
     );
   }
-  if (second.word === undefined) return withFlags(typed, program, noun.verbs.map(candidateOf));
+  if (second.word === undefined) {
+    const verbs = noun.verbs.filter(({ hidden }) => !hidden);
+    return withFlags(typed, program, verbs.map(candidateOf));
+  }
   return await ofCommand(
     find(noun.verbs, second.word),
     { before: second.after, typed, place },

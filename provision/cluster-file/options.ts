@@ -1,0 +1,193 @@
+/**
+ * The settings of a cluster as its file has them: one table with how each is written, what it means for the cluster's spec,
+ * and whether it is chosen for good when the cluster begins. Keys are those of the flags of `cluster init` and `cluster update`.
+ */
+import { create, equals } from "@bufbuild/protobuf";
+import {
+  CaConfigSchema,
+  type ClusterSpec,
+  ClusterSpecSchema,
+  DispatcherConfigSchema,
+  EncryptionConfigSchema,
+  NetworkConfigSchema,
+  OrchestrationConfigSchema,
+  SchedulingConfigSchema,
+  TaskDefaultsSchema,
+} from "#proto/gen/swarm/v1/specs_pb.ts";
+import { SchedulingStrategy } from "#proto/gen/swarm/v1/types_pb.ts";
+import { durationFromMs, parseDurationMs } from "#proto/time.ts";
+
+/** What the file says, checked against the schemas below. */
+export type ClusterOptions = Readonly<Record<string, unknown>>;
+
+interface ClusterOption {
+  readonly schema: object;
+  /** The spec with this value. Throws a Fault where the schema could not see that it is wrong. */
+  readonly apply: (spec: ClusterSpec, value: unknown) => ClusterSpec;
+  /** Of a cluster that there is already: whether this is what it began with. Absent: the option can be changed. */
+  readonly holds?: (spec: ClusterSpec, value: unknown) => boolean;
+}
+
+const flag = { type: "boolean", description: "true or false" };
+const duration = { type: "string", description: "a duration such as 90s or 12h" };
+
+const options: Readonly<Record<string, ClusterOption>> = {
+  "data-path-port": {
+    schema: { type: "integer", minimum: 1, maximum: 65_535, description: "a port" },
+    apply: (spec, value) => withNetwork(spec, { dataPathPort: Number(value) }),
+    holds: ({ network }, value) => network?.dataPathPort === Number(value),
+  },
+  "default-address-pool": {
+    schema: {
+      type: ["string", "array"],
+      items: { type: "string", description: "a network such as 10.0.0.0/8" },
+      minItems: 1,
+      description: "a network such as 10.0.0.0/8, or a list of them",
+    },
+    apply: (spec, value) => withNetwork(spec, { defaultAddressPools: textsOf(value) }),
+    // The cluster adds a pool of each family that the file leaves out.
+    holds: ({ network }, value) =>
+      textsOf(value).every((pool) => network?.defaultAddressPools.includes(pool)),
+  },
+  "default-address-pool-mask-length": {
+    schema: { type: "integer", minimum: 1, maximum: 32, description: "a number of bits" },
+    apply: (spec, value) => withNetwork(spec, { subnetSize: Number(value) }),
+    holds: ({ network }, value) => network?.subnetSize === Number(value),
+  },
+  autolock: {
+    schema: flag,
+    apply: (spec, value) => withEncryption(spec, { autoLockManagers: value === true }),
+  },
+  "network-key-period": {
+    schema: duration,
+    apply: (spec, value) => withEncryption(spec, { networkKeyPeriod: durationOf(value) }),
+  },
+  "cert-expiry": {
+    schema: duration,
+    apply: (spec, value) => ({
+      ...spec,
+      ca: { ...(spec.ca ?? create(CaConfigSchema)), nodeCertExpiry: durationOf(value) },
+    }),
+  },
+  "dispatcher-heartbeat": {
+    schema: duration,
+    apply: (spec, value) => ({
+      ...spec,
+      dispatcher: create(DispatcherConfigSchema, { heartbeatPeriod: durationOf(value) }),
+    }),
+  },
+  "task-history-limit": {
+    schema: { type: "integer", description: "a whole number" },
+    apply: (spec, value) => ({
+      ...spec,
+      orchestration: create(OrchestrationConfigSchema, {
+        taskHistoryRetentionLimit: BigInt(Number(value)),
+      }),
+    }),
+  },
+  "log-driver": {
+    schema: { type: "string", minLength: 1, description: "the name of a log driver" },
+    apply: (spec, value) => withLogDriver(spec, { name: String(value) }),
+  },
+  "log-opt": {
+    schema: {
+      type: "object",
+      additionalProperties: { type: ["string", "number", "boolean"], description: "a text" },
+      description: "a map of texts",
+    },
+    apply: (spec, value) => withLogDriver(spec, { options: textMap(value) }),
+  },
+  "scheduling-strategy": {
+    schema: { enum: ["spread", "binpack"], description: "spread or binpack" },
+    apply: (spec, value) => {
+      const strategy = value === "binpack" ? SchedulingStrategy.BINPACK : SchedulingStrategy.SPREAD;
+      return withScheduling(spec, { strategy });
+    },
+  },
+  preemption: {
+    schema: flag,
+    apply: (spec, value) => withScheduling(spec, { preemption: value === true }),
+  },
+  "auto-rebalance": {
+    schema: flag,
+    apply: (spec, value) => withScheduling(spec, { autoRebalance: value === true }),
+  },
+};
+
+export const optionSchemas: Readonly<Record<string, object>> = Object.fromEntries(
+  Object.entries(options).map(([key, { schema }]) => [key, schema]),
+);
+
+/** The spec of a new cluster. */
+export function specWith(options: ClusterOptions, spec = create(ClusterSpecSchema)): ClusterSpec {
+  return changed(spec, Object.entries(options));
+}
+
+export interface OptionChanges {
+  /** Keys whose value the cluster shall get. */
+  readonly changed: readonly string[];
+  /** Keys whose value is another than the cluster began with, which nothing can change. */
+  readonly refused: readonly string[];
+  /** The spec with what is changed. */
+  readonly spec: ClusterSpec;
+}
+
+/** What the file's options mean for a cluster that there is. What the file leaves out stays as it is. */
+export function optionChanges(given: ClusterOptions, spec: ClusterSpec): OptionChanges {
+  const entries = Object.entries(given);
+  const differs = ([key, value]: readonly [string, unknown]): boolean => {
+    const option = options[key];
+    if (option === undefined) return false;
+    if (option.holds !== undefined) return !option.holds(spec, value);
+    return !equals(ClusterSpecSchema, option.apply(spec, value), spec);
+  };
+  const different = entries.filter(differs);
+  const isFixed = ([key]: readonly [string, unknown]) => options[key]?.holds !== undefined;
+  const open = different.filter((entry) => !isFixed(entry));
+  return {
+    changed: open.map(([key]) => key),
+    refused: different.filter(isFixed).map(([key]) => key),
+    spec: changed(spec, open),
+  };
+}
+
+function changed(spec: ClusterSpec, entries: readonly (readonly [string, unknown])[]): ClusterSpec {
+  return entries.reduce((done, [key, value]) => options[key]?.apply(done, value) ?? done, spec);
+}
+
+type Part<K extends keyof ClusterSpec> = Partial<NonNullable<ClusterSpec[K]>>;
+
+function withNetwork(spec: ClusterSpec, part: Part<"network">): ClusterSpec {
+  return { ...spec, network: { ...(spec.network ?? create(NetworkConfigSchema)), ...part } };
+}
+
+function withEncryption(spec: ClusterSpec, part: Part<"encryption">): ClusterSpec {
+  const before = spec.encryption ?? create(EncryptionConfigSchema);
+  return { ...spec, encryption: { ...before, ...part } };
+}
+
+function withScheduling(spec: ClusterSpec, part: Part<"scheduling">): ClusterSpec {
+  const before = spec.scheduling ?? create(SchedulingConfigSchema);
+  return { ...spec, scheduling: { ...before, ...part } };
+}
+
+function withLogDriver(
+  spec: ClusterSpec,
+  part: { readonly name?: string; readonly options?: Record<string, string> },
+): ClusterSpec {
+  const { name = "", options = {} } = spec.taskDefaults?.logDriver ?? {};
+  const logDriver = { name, options, ...part };
+  return { ...spec, taskDefaults: create(TaskDefaultsSchema, { logDriver }) };
+}
+
+function durationOf(value: unknown) {
+  return durationFromMs(parseDurationMs(String(value)));
+}
+
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [String(value)];
+}
+
+function textMap(value: unknown): Record<string, string> {
+  return Object.fromEntries(Object.entries(Object(value)).map(([key, one]) => [key, String(one)]));
+}
