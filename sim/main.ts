@@ -1,11 +1,12 @@
 /** The command line of the simulations: `npm run -s sim -- raft|cluster [OPTIONS]`. */
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { Raft } from "#manager/raft/raft.ts";
-import * as cluster from "./cluster/run.ts";
+import { clusterSimulation } from "./cluster/simulation.ts";
 import type { MakeCore } from "./raft/core.ts";
 import { formatCaught, hunt } from "./raft/mutant.ts";
 import { mutations } from "./raft/mutations.ts";
-import { formatFailure, formatSummary, runSeeds } from "./raft/run.ts";
+import { raftSimulation } from "./raft/simulation.ts";
+import { formatFailure, formatSummary, runSeeds, type Simulation } from "./seeds.ts";
 
 const exitFailure = 1;
 const exitUsage = 2;
@@ -37,7 +38,9 @@ function program(): Command {
     .option("--from <n>", "the first one", wholeNumber, 1)
     .option("--mutations", "break the core in many ways instead, and see who notices", false)
     .action(async (flags: RaftFlags) => {
-      process.exitCode = flags.mutations ? await mutants() : raft(flags);
+      process.exitCode = flags.mutations
+        ? await mutants()
+        : await run(raftSimulation(makeRaft), flags);
     });
   sim
     .command("cluster")
@@ -46,13 +49,16 @@ function program(): Command {
     .option("--seeds <n>", "how many to run", wholeNumber, 500)
     .option("--from <n>", "the first one", wholeNumber, 1)
     .action(async (flags: SeedFlags) => {
-      process.exitCode = await controlPlane(flags);
+      process.exitCode = await run(clusterSimulation, flags);
     });
   return sim;
 }
 
-async function controlPlane({ seed, seeds, from }: SeedFlags): Promise<number> {
-  const result = await cluster.runSeeds({
+async function run<Name extends string>(
+  simulation: Simulation<Name>,
+  { seed, seeds, from }: SeedFlags,
+): Promise<number> {
+  const result = await runSeeds(simulation, {
     from: seed ?? from,
     count: seed === undefined ? seeds : 1,
     onSeed: (done) => {
@@ -60,28 +66,11 @@ async function controlPlane({ seed, seeds, from }: SeedFlags): Promise<number> {
     },
   });
   if (result.seeds >= progressEvery) process.stderr.write("\n");
+  const { failed } = result;
   process.stdout.write(
-    result.failed === undefined
-      ? cluster.formatSummary(result)
-      : cluster.formatFailure(result.failed),
+    failed === undefined ? formatSummary(simulation, result) : formatFailure(simulation, failed),
   );
-  return result.failed === undefined ? 0 : exitFailure;
-}
-
-function raft({ seed, seeds, from }: RaftFlags): number {
-  const result = runSeeds({
-    makeCore: makeRaft,
-    from: seed ?? from,
-    count: seed === undefined ? seeds : 1,
-    onSeed: (done) => {
-      if (done % progressEvery === 0) process.stderr.write(`\r${done} of ${seeds} seeds`);
-    },
-  });
-  if (result.seeds >= progressEvery) process.stderr.write("\n");
-  process.stdout.write(
-    result.failed === undefined ? formatSummary(result) : formatFailure(result.failed),
-  );
-  return result.failed === undefined ? 0 : exitFailure;
+  return failed === undefined ? 0 : exitFailure;
 }
 
 async function mutants(): Promise<number> {

@@ -18,8 +18,9 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { Checks } from "./checks.ts";
-import { Marks } from "./marks.ts";
-import { Trace } from "./trace.ts";
+import { Marks } from "../marks.ts";
+import type { MarkName } from "./marks.ts";
+import { Trace } from "../trace.ts";
 import type { CheckName } from "./violation.ts";
 
 const service = create(ServiceSchema, {
@@ -52,7 +53,7 @@ async function verdictOn(
   asked = service,
 ): Promise<CheckName | undefined> {
   const trace = new Trace(10, () => 0);
-  const checks = new Checks({ marks: new Marks(), trace, now: () => 1 });
+  const checks = new Checks({ marks: new Marks<MarkName>(), trace, now: () => 1 });
   const store = new Store({ clock: systemClock });
   let index = 0n;
   const log = {
@@ -149,7 +150,7 @@ test("checks, two containers of one slot, but for one on a host that was lost", 
     [NodeState.READY, "one container per slot"],
     [NodeState.DOWN, undefined],
   ] as const) {
-    const checks = new Checks({ marks: new Marks(), trace, now: () => 5 });
+    const checks = new Checks({ marks: new Marks<MarkName>(), trace, now: () => 5 });
     const store = new Store({ clock: systemClock });
     store.attach({
       propose: async (data) => store.apply({ index: 1n, data }),

@@ -19,12 +19,13 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import type { Container } from "./containers.ts";
-import type { Marks } from "./marks.ts";
-import type { Trace } from "./trace.ts";
+import type { Marks } from "../marks.ts";
+import type { MarkName } from "./marks.ts";
+import type { Trace } from "../trace.ts";
 import { type CheckName, Violation } from "./violation.ts";
 
 export class Checks {
-  readonly #marks: Marks;
+  readonly #marks: Marks<MarkName>;
   readonly #trace: Trace;
   #checked = 0n;
   /** Services that ever had an update start first. */
@@ -35,7 +36,7 @@ export class Checks {
   #failure: Violation | undefined;
 
   constructor(modules: {
-    readonly marks: Marks;
+    readonly marks: Marks<MarkName>;
     readonly trace: Trace;
     readonly now: () => number;
   }) {

@@ -10,7 +10,8 @@ import type { Rejection, StateMachine } from "#manager/store/log.ts";
 import { create } from "@bufbuild/protobuf";
 import type { Agenda } from "../agenda.ts";
 import type { SeededRandom } from "../random.ts";
-import type { Marks } from "./marks.ts";
+import type { Marks } from "../marks.ts";
+import type { MarkName } from "./marks.ts";
 
 /** From one manager to another, and to the disk. */
 const hopMs = { low: 0.2, high: 5 };
@@ -22,7 +23,7 @@ const keptChance = 0.5;
 export interface JournalModules {
   readonly agenda: Agenda;
   readonly random: SeededRandom;
-  readonly marks: Marks;
+  readonly marks: Marks<MarkName>;
 }
 
 export class Journal {

@@ -23,6 +23,7 @@ export const markNames = [
   "nodes paused",
   "labels changed",
   // What the control plane does about it.
+  "entries committed",
   "tasks made",
   "tasks replaced",
   "tasks restarted in place",
@@ -38,19 +39,3 @@ export const markNames = [
 ] as const;
 
 export type MarkName = (typeof markNames)[number];
-
-export class Marks {
-  readonly #counts = new Map<MarkName, number>();
-
-  add(name: MarkName, count = 1): void {
-    this.#counts.set(name, this.count(name) + count);
-  }
-
-  count(name: MarkName): number {
-    return this.#counts.get(name) ?? 0;
-  }
-
-  addAll(others: Marks): void {
-    for (const [name, count] of others.#counts) this.add(name, count);
-  }
-}

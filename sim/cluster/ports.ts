@@ -2,7 +2,7 @@
 import type { Clock, Log, Ports, Random } from "#proto/ports.ts";
 import type { Agenda } from "../agenda.ts";
 import type { SeededRandom } from "../random.ts";
-import type { Trace } from "./trace.ts";
+import type { Trace } from "../trace.ts";
 
 /** So that no moment is 0, which timestamps may take for none. */
 const epochMs = Date.UTC(2030, 0, 1);

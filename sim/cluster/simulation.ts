@@ -13,6 +13,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { Agenda } from "../agenda.ts";
 import { SeededRandom } from "../random.ts";
+import { type RunResult, type Simulation, traceLinesMax } from "../seeds.ts";
 import { Checks } from "./checks.ts";
 import { Containers } from "./containers.ts";
 import { findDivergence } from "./convergence.ts";
@@ -20,11 +21,12 @@ import { Faults } from "./faults.ts";
 import { Host } from "./host.ts";
 import { Journal } from "./journal.ts";
 import { SimulatedManager } from "./manager.ts";
-import { Marks } from "./marks.ts";
+import { Marks } from "../marks.ts";
+import { type MarkName, markNames } from "./marks.ts";
 import { simulatedClock } from "./ports.ts";
-import { drawProfile, type Profile } from "./profile.ts";
+import { drawProfile } from "./profile.ts";
 import { networkName, zones } from "./specs.ts";
-import { Trace } from "./trace.ts";
+import { Trace } from "../trace.ts";
 import { settle } from "./turn.ts";
 import { Users } from "./users.ts";
 import { Violation } from "./violation.ts";
@@ -38,17 +40,10 @@ const calmMs = 30_000;
 const eventsMax = 2_000_000;
 const memoryBytes = 1_000_000_000n;
 
-export interface RunResult {
-  readonly seed: number;
-  readonly profile: Profile;
-  readonly events: number;
-  readonly entries: number;
-  readonly marks: Marks;
-  readonly failure: { readonly violation: Violation; readonly trace: string } | undefined;
-}
+export const clusterSimulation: Simulation<MarkName> = { name: "cluster", markNames, runSeed };
 
-export async function runSeed(seed: number, traceLines: number): Promise<RunResult> {
-  const world = createWorld(new SeededRandom(seed), traceLines);
+async function runSeed(seed: number): Promise<RunResult<MarkName>> {
+  const world = createWorld(new SeededRandom(seed));
   let violation: Violation | undefined;
   try {
     await live(world);
@@ -65,21 +60,16 @@ export async function runSeed(seed: number, traceLines: number): Promise<RunResu
   for (const host of world.hosts.values()) host.stop();
   for (const manager of world.managers.values()) manager.kill();
   const { agenda, marks, profile, journal, trace } = world;
-  return {
-    seed,
-    profile,
-    events: agenda.events,
-    entries: journal.entries.length,
-    marks,
-    failure: violation && { violation, trace: trace.format() },
-  };
+  marks.add("entries committed", journal.entries.length);
+  const failure = violation && { violation, trace: trace.format() };
+  return { seed, profile, events: agenda.events, marks, failure };
 }
 
-function createWorld(random: SeededRandom, traceLines: number): World {
+function createWorld(random: SeededRandom): World {
   const agenda = new Agenda();
-  const marks = new Marks();
+  const marks = new Marks<MarkName>();
   const profile = drawProfile(random);
-  const trace = new Trace(traceLines, () => agenda.nowMs);
+  const trace = new Trace(traceLinesMax, () => agenda.nowMs);
   const journal = new Journal({ agenda, random: random.fork(), marks });
   const clock = simulatedClock(agenda);
   const checks = new Checks({ marks, trace, now: () => clock.now() });

@@ -7,15 +7,16 @@ import type { Containers } from "./containers.ts";
 import type { Host } from "./host.ts";
 import type { Journal } from "./journal.ts";
 import type { SimulatedManager } from "./manager.ts";
-import type { Marks } from "./marks.ts";
+import type { Marks } from "../marks.ts";
+import type { MarkName } from "./marks.ts";
 import type { Profile } from "./profile.ts";
-import type { Trace } from "./trace.ts";
+import type { Trace } from "../trace.ts";
 
 export interface World {
   readonly agenda: Agenda;
   readonly clock: Clock;
   readonly random: SeededRandom;
-  readonly marks: Marks;
+  readonly marks: Marks<MarkName>;
   readonly trace: Trace;
   readonly profile: Profile;
   readonly journal: Journal;

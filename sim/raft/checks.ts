@@ -17,7 +17,8 @@ import type { Core } from "./core.ts";
 import type { Disk } from "./disk.ts";
 import { decodeCommand } from "./key-value.ts";
 import type { LogImage } from "./log-image.ts";
-import type { Marks } from "./marks.ts";
+import type { Marks } from "../marks.ts";
+import type { MarkName } from "./marks.ts";
 import {
   checkMembershipAppend,
   latestMembership,
@@ -38,7 +39,7 @@ interface Committed {
 export class Checks {
   /** Of all servers that ever were. */
   readonly disks = new Map<ServerId, Disk>();
-  readonly #marks: Marks;
+  readonly #marks: Marks<MarkName>;
   readonly #initial: Membership;
   readonly #leaders = new Map<number, Life>();
   /** By index and term: the entry, and the term of the one before it. */
@@ -51,7 +52,7 @@ export class Checks {
   readonly #states: string[] = [];
   #lives: Life[] = [];
 
-  constructor(initial: Membership, marks: Marks) {
+  constructor(initial: Membership, marks: Marks<MarkName>) {
     this.#initial = initial;
     this.#marks = marks;
   }

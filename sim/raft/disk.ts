@@ -5,7 +5,8 @@
 import type { Durable, Entry, HardState, Persist, SnapshotMeta } from "#manager/raft/contract.ts";
 import type { Agenda } from "../agenda.ts";
 import { LogImage } from "./log-image.ts";
-import type { Marks } from "./marks.ts";
+import type { Marks } from "../marks.ts";
+import type { MarkName } from "./marks.ts";
 import type { SeededRandom } from "../random.ts";
 import { Violation } from "./violation.ts";
 
@@ -17,7 +18,7 @@ export interface StoredSnapshot {
 interface DiskWorld {
   readonly agenda: Agenda;
   readonly random: SeededRandom;
-  readonly marks: Marks;
+  readonly marks: Marks<MarkName>;
   readonly syncMs: number;
 }
 

@@ -46,20 +46,4 @@ export const markNames = [
   "recoveries",
 ] as const;
 
-type MarkName = (typeof markNames)[number];
-
-export class Marks {
-  readonly #counts = new Map<MarkName, number>();
-
-  add(name: MarkName, count = 1): void {
-    this.#counts.set(name, this.count(name) + count);
-  }
-
-  count(name: MarkName): number {
-    return this.#counts.get(name) ?? 0;
-  }
-
-  addAll(others: Marks): void {
-    for (const [name, count] of others.#counts) this.add(name, count);
-  }
-}
+export type MarkName = (typeof markNames)[number];

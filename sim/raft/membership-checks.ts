@@ -2,7 +2,8 @@
 import type { Entry, Member, Membership, ServerId } from "#manager/raft/contract.ts";
 import type { Life } from "./life.ts";
 import type { LogImage } from "./log-image.ts";
-import type { Marks } from "./marks.ts";
+import type { Marks } from "../marks.ts";
+import type { MarkName } from "./marks.ts";
 import { Violation } from "./violation.ts";
 
 /** As its leader appends it, which is the first that is seen of it. */
@@ -47,7 +48,7 @@ export function sayMembershipMarks(
     readonly after: Membership;
     readonly leader: ServerId | undefined;
   },
-  marks: Marks,
+  marks: Marks<MarkName>,
 ): void {
   const before = new Map(
     change.before.members.map((member): [ServerId, Member] => [member.id, member]),

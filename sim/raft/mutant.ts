@@ -7,7 +7,7 @@ import type { Durable, Options } from "#manager/raft/contract.ts";
 import type { Core, MakeCore } from "./core.ts";
 import type { Mutation } from "./mutations.ts";
 import { runSeed } from "./simulation.ts";
-import { type CheckName, checkNames } from "./violation.ts";
+import { checkNames } from "./violation.ts";
 
 /** A mutation that so many seeds do not find is not found. */
 const seedsMax = 2000;
@@ -18,7 +18,7 @@ interface Caught {
   readonly mutation: Mutation;
   /** How many seeds it took; undefined: it got through. */
   readonly seeds: number | undefined;
-  readonly check: CheckName | undefined;
+  readonly check: string | undefined;
 }
 
 interface CoreModule {

@@ -1,7 +1,8 @@
 /** What is between the servers: it loses, delays, repeats and reorders, and is cut in several ways. */
 import type { ServerId } from "#manager/raft/contract.ts";
 import type { Agenda } from "../agenda.ts";
-import type { Marks } from "./marks.ts";
+import type { Marks } from "../marks.ts";
+import type { MarkName } from "./marks.ts";
 import type { Profile } from "./profile.ts";
 import type { SeededRandom } from "../random.ts";
 
@@ -20,7 +21,7 @@ export class Network {
   readonly #profile: Profile;
   readonly #agenda: Agenda;
   readonly #random: SeededRandom;
-  readonly #marks: Marks;
+  readonly #marks: Marks<MarkName>;
   /** Tells whether the way is cut. */
   #cut: (from: ServerId, to: ServerId) => boolean = () => false;
   #faulty = true;
@@ -29,7 +30,11 @@ export class Network {
 
   constructor(
     profile: Profile,
-    world: { readonly agenda: Agenda; readonly random: SeededRandom; readonly marks: Marks },
+    world: {
+      readonly agenda: Agenda;
+      readonly random: SeededRandom;
+      readonly marks: Marks<MarkName>;
+    },
   ) {
     this.#profile = profile;
     this.#agenda = world.agenda;

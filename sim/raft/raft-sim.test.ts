@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { Raft } from "#manager/raft/raft.ts";
 import type { MakeCore } from "./core.ts";
 import { markNames } from "./marks.ts";
-import { formatFailure, formatSummary, runSeeds } from "./run.ts";
-import { runSeed } from "./simulation.ts";
+import { formatFailure, formatSummary, runSeeds } from "../seeds.ts";
+import { raftSimulation, runSeed } from "./simulation.ts";
 import type { Defect } from "./world.ts";
 
 const seeds = 400;
@@ -12,12 +12,13 @@ const seeds = 400;
 const defectSeeds = 50;
 
 const makeCore: MakeCore = (options, durable, nowMs) => new Raft(options, durable, nowMs);
+const simulation = raftSimulation(makeCore);
 
-test("simulation, whatever goes wrong, the Raft core keeps its promises, and everything did go wrong", () => {
-  const result = runSeeds({ makeCore, from: 1, count: seeds });
-  assert.ok(result.failed === undefined, result.failed && formatFailure(result.failed));
+test("simulation, whatever goes wrong, the Raft core keeps its promises, and everything did go wrong", async () => {
+  const result = await runSeeds(simulation, { from: 1, count: seeds });
+  assert.ok(result.failed === undefined, result.failed && formatFailure(simulation, result.failed));
   const missing = markNames.filter((name) => result.marks.count(name) === 0);
-  assert.deepEqual(missing, [], formatSummary(result));
+  assert.deepEqual(missing, [], formatSummary(simulation, result));
 });
 
 test("simulation, one seed is one story", () => {

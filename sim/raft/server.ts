@@ -10,7 +10,7 @@ import { LogImage } from "./log-image.ts";
 import { electionMsMax, electionMsMin, heartbeatMs } from "./profile.ts";
 import { Requests } from "./requests.ts";
 import { checkTouch } from "./touch-check.ts";
-import { eventWords, outputWords } from "./trace.ts";
+import { eventWords, outputWords } from "./words.ts";
 import { Violation } from "./violation.ts";
 import { freezeEntries, type World } from "./world.ts";
 
@@ -252,7 +252,7 @@ export class Server {
   }
 
   #note(words: () => string): void {
-    this.#world.trace.add({ atMs: this.#world.agenda.nowMs, who: `server ${this.id}`, words });
+    this.#world.trace.add(`server ${this.id}`, words);
   }
 
   #guard<T>(what: () => string, run: () => T): T {

@@ -9,13 +9,15 @@ import { Client } from "./client.ts";
 import type { MakeCore } from "./core.ts";
 import { Faults } from "./faults.ts";
 import { History } from "./history.ts";
-import { Marks } from "./marks.ts";
+import { Marks } from "../marks.ts";
+import { type MarkName, markNames } from "./marks.ts";
 import { Network } from "./network.ts";
 import { drawProfile, type Profile } from "./profile.ts";
 import { SeededRandom } from "../random.ts";
+import { type Failure, type RunResult, type Simulation, traceLinesMax } from "../seeds.ts";
+import { Trace } from "../trace.ts";
 import { checkRecovery } from "./recovery.ts";
 import { Server } from "./server.ts";
-import { Trace } from "./trace.ts";
 import { Violation } from "./violation.ts";
 import type { Defect, World } from "./world.ts";
 
@@ -29,19 +31,16 @@ interface RunOptions {
   readonly defect?: Defect;
 }
 
-export interface RunResult {
-  readonly seed: number;
-  readonly profile: Profile;
-  readonly events: number;
-  readonly marks: Marks;
-  readonly failure: { readonly violation: Violation; readonly trace: string } | undefined;
+export function raftSimulation(makeCore: MakeCore): Simulation<MarkName> {
+  const options = { makeCore, traceLines: traceLinesMax };
+  return { name: "raft", markNames, runSeed: (seed) => runSeed(seed, options) };
 }
 
-export function runSeed(seed: number, options: RunOptions): RunResult {
+export function runSeed(seed: number, options: RunOptions): RunResult<MarkName> {
   const random = new SeededRandom(seed);
   const profile = drawProfile(random);
   const world = createWorld(random, profile, options);
-  let failure: RunResult["failure"];
+  let failure: Failure | undefined;
   try {
     live(world);
   } catch (thrown) {
@@ -53,7 +52,7 @@ export function runSeed(seed: number, options: RunOptions): RunResult {
 
 function createWorld(random: SeededRandom, profile: Profile, options: RunOptions): World {
   const agenda = new Agenda();
-  const marks = new Marks();
+  const marks = new Marks<MarkName>();
   const members = Array.from({ length: profile.servers }, (_, place) => ({
     id: place + 1,
     voter: true,
@@ -67,7 +66,7 @@ function createWorld(random: SeededRandom, profile: Profile, options: RunOptions
     network: new Network(profile, { agenda, random, marks }),
     checks: new Checks(membership, marks),
     marks,
-    trace: new Trace(options.traceLines),
+    trace: new Trace(options.traceLines, () => agenda.nowMs),
     profile,
     makeCore: options.makeCore,
     defect: options.defect,

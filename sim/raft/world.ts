@@ -3,12 +3,13 @@ import type { Entry, ServerId } from "#manager/raft/contract.ts";
 import type { Agenda } from "../agenda.ts";
 import type { Checks } from "./checks.ts";
 import type { MakeCore } from "./core.ts";
-import type { Marks } from "./marks.ts";
+import type { Marks } from "../marks.ts";
+import type { MarkName } from "./marks.ts";
 import type { Network } from "./network.ts";
 import type { Profile } from "./profile.ts";
 import type { SeededRandom } from "../random.ts";
 import type { Server } from "./server.ts";
-import type { Trace } from "./trace.ts";
+import type { Trace } from "../trace.ts";
 
 /** What a driver could do wrong with a core that is right: only the clients can tell. */
 export type Defect = "reads without a barrier" | "answers what is only accepted";
@@ -18,7 +19,7 @@ export interface World {
   readonly random: SeededRandom;
   readonly network: Network;
   readonly checks: Checks;
-  readonly marks: Marks;
+  readonly marks: Marks<MarkName>;
   readonly trace: Trace;
   readonly profile: Profile;
   readonly makeCore: MakeCore;

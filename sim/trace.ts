@@ -24,7 +24,7 @@ export class Trace {
   format(): string {
     const begin = this.#next > this.#limit ? this.#next % this.#limit : 0;
     return [...this.#lines.slice(begin), ...this.#lines.slice(0, begin)]
-      .map(({ atMs, who, words }) => `${atMs.toFixed(0).padStart(8)}  ${who.padEnd(9)}  ${words()}`)
+      .map(({ atMs, who, words }) => `${atMs.toFixed(1).padStart(9)}  ${who.padEnd(9)}  ${words()}`)
       .join("\n");
   }
 }

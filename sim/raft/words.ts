@@ -1,33 +1,5 @@
-/** The last things that happened, kept as they were and put into words only when somebody asks. */
+/** What happens to a server, in words. */
 import type { Entry, Event, Membership, Message, Output } from "#manager/raft/contract.ts";
-
-interface Line {
-  readonly atMs: number;
-  readonly who: string;
-  readonly words: () => string;
-}
-
-export class Trace {
-  readonly #lines: Line[] = [];
-  #next = 0;
-  readonly #limit: number;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  add(line: Line): void {
-    this.#lines[this.#next % this.#limit] = line;
-    this.#next += 1;
-  }
-
-  format(): string {
-    const begin = this.#next > this.#limit ? this.#next % this.#limit : 0;
-    return [...this.#lines.slice(begin), ...this.#lines.slice(0, begin)]
-      .map(({ atMs, who, words }) => `${atMs.toFixed(1).padStart(9)}  ${who.padEnd(8)}  ${words()}`)
-      .join("\n");
-  }
-}
 
 function entryWords(entry: Entry): string {
   const place = `${entry.index}:${entry.term}`;
