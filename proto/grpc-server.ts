@@ -28,6 +28,7 @@ import { endConnection, keepAlive } from "./grpc-keep-alive.ts";
 import { ServerCall } from "./grpc-server-call.ts";
 import type { Clock } from "./ports.ts";
 import { pour } from "./pour.ts";
+import { version } from "./version.ts";
 
 /** Throws the Fault that refuses a call. Asked before the handler is. */
 export type Authorize = (method: DescMethod, context: CallContext) => void;
@@ -131,7 +132,8 @@ export class GrpcServer {
     }
     const serve = this.#methods.get(path);
     if (serve === undefined) {
-      throw new Fault("unimplemented", `the server does not implement the method ${path}`);
+      const text = `the server, of version ${version}, has no method ${path}: upgrade it, or call it with its own version`;
+      throw new Fault("unimplemented", text);
     }
     call.limitTime();
     await serve(call);

@@ -28,7 +28,7 @@ import {
   noSubnetWords,
   PoolDrafts,
 } from "./drafts.ts";
-import { familyOf, formatAddress, parseAddress } from "./subnet.ts";
+import { familyOf, formatAddress, isAnyAddress, parseAddress } from "./subnet.ts";
 
 export interface TasksPlan {
   readonly actions: readonly Action[];
@@ -182,6 +182,8 @@ function takeGiven(
   const name = networkName(view, network.id);
   let inUse = "";
   for (const address of own === undefined ? given : [own, ...given]) {
+    // A newer manager may have let in what this one cannot read.
+    if (!isAnyAddress(address)) return `"${address}" is not an IP address`;
     const { value } = parseAddress(address);
     if (!draft.pool.isForTasks(value)) {
       return `address ${address} is not one for tasks of network "${name}"`;

@@ -75,6 +75,16 @@ export function checkTimeZone(timeZone: string): void {
   }
 }
 
+/** Why no moment can be found: of a schedule in the store, which a newer manager may have let in. */
+export function cronProblem({ expression, timeZone }: CronTime): string | undefined {
+  try {
+    nextRunMs({ expression, timeZone }, 0);
+    return undefined;
+  } catch (thrown) {
+    return `this manager cannot read the schedule: ${Fault.from(thrown).message}`;
+  }
+}
+
 /** The first moment after `afterMs`, both in milliseconds since 1970; undefined: there is none. */
 export function nextRunMs({ expression, timeZone }: CronTime, afterMs: number): number | undefined {
   return cronOf(expression, timeZone).nextRun(new Date(afterMs))?.getTime();

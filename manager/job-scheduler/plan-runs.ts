@@ -16,7 +16,7 @@ import { create } from "@bufbuild/protobuf";
 import { msFromDuration, msFromTimestamp, timestampFromMs } from "#proto/time.ts";
 import { isRunning, withEnds, withRun } from "../job.ts";
 import { type RunContext, verdictOf } from "../orchestrator/plan-job.ts";
-import { type CronTime, lastRunMs, nextRunMs } from "./cron.ts";
+import { type CronTime, cronProblem, lastRunMs, nextRunMs } from "./cron.ts";
 
 /** A run that is less late than this has not been missed: cron is exact to the minute, and a new leader takes seconds. */
 const lateMsMax = 60_000;
@@ -38,6 +38,9 @@ export function planRuns(tasks: readonly Task[], context: RunContext): RunsPlan 
   if (schedule === undefined) return { service, wakeAtMs: undefined };
   if (schedule.suspended) return { service: withNext(service, undefined), wakeAtMs: undefined };
   const time: CronTime = { expression: schedule.cron, timeZone: schedule.timeZone };
+  const problem = cronProblem(time);
+  if (problem !== undefined)
+    return { service: withProblem(service, problem, nowMs), wakeAtMs: undefined };
   const known = service.scheduleStatus?.nextAt;
   const dueMs = known === undefined ? undefined : msFromTimestamp(known);
   const nextMs = nextRunMs(time, afterMs(service, nowMs));
@@ -65,9 +68,21 @@ function planDue(service: Service, { time, dueMs, nowMs }: Due): Service {
   const scheduledAtMs = Math.max(lastRunMs(time, nowMs) ?? dueMs, dueMs);
   const leftOutBecause = obstacleOf(service, nowMs - scheduledAtMs);
   if (leftOutBecause === undefined) return withRun(service, { nowMs, scheduledAtMs });
+  return leftOut(service, leftOutBecause, scheduledAtMs);
+}
+
+function leftOut(service: Service, leftOutBecause: string, atMs: number): Service {
   const before = service.scheduleStatus ?? create(ScheduleStatusSchema);
-  const leftOutAt = timestampFromMs(scheduledAtMs);
+  const leftOutAt = timestampFromMs(atMs);
   return { ...service, scheduleStatus: { ...before, leftOutAt, leftOutBecause } };
+}
+
+/** No run begins until a manager that can read the schedule leads; it is said once. */
+function withProblem(service: Service, problem: string, nowMs: number): Service {
+  const waiting = withNext(service, undefined);
+  return waiting.scheduleStatus?.leftOutBecause === problem
+    ? waiting
+    : leftOut(waiting, problem, nowMs);
 }
 
 function obstacleOf({ spec, scheduleStatus }: Service, lateMs: number): string | undefined {

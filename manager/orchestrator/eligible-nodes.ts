@@ -1,7 +1,7 @@
 /** Which nodes a service with a task on each node is for. Pure. */
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeAvailability, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { meetsConstraints, parseConstraints } from "../scheduler/constraint.ts";
+import { meetsConstraints, readableConstraints } from "../scheduler/constraint.ts";
 import { runsAnyOf } from "../scheduler/platform.ts";
 import type { View } from "../store/store.ts";
 import { isWanted } from "../task.ts";
@@ -16,7 +16,7 @@ export type Eligibility = "takes" | "keeps" | "none";
 /** What the service asks of nodes, read once for many of them. */
 export function eligibilityFor({ spec }: Service): (node: Node) => Eligibility {
   const placement = spec?.task?.placement;
-  const constraints = parseConstraints(placement?.constraints ?? []);
+  const constraints = readableConstraints(placement?.constraints ?? []);
   const platforms = placement?.platforms ?? [];
   return (node) => {
     const state = node.status?.state ?? NodeState.UNKNOWN;

@@ -6,7 +6,7 @@
  */
 import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeAvailability, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { meetsConstraints, parseConstraints } from "../scheduler/constraint.ts";
+import { meetsConstraints, readableConstraints } from "../scheduler/constraint.ts";
 import { countsOf, reservationOf } from "../scheduler/needs.ts";
 import { runsAnyOf } from "../scheduler/platform.ts";
 import type { View } from "../store/store.ts";
@@ -43,7 +43,7 @@ function byAge(a: Task, b: Task): number {
 
 function unmetBy(task: Task, node: Node, view: View): string | undefined {
   const spec = view.get("service", task.serviceId)?.spec?.task ?? task.spec;
-  const constraints = parseConstraints(spec?.placement?.constraints ?? []);
+  const constraints = readableConstraints(spec?.placement?.constraints ?? []);
   const unmet = constraints.find((constraint) => !meetsConstraints(node, [constraint]));
   if (unmet !== undefined) return `its node does not meet ${unmet.text} any more`;
   return runsAnyOf(node, spec?.placement?.platforms ?? [])

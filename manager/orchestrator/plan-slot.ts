@@ -12,7 +12,7 @@ import {
   TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
-import { meetsConstraints, parseConstraints } from "../scheduler/constraint.ts";
+import { meetsConstraints, readableConstraints } from "../scheduler/constraint.ts";
 import { runsAnyOf } from "../scheduler/platform.ts";
 import { isAssigned, isLost, isTerminal, isWanted, stateOf } from "../task.ts";
 import { conditionOf, planRestart } from "./plan-restart.ts";
@@ -246,7 +246,7 @@ export function isOutdated(
 function suits(node: Node | undefined, placement: Placement | undefined): boolean {
   return (
     node !== undefined &&
-    meetsConstraints(node, parseConstraints(placement?.constraints ?? [])) &&
+    meetsConstraints(node, readableConstraints(placement?.constraints ?? [])) &&
     runsAnyOf(node, placement?.platforms ?? [])
   );
 }

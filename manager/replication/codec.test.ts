@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { WireType } from "@bufbuild/protobuf/wire";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
-import { RaftMessageSchema } from "#proto/gen/swarm/v1/manager_pb.ts";
+import { RaftEntrySchema, RaftMessageSchema } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Entry, Member, Membership, Message, MessageBody } from "../raft/contract.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { seal, unseal } from "./envelope.ts";
@@ -167,3 +168,15 @@ function plain(value: unknown): unknown {
     ),
   );
 }
+
+test("codec, an entry of a kind that a newer version knows is not taken for the beginning of a term", () => {
+  const newer = create(RaftEntrySchema, { term: 1n, index: 1n });
+  newer.$unknown = [{ no: 100, wireType: WireType.Varint, data: Uint8Array.of(1) }];
+  const message = create(RaftMessageSchema, {
+    from: 1n,
+    to: 2n,
+    term: 1n,
+    body: { case: "append", value: { entries: [newer] } },
+  });
+  assert.throws(() => decodeMessage(message), /an entry is of a newer version: install it here/);
+});

@@ -183,7 +183,7 @@ function decodeBody(body: RaftMessage["body"]): MessageBody {
   }
 }
 
-function decodeEntry({ term, index, body }: RaftEntry): Entry {
+function decodeEntry({ term, index, body, $unknown = [] }: RaftEntry): Entry {
   const place = { term: integer(term, "term"), index: integer(index, "index") };
   switch (body.case) {
     case "data":
@@ -191,6 +191,7 @@ function decodeEntry({ term, index, body }: RaftEntry): Entry {
     case "membership":
       return { ...place, kind: "membership", membership: decodeMembership(body.value) };
     case undefined:
+      if ($unknown.length > 0) throw bad("an entry is of a newer version: install it here");
       return { ...place, kind: "term-start" };
   }
 }

@@ -254,6 +254,8 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
   receive(nodeId: string, { group, messages, address }: SendMessagesRequest): void {
     this.#checkGroup(group);
     for (const wire of messages) {
+      // Of a newer version, which does without an answer of older ones: to Raft it is a message that was lost.
+      if (wire.body.case === undefined && wire.$unknown !== undefined) continue;
       const message = decodeMessage(wire);
       const { from, to } = message;
       if (to !== this.serverId) {

@@ -56,8 +56,33 @@ const keyPattern = /^[a-z_][a-z0-9\-_.]+$/i;
 const valuePattern = /^[a-z0-9:\-_\s.*()?+[\]\\^$|/]+$/i;
 const operators = ["==", "!="] as const;
 
+/** Throws a Fault for the first that cannot be read. */
 export function parseConstraints(texts: readonly string[]): readonly Constraint[] {
   return texts.map(parseConstraint);
+}
+
+/**
+ * Of constraints that are in the store already those that this version can read. A newer manager may have let in others: where
+ * a task is placed they are an obstacle (`constraintProblem`), and what runs they do not move.
+ */
+export function readableConstraints(texts: readonly string[]): readonly Constraint[] {
+  return texts.flatMap((text) => {
+    const read = readConstraint(text);
+    return read instanceof Fault ? [] : [read];
+  });
+}
+
+/** What keeps tasks from being placed: the first constraint that this version cannot read. */
+export function constraintProblem(texts: readonly string[]): string | undefined {
+  return texts.map(readConstraint).find((read) => read instanceof Fault)?.message;
+}
+
+function readConstraint(text: string): Constraint | Fault {
+  try {
+    return parseConstraint(text);
+  } catch (thrown) {
+    return Fault.from(thrown);
+  }
 }
 
 export function meetsConstraints(node: Node, constraints: readonly Constraint[]): boolean {
@@ -69,7 +94,7 @@ export function meetsConstraints(node: Node, constraints: readonly Constraint[])
  * labels alone and ignores the others, of which files in the wild have `node.id` and `node.hostname`.
  */
 export function parseSpreadKey(key: string): ReadNode {
-  const read = readerOf(key);
+  const read = findSpreadKey(key);
   if (read !== undefined) return read;
   throw new Fault(
     "invalid-argument",
@@ -78,7 +103,7 @@ export function parseSpreadKey(key: string): ReadNode {
 }
 
 /** Undefined for what is not compared as text, and for what there is not. */
-function readerOf(key: string): ReadNode | undefined {
+export function findSpreadKey(key: string): ReadNode | undefined {
   const name = key.toLowerCase();
   if (Object.hasOwn(readers, name)) return readers[name];
   for (const [prefix, labelReader] of Object.entries(labelReaders)) {
@@ -112,7 +137,7 @@ function parseConstraint(text: string): Constraint {
 function matcherOf(text: string, key: string, value: string): (node: Node) => boolean {
   const name = key.toLowerCase();
   if (name === addressKey) return addressMatcher(text, value);
-  const read = readerOf(key);
+  const read = findSpreadKey(key);
   if (read === undefined)
     throw refusal(text, `has the key "${key}": ${allowedKeys(key, constraintKeys)}`);
   const folded = value.toLowerCase();

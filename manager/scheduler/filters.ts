@@ -32,6 +32,8 @@ const resources: Filter = ({ priority, nanoCpus, memoryBytes, generic }, candida
   return undefined;
 };
 
+const readable: Filter = ({ constraintProblem }) => constraintProblem;
+
 const constraints: Filter = (needs, { node }) =>
   meetsConstraints(node, needs.constraints)
     ? undefined
@@ -60,6 +62,7 @@ const perNodeMax: Filter = (needs, candidate) =>
 /** Swarm's order, but for constraints: a node that was never meant is not one that lacks resources. */
 const filters: readonly Filter[] = [
   available,
+  readable,
   constraints,
   platform,
   encryption,

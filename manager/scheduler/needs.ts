@@ -3,7 +3,13 @@ import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type GenericResource, type Platform, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
 import { kindOf } from "#proto/generic-resource.ts";
 import { type PortKey, portKey } from "../allocator/port-book.ts";
-import { type Constraint, parseConstraints, parseSpreadKey, type ReadNode } from "./constraint.ts";
+import {
+  type Constraint,
+  constraintProblem,
+  findSpreadKey,
+  readableConstraints,
+  type ReadNode,
+} from "./constraint.ts";
 
 /** What a node has less of for others while a task is there. */
 export interface Reservation {
@@ -19,6 +25,8 @@ export interface Needs extends Reservation {
   readonly specVersion: bigint;
   readonly priority: number;
   readonly constraints: readonly Constraint[];
+  /** What of its constraints this version cannot read: it is placed nowhere then. */
+  readonly constraintProblem: string | undefined;
   readonly platforms: readonly Platform[];
   /** How many tasks of the service a node takes. */
   readonly perNodeMax: number;
@@ -30,18 +38,22 @@ export interface Needs extends Reservation {
 
 export function needsOf(task: Task): Needs {
   const placement = task.spec?.placement;
+  const constraints = placement?.constraints ?? [];
   return {
     ...reservationOf(task),
     serviceId: task.serviceId,
     specVersion: task.specVersion?.index ?? 0n,
     priority: priorityOf(task),
-    constraints: parseConstraints(placement?.constraints ?? []),
+    constraints: readableConstraints(constraints),
+    constraintProblem: constraintProblem(constraints),
     platforms: placement?.platforms ?? [],
     perNodeMax: Number(placement?.maxReplicas ?? 0n) || Infinity,
     encrypted: task.networks.some(({ network }) => network?.spec?.encrypted === true),
     spreadOver: (placement?.preferences ?? []).flatMap(({ preference }) => {
       if (preference.case === undefined) return [];
-      return [parseSpreadKey(preference.value.spreadDescriptor)];
+      // A preference that this version cannot read is none: its tasks run all the same.
+      const read = findSpreadKey(preference.value.spreadDescriptor);
+      return read === undefined ? [] : [read];
     }),
   };
 }

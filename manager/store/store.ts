@@ -18,6 +18,7 @@ import {
 import { type Meta, MetaSchema, VersionSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Clock } from "#proto/ports.ts";
 import { timestampFromMs } from "#proto/time.ts";
+import { version } from "#proto/version.ts";
 import type { Log, LogEntry, Rejection, StateMachine } from "./log.ts";
 import { type Action, type Change, type Kind, kinds, nouns, type Objects } from "./objects.ts";
 import { Table } from "./table.ts";
@@ -128,6 +129,9 @@ export class Store implements View, StateMachine {
   apply(entry: LogEntry): Rejection {
     this.#index = entry.index;
     const transaction = fromBinary(StoreTransactionSchema, entry.data);
+    // Leaving it out would make this state another one than that of newer managers.
+    if (transaction.actions.some(isOfNewerVersion))
+      throw newerVersion(`entry ${entry.index} of the log`);
     const changes: Change[] = [];
     const staged = new Map<string, Change>();
     for (const action of transaction.actions) {
@@ -315,8 +319,24 @@ function wrap(kind: Kind, object: Objects[Kind]): StoreObject {
   });
 }
 
+const knownActions: ReadonlySet<number> = new Set(Object.values(StoreActionKind));
+
+function isOfNewerVersion({ kind, object }: StoreAction): boolean {
+  return !knownActions.has(kind) || (object !== undefined && isNewerObject(object));
+}
+
+function isNewerObject({ object, $unknown = [] }: StoreObject): boolean {
+  return object.case === undefined && $unknown.length > 0;
+}
+
+function newerVersion(where: string): Fault {
+  const text = `${where} is of a newer version than this manager (${version}): install that version here`;
+  return new Fault("failed-precondition", text);
+}
+
 function unwrap(wrapped: StoreObject): { kind: Kind; object: Objects[Kind] } {
   const { object } = wrapped;
+  if (isNewerObject(wrapped)) throw newerVersion("an object of the snapshot");
   if (object.case === undefined) throw new Fault("data-loss", "a log entry names no object");
   return { kind: object.case, object: object.value };
 }
