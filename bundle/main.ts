@@ -1,130 +1,15 @@
-/**
- * `npm run bundle [-- DIR]`: the programs as one file each, in dist/ or DIR, for hosts that shall have no sources and no node_modules.
- * A program that keeps what V8 compiled begins with a second, tiny file, which says where, before the large one is read.
- */
-import { chmod, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+/** `npm run bundle [-- DIR]`: the programs as one file each, in dist/ or DIR; see bundle.ts. */
 import { existsSync } from "node:fs";
-import { builtinModules } from "node:module";
-import { basename, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, type Plugin } from "esbuild";
+import { fastPath, writeBundle } from "./bundle.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const target = resolve(process.argv[2] ?? join(root, "dist"));
-
-/** Programs by their file in dist/. */
-const programs: Readonly<Record<string, string>> = {
-  swarmctl: "swarmctl/main.ts",
-  "swarmctl-run": "swarmctl/run.ts",
-  swarmd: "swarmd/main.ts",
-  "swarmd-run": "swarmd/run.ts",
-  manager: "manager/main.ts",
-  "log-worker": "manager/log/log-worker.ts",
-};
-
-/** Packages that programs import late, where they need them at all, by the file that all programs share. */
-const latePackages: Readonly<Record<string, string>> = {
-  "late-x509": "@peculiar/x509",
-  "late-reflect-metadata": "reflect-metadata",
-};
-
-/**
- * Of MiB of half of V8's young generation. A command is over before it is worth while to collect what it leaves; a daemon
- * that is idle shall not keep what it once grew to.
- */
-const nodeFlags: Readonly<Record<string, string>> = {
-  swarmctl: "--min-semi-space-size=16",
-  swarmd: "--max-semi-space-size=4",
-};
-
-/** What programs find by its name: Node resolves them by the package.json of the folder that they lie in. */
-const fastPath = "agent/network/fastpath/fastpath.o";
-const imports = {
-  "#manager/main.ts": "./manager.js",
-  "#manager/log/log-worker.ts": "./log-worker.js",
-  [`#${fastPath}`]: "./fastpath.o",
-};
-
-/** What a program's main file imports late as ./run.ts stays a file of its own, as late packages do. */
-const lateFiles: Plugin = {
-  name: "late files",
-  setup: (bundler) => {
-    const names = new Map(Object.entries(latePackages).map(([name, path]) => [path, name]));
-    bundler.onResolve({ filter: /^[@\w]/ }, ({ kind, path }) => {
-      const name = names.get(path);
-      if (name === undefined) return undefined;
-      if (kind === "entry-point") return { path, namespace: "late" };
-      return kind === "dynamic-import" ? { path: `./${name}.js`, external: true } : undefined;
-    });
-    // With its exports by their names, whatever the package is made of.
-    bundler.onLoad({ filter: /.*/, namespace: "late" }, ({ path }) => ({
-      contents: `export * from "${path}";`,
-      resolveDir: root,
-    }));
-    bundler.onResolve({ filter: /^\.\/run\.ts$/ }, ({ kind, importer }) => {
-      const name = Object.keys(programs).find(
-        (key) => importer === join(root, programs[key] ?? ""),
-      );
-      return kind === "dynamic-import" && name !== undefined
-        ? { path: `./${name}-run.js`, external: true }
-        : undefined;
-    });
-  },
-};
-
-/**
- * Node's own modules are required where they are used. Imported, each is read before the program's first line, and all that
- * it exports is looked at, which loads fetch() and its like: 30 ms of a short life.
- */
-const lateBuiltins: Plugin = {
-  name: "late builtins",
-  setup: (bundler) => {
-    const names = new Set(builtinModules.flatMap((name) => [name, `node:${name}`]));
-    bundler.onResolve({ filter: /^[\w:/]+$/ }, ({ path, kind }) =>
-      kind !== "require-call" && names.has(path) ? { path, namespace: "builtin" } : undefined,
-    );
-    bundler.onLoad({ filter: /.*/, namespace: "builtin" }, ({ path }) => ({
-      contents: `module.exports = require("${path}");`,
-    }));
-  },
-};
-
-const { outputFiles } = await build({
-  absWorkingDir: root,
-  entryPoints: { ...programs, ...latePackages },
-  outdir: target,
-  bundle: true,
-  write: false,
-  platform: "node",
-  target: "node24",
-  format: "esm",
-  // Packages that are both are taken as modules: of those the exports are known by name.
-  mainFields: ["module", "main"],
-  // Names stay: faults and heap snapshots tell of classes.
-  minifyWhitespace: true,
-  minifySyntax: true,
-  legalComments: "none",
-  // Packages in CommonJS look for Node's modules with it.
-  banner: {
-    js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
-  },
-  plugins: [lateFiles, lateBuiltins],
-  logLevel: "warning",
+const fastPathObject = join(root, fastPath);
+const files = await writeBundle({
+  target: resolve(process.argv[2] ?? join(root, "dist")),
+  ...(existsSync(fastPathObject) ? { fastPathObject } : {}),
 });
-await rm(target, { recursive: true, force: true });
-await mkdir(target, { recursive: true });
-for (const { path, text } of outputFiles) {
-  const flag = nodeFlags[basename(path, ".js")];
-  const start = flag === undefined ? "#!/usr/bin/env node" : `#!/usr/bin/env -S node ${flag}`;
-  await writeFile(path, text.replace(/^#!.*/, start));
-}
-await writeFile(
-  join(target, "package.json"),
-  `${JSON.stringify({ type: "module", imports }, undefined, 2)}\n`,
-);
-if (existsSync(join(root, fastPath)))
-  await copyFile(join(root, fastPath), join(target, "fastpath.o"));
-for (const program of ["swarmctl", "swarmd"]) await chmod(join(target, `${program}.js`), 0o755);
-for (const { path, contents } of outputFiles) {
-  process.stdout.write(`${basename(path)} ${Math.ceil(contents.length / 1024)} KiB\n`);
+for (const { name, bytes } of files) {
+  process.stdout.write(`${name} ${Math.ceil(bytes / 1024)} KiB\n`);
 }
