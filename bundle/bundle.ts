@@ -37,10 +37,12 @@ export const nodeFlags: Readonly<Record<string, string>> = {
 
 /** What programs find by its name: Node resolves them by the package.json of the folder that they lie in. */
 export const fastPath = "agent/network/fastpath/fastpath.o";
+const checkHost = "package/check-host.sh";
 const imports = {
   "#manager/main.ts": "./manager.js",
   "#manager/log/log-worker.ts": "./log-worker.js",
   [`#${fastPath}`]: "./fastpath.o",
+  [`#${checkHost}`]: "./check-host",
 };
 
 /** What a program's main file imports late as ./run.ts stays a file of its own, as late packages do. */
@@ -153,6 +155,7 @@ export async function writeBundle(options: BundleOptions): Promise<readonly Bund
     join(target, "package.json"),
     `${JSON.stringify({ type: "module", imports }, undefined, 2)}\n`,
   );
+  await copyFile(join(root, checkHost), join(target, "check-host"));
   if (fastPathObject !== undefined) await copyFile(fastPathObject, join(target, "fastpath.o"));
   for (const program of ["swarmctl", "swarmd"]) await chmod(join(target, `${program}.js`), 0o755);
   return outputFiles.map(({ path, contents }) => ({

@@ -1,7 +1,9 @@
 /** The services of a node's engine, and which of them users reach through managers. */
+import type { DescMethod } from "@bufbuild/protobuf";
 import {
   ContainerService,
   EngineService,
+  HostService,
   ImageService,
   LayerService,
   NetworkService,
@@ -18,6 +20,14 @@ export const relayedServices = [
   ContainerService,
   EngineService,
   NetworkService,
+  HostService,
 ] as const;
+
+/** What nodes that are down are asked as well: how they can be reached, or not, is the question. */
+export const diagnosticMethods: ReadonlySet<DescMethod> = new Set<DescMethod>([
+  NetworkService.method.probeNode,
+  NetworkService.method.countArrivals,
+  ...HostService.methods,
+]);
 
 export const engineServices = [...relayedServices, LayerService] as const;

@@ -9,6 +9,7 @@ import { Fault } from "#proto/fault.ts";
 import type {
   ContainerService,
   EngineService,
+  HostService,
   ImageService,
   LayerService,
   NetworkService,
@@ -28,6 +29,7 @@ export interface EngineHandlers {
   readonly containers?: Partial<Handlers<typeof ContainerService>>;
   readonly engine?: Partial<Handlers<typeof EngineService>>;
   readonly networks?: Partial<Handlers<typeof NetworkService>>;
+  readonly host?: Partial<Handlers<typeof HostService>>;
   readonly layers?: Partial<Handlers<typeof LayerService>>;
 }
 
@@ -100,6 +102,7 @@ export function addEngineServices(
     EngineService: handlers.engine,
     LayerService: handlers.layers,
     NetworkService: handlers.networks,
+    HostService: handlers.host,
   };
   for (const service of engineServices) {
     addService(server, service, whole(service, given[service.name] ?? {}), authorize);

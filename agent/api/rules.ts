@@ -8,6 +8,7 @@ import { Fault } from "#proto/fault.ts";
 import {
   ContainerService,
   EngineService,
+  HostService,
   ImageService,
   LayerService,
   NetworkService,
@@ -58,7 +59,10 @@ const networks: Rules<typeof NetworkService> = {
   traceFromTask: "manager",
   traceToTask: "manager",
   probeNode: "manager",
+  countArrivals: "manager",
 };
+
+const host: Rules<typeof HostService> = { checkHost: "manager", collectSupport: "manager" };
 
 const layers: Rules<typeof LayerService> = { findBlobs: "node", readBlob: "node" };
 
@@ -72,6 +76,7 @@ const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Map<
   [EngineService.typeName, engine],
   [LayerService.typeName, layers],
   [NetworkService.typeName, networks],
+  [HostService.typeName, host],
 ]);
 
 export function ruleOf(method: DescMethod): Rule | undefined {

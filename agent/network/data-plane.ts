@@ -83,7 +83,7 @@ export interface DataPlaneOptions {
 }
 
 /** Outer IPv4, UDP and VXLAN headers and the inner Ethernet header. */
-const vxlanOverheadBytes = 50;
+export const vxlanOverheadBytes = 50;
 
 export const emptyDataPlane: DataPlane = {
   table: undefined,

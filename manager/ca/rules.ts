@@ -5,6 +5,7 @@ import { DispatcherService, LogBrokerService } from "#proto/gen/swarm/v1/dispatc
 import {
   ContainerService,
   EngineService,
+  HostService,
   ImageService,
   NetworkService,
   VolumeService,
@@ -134,7 +135,10 @@ const networks: Rules<typeof NetworkService> = {
   traceFromTask: "user",
   traceToTask: "user",
   probeNode: "user",
+  countArrivals: "user",
 };
+
+const host: Rules<typeof HostService> = { checkHost: "user", collectSupport: "user" };
 
 /** By service and method, as their descriptors name them. */
 export const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Map<
@@ -152,4 +156,5 @@ export const rules: ReadonlyMap<string, Readonly<Record<string, Rule>>> = new Ma
   [ContainerService.typeName, containers],
   [EngineService.typeName, engine],
   [NetworkService.typeName, networks],
+  [HostService.typeName, host],
 ]);

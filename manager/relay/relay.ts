@@ -4,7 +4,7 @@
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
-import { nodeMetadata, relayedServices } from "#proto/engine-services.ts";
+import { diagnosticMethods, nodeMetadata, relayedServices } from "#proto/engine-services.ts";
 import { Fault } from "#proto/fault.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { type Authorize, type CallContext, messageBytesMax } from "#proto/grpc.ts";
@@ -95,7 +95,7 @@ function targetOf(store: View, method: DescMethod, { metadata }: CallContext): T
   const node = store.get("node", nodeId);
   if (node === undefined) throw new Fault("not-found", `node "${nodeId}" not found`);
   const name = `node "${node.description?.hostname || nodeId}"`;
-  if (node.status?.state === NodeState.DOWN) {
+  if (node.status?.state === NodeState.DOWN && !diagnosticMethods.has(method)) {
     const why = node.status.message || "its swarmd or its network is away";
     throw new Fault("unavailable", `${name} is down: ${why}`);
   }

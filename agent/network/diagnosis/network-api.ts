@@ -12,6 +12,7 @@ import type { Clock } from "#proto/ports.ts";
 import { durationFromMs } from "#proto/time.ts";
 import type { NetworkDriver } from "../network-driver.ts";
 import type { NetworkState } from "../network-state.ts";
+import { countArrivals } from "./count-arrivals.ts";
 import { probeNode } from "./probe-node.ts";
 import { Questions } from "./questions.ts";
 import { TraceFromTask } from "./trace-from-task.ts";
@@ -38,6 +39,7 @@ export function networkHandlers(modules: NetworkApiModules): Handlers<typeof Net
       return await traceToTask(request, state(), questions);
     },
     probeNode: async (request) => await probeNode(request, state(), modules),
+    countArrivals: async (request) => await countArrivals(request, state(), exec),
   };
 }
 
