@@ -14,6 +14,7 @@ import { AssignedFile } from "#agent/assigned-file.ts";
 import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
+import { hostHandlers } from "#agent/host/host-api.ts";
 import { networkHandlers } from "#agent/network/diagnosis/network-api.ts";
 import { FastPath } from "#agent/network/fastpath/fast-path.ts";
 import { NetworkDriver } from "#agent/network/network-driver.ts";
@@ -97,7 +98,7 @@ export class Engine implements AsyncDisposable {
           handlers: {
             ...imageApi.handlers,
             ...(peers && { layers: peers.handlers(images.content) }),
-            ...taskHandlers({ worker, network, containers }, modules),
+            ...taskHandlers(config, { worker, network, containers }, modules),
           },
         },
         { ...modules, log: log.child({ part: "api" }) },
@@ -187,6 +188,7 @@ function newDnsServer(network: NetworkDriver, modules: EngineModules): DnsServer
 }
 
 function taskHandlers(
+  config: Config,
   {
     worker,
     network,
@@ -197,6 +199,7 @@ function taskHandlers(
   return {
     volumes: volumeHandlers(worker.volumes),
     networks: networkHandlers({ network, exec: systemExec, clock }),
+    host: hostHandlers(config, { network, exec: systemExec, clock }),
     containers: {
       ...containers.handlers,
       ...statsHandlers({ list: () => worker.running(), clock }),
