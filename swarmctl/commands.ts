@@ -53,6 +53,11 @@ const cluster: Noun = {
       load: () => import("./cluster/ca.ts"),
     },
     {
+      name: "status",
+      summary: "Show on one screen how the cluster is, and what needs its operator",
+      load: () => import("./cluster/status/status.ts"),
+    },
+    {
       name: "backup",
       summary: "Write everything that a new host needs to go on as this cluster",
       load: () => import("./cluster/backup.ts"),

@@ -51,7 +51,8 @@ async function look(control: ControlClient, signal: AbortSignal): Promise<State 
   }
 }
 
-function progressLines({ rootCa, nodes }: State): string[] {
+/** How far it has come; none while there is none under way. */
+export function progressLines({ rootCa, nodes }: Pick<State, "rootCa" | "nodes">): string[] {
   const pem = Buffer.from(rootCa?.rootRotation?.caCert ?? []).toString();
   if (pem === "") return [];
   const digest = certificateDigest(pem);
