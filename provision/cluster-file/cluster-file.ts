@@ -21,7 +21,8 @@ export interface FileHost {
   /** As messages call it: the name that the file gives, else the address. */
   readonly name: string;
   readonly isManager: boolean;
-  readonly labels: Readonly<Record<string, string>>;
+  /** All that the node shall have. Absent: the file does not say, and the node keeps what it has. */
+  readonly labels?: Readonly<Record<string, string>>;
   readonly availability: Availability;
   readonly interface?: string;
   readonly ssh: SshSettings;

@@ -4,6 +4,7 @@
  */
 import { create, equals } from "@bufbuild/protobuf";
 import {
+  BackupConfigSchema,
   CaConfigSchema,
   type ClusterSpec,
   ClusterSpecSchema,
@@ -16,6 +17,7 @@ import {
 } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { SchedulingStrategy } from "#proto/gen/swarm/v1/types_pb.ts";
 import { durationFromMs, parseDurationMs } from "#proto/time.ts";
+import type { BackupSettings } from "./cluster-file.ts";
 
 /** What the file says, checked against the schemas below. */
 export type ClusterOptions = Readonly<Record<string, unknown>>;
@@ -118,12 +120,18 @@ export const optionSchemas: Readonly<Record<string, object>> = Object.fromEntrie
   Object.entries(options).map(([key, { schema }]) => [key, schema]),
 );
 
-/** The spec of a new cluster. */
-export function specWith(options: ClusterOptions, spec = create(ClusterSpecSchema)): ClusterSpec {
-  return changed(spec, Object.entries(options));
+/** What the file says of the cluster as a whole. */
+export interface ClusterSettings {
+  readonly options: ClusterOptions;
+  readonly backup?: BackupSettings;
 }
 
-export interface OptionChanges {
+/** The spec of a new cluster. */
+export function specWith({ options, backup }: ClusterSettings): ClusterSpec {
+  return withBackup(changed(create(ClusterSpecSchema), Object.entries(options)), backup);
+}
+
+export interface SettingChanges {
   /** Keys whose value the cluster shall get. */
   readonly changed: readonly string[];
   /** Keys whose value is another than the cluster began with, which nothing can change. */
@@ -132,23 +140,31 @@ export interface OptionChanges {
   readonly spec: ClusterSpec;
 }
 
-/** What the file's options mean for a cluster that there is. What the file leaves out stays as it is. */
-export function optionChanges(given: ClusterOptions, spec: ClusterSpec): OptionChanges {
-  const entries = Object.entries(given);
-  const differs = ([key, value]: readonly [string, unknown]): boolean => {
-    const option = options[key];
-    if (option === undefined) return false;
-    if (option.holds !== undefined) return !option.holds(spec, value);
-    return !equals(ClusterSpecSchema, option.apply(spec, value), spec);
-  };
-  const different = entries.filter(differs);
+/** What the file means for a cluster that there is. What the file leaves out stays as it is. */
+export function settingChanges(given: ClusterSettings, spec: ClusterSpec): SettingChanges {
+  const different = Object.entries(given.options).filter(([key, value]) => {
+    const { holds, apply } = options[key] ?? {};
+    if (holds !== undefined) return !holds(spec, value);
+    return apply !== undefined && !isSame(apply(spec, value), spec);
+  });
   const isFixed = ([key]: readonly [string, unknown]) => options[key]?.holds !== undefined;
   const open = different.filter((entry) => !isFixed(entry));
+  const backedUp = withBackup(spec, given.backup);
   return {
-    changed: open.map(([key]) => key),
+    changed: [...open.map(([key]) => key), ...(isSame(backedUp, spec) ? [] : ["backup"])],
     refused: different.filter(isFixed).map(([key]) => key),
-    spec: changed(spec, open),
+    spec: changed(backedUp, open),
   };
+}
+
+function isSame(a: ClusterSpec, b: ClusterSpec): boolean {
+  return equals(ClusterSpecSchema, a, b);
+}
+
+function withBackup(spec: ClusterSpec, backup: BackupSettings | undefined): ClusterSpec {
+  if (backup === undefined) return spec;
+  const { schedule = "", folder = "", keep = 0 } = spec.backup ?? {};
+  return { ...spec, backup: create(BackupConfigSchema, { schedule, folder, keep, ...backup }) };
 }
 
 function changed(spec: ClusterSpec, entries: readonly (readonly [string, unknown])[]): ClusterSpec {

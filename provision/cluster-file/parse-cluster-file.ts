@@ -105,7 +105,7 @@ function fileHost(raw: RawHost, { document, index, ssh, place }: HostPlace): Fil
     address: raw.address,
     name: raw.name ?? raw.address,
     isManager,
-    labels: Object.fromEntries(labels),
+    ...(raw.labels !== undefined && { labels: Object.fromEntries(labels) }),
     availability: raw.availability ?? (runsTasks ? "active" : "drain"),
     ...(raw.interface !== undefined && { interface: raw.interface }),
     ssh: { ...ssh, ...sshSettings(raw.ssh ?? {}, place) },
@@ -154,7 +154,7 @@ function canonical(address: string): string {
 function checkOptions(document: YamlDocument, options: ClusterOptions): void {
   for (const [key, value] of Object.entries(options)) {
     try {
-      specWith({ [key]: value });
+      specWith({ options: { [key]: value } });
     } catch (thrown) {
       if (!(thrown instanceof Fault)) throw thrown;
       throw document.fault(["options", key], `is not right: ${thrown.message}`);
