@@ -1,23 +1,23 @@
 /** Faults as gRPC's statuses, and back: their code crosses the wire, and their message. */
-import { status } from "@grpc/grpc-js";
 import { type Code, Fault } from "./fault.ts";
 
+/** https://grpc.io/docs/guides/status-codes; not taken from grpc-js, which a short command need not load. */
 const statusOfCode = {
-  "invalid-argument": status.INVALID_ARGUMENT,
-  "not-found": status.NOT_FOUND,
-  "already-exists": status.ALREADY_EXISTS,
-  conflict: status.ABORTED,
-  "failed-precondition": status.FAILED_PRECONDITION,
-  "permission-denied": status.PERMISSION_DENIED,
-  unauthenticated: status.UNAUTHENTICATED,
-  "resource-exhausted": status.RESOURCE_EXHAUSTED,
-  unavailable: status.UNAVAILABLE,
-  "deadline-exceeded": status.DEADLINE_EXCEEDED,
-  canceled: status.CANCELLED,
-  unimplemented: status.UNIMPLEMENTED,
-  "data-loss": status.DATA_LOSS,
-  internal: status.INTERNAL,
-} as const satisfies Record<Code, status>;
+  canceled: 1,
+  "invalid-argument": 3,
+  "deadline-exceeded": 4,
+  "not-found": 5,
+  "already-exists": 6,
+  "permission-denied": 7,
+  "resource-exhausted": 8,
+  "failed-precondition": 9,
+  conflict: 10, // ABORTED
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  "data-loss": 15,
+  unauthenticated: 16,
+} as const satisfies Record<Code, number>;
 
 const codeOfStatus = new Map<number, Code>(
   Object.entries(statusOfCode).map(([code, grpcStatus]) => [grpcStatus, code as Code]),
@@ -27,10 +27,15 @@ const codeOfStatus = new Map<number, Code>(
 const detailsLengthMax = 4096;
 
 /** As a server ends a call with it. */
-export function statusOf(fault: Fault): { readonly code: status; readonly details: string } {
+export function statusOf(fault: Fault): { readonly code: number; readonly details: string } {
   // It travels URI-encoded, and so must be valid UTF-16, in a header, whose length is limited.
   const details = fault.message.slice(0, detailsLengthMax).toWellFormed();
   return { code: statusOfCode[fault.code], details };
+}
+
+/** The Fault that a status tells of. */
+export function faultOfStatus(code: number, details: string): Fault {
+  return new Fault(codeOfStatus.get(code) ?? "internal", details || `the call ended with ${code}`);
 }
 
 /** What grpc-js says when a server vanished in the middle of a call; of our own aborts it says something else. */

@@ -5,6 +5,9 @@
 import { type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
 import { Fault } from "./fault.ts";
 
+/** The largest message either side accepts. */
+export const messageBytesMax = 16 * 1024 * 1024;
+
 const prefixBytes = 5;
 
 /** "resource-exhausted" for a message that is larger than the other side takes. */

@@ -28,17 +28,16 @@ import {
 import { Fault } from "./fault.ts";
 import { bidiStream } from "./grpc-bidi.ts";
 import { faultFromGrpc } from "./grpc-fault.ts";
+import { messageBytesMax } from "./grpc-frames.ts";
 import { onAbort, pour } from "./pour.ts";
 import { type ClientTls, TlsChannelCredentials } from "./tls/client-credentials.ts";
 
 export type { CallContext } from "./call-context.ts";
+export { messageBytesMax } from "./grpc-frames.ts";
 export { addService, type Authorize, type Handlers } from "./grpc-server.ts";
 
 /** How long a unary call may take where the caller does not say. */
 const unaryDeadlineMs = 10_000;
-
-/** The largest message either side accepts. */
-export const messageBytesMax = 16 * 1024 * 1024;
 
 export interface CallOptions {
   readonly signal?: AbortSignal;

@@ -1,13 +1,14 @@
 /**
  * What every command's action works with: the invocation's streams and, on demand, connections: to a manager, which is
- * this host's own or that of a saved context, and to this host's swarmd. It owns the connections and closes them. gRPC is
- * imported here and only when a connection is wanted, because it takes longer to load than everything else together.
+ * this host's own or that of a saved context, and to this host's swarmd. It owns the connections and closes them. They are
+ * imported here and only when one is wanted; gRPC takes longer to load than everything else together, so that this host's
+ * sockets are reached without it where that will do.
  */
 import { connect } from "node:net";
 import { join, resolve } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import { errnoOf, Fault } from "#proto/fault.ts";
-import type { Client, Connection, ConnectionOptions } from "#proto/grpc.ts";
+import type { Client, ConnectionOptions } from "#proto/grpc.ts";
 import type { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { NodeService } from "#proto/gen/swarm/v1/node_pb.ts";
 import type { Remote, RemoteSocket } from "#provision/remote.ts";
@@ -47,7 +48,7 @@ export class Context implements AsyncDisposable {
   readonly io: Io;
   /** Of a command that did what it was told: a process elsewhere may have ended with another one. */
   exitCode = 0;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<AnyConnection>();
   #flags: PlaceFlags = {};
   #place: Promise<Place> | undefined;
   readonly #far = new AsyncDisposableStack();
@@ -105,6 +106,12 @@ export class Context implements AsyncDisposable {
   async contextName(): Promise<string> {
     const named = this.#flags.context ?? this.io.env["SWARM_CONTEXT"];
     return named || (await ContextFolder.find(this.io)?.current()) || defaultContextName;
+  }
+
+  /** Whether this host's own manager is meant, not one elsewhere. */
+  async isHere(): Promise<boolean> {
+    const host = this.#flags.host ?? this.io.env["SWARM_HOST"];
+    return !host && (await this.contextName()) === defaultContextName;
   }
 
   /** Of a socket of this host. */
@@ -194,11 +201,19 @@ export class Context implements AsyncDisposable {
     return remotes.add(target.address, target);
   }
 
-  async #connect(address: string, options: ConnectionOptions): Promise<Connection> {
-    const { Connection } = await import("#proto/grpc.ts");
-    const connection = new Connection(address, options);
+  async #connect(address: string, options: ConnectionOptions): Promise<AnyConnection> {
+    const connection = await this.#newConnection(address, options);
     this.#connections.add(connection);
     return connection;
+  }
+
+  async #newConnection(address: string, options: ConnectionOptions): Promise<AnyConnection> {
+    if (address.startsWith("unix:")) {
+      const { LocalConnection } = await import("#proto/local-connection.ts");
+      return new LocalConnection(address, options, { clock: this.io.clock });
+    }
+    const { Connection } = await import("#proto/grpc.ts");
+    return new Connection(address, options);
   }
 
   async #explainNoManager(path: string, refusal: string): Promise<Fault> {
@@ -227,6 +242,10 @@ export class Context implements AsyncDisposable {
       `This host is not a manager; run the command on one of: ${info.managers.join(", ")}`,
     );
   }
+}
+
+interface AnyConnection extends Disposable {
+  service<S extends DescService>(service: S): Client<S>;
 }
 
 interface Place {

@@ -5,7 +5,7 @@
  */
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
-import { systemClock } from "#proto/system-ports.ts";
+import { systemClock } from "#proto/system-clock.ts";
 
 // Compiled code is kept in the user's own folder: one in /tmp could be prepared by somebody else.
 const home = process.env["XDG_CACHE_HOME"] ?? process.env["HOME"];
