@@ -11,6 +11,7 @@ import { Connection, type ConnectionOptions } from "#proto/grpc.ts";
 import { Box, type BoxOptions } from "./box.ts";
 import { cgroupParent, removeCgroups } from "./cgroups.ts";
 import { Daemon } from "./daemon.ts";
+import { writePrograms } from "./lab-folder.ts";
 import { addressOf, hostNetwork, type Lan, type Plug } from "./lan.ts";
 import type { Outcome, RunOptions } from "./process.ts";
 import { childrenOf, identify, isAlive, type ProcessId, sendSignal } from "./process-id.ts";
@@ -85,6 +86,11 @@ export class Host {
     const options = signal === undefined ? {} : { signal };
     const listens = () => accepts(this.#socketPath("swarmd"));
     await this.swarmd.ready(listens, { timeoutMs: readyTimeoutMs, ...options });
+  }
+
+  /** From the next start on its programs are the bundles in this folder, be they of another version. */
+  useBundles(folder: string): void {
+    writePrograms(join(this.box.folder, "bin"), folder);
   }
 
   /** Boots the host again, with the data it had, and starts swarmd. */

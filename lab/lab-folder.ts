@@ -134,7 +134,9 @@ export function boxFolders(name: string): readonly string[] {
 
 function boxOptions(lab: string, box: string, hostname: string): BoxOptions {
   const folder = labFolder(lab);
-  const path = `${join(folder, "bin")}:${process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`;
+  // A host's own programs, where it has any, come before those of all.
+  const bins = `${join(folder, box, "bin")}:${join(folder, "bin")}`;
+  const path = `${bins}:${process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`;
   // Hosts come and go all the time: a program that was compiled once starts in half the time.
   const env = { PATH: path, NODE_COMPILE_CACHE: join(cacheFolder(), "compiled") };
   return { labFolder: folder, folder: join(folder, box), hostname, env };
@@ -143,12 +145,11 @@ function boxOptions(lab: string, box: string, hostname: string): BoxOptions {
 /** Where the programs' bundles are that hosts shall run in place of the sources. */
 const bundlesVariable = "SWARM_LAB_DIST";
 
-/** The project's programs as commands, run from this checkout, or from bundles, by this Node. */
-function writePrograms(folder: string): void {
-  mkdirSync(folder);
+/** The project's programs as commands, run from this checkout, or from a folder of bundles, by this Node. */
+export function writePrograms(folder: string, bundles = process.env[bundlesVariable]): void {
+  mkdirSync(folder, { recursive: true });
   for (const program of ["swarmd", "swarmctl"]) {
     const source = fileURLToPath(new URL(`../${program}/main.ts`, import.meta.url));
-    const bundles = process.env[bundlesVariable];
     const main = bundles ? join(resolve(bundles), `${program}.js`) : source;
     const script = `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`;
     writeFileSync(join(folder, program), script, { mode: 0o755 });

@@ -53,9 +53,19 @@ const cluster: Noun = {
       load: () => import("./cluster/ca.ts"),
     },
     {
+      name: "destroy",
+      summary: "Take a cluster and swarm itself off all hosts of its file, for good",
+      load: () => import("./cluster/destroy.ts"),
+    },
+    {
       name: "status",
       summary: "Show on one screen how the cluster is, and what needs its operator",
       load: () => import("./cluster/status/status.ts"),
+    },
+    {
+      name: "upgrade",
+      summary: "Give all hosts of a cluster's file another version, one after the other",
+      load: () => import("./cluster/upgrade.ts"),
     },
     {
       name: "backup",
