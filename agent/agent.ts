@@ -30,6 +30,8 @@ import type { Worker } from "./worker.ts";
  */
 const backoffMsMin = 100;
 const backoffMsMax = 2_000;
+/** Nothing takes so long on a host that works. */
+const standstillMs = 5 * 60_000;
 /** Where all managers refuse it, which does not change soon. */
 const refusedMs = 8_000;
 /** A session that stood for less counts as one that failed: a manager that ends each at once is not asked on and on. */
@@ -98,6 +100,11 @@ export class Agent {
 
   get session(): SessionState {
     return this.#session;
+  }
+
+  /** What this host has been at for so long that it will not end. */
+  get standstill(): string | undefined {
+    return this.#converger.slowerThan(standstillMs);
   }
 
   get managers(): readonly string[] {

@@ -104,6 +104,21 @@ class TestHost implements AsyncDisposable {
   }
 }
 
+test("converger, what takes too long is told while it does", async () => {
+  const gate = Promise.withResolvers<void>();
+  await using host = new TestHost();
+  host.gate = gate.promise;
+  host.converger.want(networkNamed("n1"));
+  await turn();
+  assert.equal(host.converger.slowerThan(1_000), undefined);
+  await host.clock.advance(1_001);
+  assert.equal(host.converger.slowerThan(1_000), "program the network");
+  gate.resolve();
+  await until(() => host.events.includes("dns n1"));
+  await turn();
+  assert.equal(host.converger.slowerThan(-1), undefined);
+});
+
 test("converger, programs networks before DNS before tasks, and remembers", async () => {
   await using host = new TestHost();
   const wanted = networkNamed("a");

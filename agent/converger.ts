@@ -52,10 +52,19 @@ export class Converger {
   #wake: (() => void) | undefined;
   /** What was last complained of, by part: the same words are not said again each second. */
   readonly #complaints = new Map<string, string>();
+  /** What is under way, and since when by the monotonic clock. */
+  readonly #attempts = new Map<string, number>();
 
   constructor(options: ConvergerOptions, modules: ConvergerModules) {
     this.#options = options;
     this.#modules = modules;
+  }
+
+  /** What has been under way for longer than `ms`: programs that are run here have deadlines, so that it should be over. */
+  slowerThan(ms: number): string | undefined {
+    const startedBefore = this.#modules.clock.monotonic() - ms;
+    for (const [what, startedAtMs] of this.#attempts) if (startedAtMs < startedBefore) return what;
+    return undefined;
   }
 
   want(assigned: Assigned): void {
@@ -131,6 +140,7 @@ export class Converger {
   }
 
   async #attempt(what: string, work: () => Promise<void>): Promise<boolean> {
+    this.#attempts.set(what, this.#modules.clock.monotonic());
     try {
       await work();
       this.#complaints.delete(what);
@@ -141,6 +151,8 @@ export class Converger {
         this.#modules.log.error(`cannot ${what}`, { error });
       this.#complaints.set(what, error);
       return false;
+    } finally {
+      this.#attempts.delete(what);
     }
   }
 

@@ -36,6 +36,7 @@ export interface WorkerOptions {
   readonly stateRoot: string;
   readonly runRoot: string;
   readonly cgroupParent: string;
+  readonly supervisorCgroups?: readonly string[];
   readonly runtime: "runc";
 }
 
@@ -79,12 +80,7 @@ export class Worker {
     const tasksFolder = join(options.stateRoot, "tasks");
     this.#files = new TaskFiles(tasksFolder);
     this.#containers = new Containers(
-      {
-        tasksFolder,
-        runRoot: options.runRoot,
-        cgroupParent: options.cgroupParent,
-        runtime: options.runtime,
-      },
+      { ...options, tasksFolder },
       { exec, clock, log, mounts: mounts.tasks, onExit: (taskId) => this.#onExit(taskId) },
     );
     this.#logs = new TaskLogs(() => this.#runners.values().map((runner) => this.#logOf(runner)), {

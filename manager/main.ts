@@ -156,7 +156,9 @@ function exitWhenWritten(status: number): void {
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 const config = configOrExit();
-const log: Log = createLog({ level: config.logLevel });
+// Lines go through swarmd, which leaves the variable to its manager only where they come to journald.
+const format = process.env["JOURNAL_STREAM"] === undefined ? "line" : "journal";
+const log: Log = createLog({ level: config.logLevel, format });
 try {
   await run(config, new Parent(), { clock: systemClock, random: systemRandom, log });
   exitWhenWritten(0);

@@ -97,7 +97,7 @@ function explain(doc: FlagDoc): string {
 function itemsOf(example: NonNullable<FlagDoc["example"]>): readonly string[] {
   if (typeof example === "string") return [];
   if (Array.isArray(example)) return example.map((item) => `  - ${String(item)}`);
-  return Object.entries(example).map(([name, value]) => `  ${name}: ${String(value)}`);
+  return Object.entries(example).map(([name, value]) => `  ${name}: ${value}`);
 }
 
 function sentence(phrase: string): string {

@@ -147,6 +147,15 @@ export class Daemon implements AsyncDisposable {
     });
   }
 
+  /** In one line. */
+  get status(): string {
+    return this.#member?.status ?? "belongs to no cluster: swarmctl cluster init or join";
+  }
+
+  get standstill(): string | undefined {
+    return this.#member?.standstill;
+  }
+
   info(): GetInfoResponse {
     const member = this.#member;
     if (member === undefined) return create(GetInfoResponseSchema, { version });

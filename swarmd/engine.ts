@@ -11,7 +11,7 @@ import { ContainerApi } from "#agent/api/container-api.ts";
 import { type EngineHandlers, serveEngineApi } from "#agent/api/engine-api.ts";
 import { KnownManagers } from "#agent/api/known-managers.ts";
 import { AssignedFile } from "#agent/assigned-file.ts";
-import { prepareCgroups } from "#agent/container/cgroup-layout.ts";
+import { type ContainerCgroups, prepareCgroups } from "#agent/container/cgroup-layout.ts";
 import { DnsServer } from "#agent/dns/dns-server.ts";
 import { systemExec } from "#agent/exec.ts";
 import { hostHandlers } from "#agent/host/host-api.ts";
@@ -73,15 +73,15 @@ export class Engine implements AsyncDisposable {
     const { log } = modules;
     const peers = opened.use(openPeers(config, identity, modules));
     const images = opened.use(await openImages(config, { ...modules, peers }));
-    const { encryption, network } = await openNetwork(config, modules, opened);
+    const cgroups = await prepareCgroups(config.cgroupParent);
+    const { encryption, network } = await openNetwork({ ...config, cgroups }, modules, opened);
     const dns = opened.use(newDnsServer(network, modules));
     const memory = opened.use(
       new AssignedFile({ path: join(config.dataRoot, "agent/assigned.bin") }, modules),
     );
     const reporter = new Reporter();
-    const worker = opened.use(
-      await openWorker(config, { ...modules, exec: systemExec, images, network, reporter }),
-    );
+    const ofWorker = { ...modules, exec: systemExec, images, network, reporter };
+    const worker = opened.use(await openWorker({ ...config, cgroups }, ofWorker));
     const imageApi = opened.use(
       new EngineImages(config, { ...modules, images, volumes: worker.volumes }),
     );
@@ -139,6 +139,14 @@ export class Engine implements AsyncDisposable {
 
   get session(): SessionState {
     return this.#parts.agent.session;
+  }
+
+  get standstill(): string | undefined {
+    return this.#parts.agent.standstill;
+  }
+
+  get runningCount(): number {
+    return this.#parts.worker.running().length;
   }
 
   get managers(): readonly string[] {
@@ -227,30 +235,43 @@ function encryptionNews(news: SessionResponse): EncryptionNews {
   };
 }
 
-async function openNetwork(config: Config, modules: Ports, opened: AsyncDisposableStack) {
+interface WithCgroups {
+  readonly cgroups: ContainerCgroups;
+}
+
+async function openNetwork(
+  { cgroups, ...config }: Config & WithCgroups,
+  modules: Ports,
+  opened: AsyncDisposableStack,
+) {
   const of = (part: string) => ({ ...modules, exec: systemExec, log: modules.log.child({ part }) });
-  const encryption = opened.use(await WireGuard.open(config, of("encryption")));
+  const { dataRoot, runRoot } = config;
+  const { supervisors: supervisorCgroups } = cgroups;
+  const encryption = opened.use(
+    await WireGuard.open({ dataRoot, runRoot, supervisorCgroups }, of("encryption")),
+  );
   const fastPath = await FastPath.open({ mode: config.fastPath }, of("network"));
   const network = await NetworkDriver.open(config, { ...of("network"), encryption, fastPath });
   return { encryption, network };
 }
 
 async function openWorker(
-  config: Config,
+  config: Config & WithCgroups,
   { reporter, ...modules }: Omit<WorkerModules, "report"> & { readonly reporter: Reporter },
 ): Promise<Worker> {
-  return await Worker.open(await workerOptions(config), {
+  return await Worker.open(workerOptions(config), {
     ...modules,
     report: (taskId, status) => reporter.report(taskId, status),
     log: modules.log.child({ part: "worker" }),
   });
 }
 
-async function workerOptions(config: Config) {
+function workerOptions({ dataRoot, runRoot, cgroups }: Config & WithCgroups) {
   return {
-    stateRoot: join(config.dataRoot, "agent"),
-    runRoot: config.runRoot,
-    cgroupParent: await prepareCgroups(config.cgroupParent),
+    stateRoot: join(dataRoot, "agent"),
+    runRoot,
+    cgroupParent: cgroups.parent,
+    supervisorCgroups: cgroups.supervisors,
     runtime: "runc",
   } as const;
 }

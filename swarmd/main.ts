@@ -50,7 +50,6 @@ switch (command.command) {
     process.stdout.write(defaultConfigFile());
     break;
   case "check":
-    process.stdout.write("swarmd: flags and configuration file are valid\n");
     break;
   case "run":
     try {

@@ -152,7 +152,7 @@ export class ManagerProcess implements AsyncDisposable {
     const lastWords: string[] = [];
     createInterface({ input: child.stderr }).on("line", (line) => {
       process.stderr.write(`${line}\n`);
-      lastWords.push(line);
+      lastWords.push(line.replace(/^<\d>/, ""));
       if (lastWords.length > 5) lastWords.shift();
     });
     const served = Promise.withResolvers<void>();

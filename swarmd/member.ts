@@ -131,6 +131,22 @@ export class Member implements AsyncDisposable {
     return this.#engine?.session.state === "connected";
   }
 
+  /** In one line, for those who look at this host's services. */
+  get status(): string {
+    const { role, clusterId } = this.#identity;
+    const session = this.#engine?.session;
+    const manager = session?.state === "connected" ? `session with ${session.manager}` : this.error;
+    const containers = `${this.#engine?.runningCount ?? 0} containers run`;
+    return [`${role} of cluster ${clusterId}`, containers, manager, this.managerError]
+      .filter((words) => words !== "")
+      .join("; ");
+  }
+
+  /** What the engine does not come to an end with. */
+  get standstill(): string | undefined {
+    return this.#engine?.standstill;
+  }
+
   /** Why there is no session, or what else is wrong. */
   get error(): string {
     if (this.#locked) {

@@ -1,17 +1,23 @@
 /** The daemon from its start to its end, with all that it takes to run one. Loaded late: see main.ts. */
 import { join } from "node:path";
+import { systemExec } from "#agent/exec.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { version } from "#proto/version.ts";
-import { createLog } from "#proto/winston-log.ts";
+import { createLog, writesToJournal } from "#proto/winston-log.ts";
 import type { Config } from "./config.ts";
 import { Daemon } from "./daemon.ts";
 import { serveNode } from "./node-service.ts";
+import { ServiceManager } from "./service-manager.ts";
 
 /** Returns when the process is told to stop. */
 export async function run(config: Config): Promise<void> {
   await using parts = new AsyncDisposableStack();
-  const log = createLog({ level: config.logLevel });
+  const toJournal = writesToJournal(process.env);
+  // What the manager says goes where this goes; by the variable it knows.
+  if (!toJournal) delete process.env["JOURNAL_STREAM"];
+  const log = createLog({ level: config.logLevel, format: toJournal ? "journal" : "line" });
   const ports = { clock: systemClock, random: systemRandom, log };
+  const service = parts.use(ServiceManager.take(process.env, { ...ports, exec: systemExec }));
   const daemon = parts.use(await Daemon.start(config, ports));
   parts.use(
     await serveNode(
@@ -28,7 +34,10 @@ export async function run(config: Config): Promise<void> {
     ),
   );
   log.info("swarmd serves", { version, dataRoot: config.dataRoot, runRoot: config.runRoot });
-  const signal = await stopSignal();
+  const stopped = stopSignal();
+  await service.ready({ status: () => daemon.status, complaint: () => daemon.standstill });
+  const signal = await stopped;
+  await service.stopping();
   log.info("swarmd stops; containers go on running", { signal });
 }
 

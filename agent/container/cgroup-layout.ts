@@ -1,12 +1,14 @@
 /**
  * Where containers' cgroups go on this host, and what has to be done for that.
  *
- * On v1 and hybrid hosts: a folder below the root of each hierarchy. On v2 a service of systemd may only touch what systemd
- * delegates to it (`Delegate=yes`), which is its own cgroup; and a cgroup whose processes are its own cannot hand
- * controllers to cgroups below it. So swarmd moves itself and its children into a leaf, `supervisor`, hands on all
- * controllers that there are, and containers are beside the leaf. With `DelegateSubgroup=supervisor` (systemd 254) it is
- * in the leaf from the start, which also lets the unit be restarted while containers run. Where swarmd is no service, as
- * in a session or at the root of a container, it does as Docker's cgroupfs driver does: below the root.
+ * Containers must outlive swarmd, so they are not in its unit, whose processes systemd ends with it, and which it could not
+ * start again on v2: a cgroup that hands on controllers takes no process. They are in the unit beside it,
+ * `swarm-containers.service`, which systemd delegates to us (`Delegate=yes`), and so are their supervisors.
+ *
+ * Without that unit: on v1 and hybrid hosts a folder below the root of each hierarchy. On v2 a service may only touch what
+ * is delegated to it, its own cgroup. There it moves itself and its children into a leaf, hands on all controllers that
+ * there are, and containers are beside the leaf. Where swarmd is no service, as in a session or at the root of a
+ * container, it does as Docker's cgroupfs driver does: below the root.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
@@ -17,8 +19,10 @@ export type CgroupLayout = "v1" | "hybrid" | "v2";
 
 export interface CgroupFacts {
   readonly layout: CgroupLayout;
-  /** On v2: swarmd's own cgroup, from the root of the hierarchy: "/system.slice/swarmd.service". */
+  /** swarmd's own cgroup in the hierarchy by which systemd goes, from its root: "/system.slice/swarmd.service". */
   readonly own: string;
+  /** Whether there is a unit beside swarmd's for containers. */
+  readonly hasUnit: boolean;
   /** On v2: whether what is mounted begins at the kernel's root cgroup, which may have processes and hand on all the same. */
   readonly kernelRoot: boolean;
 }
@@ -30,9 +34,20 @@ export interface CgroupPlan {
   readonly handsOn?: string;
   /** Where the processes of `handsOn` go first. */
   readonly leaf?: string;
+  /** Where containers' supervisors go; undefined: they stay with swarmd. */
+  readonly supervisors?: string;
+}
+
+/** What `prepareCgroups` has made. */
+export interface ContainerCgroups {
+  /** As in the plan. */
+  readonly parent: string;
+  /** Folders: a process that is to outlive swarmd goes into each of them. */
+  readonly supervisors: readonly string[];
 }
 
 const leafName = "supervisor";
+const unitName = "swarm-containers.service";
 
 /** What a container's limits need. */
 const controllers = ["cpu", "cpuset", "io", "memory", "pids"];
@@ -40,6 +55,12 @@ const controllers = ["cpu", "cpuset", "io", "memory", "pids"];
 /** `parent` with a slash before it is below the root in any case. */
 export function planCgroups(facts: CgroupFacts, parent: string): CgroupPlan {
   const name = parent.replace(/^\//, "");
+  if (!parent.startsWith("/") && facts.hasUnit) {
+    const unit = unitBeside(facts.own);
+    const [below, leaf] = [posix.join(unit, name).slice(1), posix.join(unit, leafName)];
+    if (facts.layout !== "v2") return { parent: below, supervisors: leaf };
+    return { parent: below, handsOn: unit, leaf, supervisors: leaf };
+  }
   if (facts.layout !== "v2") return { parent: name };
   const delegated = parent.startsWith("/") ? undefined : delegatedTo(facts.own);
   if (delegated !== undefined) {
@@ -67,35 +88,73 @@ export function layoutOf(mounts: string): CgroupLayout {
   return [...types.values()].includes("cgroup2") ? "hybrid" : "v1";
 }
 
-/** Of /proc/PID/cgroup: the line of v2, which has no controllers in it. */
+function unitBeside(own: string): string {
+  return posix.join(posix.dirname(delegatedTo(own) ?? own), unitName);
+}
+
+/** Of /proc/PID/cgroup: the line of v2, which has no controllers in it; on v1 that of systemd's own hierarchy. */
 export function ownCgroup(text: string): string {
-  return /^0::(\/.*)$/m.exec(text)?.[1] ?? "/";
+  return (/^0::(\/.*)$/m.exec(text) ?? /^\d+:name=systemd:(\/.*)$/m.exec(text))?.[1] ?? "/";
+}
+
+/** The hierarchies by which systemd goes, as folders. */
+function trackedBy(layout: CgroupLayout): readonly string[] {
+  const top = "sys/fs/cgroup";
+  if (layout === "v2") return [top];
+  return layout === "v1" ? [`${top}/systemd`] : [`${top}/unified`, `${top}/systemd`];
 }
 
 export function readCgroupFacts(root = "/"): CgroupFacts {
   const read = (path: string) => readFileSync(join(root, path), "utf8");
+  const layout = layoutOf(read("proc/self/mounts"));
+  const own = ownCgroup(read("proc/self/cgroup"));
+  const tracked = trackedBy(layout);
+  const isService = delegatedTo(own) !== undefined;
   return {
-    layout: layoutOf(read("proc/self/mounts")),
-    own: ownCgroup(read("proc/self/cgroup")),
+    layout,
+    own,
+    hasUnit: isService && tracked.every((top) => existsSync(join(root, top, unitBeside(own)))),
     // Every cgroup has events but the kernel's root.
     kernelRoot: !existsSync(join(root, "sys/fs/cgroup/cgroup.events")),
   };
 }
 
-/** Makes the host ready and resolves with the folder of all containers. `root` is where the host's file system begins. */
-export async function prepareCgroups(parent: string, root = "/"): Promise<string> {
-  const plan = planCgroups(readCgroupFacts(root), parent);
-  if (plan.handsOn === undefined) return plan.parent;
+/** Makes the host ready. `root` is where the host's file system begins. */
+export async function prepareCgroups(parent: string, root = "/"): Promise<ContainerCgroups> {
+  const facts = readCgroupFacts(root);
+  const plan = planCgroups(facts, parent);
+  const { supervisors: path } = plan;
+  const tops = path === undefined ? [] : trackedBy(facts.layout);
+  const supervisors = tops.map((top) => join(root, top, path ?? ""));
+  for (const folder of supervisors) await mkdir(folder, { recursive: true });
+  await handOn(plan, root);
+  return { parent: plan.parent, supervisors };
+}
+
+async function handOn(plan: CgroupPlan, root: string): Promise<void> {
+  if (plan.handsOn === undefined) return;
   const folderOf = (path: string) => join(root, "sys/fs/cgroup", path);
   const handsOn = folderOf(plan.handsOn);
   try {
     if (plan.leaf !== undefined) await moveProcesses(handsOn, folderOf(plan.leaf));
     await handOnControllers(handsOn);
   } catch (thrown) {
-    const problem = `Cannot make cgroups below "${handsOn}": is Delegate=yes in swarmd's unit?`;
+    const problem = `Cannot make cgroups below "${handsOn}": is Delegate=yes in its unit?`;
     throw Fault.wrap(problem, thrown);
   }
-  return plan.parent;
+}
+
+const moveScript =
+  'while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"';
+
+/** The command that runs `command` in these cgroups from its beginning. */
+export function commandIn(
+  cgroups: readonly string[],
+  command: readonly [string, ...string[]],
+): readonly [string, ...string[]] {
+  return cgroups.length === 0
+    ? command
+    : ["sh", "-c", moveScript, "sh", ...cgroups, "--", ...command];
 }
 
 /** What forks meanwhile is found by the next look. */

@@ -8,6 +8,7 @@ import { Readable } from "node:stream";
 import { Fault, errnoOf } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
 import type { Exec } from "../exec.ts";
+import { commandIn } from "./cgroup-layout.ts";
 import { isConmonAlive, readPid } from "./supervised-process.ts";
 
 export interface ConmonOptions {
@@ -21,6 +22,8 @@ export interface ConmonOptions {
   readonly runtime: string;
   readonly runtimeRoot: string;
   readonly exitsFolder: string;
+  /** Where conmon goes, so that it outlives this program. */
+  readonly cgroups?: readonly string[];
   /** What conmon does with the container's output. */
   readonly logFlags: readonly string[];
   /** The container has a terminal of its own. */
@@ -43,7 +46,11 @@ export async function startConmon(
   options: ConmonOptions,
   modules: { readonly exec: Exec; readonly clock: Clock },
 ): Promise<number> {
-  const child = modules.exec.start("unshare", conmonCommand(options), {
+  const [program, ...args] = commandIn(options.cgroups ?? [], [
+    "unshare",
+    ...conmonCommand(options),
+  ]);
+  const child = modules.exec.start(program, args, {
     cwd: options.taskFolder,
     stdio: ["ignore", "ignore", "pipe", "pipe"],
     env: {

@@ -46,6 +46,8 @@ export interface ContainersOptions {
   readonly tasksFolder: string;
   readonly runRoot: string;
   readonly cgroupParent: string;
+  /** Of what supervises containers; none: this program's own. */
+  readonly supervisorCgroups?: readonly string[];
   readonly runtime: "runc";
 }
 
@@ -157,6 +159,7 @@ export class Containers {
         runtime: this.#runtime,
         runtimeRoot: this.#runtimeRoot,
         exitsFolder: this.#exits.folder,
+        cgroups: this.#options.supervisorCgroups ?? [],
         logFlags: conmonLogFlags(task),
         terminal: spec.process.terminal,
         stdin: containerOf(task)?.openStdin ?? false,

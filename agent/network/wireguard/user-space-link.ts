@@ -9,6 +9,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { dirname } from "node:path";
+import { commandIn } from "#agent/container/cgroup-layout.ts";
 import type { Exec } from "#agent/exec.ts";
 import { Fault } from "#proto/fault.ts";
 import type { Clock } from "#proto/ports.ts";
@@ -22,6 +23,8 @@ const killMs = 5_000;
 export interface UserSpaceLinkModules {
   readonly exec: Exec;
   readonly clock: Clock;
+  /** Where the process goes, so that it outlives this program. */
+  readonly cgroups?: readonly string[];
   /** Told that the process has ended and was not let go of before. */
   readonly onDeath: () => void;
 }
@@ -59,7 +62,9 @@ export class UserSpaceLink {
     await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 });
     await rm(socketPath, { force: true });
     // What is run here ends when device and socket are there, and leaves a process behind that has them.
-    await this.#modules.exec.run("setsid", ["wireguard-go", encryptionDevice], {
+    const { exec, cgroups = [] } = this.#modules;
+    const [program, ...args] = commandIn(cgroups, ["setsid", "wireguard-go", encryptionDevice]);
+    await exec.run(program, args, {
       env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
     });
     if (await this.hold()) return;

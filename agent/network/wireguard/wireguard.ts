@@ -28,6 +28,8 @@ export interface WireGuardOptions {
   /** What must survive a reboot: the host's key. */
   readonly dataRoot: string;
   readonly runRoot: string;
+  /** Of wireguard-go; none: this program's own. */
+  readonly supervisorCgroups?: readonly string[];
 }
 
 export interface WireGuardModules extends Ports {
@@ -65,19 +67,26 @@ export class WireGuard implements Encryption, Disposable {
   static async open(options: WireGuardOptions, modules: WireGuardModules): Promise<WireGuard> {
     const keys = await HostKeys.open(join(options.dataRoot, "agent/encryption/keys.json"), modules);
     const carrier = await findCarrier(modules);
-    return new WireGuard({ folder: join(options.runRoot, "encryption"), keys, carrier }, modules);
+    const folder = join(options.runRoot, "encryption");
+    const { supervisorCgroups: cgroups = [] } = options;
+    return new WireGuard({ folder, keys, carrier, cgroups }, modules);
   }
 
   /** For `open`. */
   constructor(
-    { folder, keys, carrier }: { folder: string; keys: HostKeys; carrier: Carrier },
+    {
+      folder,
+      keys,
+      carrier,
+      cgroups,
+    }: { folder: string; keys: HostKeys; carrier: Carrier; cgroups: readonly string[] },
     modules: WireGuardModules,
   ) {
     this.#folder = folder;
     this.#modules = modules;
     this.#keys = keys;
     this.#carrier = carrier;
-    this.#process = new UserSpaceLink({ ...modules, onDeath: () => this.#onDeath() });
+    this.#process = new UserSpaceLink({ ...modules, cgroups, onDeath: () => this.#onDeath() });
     this.#rotation = new KeyRotation({
       ...modules,
       keys,
