@@ -374,7 +374,7 @@ check_forwarding() {
 
 # ---------------------------------------------------------------- ports
 
-# Prints the inode of the socket that has the port; 0: the kernel's own. $1: tcp or udp.
+# Prints the inode of the socket that has the port. $1: tcp or udp.
 socket_at() {
   port_hex=$(printf '%04X' "$2")
   state=0A
@@ -384,7 +384,7 @@ socket_at() {
   }
 }
 
-# Prints the ID of the process that has the socket.
+# Prints the ID of the process that has the socket: none where it is the kernel's own, or a stranger's to who is not root.
 owner_of() {
   # shellcheck disable=SC2012 # names are numbers
   ls -l /proc/[0-9]*/fd 2>/dev/null | grep -E "^/proc/|socket:\[$1\]" | while read -r first _; do
@@ -400,15 +400,15 @@ check_port() {
   name=port:$2/$1
   inode=$(socket_at "$1" "$2")
   if [ -z "$inode" ]; then check "$name" ok "free"; return; fi
-  if [ "$inode" = 0 ]; then
-    if [ -d "/sys/class/net/$4" ]; then check "$name" ok "ours"
-    else check "$name" missing "a network device that is not ours has it; it is for $3" \
-      "find it with ip -d link show (Docker: docker swarm leave --force) and remove it$5"; fi
-    return
-  fi
+  if [ -d "/sys/class/net/$4" ]; then check "$name" ok "ours"; return; fi
   process=$(owner_of "$inode")
   if [ -z "$process" ]; then
-    check "$name" warning "a process that cannot be seen has it; it is for $3" "run check-host as root"
+    if [ "$user_id" != 0 ]; then
+      check "$name" warning "a process that cannot be seen has it; it is for $3" "run check-host as root"
+    else
+      check "$name" missing "a network device that is not ours has it; it is for $3" \
+        "find it with ip -d link show (Docker: docker swarm leave --force) and remove it$5"
+    fi
     return
   fi
   words=$(tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null)
@@ -547,6 +547,8 @@ learn_facts() {
     *) arch=other deb_arch= ;;
   esac
   installed_version=$(head -n 1 /usr/lib/swarm/version 2>/dev/null)
+  # A run of install.sh that did not come to its end has installed nothing.
+  [ ! -e /usr/lib/swarm.installing ] || installed_version=
 }
 
 print_facts() {

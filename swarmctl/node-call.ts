@@ -32,9 +32,23 @@ export async function onNodes<S extends DescService, T>(
   ask: (client: Client<S>, node: Node) => Promise<T>,
 ): Promise<readonly NodeAnswer<T>[]> {
   if (ref === undefined) return await askNodes(context, service, ask);
+  const node = await nodeOf(context, ref);
+  return [{ node, answer: await ask(await context.engine(service, node.id), node) }];
+}
+
+/** The nodes that the flag means, whatever their state. */
+export async function nodesMeant(
+  context: Context,
+  { node: ref }: NodeFlag,
+): Promise<readonly Node[]> {
+  if (ref !== undefined) return [await nodeOf(context, ref)];
+  return (await (await context.control()).listNodes({})).nodes;
+}
+
+async function nodeOf(context: Context, ref: string): Promise<Node> {
   const { node } = await (await context.control()).getNode({ ref });
   if (node === undefined) throw new Fault("internal", "The manager returned no node");
-  return [{ node, answer: await ask(await context.engine(service, node.id), node) }];
+  return node;
 }
 
 /**
@@ -48,35 +62,55 @@ async function askNodes<S extends DescService, T>(
 ): Promise<readonly NodeAnswer<T>[]> {
   const { nodes } = await (await context.control()).listNodes({});
   const ready = nodes.filter(({ status }) => status?.state === NodeState.READY);
-  const answers: (NodeAnswer<T> | Fault)[] = [];
-  let next = 0;
-  const work = async () => {
-    for (let index = next++; index < ready.length; index = next++) {
-      const node = ready[index];
-      if (node !== undefined) answers[index] = await askOne(context, service, { node, ask });
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnceMax, ready.length) }, work));
-  const faults = answers.filter((answer): answer is Fault => answer instanceof Fault);
+  const answers = await settleNodes(ready, async (node) => {
+    return await ask(await context.engine(service, node.id), node);
+  });
+  const faults = answers.filter((answer) => answer instanceof NodeFault);
   const [first] = faults;
-  if (first !== undefined && faults.length === answers.length) throw first;
-  for (const { message } of faults) complain(context.io, message);
+  if (first !== undefined && faults.length === answers.length) throw first.fault;
+  for (const { fault } of faults) complain(context.io, fault.message);
   for (const node of nodes.filter((node) => !ready.includes(node))) {
     complain(context.io, `Node ${nameOf(node)} was not asked: it is not ready`);
   }
-  return answers.filter((answer): answer is NodeAnswer<T> => !(answer instanceof Fault));
+  return answers.flatMap((answer) => (answer instanceof NodeFault ? [] : [answer]));
 }
 
-async function askOne<S extends DescService, T>(
-  context: Context,
-  service: S,
-  { node, ask }: { readonly node: Node; readonly ask: (c: Client<S>, node: Node) => Promise<T> },
-): Promise<NodeAnswer<T> | Fault> {
+/** That a node did not answer, and why. */
+export class NodeFault {
+  readonly node: Node;
+  readonly fault: Fault;
+
+  constructor(node: Node, thrown: unknown) {
+    this.node = node;
+    this.fault = Fault.wrap(`Node ${nameOf(node)} did not answer`, thrown);
+  }
+}
+
+/** Asks the nodes given, some at a time: what each answered or why it did not, in their order. */
+export async function settleNodes<T>(
+  nodes: readonly Node[],
+  ask: (node: Node) => Promise<T>,
+): Promise<readonly (NodeAnswer<T> | NodeFault)[]> {
+  const answers: (NodeAnswer<T> | NodeFault)[] = [];
+  let next = 0;
+  const work = async () => {
+    for (let index = next++; index < nodes.length; index = next++) {
+      const node = nodes[index];
+      if (node !== undefined) answers[index] = await settle(node, ask);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnceMax, nodes.length) }, work));
+  return answers;
+}
+
+async function settle<T>(
+  node: Node,
+  ask: (node: Node) => Promise<T>,
+): Promise<NodeAnswer<T> | NodeFault> {
   try {
-    const client = await context.engine(service, node.id);
-    return { node, answer: await ask(client, node) };
+    return { node, answer: await ask(node) };
   } catch (thrown) {
-    return Fault.wrap(`Node ${nameOf(node)} did not answer`, thrown);
+    return new NodeFault(node, thrown);
   }
 }
 
