@@ -14,8 +14,8 @@ import type { FromManager, ManagerStart, TlsIdentity, ToManager } from "#proto/m
 import type { Clock, Log } from "#proto/ports.ts";
 import { parseManagerMessage } from "./parse-manager-message.ts";
 
-/** Replaying a long log takes time; longer than this is a fault worth telling. */
-const readyMsDefault = 30_000;
+/** Replaying a long log takes time, on a slow host more of it: killed half-way, it would begin again and never end. */
+const readyMsDefault = 180_000;
 /** A clean end includes finishing what is being written, and handing over leadership. */
 const stopMs = 5_000;
 const backoffMsMin = 100;
