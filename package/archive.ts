@@ -3,8 +3,8 @@
  * by the Node that package-lock.json locks.
  */
 import { createReadStream, createWriteStream } from "node:fs";
-import { rm } from "node:fs/promises";
-import { basename, dirname } from "node:path";
+import { lutimes, readdir, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { runProgram } from "./run-program.ts";
@@ -21,4 +21,11 @@ export async function writeTarball(path: string, folder: string, epoch: number):
   } finally {
     await rm(plain, { force: true });
   }
+}
+
+/** Of a folder and all that is in it. dpkg-deb, unlike tar, takes times as they are. */
+export async function setTimes(folder: string, epoch: number): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries.map((entry) => join(entry.parentPath, entry.name));
+  for (const path of [...paths, folder]) await lutimes(path, epoch, epoch);
 }

@@ -28,7 +28,7 @@ usage: install.sh [--check] [--no-start] [--force]
   --no-start  install, and neither start nor restart swarmd
   --force     also on a host that lacks something, and in the place of a newer version
   --remove    stop swarmd and remove the programs; settings and data stay, and containers run on
-  --purge     with --remove: end the containers and remove settings and data, too
+  --purge     with --remove: end the containers, and remove settings and data, too
 TEXT
 }
 
@@ -55,6 +55,16 @@ read_package() {
   arch=$(cat "$here/arch")
 }
 
+# Whether the package is whole, and one for this host.
+check_package() {
+  [ "$arch" = "$(host_arch)" ] ||
+    fail "this package is for $arch, and this host is $(host_arch): take swarm-$version-linux-$(host_arch).tar.gz"
+  (cd "$here/root" && sha256sum -c --status "$here/manifest") ||
+    fail "the files in $here are not what was packaged: unpack the tarball again"
+  said=$("$here/root$lib/node" --version 2>&1) ||
+    fail "the package's programs do not run here, they need the C library of GNU, 2.28 or later: $said"
+}
+
 # Empty where there is none. A run that was killed between two renames has left it in the work folder.
 read_installed() {
   installed=
@@ -78,7 +88,13 @@ is_older() {
   [ "$first" = "$1" ]
 }
 
-is_from_deb() { [ -e /var/lib/dpkg/info/swarm.list ] && [ ! -e "$lib/manifest" ]; }
+# Also where it only remembers settings of a package that was removed.
+is_known_to_dpkg() {
+  command -v dpkg-query >/dev/null 2>&1 || return 1
+  case $(dpkg-query -W -f '${db:Status-Status}' swarm 2>/dev/null) in
+    "" | not-installed) return 1 ;;
+  esac
+}
 
 # ---------------------------------------------------------------- --check
 
@@ -139,10 +155,14 @@ place_config() {
 }
 
 switch() {
-  : >"$work/started"
   # What an earlier run has put aside is what was installed completely.
   if [ -e "$lib" ]; then
-    if [ -e "$work/old" ]; then rm -rf "$lib"; else mv -T "$lib" "$work/old" || return 1; fi
+    if [ -e "$work/old" ]; then
+      cat "$lib/manifest" >>"$work/old/manifest"
+      rm -rf "$lib"
+    else
+      mv -T "$lib" "$work/old" || return 1
+    fi
   fi
   mv -T "$work/new" "$lib" || return 1
   place_config
@@ -159,32 +179,38 @@ drop_files() {
   done
 }
 
+# Where swarm was installed before, whether it starts at boot is as the administrator left it.
 start_unit() {
-  if ! has_systemctl; then
-    say "there is no systemd here: start swarmd by other means, as \"swarmd\""
+  if has_systemctl && [ -z "$installed" ]; then systemctl --quiet enable "$unit" || return 1; fi
+  if ! has_systemctl || ! systemd_runs; then
+    ! swarmd_runs || say "swarmd does not run under systemd here: restart it by the means that started it"
     return 0
   fi
-  systemctl --quiet enable "$unit" || return 1
-  systemd_runs || return 0
   systemctl daemon-reload || return 1
   [ "$no_start" = no ] || return 0
-  systemctl restart "$unit"
+  if systemctl --quiet is-enabled "$unit"; then systemctl restart "$unit"; else systemctl try-restart "$unit"; fi
 }
 
-# dpkg shall not think that these files are its own. Its removal stops swarmd, which starts again in a moment.
+# dpkg shall not think that these files are its own, or that the settings are its to remove. What it says of an empty
+# manifest is that it leaves the data alone. Its removal stops swarmd, which starts again in a moment.
 take_over_from_dpkg() {
-  is_from_deb || return 0
+  is_known_to_dpkg || return 0
   say "taking the place of the package that dpkg installed"
-  dpkg --remove swarm >/dev/null || fail "dpkg cannot remove the package swarm: see above"
+  if [ -e "$config" ]; then cp -p "$config" "$work/config" || return 1; fi
+  mkdir -p "$lib" && touch "$lib/manifest" || return 1
+  dpkg --purge swarm >/dev/null
+}
+
+# dpkg takes them away with what it knows.
+restore_config() {
+  [ -e "$work/config" ] && [ ! -e "$config" ] || return 0
+  mkdir -p "${config%/*}" && cp -p "$work/config" "$config"
 }
 
 install_swarm() {
   need_root
   read_package
-  [ "$arch" = "$(host_arch)" ] ||
-    fail "this package is for $arch, and this host is $(host_arch): take swarm-$version-linux-$(host_arch).tar.gz"
-  (cd "$here/root" && sha256sum -c --status "$here/manifest") ||
-    fail "the files in $here are not what was packaged: unpack the tarball again"
+  check_package
   lock
   read_installed
   if [ -n "$installed" ] && is_older "$version" "$installed" && [ "$force" = no ]; then
@@ -203,7 +229,7 @@ install_swarm() {
   fi
   put_in_place
   case $installed in
-    "") say "swarm $version is installed" ;;
+    "" | "$version") say "swarm $version is installed" ;;
     *) say "swarm $version is installed, where $installed was" ;;
   esac
 }
@@ -218,9 +244,10 @@ put_in_place() {
     unstage
     fail "cannot copy the files, see above; nothing was changed"
   fi
-  take_over_from_dpkg
-  trap '' INT TERM HUP
-  switch || fail "cannot put the files in their places, see above: run install.sh again"
+  # Nobody may listen any more, as when the connection is lost: what is begun is ended.
+  trap '' INT TERM HUP PIPE
+  : >"$work/started"
+  take_over_from_dpkg && restore_config && switch || fail "cannot put the files in their places, see above: run install.sh again"
   start_unit || fail "swarmd does not start: see systemctl status swarmd, journalctl -u swarmd; then run install.sh again"
   rm -rf "$work"
 }
@@ -242,7 +269,7 @@ lock() {
 
 remove_swarm() {
   need_root
-  if is_from_deb; then
+  if is_known_to_dpkg && [ ! -e "$work" ]; then
     fail "dpkg installed swarm here: remove it with apt-get $([ "$purge" = yes ] && echo purge || echo remove) swarm"
   fi
   lock
@@ -253,6 +280,7 @@ remove_swarm() {
     fi
     systemctl --quiet disable "$unit" 2>/dev/null
   fi
+  ! swarmd_runs || fail "swarmd runs, and not under systemd: stop it first"
   # The manifests are the last to go, so that a run that is killed can be done again.
   for manifest in "$work/new/manifest" "$work/old/manifest" "$lib/manifest"; do
     [ -e "$manifest" ] || continue
@@ -267,8 +295,7 @@ remove_swarm() {
   say "swarm is removed"
   if [ "$purge" = yes ]; then
     purge_host || exit 1
-    rm -f "$config" "$config.new"
-    rmdir /etc/swarm 2>/dev/null
+    rm -rf /etc/swarm
     say "its settings and its data are removed"
   fi
 }

@@ -2,7 +2,7 @@
  * The files as they lie on a host: what the tarball has in root/, and what the .deb has.
  * All are root's, and none is younger than the commit: see archive.ts.
  */
-import { chmod, copyFile, cp, mkdir, rename, writeFile } from "node:fs/promises";
+import { chmod, copyFile, cp, mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { nodeFlags } from "#bundle/bundle.ts";
@@ -34,8 +34,10 @@ export async function writeInstalledTree(
   await put(join(tree, `${doc}/copyright`), join(repository, "LICENSE"));
   await rename(join(tree, lib, "LICENSE"), join(tree, doc, "copyright.node"));
   await put(join(tree, lib, "check-host"), join(repository, "package/check-host.sh"), 0o755);
-  const unit = "lib/systemd/system/swarmd.service";
-  await put(join(tree, unit), join(repository, "package/files/swarmd.service"));
+  const files = join(repository, "package/files");
+  for (const unit of await readdir(files)) {
+    await put(join(tree, "lib/systemd/system", unit), join(files, unit));
+  }
   const all = new Map([...texts, [`${lib}/version`, `${version}\n`]]);
   for (const [path, text] of all) await write(join(tree, path), text);
   for (const program of ["swarmd", "swarmctl"]) {

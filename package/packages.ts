@@ -1,14 +1,23 @@
 /** All packages of a version, in one folder. */
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { writeBundle } from "#bundle/bundle.ts";
+import { systemClock } from "#proto/system-ports.ts";
+import { readCliTable } from "#swarmctl/cli-table.ts";
+import { scripts } from "#swarmctl/completion/scripts.ts";
+import { defaultConfigFile } from "#swarmd/config-file.ts";
 import type { Architecture } from "./architecture.ts";
 import { writeTarball } from "./archive.ts";
 import { type Contents, writeInstalledTree } from "./installed-tree.ts";
+import { writeDeb } from "./deb.ts";
+import { manifestOf } from "./manifest.ts";
+import { manPages } from "./man-pages.ts";
+import type { PageOrigin } from "./roff.ts";
 import { runProgram } from "./run-program.ts";
-import { manifestOf } from "./sealed-files.ts";
+import { readScript } from "./script.ts";
 
 const repository = fileURLToPath(new URL("..", import.meta.url));
 
@@ -23,17 +32,18 @@ export interface PackagesOptions {
 }
 
 export async function writePackages(options: PackagesOptions): Promise<void> {
-  const { version, architectures, folder } = options;
+  const { version, architectures, folder, onFile } = options;
   const work = await mkdtemp(join(tmpdir(), "swarm-package-"));
   try {
     await mkdir(folder, { recursive: true });
-    const contents = await prepare(work, version);
+    const contents = await prepare(work, options);
     for (const arch of architectures) {
       const own = join(work, arch);
       await mkdir(own);
       const root = join(own, "tree");
       await writeInstalledTree(root, arch, contents);
       await writeTarballOf(arch, { own, root }, options);
+      onFile(await writeDeb({ ...options, arch, tree: join(own, nameOf(version, arch), "root") }));
       await rm(own, { recursive: true });
     }
   } finally {
@@ -42,16 +52,39 @@ export async function writePackages(options: PackagesOptions): Promise<void> {
 }
 
 /** What is the same for all processors. */
-async function prepare(work: string, version: string): Promise<Contents> {
+async function prepare(work: string, { version, epoch }: PackagesOptions): Promise<Contents> {
   const fastPathObject = join(work, "fastpath.o");
   const build = join(repository, "agent/network/fastpath/build.sh");
   await runProgram(["sh", build, fastPathObject]);
   const bundle = join(work, "bundle");
   await writeBundle({ target: bundle, version, fastPathObject });
-  const texts = new Map<string, string>([
-    ["etc/swarm/swarmd.yml", await readFile(join(repository, "package/files/swarmd.yml"), "utf8")],
+  return { version, bundle, texts: await writtenTexts({ version, epoch }) };
+}
+
+/** What is made from tables. */
+async function writtenTexts(origin: PageOrigin): Promise<ReadonlyMap<string, string | Uint8Array>> {
+  const cli = await readCliTable({
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: {},
+    clock: systemClock,
+    signal: new AbortController().signal,
+  });
+  const pages = [...manPages(cli, origin)].map(
+    ([path, text]) => [`usr/share/man/${path}.gz`, gzipSync(text, { level: 9 })] as const,
+  );
+  return new Map<string, string | Uint8Array>([
+    ["etc/swarm/swarmd.yml", defaultConfigFile()],
+    ["usr/share/bash-completion/completions/swarmctl", scripts.bash],
+    ["usr/share/zsh/vendor-completions/_swarmctl", scripts.zsh],
+    ["usr/share/fish/vendor_completions.d/swarmctl.fish", scripts.fish],
+    ...pages,
   ]);
-  return { version, bundle, texts };
+}
+
+function nameOf(version: string, arch: Architecture): string {
+  return `swarm-${version}-linux-${arch}`;
 }
 
 interface Places {
@@ -64,23 +97,17 @@ async function writeTarballOf(
   { own, root }: Places,
   { version, folder, epoch, onFile }: PackagesOptions,
 ): Promise<void> {
-  const name = `swarm-${version}-linux-${arch}`;
+  const name = nameOf(version, arch);
   const top = join(own, name);
   await mkdir(top);
   await rename(root, join(top, "root"));
   await writeFile(join(top, "version"), `${version}\n`);
   await writeFile(join(top, "arch"), `${arch}\n`);
   await writeFile(join(top, "manifest"), await manifestOf(join(top, "root")));
-  await writeFile(join(top, "install.sh"), await installScript());
+  await writeFile(join(top, "install.sh"), await readScript("install.sh"));
   await copyFile(join(repository, "package/check-host.sh"), join(top, "check-host"));
   for (const program of ["install.sh", "check-host"]) await chmod(join(top, program), 0o755);
   const path = join(folder, `${name}.tar.gz`);
   await writeTarball(path, top, epoch);
   onFile(path);
-}
-
-async function installScript(): Promise<string> {
-  const read = (name: string) => readFile(join(repository, "package", name), "utf8");
-  const purge = await read("purge.sh");
-  return (await read("install.sh")).replace("#include purge.sh\n", () => purge);
 }
