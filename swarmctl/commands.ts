@@ -8,6 +8,11 @@ const cluster: Noun = {
   aliases: ["swarm"],
   verbs: [
     {
+      name: "apply",
+      summary: "Make the hosts of a file the cluster that it says, over ssh",
+      load: () => import("./cluster/apply.ts"),
+    },
+    {
       name: "init",
       summary: "Start a cluster with this host as its first manager",
       load: () => import("./cluster/init.ts"),
