@@ -24,11 +24,11 @@ export function membersOf({ hosts, cluster }: Survey): Members {
     if (own !== undefined) nodes.set(host.name, own);
   }
   for (const surveyed of hosts) {
-    if (!isSilent(surveyed)) continue;
+    if (surveyed.node !== undefined || isBlank(surveyed)) continue;
     const taken = new Set(nodes.values());
     const node = cluster.nodes.find((one) => !taken.has(one) && looksLike(one, surveyed));
     if (node !== undefined) nodes.set(surveyed.host.name, node);
-    else if (!isBlank(surveyed)) unknown.push(surveyed);
+    else unknown.push(surveyed);
   }
   const known = new Set(nodes.values());
   return { nodes, leavers: cluster.nodes.filter((node) => !known.has(node)), unknown };
@@ -38,14 +38,9 @@ function nodeById({ nodes }: ClusterView, id: string): Node | undefined {
   return nodes.find((node) => node.id === id);
 }
 
-/** Whether no swarmd of it says who it is. */
-function isSilent({ node }: SurveyedHost): boolean {
-  return node === undefined;
-}
-
 /** Whether nothing of ours is there, so that it is no node for certain. */
-function isBlank({ report }: SurveyedHost): boolean {
-  return report !== undefined && report.facts.installedVersion === undefined;
+function isBlank({ report, hasData }: SurveyedHost): boolean {
+  return report !== undefined && hasData !== true;
 }
 
 function looksLike(node: Node, { host, report }: SurveyedHost): boolean {

@@ -4,8 +4,9 @@
  * same plan, and the plan of a cluster that is as the file says is empty.
  */
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { NodeAvailability, NodeRole, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
-import type { Availability, ClusterFile, FileHost } from "./cluster-file/cluster-file.ts";
+import { NodeRole, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import { availabilities } from "./availabilities.ts";
+import type { ClusterFile, FileHost } from "./cluster-file/cluster-file.ts";
 import { settingChanges } from "./cluster-file/options.ts";
 import {
   addressOf,
@@ -20,12 +21,6 @@ import { orderDemotions } from "./plan-roles.ts";
 import { clusterName, type Leaver, type Phase, type Plan, type Step } from "./steps.ts";
 import type { Survey, SurveyedHost } from "./survey.ts";
 import { compareVersions } from "./version-order.ts";
-
-export const availabilities: Readonly<Record<Availability, NodeAvailability>> = {
-  active: NodeAvailability.ACTIVE,
-  pause: NodeAvailability.PAUSE,
-  drain: NodeAvailability.DRAIN,
-};
 
 export function planApply(file: ClusterFile, survey: Survey, packages: Packages): Plan {
   const reached = survey.hosts.filter(({ report }) => report !== undefined);

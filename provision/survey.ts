@@ -13,6 +13,9 @@ import { type HostNode, readHostNode } from "./host-node.ts";
 import { inParallel } from "./in-parallel.ts";
 import type { Remote } from "./remote.ts";
 
+/** Of the package's unit. */
+const dataRoot = "/var/lib/swarm";
+
 export interface SurveyedHost {
   readonly host: FileHost;
   /** Why it cannot be reached; then nothing else is known. */
@@ -22,6 +25,8 @@ export interface SurveyedHost {
   readonly clockAheadMs?: number;
   /** What its swarmd says; absent where none answers. */
   readonly node?: HostNode;
+  /** Whether a swarmd has left data there, by which it will be a node again. */
+  readonly hasData?: boolean;
 }
 
 export interface ClusterView {
@@ -70,8 +75,10 @@ async function surveyHost(
     const nowMs = clock.now();
     const report = reportOf(remote, { stdout, stderr, status });
     const clockAheadMs = report.facts.epochMs - nowMs;
+    const { status: noData } = await remote.run(["test", "-d", dataRoot]);
     onHost?.(host, "checked");
-    return { host, report, clockAheadMs, ...(node !== undefined && { node }) };
+    const hasData = noData === 0;
+    return { host, report, clockAheadMs, hasData, ...(node !== undefined && { node }) };
   } catch (thrown) {
     const fault = Fault.from(thrown);
     if (fault.code === "canceled") throw fault;
