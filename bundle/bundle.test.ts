@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -38,6 +38,16 @@ test("bundles, the programs run from them alone, each from its file", async () =
   assert.equal(await program("swarmd.js", "--version"), `swarmd ${version}\n`);
   assert.match(await program("manager.js", "--help"), /usage|Usage/);
   assert.match(await program("swarmctl.js", "service", "ls"), /^ID +NAME +MODE/);
+  // What V8 compiled is kept for each command, and is no more than that: without it, or with what it is not, all goes well.
+  const cache = join(folder, ".cache", "swarmctl", "code");
+  const [head = ""] = (await readFile(cache, "latin1")).split("\n");
+  assert.deepEqual(JSON.parse(head).commands, ["service ls"]);
+  const { length } = await readFile(cache);
+  for (const bytes of [Buffer.alloc(length, 7), Buffer.from(`${head}\n`), Buffer.from(head)]) {
+    await writeFile(cache, bytes);
+    assert.match(await program("swarmctl.js", "service", "ls"), /^ID +NAME +MODE/);
+    assert.ok((await readFile(cache)).length > length / 2);
+  }
   // Every command loads.
   assert.match(await program("swarmctl.js", "stack", "deploy", "--help"), /--compose-file/);
   assert.match(await program("swarmctl.js", "context", "create", "--help"), /Get a certificate/);

@@ -2,18 +2,19 @@
  * The programs as one file each, for hosts that shall have no sources and no node_modules.
  * A program that keeps what V8 compiled begins with a second, tiny file, which says where, before the large one is read.
  */
+import { createHash } from "node:crypto";
 import { chmod, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { builtinModules } from "node:module";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, type Plugin } from "esbuild";
+import { build, type BuildOptions, type Plugin } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** Programs by their file in dist/. */
 const programs: Readonly<Record<string, string>> = {
   swarmctl: "swarmctl/main.ts",
-  "swarmctl-run": "swarmctl/run.ts",
+  "swarmctl-run": "bundle/cached-run.ts",
   swarmd: "swarmd/main.ts",
   "swarmd-run": "swarmd/run.ts",
   manager: "manager/main.ts",
@@ -122,31 +123,47 @@ export interface BundledFile {
 /** What differs between two bundles of the same sources is what the options say. */
 export async function writeBundle(options: BundleOptions): Promise<readonly BundledFile[]> {
   const { target, fastPathObject } = options;
-  const { outputFiles } = await build({
+  const common = {
     absWorkingDir: root,
-    entryPoints: { ...programs, ...latePackages },
     outdir: target,
     bundle: true,
-    write: false,
+    write: false as const,
     platform: "node",
     target: "node24",
-    format: "esm",
     // Packages that are both are taken as modules: of those the exports are known by name.
     mainFields: ["module", "main"],
     // Names stay: faults and heap snapshots tell of classes.
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: "none",
+    plugins: [lateFiles, lateBuiltins, otherVersion(options.version)],
+    logLevel: "warning",
+  } satisfies BuildOptions;
+  // What bundle/cached-run.ts runs, which must be no module for that.
+  const { outputFiles: code } = await build({
+    ...common,
+    entryPoints: { "swarmctl-code": "swarmctl/run.ts" },
+    format: "cjs",
+    outExtension: { ".js": ".cjs" },
+    define: { "import.meta": "importMeta" },
+  });
+  const codeHash = createHash("sha256");
+  for (const { contents } of code) codeHash.update(contents);
+  const { outputFiles: modules } = await build({
+    ...common,
+    entryPoints: { ...programs, ...latePackages },
+    format: "esm",
+    define: { codeHash: JSON.stringify(codeHash.digest("hex")) },
     // Packages in CommonJS look for Node's modules with it.
     banner: {
       js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
     },
-    plugins: [lateFiles, lateBuiltins, otherVersion(options.version)],
-    logLevel: "warning",
   });
+  const outputFiles = [...modules, ...code];
   await rm(target, { recursive: true, force: true });
   await mkdir(target, { recursive: true });
-  for (const { path, text } of outputFiles) {
+  for (const { path, contents } of code) await writeFile(path, contents);
+  for (const { path, text } of modules) {
     const flag = nodeFlags[basename(path, ".js")];
     const start = flag === undefined ? "#!/usr/bin/env node" : `#!/usr/bin/env -S node ${flag}`;
     await writeFile(path, text.replace(/^#!.*/, start));
