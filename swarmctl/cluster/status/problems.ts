@@ -96,10 +96,18 @@ function hostProblems(host: Host, health: Health): Problem[] {
     .map((problem) => ({ host: host.name, ...problem }));
 }
 
-function presenceProblem(host: Host, { leaderless }: Health): Problem | undefined {
+function presenceProblem(host: Host, { hosts, leaderless }: Health): Problem | undefined {
   const { node, name, silence } = host;
   const { managerStatus, status } = node;
   if (status?.state === NodeState.DOWN) {
+    // A host that left by force and joined again is there twice.
+    const isBack = hosts.some((one) => one.name === name && stateOf(one) === NodeState.READY);
+    if (isBack && managerStatus === undefined) {
+      return {
+        problem: `${name} is ready, and in the list once more, as one that is down`,
+        mend: `swarmctl node rm ${node.id}`,
+      };
+    }
     const lost =
       managerStatus === undefined
         ? `swarmctl node rm ${node.id}`
@@ -119,8 +127,13 @@ function presenceProblem(host: Host, { leaderless }: Health): Problem | undefine
   }
   // One of another version has nothing to say of this.
   if (silence === undefined || silence.code === "unimplemented") return undefined;
-  const mend = "swarmctl system check --mesh";
+  // Nobody finds hosts down while there is no leader.
+  const mend = `${leaderless === undefined ? "" : "Start its host; where it runs: "}swarmctl system check --mesh`;
   return { problem: `${name} does not answer managers: ${silence.message}`, mend };
+}
+
+function stateOf({ node }: Host): NodeState {
+  return node.status?.state ?? NodeState.UNKNOWN;
 }
 
 function certificateProblem({ node, name }: Host, nowMs: number): Problem | undefined {

@@ -111,6 +111,14 @@ const faults: readonly [string, Host, RegExp][] = [
     /^h4 is down → Start its host; .*swarmctl node rm h4000/,
   ],
   [
+    "a host that has joined again",
+    {
+      ...aHost("h2", { state: NodeState.DOWN }),
+      node: { ...aNode("h4", { state: NodeState.DOWN }) },
+    },
+    /^h2 is ready, and in the list once more, as one that is down → swarmctl node rm h4000/,
+  ],
+  [
     "a manager that is down",
     aHost("h4", { state: NodeState.DOWN, manager: "unreachable" }),
     /^h4 is down, and its manager with it → .*swarmctl node rm --force h4/,
