@@ -122,8 +122,13 @@ export const system: Noun = {
   verbs: [
     {
       name: "check",
-      summary: "Check whether nodes reach each other",
+      summary: "Check what hosts lack, and whether nodes reach each other",
       load: () => import("./system/check.ts"),
+    },
+    {
+      name: "support-bundle",
+      summary: "Write an archive that tells others how the cluster is, without its secrets",
+      load: () => import("./system/support-bundle.ts"),
     },
     {
       name: "events",

@@ -1,7 +1,4 @@
 /** `system check`: whether hosts have what is needed, this one or the cluster's, and whether they go together. */
-import { spawn } from "node:child_process";
-import { text } from "node:stream/consumers";
-import { checkHostArgs } from "#proto/check-host.ts";
 import { Fault } from "#proto/fault.ts";
 import { HostService } from "#proto/gen/swarm/v1/engine_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
@@ -11,6 +8,7 @@ import { complain } from "../complain.ts";
 import type { Context } from "../context.ts";
 import { NodeFault, type NodeFlag, nodeName, nodesMeant, settleNodes } from "../node-call.ts";
 import { acrossHosts, type Finding, type HostAnswer, ofReport } from "./host-findings.ts";
+import { runCheckHost } from "./local-host.ts";
 
 /** The host looks for some seconds; its programs may hang for some more. */
 const deadlineMs = 90_000;
@@ -44,17 +42,7 @@ async function reachable(
 }
 
 async function checkLocal(): Promise<readonly Finding[]> {
-  const child = spawn("sh", checkHostArgs(), { stdio: ["ignore", "pipe", "inherit"] });
-  const ended = Promise.withResolvers<number | null>();
-  child.once("error", ended.reject);
-  child.once("close", ended.resolve);
-  const [stdout, status] = await Promise.all([text(child.stdout), ended.promise]).catch(
-    (thrown: unknown) => {
-      throw Fault.wrap("Cannot run check-host", thrown);
-    },
-  );
-  if (status !== 0) throw new Fault("internal", `check-host ended with status ${status}`);
-  const report = parseHostReport(stdout);
+  const report = parseHostReport(await runCheckHost());
   return ofReport(report.facts.hostname, report);
 }
 

@@ -25,6 +25,13 @@ interface Probe {
   readonly result: ProbeResult;
 }
 
+interface Way {
+  readonly from: Node;
+  readonly to: Node;
+  /** "overlay", "encrypted overlay" */
+  readonly what: string;
+}
+
 /** Of the probes of one node, which go one peer after the other. */
 const deadlineMs = 5 * 60_000;
 
@@ -57,7 +64,7 @@ export async function checkMesh(context: Context, flag: NodeFlag): Promise<reado
     ...probes.map((probe) => rowOf(probe, directions.get(probe))),
     ...mute.map(({ node, fault }) => ({
       from: nodeName(node),
-      to: "",
+      to: "-",
       what: "answers",
       ok: false,
       detail: `${fault.message}; what it reaches is not known: run "swarmctl cluster info" there`,
@@ -90,27 +97,38 @@ class Mesh {
     const silent = probes.filter(({ result }) => {
       return result.problem === Problem.SILENCE && result.what.endsWith("overlay");
     });
+    const known = new Map<string, Promise<boolean | undefined>>();
+    const arrives = async (way: Way) => {
+      const key = `${way.from.id} ${way.to.id} ${way.what}`;
+      const answer = known.get(key) ?? this.#arrives(way).catch(() => undefined);
+      known.set(key, answer);
+      return await answer;
+    };
     const directions = new Map<Probe, Direction>();
     for (const probe of silent.slice(0, diagnosesMax)) {
-      const direction = await this.#direction(probe).catch(() => undefined);
+      const { from, to } = probe;
+      const { what } = probe.result;
+      const there = await arrives({ from, to, what });
+      const back = await arrives({ from: to, to: from, what });
+      const direction = directionOf(there, back);
       if (direction !== undefined) directions.set(probe, direction);
     }
-    return closedSomewhere(directions);
+    return directions;
   }
 
-  async #direction({ from, to, result: { what } }: Probe): Promise<Direction | undefined> {
+  /** Undefined where nobody counts. */
+  async #arrives({ from, to, what }: Way): Promise<boolean | undefined> {
     const encrypted = what.startsWith("encrypted");
     const before = await this.#arrived(from, to, what);
     if (before === undefined) return undefined;
     for (let tries = encrypted ? triesEncrypted : 1; tries > 0; tries--) {
       await this.probe(from, to, []);
       const after = (await this.#arrived(from, to, what)) ?? before;
-      if (after - before >= (encrypted ? 1n : arrivalsMin)) return "arrives";
+      if (after - before >= (encrypted ? 1n : arrivalsMin)) return true;
     }
-    return "closed";
+    return false;
   }
 
-  /** Counted where it arrives; undefined where nobody counts. */
   async #arrived(from: Node, to: Node, what: string): Promise<bigint | undefined> {
     const { arrivals } = await (await this.#client(to)).countArrivals({ nodeId: from.id });
     return arrivals.find((one) => one.what === what)?.count;
@@ -121,20 +139,11 @@ class Mesh {
   }
 }
 
-/** Where packets arrive both ways and yet no echo comes back, none of the directions is at fault alone. */
-function closedSomewhere(directions: ReadonlyMap<Probe, Direction>): Map<Probe, Direction> {
-  const found = [...directions];
-  return new Map(
-    found.map(([probe, direction]): [Probe, Direction] => {
-      const back = found.find(([other]) => isBack(other, probe))?.[1];
-      return [probe, direction === "arrives" && back !== "closed" ? "unanswered" : direction];
-    }),
-  );
-}
-
-function isBack(other: Probe, probe: Probe): boolean {
-  const { from, to, result } = probe;
-  return other.from.id === to.id && other.to.id === from.id && other.result.what === result.what;
+/** Where packets arrive both ways and yet no echo comes back, neither direction is at fault alone. */
+function directionOf(there?: boolean, back?: boolean): Direction | undefined {
+  if (there === undefined) return undefined;
+  if (!there) return "closed";
+  return back === false ? "arrives" : "unanswered";
 }
 
 function portsOf({ description, managerStatus }: Node): string[] {

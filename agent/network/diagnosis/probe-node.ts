@@ -36,8 +36,10 @@ const echoIntervalSeconds = 0.01;
 const echoWaitSeconds = 1;
 /** IPv6 and ICMPv6 headers around an echo's data. */
 const echoHeaderBytes = 48;
-/** Every IPv6 link takes it: where less passes, no size is the answer. */
-const mtuMin = 1_280;
+/** Where not even so much passes, the size is not what is wrong. */
+const smallBytes = 256;
+/** Sizes that are tried at the same time: what does not pass takes a second to be missed. */
+const sizesAtOnce = 36;
 
 export interface ProbeModules {
   readonly exec: Exec;
@@ -138,18 +140,24 @@ class OverlayProbe {
       const detail = `${this.#mtu} bytes, ${loss}% lost, ${rtt} ms`;
       return { what, ok: loss === 0, detail, problem: loss === 0 ? Problem.NONE : Problem.LOSS };
     } catch (thrown) {
-      if (await this.#passes(mtuMin)) return { what, ok: false, ...(await this.#sizeProblem()) };
+      if (await this.#passes(smallBytes))
+        return { what, ok: false, ...(await this.#sizeProblem()) };
       const [detail = ""] = Fault.from(thrown).message.split("\n", 1);
       return { what, ok: false, problem: Problem.SILENCE, detail };
     }
   }
 
   async #sizeProblem(): Promise<Result> {
-    let passes = mtuMin;
-    for (let fails = this.#mtu; fails - passes > 1; ) {
-      const middle = (passes + fails) >> 1;
-      if (await this.#passes(middle)) passes = middle;
-      else fails = middle;
+    let [passes, fails] = [smallBytes, this.#mtu];
+    while (fails - passes > 1) {
+      const step = Math.ceil((fails - passes) / sizesAtOnce);
+      const sizes = Array.from({ length: sizesAtOnce }, (_, index) => passes + (index + 1) * step);
+      const tried = sizes.filter((size) => size < fails);
+      const passed = await Promise.all(tried.map((size) => this.#passes(size)));
+      // The largest that passes counts: a smaller one that does not was lost by chance.
+      const last = passed.lastIndexOf(true);
+      fails = tried[last + 1] ?? fails;
+      passes = tried[last] ?? passes;
     }
     const mtu = passes + this.#overheadBytes;
     const detail = `packets of ${this.#mtu + this.#overheadBytes} bytes do not arrive, those of ${mtu} bytes do`;
