@@ -27,6 +27,10 @@ export function mtuOf(options: Options, { ipv6 = false } = {}): number | undefin
   );
 }
 
+export function saysEncryption(options: Options): boolean {
+  return options[encryptedOption] !== undefined;
+}
+
 /** The option alone turns it on. */
 export function isEncrypted(options: Options): boolean {
   const text = options[encryptedOption];

@@ -6,6 +6,7 @@ import { equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type Network, type NetworkSpec, NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
+import { saysEncryption } from "#proto/network-options.ts";
 import { describeChange, fieldChanges } from "./field-changes.ts";
 import { checkOwner, nameOf, type Stack } from "./stack.ts";
 
@@ -28,8 +29,9 @@ export function planNetworks(stack: Stack, world: NetworkWorld): NetworkStep[] {
     const message = `Network "${missing}" is external to the stack and does not exist: create it first`;
     throw new Fault("failed-precondition", message);
   }
-  return stack.networks.flatMap((spec): NetworkStep[] => {
-    const network = byName.get(nameOf(spec));
+  return stack.networks.flatMap((wanted): NetworkStep[] => {
+    const network = byName.get(nameOf(wanted));
+    const spec = asDefault(wanted, network?.spec);
     if (network?.spec === undefined) return [{ kind: "create-network", spec }];
     checkOwner(stack, `Network "${nameOf(spec)}"`, network.spec);
     if (equals(NetworkSpecSchema, network.spec, spec)) return [];
@@ -40,6 +42,12 @@ export function planNetworks(stack: Stack, world: NetworkWorld): NetworkStep[] {
     }
     throw differs(network.spec, spec, users);
   });
+}
+
+/** What the file does not say, the cluster's default has said when the network was made. */
+function asDefault(spec: NetworkSpec, present: NetworkSpec | undefined): NetworkSpec {
+  if (present === undefined || saysEncryption(spec.driverConfig?.options ?? {})) return spec;
+  return { ...spec, encrypted: present.encrypted };
 }
 
 function isOn({ spec }: Service, { id, spec: network }: Network): boolean {

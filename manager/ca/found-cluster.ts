@@ -69,7 +69,7 @@ export async function foundCluster(
     return [
       { action: "create", kind: "cluster", object: cluster },
       { action: "create", kind: "node", object: firstNode(foundation) },
-      { action: "create", kind: "network", object: newIngressNetwork(random) },
+      { action: "create", kind: "network", object: newIngressNetwork(spec, random) },
     ];
   });
   return { clusterId: cluster.id, ...issued };
@@ -96,7 +96,7 @@ function withUniqueLocalPool(spec: ClusterSpec, random: Random): ClusterSpec {
   return { ...spec, network: { ...network, defaultAddressPools: [...pools, pool] } };
 }
 
-function newIngressNetwork(random: Random): Network {
+function newIngressNetwork(spec: ClusterSpec, random: Random): Network {
   return create(NetworkSchema, {
     id: newId(random),
     spec: {
@@ -104,6 +104,7 @@ function newIngressNetwork(random: Random): Network {
       driverConfig: { name: "overlay" },
       ingress: true,
       ipv6Enabled: true,
+      encrypted: spec.network?.encrypted ?? false,
     },
   });
 }

@@ -107,6 +107,22 @@ test("cluster update, settings change by the version that was read", async () =>
   });
 });
 
+test("cluster update, whether new networks are encrypted can be changed, and nothing else of networks", async () => {
+  const ground = await open();
+  const created = async (name: string, options: Record<string, string> = {}) => {
+    const spec = { annotations: { name }, driverConfig: { name: "overlay", options } };
+    return (await ground.client.createNetwork({ spec })).network?.spec?.encrypted;
+  };
+  assert.equal(await created("before"), false);
+  const network = (await ground.client.getCluster({})).cluster?.spec?.network;
+  assert.ok(network);
+  await update(ground, { spec: { network: { ...network, encrypted: true } } });
+  assert.equal(await created("after"), true);
+  assert.equal(await created("open", { encrypted: "false" }), false);
+  const other = { ...network, encrypted: true, dataPathPort: 4790 };
+  await assert.rejects(update(ground, { spec: { network: other } }), /network cannot be changed/);
+});
+
 const refusals: readonly [string, object, RegExp][] = [
   ["a heartbeat of 1 ms", { dispatcher: { heartbeatPeriod: durationFromMs(1) } }, /is 1 ms: use/],
   [

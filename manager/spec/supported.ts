@@ -215,7 +215,7 @@ const supported: Readonly<Record<string, readonly string[]>> = {
   ],
   "swarm.v1.OrchestrationConfig": ["task_history_retention_limit"],
   "swarm.v1.DispatcherConfig": ["heartbeat_period"],
-  "swarm.v1.NetworkConfig": ["default_address_pools", "subnet_size", "data_path_port"],
+  "swarm.v1.NetworkConfig": ["default_address_pools", "subnet_size", "data_path_port", "encrypted"],
 };
 
 export function refuseUnsupported(schema: DescMessage, message: Message): void {

@@ -76,7 +76,11 @@ export function refuseFixedChange(before: ClusterSpec | undefined, after: Cluste
     throw new Fault("unimplemented", "annotations.name cannot be changed");
   }
   // With what a version before this one left out.
-  const was = create(NetworkConfigSchema, networkOf(before ?? create(ClusterSpecSchema)));
+  const was = create(NetworkConfigSchema, {
+    ...networkOf(before ?? create(ClusterSpecSchema)),
+    // Of networks that are still to be made.
+    encrypted: after.network?.encrypted ?? false,
+  });
   if (before === undefined || (after.network && equals(NetworkConfigSchema, was, after.network))) {
     return;
   }
@@ -165,7 +169,8 @@ function networkOf({ network }: ClusterSpec) {
     const path = `network.default_address_pools[${index}] (--default-addr-pool)`;
     throw invalid(path, `is ${formatSubnet(pool)}, which overlaps with ${formatSubnet(earlier)}`);
   }
-  return { defaultAddressPools, subnetSize, dataPathPort: dataPathPortOf(network?.dataPathPort) };
+  const dataPathPort = dataPathPortOf(network?.dataPathPort);
+  return { defaultAddressPools, subnetSize, dataPathPort, encrypted: network?.encrypted ?? false };
 }
 
 /** Subnets of IPv4 have the size that the cluster says, those of IPv6 always /64. */

@@ -3,7 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { type Network, type NetworkSpec, NetworkSpecSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { Fault } from "#proto/fault.ts";
 import { isLocalNetworkName } from "#proto/main-network.ts";
-import { isEncrypted, mtuOf, overlayOptions } from "#proto/network-options.ts";
+import { isEncrypted, mtuOf, overlayOptions, saysEncryption } from "#proto/network-options.ts";
 import { planIpam } from "../allocator/ipam.ts";
 import { allocatedSubnets, subnetContext } from "../allocator/plan-networks.ts";
 import { ingressNetwork } from "../ingress.ts";
@@ -35,9 +35,14 @@ export function validateNetworkSpec(spec: NetworkSpec | undefined, view: View): 
   checkOptions(spec);
   checkIngress(spec, view);
   checkIpam(spec, view);
-  const { options = {} } = spec.driverConfig ?? {};
-  const encrypted = spec.encrypted || parsed("driver_config.options", () => isEncrypted(options));
-  return { ...spec, encrypted };
+  return { ...spec, encrypted: spec.encrypted || isWishedEncrypted(spec, view) };
+}
+
+/** Where its options do not say it, the cluster's setting does. */
+function isWishedEncrypted({ driverConfig }: NetworkSpec, view: View): boolean {
+  const { options = {} } = driverConfig ?? {};
+  if (saysEncryption(options)) return parsed("driver_config.options", () => isEncrypted(options));
+  return view.list("cluster").some((cluster) => cluster.spec?.network?.encrypted);
 }
 
 function checkOptions({ driverConfig, ipv6Enabled }: NetworkSpec): void {

@@ -56,6 +56,10 @@ const options: Readonly<Record<string, ClusterOption>> = {
     apply: (spec, value) => withNetwork(spec, { subnetSize: Number(value) }),
     holds: ({ network }, value) => network?.subnetSize === Number(value),
   },
+  encrypted: {
+    schema: flag,
+    apply: (spec, value) => withNetwork(spec, { encrypted: value === true }),
+  },
   autolock: {
     schema: flag,
     apply: (spec, value) => withEncryption(spec, { autoLockManagers: value === true }),

@@ -9,6 +9,7 @@ import {
   type ClusterSpec,
   DispatcherConfigSchema,
   EncryptionConfigSchema,
+  NetworkConfigSchema,
   OrchestrationConfigSchema,
   SchedulingConfigSchema,
   TaskDefaultsSchema,
@@ -32,6 +33,7 @@ const backupKeepMax = 10_000;
 
 export interface SpecFlags {
   readonly autolock?: boolean;
+  readonly encrypted?: boolean;
   readonly certExpiry?: Duration;
   readonly dispatcherHeartbeat?: Duration;
   readonly logDriver?: string;
@@ -51,6 +53,11 @@ export function addSpecFlags(command: Command): Command {
     .option(
       "--autolock [true|false]",
       "managers lock their files (default false): after a restart they wait for the unlock key",
+      flag(yesOrNo),
+    )
+    .option(
+      "--encrypted [true|false]",
+      "encrypt the networks that are made from now on and do not say it themselves (default false)",
       flag(yesOrNo),
     )
     .option(
@@ -132,6 +139,10 @@ export function withSpecFlags(spec: ClusterSpec, given: SpecFlags): ClusterSpec 
       ...(autolock !== undefined && { autoLockManagers: autolock }),
       ...(networkKeyPeriod !== undefined && { networkKeyPeriod }),
     };
+  }
+  if (given.encrypted !== undefined) {
+    const network = spec.network ?? create(NetworkConfigSchema);
+    changed.network = { ...network, encrypted: given.encrypted };
   }
   if (certExpiry !== undefined) {
     changed.ca = { ...(spec.ca ?? create(CaConfigSchema)), nodeCertExpiry: certExpiry };
