@@ -71,9 +71,11 @@ async function waitForTasks(
   services: readonly Service[],
   { clock, signal }: RemoveOptions,
 ): Promise<void> {
-  const ids = new Set(services.map(({ id }) => id));
+  if (services.length === 0) return;
+  const serviceIds = services.map(({ id }) => id);
+  const ids = new Set(serviceIds);
   for (;;) {
-    const { tasks } = await control.listTasks({}, { signal });
+    const { tasks } = await control.listTasks({ serviceIds }, { signal });
     const living = tasks.filter(
       ({ serviceId, status }) =>
         ids.has(serviceId) && (status?.state ?? TaskState.NEW) <= TaskState.RUNNING,

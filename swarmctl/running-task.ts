@@ -36,7 +36,8 @@ export async function taskEnd(context: Context, task: Task): Promise<never> {
   for (;;) {
     try {
       const control = await context.control();
-      for await (const { events } of control.watch({ kinds: ["task"] }, { signal })) {
+      const request = { kinds: ["task"], taskIds: [task.id] };
+      for await (const { events } of control.watch(request, { signal })) {
         const ended = events.some(({ action }) => {
           const object = action?.object?.object;
           if (object?.case !== "task" || object.value.id !== task.id) return false;

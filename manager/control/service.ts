@@ -242,14 +242,24 @@ async function removeService(store: Store, ref: string): Promise<string> {
   return id;
 }
 
-function listServices(store: Store, { labels }: ListServicesRequest) {
+function listServices(store: Store, request: ListServicesRequest) {
+  const { labels, idPrefixes, namePrefixes } = request;
   const services = store
     .list("service")
-    .filter((service) => hasLabels(service.spec?.annotations, labels));
+    .filter(
+      ({ id, spec }) =>
+        beginsWithOne(id, idPrefixes) &&
+        beginsWithOne(spec?.annotations?.name ?? "", namePrefixes) &&
+        hasLabels(spec?.annotations, labels),
+    );
   return {
     services: services.map(publicService),
     statuses: services.map((service) => serviceStatus(store, service)),
   };
+}
+
+function beginsWithOne(text: string, prefixes: readonly string[]): boolean {
+  return prefixes.length === 0 || prefixes.some((prefix) => text.startsWith(prefix));
 }
 
 function committed(store: Store, id: string): Service {

@@ -16,12 +16,13 @@ export function taskHandlers({
 }
 
 function listTasks(view: View, request: ListTasksRequest): readonly Task[] {
-  const { serviceRef, nodeRef, runningOnly } = request;
-  const serviceId = serviceRef === "" ? undefined : resolve(view, "service", serviceRef).id;
+  const { serviceRef, serviceIds, nodeRef, runningOnly } = request;
+  const named = serviceRef === "" ? [] : [resolve(view, "service", serviceRef).id];
+  const services = new Set([...serviceIds, ...named]);
   const nodeId = nodeRef === "" ? undefined : resolve(view, "node", nodeRef).id;
-  return candidates(view, serviceId, nodeId).filter(
+  return candidates(view, services, nodeId).filter(
     (task) =>
-      (serviceId === undefined || task.serviceId === serviceId) &&
+      (services.size === 0 || services.has(task.serviceId)) &&
       (nodeId === undefined || task.nodeId === nodeId) &&
       (!runningOnly || (isWanted(task) && isAlive(task))),
   );
@@ -30,10 +31,10 @@ function listTasks(view: View, request: ListTasksRequest): readonly Task[] {
 /** The shortest list that an index gives. */
 function candidates(
   view: View,
-  serviceId: string | undefined,
+  services: ReadonlySet<string>,
   nodeId: string | undefined,
 ): readonly Task[] {
-  if (serviceId !== undefined) return view.tasksOfService(serviceId);
+  if (services.size > 0) return [...services].flatMap((id) => view.tasksOfService(id));
   if (nodeId !== undefined) return view.tasksOfNode(nodeId);
   return view.list("task");
 }

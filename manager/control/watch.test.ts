@@ -1,9 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
-import { type WatchResponse, WatchRequestSchema } from "#proto/gen/swarm/v1/control_pb.ts";
-import { ConfigSchema, SecretSchema, StoreActionKind } from "#proto/gen/swarm/v1/objects_pb.ts";
+import {
+  ListServicesRequestSchema,
+  ListTasksRequestSchema,
+  type WatchResponse,
+  WatchRequestSchema,
+} from "#proto/gen/swarm/v1/control_pb.ts";
+import {
+  ConfigSchema,
+  SecretSchema,
+  ServiceSchema,
+  StoreActionKind,
+  TaskSchema,
+} from "#proto/gen/swarm/v1/objects_pb.ts";
 import { systemClock } from "#proto/system-ports.ts";
 import { msFromTimestamp, timestampFromMs } from "#proto/time.ts";
 import { testNode } from "../testing/fixtures.ts";
@@ -54,6 +65,52 @@ test("watch, while a large state is told others have their turn", async () => {
   assert.deepEqual([last.events.length, last.version !== undefined], [500, true]);
   assert.ok(hadTurn);
   controller.abort();
+});
+
+test("watch, of services that are named nothing is told of others, nor of their tasks", async () => {
+  const { api, context, put, remove, controller } = openControl();
+  const service = (id: string) =>
+    create(ServiceSchema, { id, spec: { annotations: { name: id } } });
+  const task = (id: string, serviceId: string) => create(TaskSchema, { id, serviceId });
+  await put("node", testNode(1));
+  await put("service", service("a"), service("b"));
+  await put("task", task("a1", "a"), task("b1", "b"));
+  const told = async (request: MessageInitShape<typeof WatchRequestSchema>) => {
+    const watch = api.watch(create(WatchRequestSchema, request), context)[Symbol.asyncIterator]();
+    return async () => {
+      const { events } = ((await watch.next()) as { value: WatchResponse }).value;
+      return events.map(({ action }) => action?.object?.object.value?.id);
+    };
+  };
+  const ofService = await told({ kinds: ["node", "service", "task"], serviceIds: ["a"] });
+  const ofTask = await told({ kinds: ["task"], taskIds: ["b1"] });
+  assert.deepEqual(await ofService(), ["a", "node1", "a1"]);
+  assert.deepEqual(await ofTask(), ["b1"]);
+  const news = [ofService(), ofTask()];
+  await put("task", task("b2", "b"));
+  await put("service", service("b"));
+  await put("task", task("a2", "a"));
+  await remove("task", task("b1", "b"));
+  assert.deepEqual(await Promise.all(news), [["a2"], ["b1"]]);
+  controller.abort();
+});
+
+test("lists, services by the beginnings of their names and tasks of services that are gone", async () => {
+  const { api, context, put } = openControl();
+  const service = (id: string, name: string) =>
+    create(ServiceSchema, { id, spec: { annotations: { name } } });
+  await put("service", service("a1", "web"), service("a2", "web-2"), service("b1", "db"));
+  await put("task", create(TaskSchema, { id: "t", serviceId: "gone" }));
+  const names = async (request: MessageInitShape<typeof ListServicesRequestSchema>) => {
+    const found = await api.listServices(create(ListServicesRequestSchema, request), context);
+    return found.services?.map(({ spec }) => spec?.annotations?.name).toSorted();
+  };
+  assert.deepEqual(await names({ namePrefixes: ["we"] }), ["web", "web-2"]);
+  assert.deepEqual(await names({ namePrefixes: ["web-", "d"] }), ["db", "web-2"]);
+  assert.deepEqual(await names({ namePrefixes: ["web"], idPrefixes: ["a2"] }), ["web-2"]);
+  const tasks = async (serviceIds: string[]) =>
+    (await api.listTasks(create(ListTasksRequestSchema, { serviceIds }), context)).tasks?.length;
+  assert.deepEqual([await tasks(["gone"]), await tasks(["a1"]), await tasks([])], [1, 0, 1]);
 });
 
 test("watch, since a time ago it begins with the state of then and goes on with what came after", async () => {

@@ -5,7 +5,7 @@
  */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
-import type { WatchResponseSchema } from "#proto/gen/swarm/v1/control_pb.ts";
+import type { WatchRequest, WatchResponseSchema } from "#proto/gen/swarm/v1/control_pb.ts";
 import {
   StoreActionKind,
   StoreActionSchema,
@@ -15,7 +15,7 @@ import {
 import { msFromTimestamp, timestampFromMs } from "#proto/time.ts";
 import type { Clock } from "#proto/ports.ts";
 import type { Change, Objects } from "../store/objects.ts";
-import type { Commit } from "../store/store.ts";
+import type { Commit, View } from "../store/store.ts";
 import { publicCluster } from "./cluster.ts";
 import { withoutData } from "./file-object.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
@@ -45,9 +45,9 @@ export function watchHandlers({
   recent.follow(store);
   return {
     watch: (request, { signal }) => {
-      const kinds = parseKinds(request.kinds);
+      const interest = new Interest(request);
       const sinceMs = request.since && msFromTimestamp(request.since);
-      return watch({ store, clock, recent }, { kinds, sinceMs }, signal);
+      return watch({ store, clock, recent }, { interest, sinceMs }, signal);
     },
   };
 }
@@ -65,25 +65,69 @@ function parseKinds(kinds: readonly string[]): ReadonlySet<WatchedKind> {
   );
 }
 
+/** What a watcher is told of. */
+class Interest {
+  readonly #kinds: ReadonlySet<string>;
+  readonly #serviceIds: ReadonlySet<string>;
+  readonly #taskIds: ReadonlySet<string>;
+
+  constructor({ kinds, serviceIds, taskIds }: WatchRequest) {
+    this.#kinds = parseKinds(kinds);
+    this.#serviceIds = new Set(serviceIds);
+    this.#taskIds = new Set(taskIds);
+  }
+
+  /** Objects of a kind neither change their ID nor, being tasks, their service. */
+  includes({ kind, object }: Present): boolean {
+    if (!this.#kinds.has(kind)) return false;
+    if (kind === "service") return isAmong(this.#serviceIds, object.id);
+    if (kind !== "task") return true;
+    const { id, serviceId } = object as Objects["task"];
+    return isAmong(this.#taskIds, id) && isAmong(this.#serviceIds, serviceId);
+  }
+
+  of(changes: readonly Change[]): Change[] {
+    return changes.filter(({ kind, before, after }) => {
+      const object = after ?? before;
+      return object !== undefined && this.includes({ kind, object });
+    });
+  }
+
+  /** What there is of it now. */
+  present(store: View): Present[] {
+    return watchedKinds
+      .filter((kind) => this.#kinds.has(kind))
+      .flatMap((kind) => this.#list(store, kind).map((object): Present => ({ kind, object })))
+      .filter((one) => this.includes(one));
+  }
+
+  #list(store: View, kind: WatchedKind): readonly Objects[WatchedKind][] {
+    if (kind !== "task" || this.#serviceIds.size === 0) return store.list(kind);
+    return [...this.#serviceIds].flatMap((id) => store.tasksOfService(id));
+  }
+}
+
+function isAmong(wanted: ReadonlySet<string>, id: string): boolean {
+  return wanted.size === 0 || wanted.has(id);
+}
+
 interface Modules extends Pick<ControlModules, "store" | "clock"> {
   readonly recent: RecentChanges;
 }
 
 interface Wanted {
-  readonly kinds: ReadonlySet<WatchedKind>;
+  readonly interest: Interest;
   readonly sinceMs: number | undefined;
 }
 
 async function* watch(
   { store, clock, recent }: Modules,
-  { kinds, sinceMs }: Wanted,
+  { interest, sinceMs }: Wanted,
   signal: AbortSignal,
 ): AsyncIterable<WatchResponse> {
-  const waiting = new WaitingCommits(kinds, signal);
+  const waiting = new WaitingCommits(interest, signal);
   using _subscription = store.watch((commit) => waiting.push(commit));
-  const present = watchedKinds
-    .filter((kind) => kinds.has(kind))
-    .flatMap((kind) => store.list(kind).map((object): Present => ({ kind, object })));
+  const present = interest.present(store);
   const { index } = store;
   if (sinceMs === undefined) {
     yield* inTurns(messages(present, presentEvent, { version: { index } }), clock);
@@ -91,7 +135,7 @@ async function* watch(
     const { commits, fromMs } = recent.since(sinceMs);
     const wanted = commits.map(({ changes, ...commit }) => ({
       ...commit,
-      changes: changes.filter(({ kind }) => (kinds as ReadonlySet<string>).has(kind)),
+      changes: interest.of(changes),
     }));
     const byKey = new Map(present.map((one) => [keyOf(one.kind, one.object.id), one]));
     const past = [...undo(byKey, wanted).values()];
@@ -128,21 +172,21 @@ async function* inTurns(
 
 /** The commits that a watcher has not taken yet, bounded by the number of their changes. */
 class WaitingCommits {
-  readonly #kinds: ReadonlySet<string>;
+  readonly #interest: Interest;
   readonly #signal: AbortSignal;
   readonly #commits: Commit[] = [];
   #changeCount = 0;
   #overflowed = false;
   #wake: (() => void) | undefined;
 
-  constructor(kinds: ReadonlySet<string>, signal: AbortSignal) {
-    this.#kinds = kinds;
+  constructor(interest: Interest, signal: AbortSignal) {
+    this.#interest = interest;
     this.#signal = signal;
     signal.addEventListener("abort", () => this.#wake?.(), { once: true });
   }
 
   push({ index, changes }: Commit): void {
-    const wanted = changes.filter(({ kind }) => this.#kinds.has(kind));
+    const wanted = this.#interest.of(changes);
     if (wanted.length === 0 || this.#overflowed) return;
     this.#changeCount += wanted.length;
     if (this.#commits.length > 0 && this.#changeCount > waitingChangesMax) {

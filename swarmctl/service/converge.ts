@@ -122,7 +122,8 @@ class Wait implements Disposable {
     for (;;) {
       try {
         const kinds = ["node", "service", "task"];
-        for await (const response of control.watch({ kinds }, { signal })) {
+        const request = { kinds, serviceIds: [serviceId] };
+        for await (const response of control.watch(request, { signal })) {
           this.#onProgress(await this.#counted(control, onWatch(this.#progress, response)));
         }
       } catch (thrown) {

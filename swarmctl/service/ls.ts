@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Context } from "../context.ts";
+import { filterValues } from "../output/filter.ts";
 import {
   addServiceListingFlags,
   printServices,
@@ -9,6 +10,10 @@ import {
 export function define(command: Command, context: Context): void {
   addServiceListingFlags(command).action(async (options: ServiceListingOptions) => {
     const control = await context.control(options);
-    printServices(context, options, await control.listServices({}));
+    const request = {
+      idPrefixes: filterValues(options, "id"),
+      namePrefixes: filterValues(options, "name"),
+    };
+    printServices(context, options, await control.listServices(request));
   });
 }

@@ -31,9 +31,11 @@ export async function printDiff(
     const changes = await diffStack(control, stack, { ...options, read, signal });
     if (changes.length > 0) context.exitCode = exitDiffers;
     if (options.quiet) return;
-    const names = changes.some(({ taskIds }) => taskIds.length > 0)
-      ? new Map((await control.listTasks({})).tasks.map((task) => [task.id, taskName(task)]))
-      : new Map<string, string>();
+    const names = new Map<string, string>();
+    for (const { name } of changes.filter(({ taskIds }) => taskIds.length > 0)) {
+      const { tasks } = await control.listTasks({ serviceRef: name });
+      for (const task of tasks) names.set(task.id, taskName(task));
+    }
     if (options.format === "json") {
       const shown = changes.map(({ taskIds, ...change }) => ({
         ...change,
