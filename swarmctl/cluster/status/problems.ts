@@ -61,15 +61,24 @@ export function managersOf({ hosts }: Health): Managers {
 }
 
 function quorumProblems(health: Health): Problem[] {
-  const { leaderless } = health;
+  const { leaderless, own, nowMs } = health;
   if (leaderless === undefined) return [];
   const { all, quorum } = managersOf(health);
-  return [
+  const needed = all.length === 0 ? "more than half" : `${quorum} of ${all.length}`;
+  const where = own === undefined ? "" : ` (${own.managers.join(", ")})`;
+  const problems: Problem[] = [
     {
-      problem: `The managers have no leader (${leaderless}): nothing can be changed, and what follows is what one manager knew last`,
-      mend: `Start the hosts of the managers, ${quorum} of ${all.length} are needed; where they are lost for good, on the one that survives: swarmctl cluster init --force-new-cluster`,
+      problem: `The managers have no leader (${leaderless}): nothing can be changed, and what is shown is what one manager knew last`,
+      mend: `Start the hosts of the managers${where}, ${needed} are needed; where they are lost for good, on the one that survives: swarmctl cluster init --force-new-cluster`,
     },
   ];
+  const endMs = msFromTimestamp(own?.certificateExpiresAt);
+  if (endMs !== 0 && endMs <= nowMs) {
+    const problem = `The certificate of this host has expired, ${formatSpan(nowMs - endMs)} ago`;
+    const mend = 'Look at the clock first; then at "All certificates have expired" in the handbook';
+    problems.push({ problem, mend });
+  }
+  return problems;
 }
 
 function rootProblems({ cluster, nowMs }: Health): Problem[] {

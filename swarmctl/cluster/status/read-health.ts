@@ -4,6 +4,7 @@
  */
 import { Fault } from "#proto/fault.ts";
 import { EngineService } from "#proto/gen/swarm/v1/engine_pb.ts";
+import type { GetInfoResponse } from "#proto/gen/swarm/v1/node_pb.ts";
 import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
@@ -17,6 +18,8 @@ export interface Health {
   readonly hosts: readonly Host[];
   /** Why nothing newer is known than what one manager knew last; undefined: the leader has answered. */
   readonly leaderless?: string;
+  /** Then, and where the manager is this host's: what its swarmd says. */
+  readonly own?: GetInfoResponse;
 }
 
 export interface Host {
@@ -46,12 +49,14 @@ export async function readHealth(context: Context): Promise<Health> {
   const named = nodes
     .map((node) => ({ node, name: nodeName(node) }))
     .toSorted((a, b) => compareText(a.name, b.name) || compareText(a.node.id, b.node.id));
+  const own = leaderless === undefined ? undefined : await readOwn(context);
   const hosts = await askAll(named, (host) => askHost(context, host));
   return {
     nowMs: context.io.clock.now(),
     cluster,
     hosts: relativeToOthers(hosts),
     ...(leaderless !== undefined && { leaderless }),
+    ...(own !== undefined && { own }),
   };
 }
 
@@ -69,11 +74,24 @@ async function readCluster(context: Context) {
   }
 }
 
+async function readOwn(context: Context): Promise<GetInfoResponse | undefined> {
+  try {
+    return await (await context.node()).getInfo({}, { deadlineMs: hostMs });
+  } catch (thrown) {
+    if (thrown instanceof Fault) return undefined;
+    throw thrown;
+  }
+}
+
 async function readThrough(context: Context, options: { readonly stale?: true }) {
   const control = await context.control(options);
   const [{ nodes }, { cluster }] = await Promise.all([
     control.listNodes({}, { deadlineMs: managerMs }),
-    control.getCluster({}, { deadlineMs: managerMs }),
+    control.getCluster({}, { deadlineMs: managerMs }).catch((thrown) => {
+      // A manager that has found no leader since it started knows of no cluster yet.
+      if (options.stale) return { cluster: undefined };
+      throw thrown;
+    }),
   ]);
   return { nodes, cluster, leaderless: undefined };
 }

@@ -17,15 +17,17 @@ export function screenOf(health: Health, verdict: Verdict, { all }: { readonly a
   const left = health.hosts.length - shown.length;
   return [
     ...headLines(health, verdict),
-    "",
-    formatTable(
-      columns.map(([title]) => title),
-      shown.map((host) => columns.map(([, cell]) => cell(host, health))),
-    ).trimEnd(),
+    ...(shown.length === 0 ? [] : ["", tableOf(shown, health)]),
     ...(left === 0 ? [] : [`… and ${left} hosts more, all well: --all shows them`]),
     ...verdict.problems.flatMap(({ problem, mend }) => ["", problem, `  ${mend}`]),
     ...(verdict.notes.length === 0 ? [] : ["", ...verdict.notes.map((note) => `Note: ${note}`)]),
   ].join("\n");
+}
+
+function tableOf(hosts: readonly Host[], health: Health): string {
+  const titles = columns.map(([title]) => title);
+  const rows = hosts.map((host) => columns.map(([, cell]) => cell(host, health)));
+  return formatTable(titles, rows).trimEnd();
 }
 
 function worthShowing({ hosts }: Health, { problems }: Verdict): readonly Host[] {
@@ -43,8 +45,9 @@ function headLines(health: Health, { problems }: Verdict): string[] {
   const ready = hosts.filter(({ node }) => stateWord(node.status) === "Ready").length;
   const known = health.leaderless === undefined ? `${reachable} reachable` : "reachable: unknown";
   const rootMs = rootEndMs(cluster);
+  if (cluster === undefined) return [`Cluster:   ${health.own?.clusterId ?? "unknown"}: ${state}`];
   return [
-    `Cluster:   ${name} (${cluster?.id ?? ""}): ${state}`,
+    `Cluster:   ${name} (${cluster.id}): ${state}`,
     `Managers:  ${all.length}, ${known}; the quorum is ${quorum}; ${leader === undefined ? "no leader" : `${leader.name} leads`}`,
     `Hosts:     ${hosts.length}, ${ready} ready`,
     `Version:   ${versionsOf(hosts).join(", ")}`,

@@ -262,6 +262,35 @@ test("cluster status, of many hosts those are shown that matter, and 1 where the
   assert.match(all.stdout, /^w10 +Worker +Ready/m);
 });
 
+test("cluster status, of a manager that knows nothing yet it is said where the others are, and that a certificate has expired", async () => {
+  const unknown = async () => {
+    throw new Fault("failed-precondition", "there is no cluster yet");
+  };
+  const control: FakeHost["control"] = {
+    listNodes: async (_request, { metadata }) => {
+      if (metadata.get("swarm-read") !== "stale") throw new Fault("unavailable", "no leader");
+      return { nodes: [] };
+    },
+    getCluster: unknown,
+  };
+  const node: FakeHost["node"] = {
+    getInfo: async () => ({
+      clusterId: "c1",
+      managers: ["192.0.2.1:2377", "192.0.2.2:2377"],
+      certificateExpiresAt: timestampFromMs(Date.now() - 10 * dayMs),
+    }),
+  };
+  await using cluster = await FakeCluster.open({ control, node });
+  const { code, stdout } = await runCli(cluster, ["cluster", "status"]);
+  assert.equal(code, 1);
+  assert.match(stdout, /^Cluster: {3}c1: 2 problems$/m);
+  assert.match(
+    stdout,
+    /Start the hosts of the managers \(192\.0\.2\.1:2377, 192\.0\.2\.2:2377\), more/,
+  );
+  assert.match(stdout, /^The certificate of this host has expired, 10 days ago$/m);
+});
+
 test("cluster status, for programs as JSON or by template", async () => {
   const nodes = [aNode("h1", { manager: "leader", leftMs })];
   await using cluster = await openCluster(nodes, { engine: answering });
