@@ -48,6 +48,10 @@ export class ImageResolver implements Disposable {
     return formatReference({ ...reference, digest });
   }
 
+  configure(settings: RegistrySettings): void {
+    this.#registry.configure(settings);
+  }
+
   [Symbol.dispose](): void {
     this.#registry[Symbol.dispose]();
   }

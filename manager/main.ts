@@ -7,9 +7,9 @@
  * usage.
  */
 import { Fault } from "#proto/fault.ts";
-import type { Log, Ports } from "#proto/ports.ts";
+import type { Ports } from "#proto/ports.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
-import { createLog } from "#proto/winston-log.ts";
+import { createLog, type ProgramLog } from "#proto/winston-log.ts";
 import { type Config, help, parseConfig } from "./config.ts";
 import { FileLock } from "./file-lock.ts";
 import { isFounding, issueFirst } from "./first-certificate.ts";
@@ -33,7 +33,11 @@ interface Modules extends Ports {
 }
 
 /** Runs until told to end, or until a part cannot go on, which throws its Fault. */
-async function run(config: Config, parent: Parent, ports: Ports): Promise<void> {
+async function run(
+  config: Config,
+  parent: Parent,
+  ports: Ports & { readonly log: ProgramLog },
+): Promise<void> {
   const identity = new ManagerIdentity();
   parent.onIdentity((news) => identity.set(news));
   const begin = await parent.begin;
@@ -70,6 +74,12 @@ async function run(config: Config, parent: Parent, ports: Ports): Promise<void> 
   }
   const options = { config, nodeId, tls: identity.tls };
   const serving = parts.use(await serveManager(options, { ...ports, store, replication, connect }));
+  parent.onSettings((args) => {
+    const next = parseConfig(args, process.env);
+    if (next === undefined) return;
+    serving.configure(next);
+    ports.log.setLevel(next.logLevel);
+  });
   if (founding !== undefined) await requireOwnAddress(address, connect);
   const over = Promise.race([
     parent.ended,
@@ -158,7 +168,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on("error", () => 
 const config = configOrExit();
 // Lines go through swarmd, which leaves the variable to its manager only where they come to journald.
 const format = process.env["JOURNAL_STREAM"] === undefined ? "line" : "journal";
-const log: Log = createLog({ level: config.logLevel, format });
+const log = createLog({ level: config.logLevel, format });
 try {
   await run(config, new Parent(), { clock: systemClock, random: systemRandom, log });
   exitWhenWritten(0);

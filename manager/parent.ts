@@ -18,6 +18,7 @@ export class Parent {
   readonly #begin = Promise.withResolvers<Begin>();
   readonly #ended = Promise.withResolvers<string>();
   #onIdentity: (identity: TlsIdentity) => void = () => {};
+  #onSettings: (args: readonly string[]) => void = () => {};
 
   constructor() {
     this.begin = this.#begin.promise;
@@ -40,6 +41,11 @@ export class Parent {
     this.#onIdentity = listener;
   }
 
+  /** Calls the listener with the command line of each settings that come from now on. */
+  onSettings(listener: (args: readonly string[]) => void): void {
+    this.#onSettings = listener;
+  }
+
   tell(message: FromManager): void {
     process.stdout.write(`${JSON.stringify(message)}\n`);
   }
@@ -48,6 +54,10 @@ export class Parent {
     const message = parse(line);
     if (message === undefined) {
       this.#ended.resolve("swarmd said what this manager does not understand");
+      return;
+    }
+    if (message.kind === "settings") {
+      this.#onSettings(message.args);
       return;
     }
     if (message.identity !== undefined) {
@@ -73,5 +83,6 @@ function parse(line: string): ToManager | undefined {
   } catch {
     return undefined;
   }
-  return value.kind === "begin" || value.kind === "identity" ? (value as ToManager) : undefined;
+  const known = value.kind === "begin" || value.kind === "identity" || value.kind === "settings";
+  return known ? (value as ToManager) : undefined;
 }

@@ -32,6 +32,7 @@ import { raftHandlers } from "./replication/raft-service.ts";
 import { Relay } from "./relay/relay.ts";
 import { RoleManager } from "./role-manager/role-manager.ts";
 import type { Store } from "./store/store.ts";
+import type { RegistrySettings } from "#registry/endpoints.ts";
 
 export interface ServeOptions {
   readonly config: Config;
@@ -48,6 +49,8 @@ export interface ServeModules extends Ports {
 export interface Serving extends AsyncDisposable {
   /** Rejects when a part cannot go on; never resolves. */
   readonly failed: Promise<never>;
+  /** Other settings of registries from now on. */
+  configure(settings: RegistrySettings): void;
 }
 
 export async function serveManager(
@@ -105,7 +108,11 @@ export async function serveManager(
   const failed = Promise.race([leading.failed, dispatcher.failed]);
   failed.catch(() => undefined);
   const held = parts.move();
-  return { failed, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return {
+    failed,
+    configure: (settings) => images.configure(settings),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
 }
 
 /** What a manager shows before it is one: that its address leads to it. */

@@ -50,7 +50,9 @@ export type ToManager =
       readonly unlockKey?: string;
     }
   /** A renewed certificate, or new roots: used from the next handshake on. */
-  | { readonly kind: "identity"; readonly identity: TlsIdentity };
+  | { readonly kind: "identity"; readonly identity: TlsIdentity }
+  /** The command line that it would be started with now. What can change while it runs, does. */
+  | { readonly kind: "settings"; readonly args: readonly string[] };
 
 export type FromManager =
   | {

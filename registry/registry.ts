@@ -3,6 +3,7 @@
  * streams that go on where a connection broke, and that the caller verifies while storing them. A registry's mirrors are
  * asked first; whatever is wrong with one, the next is asked. Requests that failed in passing are made again a few times.
  */
+import { isDeepStrictEqual } from "node:util";
 import { type Code, Fault } from "#proto/fault.ts";
 import { blobStream } from "./blob-stream.ts";
 import { digestOf, isDigest } from "./digest.ts";
@@ -30,16 +31,32 @@ const mirrorAwayMs = 30_000;
 const awayCodes: ReadonlySet<Code> = new Set<Code>(["unavailable", "deadline-exceeded"]);
 
 export class Registry implements Disposable {
-  readonly #options: RegistryOptions;
-  readonly #client: EndpointClient;
+  readonly #deadlines: HttpDeadlines;
+  readonly #backoffMs: number;
+  #settings: RegistrySettings;
+  #client: EndpointClient;
   readonly #modules: RetryModules;
   /** Mirrors that did not answer, by host, and until when they are not asked; on the monotonic clock. */
   readonly #awayUntilMs = new Map<string, number>();
 
   constructor(options: RegistryOptions, modules: RetryModules) {
-    this.#options = options;
-    this.#client = new EndpointClient(options, options.deadlines ?? deadlinesDefault, modules);
+    const { deadlines = deadlinesDefault, backoffMs = backoffMsDefault } = options;
+    this.#deadlines = deadlines;
+    this.#backoffMs = backoffMs;
+    this.#settings = settingsOf(options);
     this.#modules = modules;
+    this.#client = this.#newClient();
+  }
+
+  /** Other settings from now on. What is under way breaks, and is tried again by them. */
+  configure(settings: RegistrySettings): void {
+    const next = settingsOf(settings);
+    if (isDeepStrictEqual(next, this.#settings)) return;
+    this.#settings = next;
+    const former = this.#client;
+    this.#client = this.#newClient();
+    former[Symbol.dispose]();
+    this.#awayUntilMs.clear();
   }
 
   [Symbol.dispose](): void {
@@ -123,10 +140,6 @@ export class Registry implements Disposable {
     return retried({ attempts: attemptsMax, backoffMs, signal }, this.#modules, attempt);
   }
 
-  get #backoffMs(): number {
-    return this.#options.backoffMs ?? backoffMsDefault;
-  }
-
   /** Of the headers alone, which registries that count pulls do not count; undefined where they do not tell it. */
   async #headDigest(reference: Reference, access: Access): Promise<string | undefined> {
     const request = { ...manifestRequest(reference), method: "HEAD" } as const;
@@ -153,7 +166,7 @@ export class Registry implements Disposable {
     take: (endpoint: Endpoint) => Promise<T>,
   ): Promise<T> {
     const { clock } = this.#modules;
-    for (const endpoint of endpointsOf(reference.registry, this.#options)) {
+    for (const endpoint of endpointsOf(reference.registry, this.#settings)) {
       const { host, isMirror } = endpoint;
       if (isMirror && clock.monotonic() < (this.#awayUntilMs.get(host) ?? 0)) continue;
       try {
@@ -211,6 +224,22 @@ export class Registry implements Disposable {
     if (status !== 429 && status < 500) return new Fault("failed-precondition", says);
     return passingFault(says, retryAfterMs(headers, this.#modules.clock.now()));
   }
+
+  #newClient(): EndpointClient {
+    return new EndpointClient(this.#settings, this.#deadlines, this.#modules);
+  }
+}
+
+/** Without what else stands beside them. */
+function settingsOf({ proxy, ...options }: RegistrySettings): RegistrySettings {
+  const { insecureRegistries, mirrors = [], credentialsFile, certificateFolders = [] } = options;
+  return {
+    insecureRegistries,
+    mirrors,
+    certificateFolders,
+    ...(credentialsFile !== undefined && { credentialsFile }),
+    ...(proxy !== undefined && { proxy }),
+  };
 }
 
 function manifestRequest({ repository, digest, tag = "latest" }: Reference): EndpointRequest {

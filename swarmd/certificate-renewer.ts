@@ -109,7 +109,7 @@ export class CertificateRenewer implements AsyncDisposable {
     const { notAfterMs } = validityOf(parseCertificate(this.#options.identity.current.certificate));
     const nowMs = this.#ports.clock.now();
     if (nowMs < notAfterMs) return "";
-    return `; it expired at ${secondsText(notAfterMs)}, and this host's clock says ${secondsText(nowMs)}: if the clock is right, leave the cluster with --force and join it again`;
+    return `; it expired at ${secondsText(notAfterMs)}, and this host's clock says ${secondsText(nowMs)}: if the clock is right, leave the cluster with --force and join it again; where those of all managers have expired, a backup comes first: see the handbook`;
   }
 
   #drawDue(): number {

@@ -38,10 +38,11 @@ import { refusalToLeave } from "./leave-cluster.ts";
 import { connectToManager, hasManagerData, managerRoot } from "./manager-files.ts";
 import { identityPath, Member } from "./member.ts";
 import { receiveBackup } from "./receive-backup.ts";
+import { planReload } from "./reload.ts";
 import { type WithdrawOptions, withdrawNode } from "./withdraw-node.ts";
 
 export class Daemon implements AsyncDisposable {
-  readonly #config: Config;
+  #config: Config;
   readonly #ports: Ports;
   #member: Member | undefined;
   /** What changes the host's membership excludes everything else that does. */
@@ -145,6 +146,20 @@ export class Daemon implements AsyncDisposable {
       await this.#requireMember().unlock(request.unlockKey);
       return create(UnlockClusterResponseSchema);
     });
+  }
+
+  /** Takes up what can be taken up of other settings. */
+  reload(next: Config): Config {
+    const { config, changed, waiting } = planReload(this.#config, next);
+    this.#config = config;
+    if (changed.length > 0) this.#member?.configure(config);
+    this.#ports.log.info("the configuration was read again", { changed });
+    if (waiting.length > 0) {
+      this.#ports.log.warn("settings wait until swarmd starts the next time", {
+        settings: waiting,
+      });
+    }
+    return config;
   }
 
   /** In one line. */

@@ -51,6 +51,7 @@ export function openImages(
 export class EngineImages implements AsyncDisposable {
   readonly handlers: Required<Pick<EngineHandlers, "images" | "engine">>;
   readonly #collector: ImageCollector;
+  readonly #store: ImageStore;
 
   constructor(config: Config, modules: ImageModules) {
     const { images, volumes, log } = modules;
@@ -63,6 +64,7 @@ export class EngineImages implements AsyncDisposable {
         ...hostStateHandlers(config.dataRoot, modules),
       },
     };
+    this.#store = images;
     this.#collector = new ImageCollector(config.imageCollection, {
       ...modules,
       store: images,
@@ -70,6 +72,11 @@ export class EngineImages implements AsyncDisposable {
       log: log.child({ part: "image" }),
     });
     this.#collector.start();
+  }
+
+  configure(config: Config): void {
+    this.#store.configure({ ...config, layerBytesMax: config.imageLayerBytesMax });
+    this.#collector.configure(config.imageCollection);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

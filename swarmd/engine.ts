@@ -6,7 +6,6 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Agent, type SessionState } from "#agent/agent.ts";
-import { advertisedAddress } from "#agent/api/advertised-address.ts";
 import { ContainerApi } from "#agent/api/container-api.ts";
 import { type EngineHandlers, serveEngineApi } from "#agent/api/engine-api.ts";
 import { KnownManagers } from "#agent/api/known-managers.ts";
@@ -35,6 +34,7 @@ import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import type { Config } from "./config.ts";
 import { EngineImages, openImages, openPeers } from "./engine-images.ts";
 import { openMetrics } from "./engine-metrics.ts";
+import { HostFacts } from "./host-facts.ts";
 import type { Identity } from "./identity.ts";
 
 export interface EngineModules extends Ports {
@@ -47,6 +47,8 @@ interface EngineParts {
   readonly agent: Agent;
   readonly worker: Worker;
   readonly network: NetworkDriver;
+  readonly images: EngineImages;
+  readonly facts: HostFacts;
   readonly opened: AsyncDisposableStack;
 }
 
@@ -104,15 +106,16 @@ export class Engine implements AsyncDisposable {
         { ...modules, log: log.child({ part: "api" }) },
       ),
     );
+    const facts = new HostFacts(config, identity);
     const agent = new Agent(agentOptions(identity, modules.identity), {
       ...modules,
       describe: (tls) =>
         describeNode({
-          ...hostFacts(config, identity),
+          ...facts.current,
           identity: tls,
           encryptionKey: encryption.publicKey,
         }),
-      watchDescription: (listener) => watchNode(listener, { ...modules, encryption }),
+      watchDescription: (listener) => watchNode(listener, { ...modules, facts, encryption }),
       network,
       dns,
       memory,
@@ -133,8 +136,13 @@ export class Engine implements AsyncDisposable {
       connected: () => agent.session.state === "connected",
     };
     opened.use(await openMetrics(config.metricsAddress, counted, modules));
-    const parts = { agent, worker, network, opened: opened.move() };
+    const parts = { agent, worker, network, images: imageApi, facts, opened: opened.move() };
     return new Engine(config, parts, modules);
+  }
+
+  configure(config: Config): void {
+    this.#parts.images.configure(config);
+    this.#parts.facts.update(config);
   }
 
   get session(): SessionState {
@@ -218,9 +226,14 @@ function taskHandlers(
 /** What a node says of itself changes with its keys and its addresses. */
 function watchNode(
   listener: () => void,
-  { clock, encryption }: Pick<Ports, "clock"> & { readonly encryption: WireGuard },
+  {
+    clock,
+    facts,
+    encryption,
+  }: Pick<Ports, "clock"> & { readonly facts: HostFacts; readonly encryption: WireGuard },
 ): Disposable {
   const watches = new DisposableStack();
+  watches.use(facts.watch(listener));
   watches.use(encryption.watch(listener));
   watches.use(watchOwnAddresses(clock, listener));
   return watches;
@@ -287,11 +300,4 @@ function agentOptions(node: Identity, identity: Promise<TlsIdentityHolder>) {
       return create(PeerSchema, { nodeId, number, dataPathAddress, addresses });
     },
   };
-}
-
-/** What this host is to managers, but for what changes while it runs. */
-function hostFacts(config: Config, { dataPathAddress }: Identity) {
-  const { genericResources, labels } = config;
-  const engineAddress = advertisedAddress(config.engineAddress, dataPathAddress);
-  return { dataPathAddress, engineAddress, genericResources, labels };
 }

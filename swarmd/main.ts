@@ -19,8 +19,12 @@ function readFile(path: string): string | undefined {
 }
 
 function readCommand(): Command {
+  return parseCommand(process.argv.slice(2), { env: process.env, readFile });
+}
+
+function commandOrExit(): Command {
   try {
-    return parseCommand(process.argv.slice(2), { env: process.env, readFile });
+    return readCommand();
   } catch (thrown) {
     process.stderr.write(`swarmd: ${Fault.from(thrown).message}; see swarmd --help\n`);
     process.exit(2);
@@ -35,10 +39,13 @@ async function start(config: Config): Promise<void> {
   // What was compiled once starts in half the time: a node whose swarmd starts anew must be back before it counts as down.
   enableCompileCache(join(config.dataRoot, "compiled"));
   const { run } = await import("./run.ts");
-  await run(config);
+  await run(config, () => {
+    const command = readCommand();
+    return command.command === "run" ? command.config : config;
+  });
 }
 
-const command = readCommand();
+const command = commandOrExit();
 switch (command.command) {
   case "help":
     process.stdout.write(help);

@@ -18,6 +18,7 @@ class Ground implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "swarm-manager-process-"));
   readonly #starts = join(this.#folder, "starts");
   readonly compileCache = join(this.#folder, "compiled");
+  readonly args = [this.#starts];
   readonly clock = new FakeClock();
   readonly complaints: { why: string; pauseMs: number }[] = [];
   readonly manager: ManagerProcess;
@@ -32,7 +33,7 @@ class Ground implements AsyncDisposable {
     this.manager = new ManagerProcess(
       {
         main,
-        args: [this.#starts],
+        args: this.args,
         compileCache: this.compileCache,
         start: () => ({ how: "resume" }),
         ...options,
@@ -269,4 +270,31 @@ test("manager process, one that is removed after it served ends", { timeout }, a
   await ground.manager.ready;
   process.kill(ground.pids[0] ?? 0, "SIGUSR2");
   assert.equal(await ground.manager.ended, "removed");
+});
+
+test("manager process, other arguments: told to the one that runs, and given to the next", {
+  timeout,
+}, async () => {
+  const script = `
+    const { appendFileSync } = require("node:fs");
+    const path = process.argv[2] + ".told";
+    appendFileSync(path, "started " + process.argv.slice(3).join() + "\\n");
+    process.stdin.on("data", (chunk) => {
+      const line = String(chunk);
+      if (line.includes("settings")) { appendFileSync(path, line); process.exit(1); }
+    });
+    console.log(JSON.stringify({ kind: "ready" }));`;
+  await using ground = new Ground(script);
+  await ground.manager.ready;
+  const [starts = ""] = ground.args;
+  const told = () => readFileSync(`${starts}.told`, "utf8").trim().split("\n");
+  ground.manager.configure([starts, "--log-level=debug"]);
+  await until(() => ground.complaints.length === 1);
+  ground.clock.advance(100);
+  await until(() => ground.pids.length === 2 && told().length === 3);
+  const args = [starts, "--log-level=debug"];
+  assert.deepEqual(told().slice(1), [
+    JSON.stringify({ kind: "settings", args }),
+    "started --log-level=debug",
+  ]);
 });

@@ -54,6 +54,7 @@ export interface ManagerProcessOptions {
 
 export class ManagerProcess implements AsyncDisposable {
   readonly #options: ManagerProcessOptions;
+  #args: readonly string[];
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #stopping = new AbortController();
@@ -71,6 +72,7 @@ export class ManagerProcess implements AsyncDisposable {
 
   constructor(options: ManagerProcessOptions, modules: { clock: Clock; log: Log }) {
     this.#options = options;
+    this.#args = options.args;
     this.#clock = modules.clock;
     this.#log = modules.log;
     this.#identity = options.identity;
@@ -100,6 +102,12 @@ export class ManagerProcess implements AsyncDisposable {
   replaceIdentity(identity: TlsIdentity): void {
     this.#identity = identity;
     if (this.#child !== undefined) tell(this.#child, { kind: "identity", identity });
+  }
+
+  /** Other arguments from now on, as far as the manager that runs can take them up; else from its next start on. */
+  configure(args: readonly string[]): void {
+    this.#args = args;
+    if (this.#child !== undefined) tell(this.#child, { kind: "settings", args });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,8 +148,8 @@ export class ManagerProcess implements AsyncDisposable {
   }
 
   #spawn(): Run {
-    const { main = managerMain, args, compileCache } = this.#options;
-    const argv = [`--max-semi-space-size=${semiSpaceMax}`, main, ...args];
+    const { main = managerMain, compileCache } = this.#options;
+    const argv = [`--max-semi-space-size=${semiSpaceMax}`, main, ...this.#args];
     // What is read from there need not be compiled, which saves a manager time and some 20 MB for good.
     const env = { NODE_COMPILE_CACHE: compileCache, ...process.env };
     const child = spawn(process.execPath, argv, { env, stdio: ["pipe", "pipe", "pipe"] });

@@ -39,7 +39,7 @@ export interface NewMember {
 }
 
 export class Member implements AsyncDisposable {
-  readonly #config: Config;
+  #config: Config;
   readonly #ports: Ports;
   readonly #certificates: CertificateFiles;
   readonly #opened = Promise.withResolvers<TlsIdentityHolder>();
@@ -160,6 +160,13 @@ export class Member implements AsyncDisposable {
   /** Why the manager ended, while it does not serve again; such as a log that is damaged. */
   get managerError(): string {
     return this.#manager?.problem ?? "";
+  }
+
+  /** What differs is what a reload may change: see reload.ts. */
+  configure(config: Config): void {
+    this.#config = config;
+    this.#engine?.configure(config);
+    this.#manager?.configure(managerArgs(config, this.#identity));
   }
 
   /** Opens what the unlock key has locked, and starts the manager. */

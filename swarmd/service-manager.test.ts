@@ -1,49 +1,22 @@
-/** With the real systemd-notify, and a socket in systemd's place. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { systemExec } from "#agent/exec.ts";
 import { Fault } from "#proto/fault.ts";
 import { silentLog, systemClock } from "#proto/system-ports.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { until, untilSeen } from "#proto/testing/until.ts";
 import { ServiceManager } from "./service-manager.ts";
-
-/** Collects what is sent to a datagram socket. */
-async function listen(t: TestContext) {
-  const folder = mkdtempSync(join(tmpdir(), "swarm-notify-"));
-  const [socket, said] = [join(folder, "notify"), join(folder, "said")];
-  const child = spawn("socat", ["-u", `UNIX-RECV:${socket}`, `CREATE:${said}`], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  t.after(() => {
-    child.kill("SIGKILL");
-    rmSync(folder, { recursive: true });
-  });
-  const read = () => {
-    try {
-      return readFileSync(said, "utf8");
-    } catch {
-      return "";
-    }
-  };
-  await untilSeen(() => {
-    try {
-      return readFileSync("/proc/net/unix", "utf8").includes(socket);
-    } catch {
-      return false;
-    }
-  });
-  return { socket, read };
-}
+import { NotifySocket } from "./testing/notify-socket.ts";
 
 test("service manager, systemd hears when it is ready, how it is, and that it stops", async (t) => {
-  const { socket, read } = await listen(t);
+  const folder = mkdtempSync(join(tmpdir(), "swarm-notify-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  using socket = await NotifySocket.listen(folder);
   const environment = {
-    NOTIFY_SOCKET: socket,
+    NOTIFY_SOCKET: socket.path,
     WATCHDOG_USEC: "30000000",
     WATCHDOG_PID: `${process.pid}`,
     PATH: process.env["PATH"],
@@ -53,13 +26,13 @@ test("service manager, systemd hears when it is ready, how it is, and that it st
   await using service = ServiceManager.take(environment, modules);
   assert.deepEqual(Object.keys(environment), ["PATH", "OTHER"]);
   await service.ready({ status: () => "all\nis well", complaint: () => undefined });
-  await untilSeen(() => read().includes("WATCHDOG=1"));
-  assert.match(read(), /READY=1\nSTATUS=all is well/);
+  await untilSeen(() => socket.told.includes("WATCHDOG=1"));
+  assert.match(socket.told, /READY=1\nSTATUS=all is well/);
   await service.reloading();
   await service.reloaded();
   await service.stopping();
-  await untilSeen(() => read().includes("STOPPING=1"));
-  assert.match(read(), /RELOADING=1[^]*READY=1[^]*STOPPING=1/);
+  await untilSeen(() => socket.told.includes("STOPPING=1"));
+  assert.match(socket.told, /RELOADING=1[^]*READY=1[^]*STOPPING=1/);
 });
 
 /** A systemd that notes what it is told. */

@@ -32,7 +32,7 @@ const periodMs = 60_000;
 const graceMs = 2 * 60_000;
 
 export class ImageCollector implements AsyncDisposable {
-  readonly #options: CollectorOptions;
+  #options: CollectorOptions;
   readonly #modules: CollectorModules;
   #timer: Disposable | undefined;
   #running: Promise<void> = Promise.resolve();
@@ -50,6 +50,11 @@ export class ImageCollector implements AsyncDisposable {
       if (this.#isStopped) return;
       this.#timer = this.#modules.clock.timer(periodMs, () => this.start());
     });
+  }
+
+  /** Other settings from the next time on. */
+  configure(options: CollectorOptions): void {
+    this.#options = options;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

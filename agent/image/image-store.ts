@@ -13,6 +13,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "#proto/fault.ts";
 import type { Ports } from "#proto/ports.ts";
+import type { RegistrySettings } from "#registry/endpoints.ts";
 import { manifestBytesMax, parseManifest } from "#registry/manifest.ts";
 import type { Platform } from "#registry/platform.ts";
 import { formatReference, parseReference, type Reference } from "#registry/reference.ts";
@@ -138,6 +139,12 @@ export class ImageStore implements AsyncDisposable {
     this.#options = options;
     this.#modules = modules;
     this.#parts = parts;
+  }
+
+  /** Other settings from now on. */
+  configure(settings: RegistrySettings & { readonly layerBytesMax: number }): void {
+    this.#parts.registry.configure(settings);
+    this.#parts.layers.limit(settings.layerBytesMax);
   }
 
   /** Where everything is. */

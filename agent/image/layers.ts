@@ -71,7 +71,7 @@ export interface Layer extends LayerTree {
 const formatVersion = 1;
 
 export class Layers {
-  readonly #options: LayersOptions;
+  #options: LayersOptions;
   readonly #modules: LayerModules;
   readonly #sync: DiskSync;
 
@@ -249,6 +249,10 @@ export class Layers {
     }
     // After the files in them, which change their times.
     await this.#copy(tree, parents, signal);
+  }
+
+  limit(layerBytesMax: number): void {
+    this.#options = { ...this.#options, layerBytesMax };
   }
 
   #withinRoom(path: string, archive: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
