@@ -11,6 +11,7 @@ import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
 import {
   ContainerService,
   EngineService,
+  HostService,
   ImageService,
   VolumeService,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
@@ -28,6 +29,7 @@ export interface FakeHost {
   readonly containers?: Partial<Handlers<typeof ContainerService>>;
   readonly images?: Partial<Handlers<typeof ImageService>>;
   readonly engine?: Partial<Handlers<typeof EngineService>>;
+  readonly hosts?: Partial<Handlers<typeof HostService>>;
 }
 
 export class FakeCluster implements AsyncDisposable {
@@ -43,7 +45,7 @@ export class FakeCluster implements AsyncDisposable {
     const runRoot = await mkdtemp(join(tmpdir(), "swarmctl-"));
     const servers: Endpoint[] = [];
     if (host.control !== undefined) {
-      const { control, volumes = {}, containers = {}, images = {}, engine = {} } = host;
+      const { control, volumes = {}, containers = {}, images = {}, engine = {}, hosts = {} } = host;
       servers.push(
         await serve(join(runRoot, "manager.sock"), (server) => {
           addService(server, ControlService, complete(ControlService, control));
@@ -51,6 +53,7 @@ export class FakeCluster implements AsyncDisposable {
           addService(server, ContainerService, complete(ContainerService, containers));
           addService(server, ImageService, complete(ImageService, images));
           addService(server, EngineService, complete(EngineService, engine));
+          addService(server, HostService, complete(HostService, hosts));
         }),
       );
     }
