@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 
 const steps: readonly { readonly what: string; readonly command: readonly string[] }[] = [
   { what: "wire contracts", command: ["buf", "lint"] },
+  { what: "released contracts", command: ["buf", "breaking", "--against", "test/contracts"] },
   { what: "format", command: ["biome", "format", "."] },
   { what: "types", command: ["tsc", "--project", "."] },
   { what: "lint", command: ["oxlint", "--type-aware", "--deny-warnings"] },
