@@ -58,6 +58,8 @@ class TestManager implements Disposable {
     return manager;
   }
 
+  readonly farewells: string[] = [];
+
   get address(): string {
     return this.#server?.address ?? "";
   }
@@ -97,6 +99,11 @@ class TestManager implements Disposable {
       },
       heartbeat: async () => ({}),
       findImagePeers: async () => ({}),
+      farewell: async ({ sessionId }) => {
+        this.farewells.push(sessionId);
+        this.endSessions();
+        return {};
+      },
       updateTaskStatus: async ({ updates }) => {
         for (const { taskId, status } of updates) {
           this.statuses.push({ taskId, state: status?.state ?? TaskState.NEW });
@@ -217,6 +224,22 @@ test("agent, measures what its manager asks for, and nothing without one", {
   manager.endSessions();
   await until(() => ground.measured.length >= 2);
   assert.deepEqual(ground.measured[1], []);
+});
+
+test("agent, says farewell to its manager, and has no session from then on", {
+  timeout,
+}, async () => {
+  using manager = await TestManager.serve();
+  await using ground = new Ground([manager.address]);
+  await assert.rejects(ground.agent.farewell(), { code: "unavailable" });
+  await using other = new Ground([manager.address]);
+  await other.begin();
+  await until(() => other.connectedTo === manager.address);
+  await other.agent.farewell();
+  assert.deepEqual(manager.farewells, ["x"]);
+  await until(() => other.measured.length >= 2);
+  for (let i = 0; i < 20; i++) await turn();
+  assert.equal(manager.sessions, 1);
 });
 
 test("agent, has no session while its certificate is locked, and ends all the same", {

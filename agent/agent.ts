@@ -20,7 +20,7 @@ import type { ManagerSession } from "./layer-peers/layer-peers.ts";
 import { LogPublisher } from "./log-publisher.ts";
 import { ManagerChoice } from "./manager-choice.ts";
 import type { Reporter } from "./reporter.ts";
-import { runSession } from "./session.ts";
+import { type ManagerClients, runSession } from "./session.ts";
 import type { UsageMeter } from "./stats/usage-meter.ts";
 import type { Worker } from "./worker.ts";
 
@@ -42,6 +42,8 @@ const steadyMs = 1_000;
  */
 const openMsMin = 500;
 const openMsMax = 2_500;
+/** A host that shuts down waits no longer for a manager. */
+const farewellMs = 5_000;
 
 export interface AgentOptions {
   readonly clusterId: string;
@@ -66,6 +68,11 @@ export interface AgentModules extends Ports, ConvergerModules {
   readonly onSession?: (session: ManagerSession | undefined) => void;
 }
 
+interface Standing {
+  readonly dispatcher: ManagerClients["dispatcher"];
+  readonly sessionId: string;
+}
+
 export type SessionState =
   | { readonly state: "connecting"; readonly error: string }
   | { readonly state: "connected"; readonly manager: string };
@@ -81,6 +88,9 @@ export class Agent {
   #complete: Assigned = nothingAssigned;
   #broker: Client<typeof LogBrokerService> | undefined;
   #session: SessionState = { state: "connecting", error: "no session was opened yet" };
+  /** What the session stands on. */
+  #standing: Standing | undefined;
+  #hasLeft = false;
   /** Of the session that stands or is being opened; aborting it opens another at once. */
   #moving = new AbortController();
 
@@ -111,6 +121,18 @@ export class Agent {
     return this.#choice.managers;
   }
 
+  /**
+   * Tells that this host shuts down; there is no session from then on, while all else goes on. Rejects where nobody could be
+   * told: then its heartbeats stay away, and it is found out.
+   */
+  async farewell(): Promise<void> {
+    this.#hasLeft = true;
+    const standing = this.#standing;
+    if (standing === undefined) throw new Fault("unavailable", "no session stands");
+    const { dispatcher, sessionId } = standing;
+    await dispatcher.farewell({ sessionId }, { deadlineMs: farewellMs });
+  }
+
   /** Runs until the signal is aborted; nothing is under way any more when it resolves. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#converger.run(signal), this.#connect(signal)]);
@@ -126,7 +148,7 @@ export class Agent {
     const { clock, log } = this.#modules;
     let backoffMs = backoffMsMin;
     let openMs = openMsMin;
-    while (!signal.aborted) {
+    while (!signal.aborted && !this.#hasLeft) {
       const manager = this.#choice.next();
       // A new certificate, which may name another role or authority, is shown by a new session.
       using _watch = identity.watch(() => this.#moveTo(manager, "the node's certificate is new"));
@@ -134,7 +156,7 @@ export class Agent {
         this.#moveTo(manager, "the node has news of itself"),
       );
       const { fault, stoodMs } = await this.#hold({ manager, identity, openMs }, signal);
-      if (signal.aborted) return;
+      if (signal.aborted || this.#hasLeft) return;
       const { signal: moving } = this.#moving;
       const { message: error } = moving.aborted ? Fault.from(moving.reason) : fault;
       this.#session = { state: "connecting", error };
@@ -177,7 +199,8 @@ export class Agent {
           events: {
             onSession: (response, { logBroker, dispatcher }) => {
               stoodAtMs ??= clock.monotonic();
-              this.#modules.onSession?.({ dispatcher, sessionId: response.sessionId });
+              this.#standing = { dispatcher, sessionId: response.sessionId };
+              this.#modules.onSession?.(this.#standing);
               this.#onSession(manager, response, logBroker);
             },
             onAssignments: (message) => this.#onAssignments(message),
@@ -191,6 +214,7 @@ export class Agent {
       return end(thrown);
     } finally {
       this.#broker = undefined;
+      this.#standing = undefined;
       this.#modules.onSession?.(undefined);
       this.#modules.usage.want([]);
       this.#logPublisher.stop();

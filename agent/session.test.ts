@@ -114,6 +114,7 @@ class Ground implements Disposable {
       },
       updateTaskStatus: async () => ({}),
       findImagePeers: async () => ({}),
+      farewell: async () => ({}),
       async *assignments(_request, context) {
         yield { resultsIn: "1" };
         await held(context);

@@ -32,6 +32,7 @@ const nothingServed: Handlers<typeof DispatcherService> = {
   heartbeat: unserved,
   updateTaskStatus: unserved,
   findImagePeers: unserved,
+  farewell: unserved,
   // oxlint-disable-next-line require-yield -- a stream that only fails
   async *assignments() {
     await unserved();

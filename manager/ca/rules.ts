@@ -75,6 +75,7 @@ const control: Rules<typeof ControlService> = {
 const dispatcher: Rules<typeof DispatcherService> = {
   session: "node",
   heartbeat: "node",
+  farewell: "node",
   updateTaskStatus: "node",
   assignments: "node",
   findImagePeers: "node",

@@ -205,6 +205,27 @@ test("A node that was declared DOWN has to open a new session", async () => {
   });
 });
 
+test("A node whose host shuts down is DOWN at once, its session over, and a new one makes it READY", async () => {
+  await using manager = await startTestManager();
+  await manager.put("node", testNode(1));
+  using agent = agentOf(manager);
+  await agent.connect();
+  const { sessionId } = agent;
+  await assert.rejects(agent.dispatcher.farewell({ sessionId: "another" }), {
+    code: "failed-precondition",
+  });
+  assert.equal(stateOf(manager), NodeState.READY);
+  await agent.dispatcher.farewell({ sessionId });
+  assert.equal(stateOf(manager), NodeState.DOWN);
+  assert.equal(manager.store.get("node", "node1")?.status?.message, "the host was shut down");
+  await agent.until(() => agent.ended !== undefined);
+  await assert.rejects(agent.dispatcher.heartbeat({ sessionId }), { code: "failed-precondition" });
+  assert.equal(stateOf(manager), NodeState.DOWN);
+  using next = agentOf(manager);
+  await next.connect();
+  assert.equal(stateOf(manager), NodeState.READY);
+});
+
 test("A new leader gives nodes three periods and the time to find it", async () => {
   const clock = new FakeClock();
   const earlier = openTestStore(clock);

@@ -9,7 +9,7 @@
  *
  * A session lives on when its stream breaks and when the leader changes: only missed heartbeats make a node DOWN, so that
  * a short cut in the network moves no task. It ends when the store names a newer one, with whichever manager; when the
- * node is DOWN or gone; and when no leader is reached for so long that the node must look for another manager. A node that
+ * node is DOWN or gone, or says farewell because its host shuts down; and when no leader is reached for so long that the node must look for another manager. A node that
  * beats is READY: where the leader did not hear of it and wrote DOWN, its dispatcher writes READY again.
  */
 import { create, equals } from "@bufbuild/protobuf";
@@ -18,6 +18,8 @@ import type {
   AssignmentsRequest,
   AssignmentsResponse,
   DispatcherService,
+  FarewellRequest,
+  FarewellResponse,
   FindImagePeersRequest,
   FindImagePeersResponse,
   HeartbeatRequest,
@@ -28,6 +30,7 @@ import type {
   UpdateTaskStatusResponse,
 } from "#proto/gen/swarm/v1/dispatcher_pb.ts";
 import {
+  FarewellResponseSchema,
   FindImagePeersResponseSchema,
   HeartbeatResponseSchema,
   SessionResponseSchema,
@@ -56,7 +59,7 @@ import { Bell } from "./bell.ts";
 import { findImagePeers } from "./image-peers.ts";
 import { ManagerAddresses } from "./manager-addresses.ts";
 import { MeasuredServices } from "./measured-services.ts";
-import { planRegistrations, type Registration } from "./registrations.ts";
+import { planFarewells, planRegistrations, type Registration } from "./registrations.ts";
 import { Session, Sessions } from "./sessions.ts";
 import { type StatusReport, StatusWriter } from "./status-writer.ts";
 
@@ -86,6 +89,7 @@ export class Dispatcher implements AsyncDisposable {
   readonly #managers: ManagerAddresses;
   readonly #measured: MeasuredServices;
   readonly #registrations: BatchWriter<Registration>;
+  readonly #farewells: BatchWriter<Session>;
   readonly #beats: BeatReporter;
   readonly #statuses: StatusWriter;
   readonly #watch: Disposable;
@@ -106,6 +110,10 @@ export class Dispatcher implements AsyncDisposable {
       { name: "registration of nodes", gatherMs: 0, plan: planRegistrations },
       modules,
     );
+    this.#farewells = new BatchWriter(
+      { name: "farewells of nodes", gatherMs: 0, plan: planFarewells },
+      modules,
+    );
     this.#beats = new BeatReporter(
       {
         periodMs: () => this.#periodMs(),
@@ -122,7 +130,12 @@ export class Dispatcher implements AsyncDisposable {
 
   /** Rejects when the dispatcher cannot go on. */
   get failed(): Promise<never> {
-    return Promise.race([this.#registrations.failed, this.#statuses.failed, this.#beats.failed]);
+    return Promise.race([
+      this.#registrations.failed,
+      this.#farewells.failed,
+      this.#statuses.failed,
+      this.#beats.failed,
+    ]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -130,6 +143,7 @@ export class Dispatcher implements AsyncDisposable {
     this.#sessions.endAll(new Fault("unavailable", "this manager is ending: go to another"));
     await this.#beats[Symbol.asyncDispose]();
     await this.#registrations[Symbol.asyncDispose]();
+    await this.#farewells[Symbol.asyncDispose]();
     await this.#statuses[Symbol.asyncDispose]();
   }
 
@@ -164,6 +178,15 @@ export class Dispatcher implements AsyncDisposable {
     session.beatMs = this.#modules.clock.monotonic();
     this.#beats.beat(node.id, this.#measured.accept(request.usages, node));
     return create(HeartbeatResponseSchema, { period: durationFromMs(this.#periodMs()) });
+  }
+
+  async farewell({ sessionId }: FarewellRequest, context: CallContext): Promise<FarewellResponse> {
+    const node = this.#modules.authenticate(context);
+    const session = this.#sessions.require(node.id, sessionId);
+    // Before the node is written DOWN: a session that stands would have it READY again.
+    session.end(new Fault("unavailable", "the node's host shuts down"));
+    await this.#farewells.submit(session);
+    return create(FarewellResponseSchema);
   }
 
   async updateTaskStatus(
@@ -331,6 +354,7 @@ export function dispatcherHandlers(dispatcher: Dispatcher): Handlers<typeof Disp
   return {
     session: (request, context) => dispatcher.session(request, context),
     heartbeat: (request, context) => dispatcher.heartbeat(request, context),
+    farewell: (request, context) => dispatcher.farewell(request, context),
     updateTaskStatus: (request, context) => dispatcher.updateTaskStatus(request, context),
     assignments: (request, context) => dispatcher.assignments(request, context),
     findImagePeers: (request, context) => dispatcher.findImagePeers(request, context),

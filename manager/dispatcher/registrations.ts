@@ -38,6 +38,19 @@ export function planRegistrations(
   });
 }
 
+/** What comes of hosts that shut down: they are DOWN, unless a newer session says otherwise. */
+export function planFarewells(view: View, sessions: readonly Session[]): readonly Action[] {
+  const latest = new Map(sessions.map((one) => [one.nodeId, one]));
+  return [...latest.values()].flatMap(({ nodeId, id }): readonly Action[] => {
+    const node = view.get("node", nodeId);
+    if (node?.status?.state !== NodeState.READY || node.sessionId !== id) return [];
+    const { address } = node.status;
+    const message = "the host was shut down";
+    const status = create(NodeStatusSchema, { state: NodeState.DOWN, message, address });
+    return [{ action: "update", kind: "node", object: { ...node, status } }];
+  });
+}
+
 function readyNode(node: Node, registration: Registration): Node | undefined {
   const { session, managerId, address } = registration;
   const description = registration.description ?? node.description;

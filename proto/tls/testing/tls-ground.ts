@@ -54,6 +54,7 @@ export async function serve(
           heartbeat: refuse,
           updateTaskStatus: refuse,
           findImagePeers: refuse,
+          farewell: refuse,
           // oxlint-disable-next-line require-yield -- not called
           async *session() {
             await refuse();
