@@ -41,6 +41,9 @@ import { receiveBackup } from "./receive-backup.ts";
 import { planReload } from "./reload.ts";
 import { type WithdrawOptions, withdrawNode } from "./withdraw-node.ts";
 
+/** Several times what news take through a cluster; a shutdown is not noticeably longer. */
+const heardMs = 2_000;
+
 export class Daemon implements AsyncDisposable {
   #config: Config;
   readonly #ports: Ports;
@@ -160,6 +163,21 @@ export class Daemon implements AsyncDisposable {
       });
     }
     return config;
+  }
+
+  /**
+   * For a host that shuts down: other hosts shall send nobody here before the containers end, which systemd does when this
+   * process has. So it waits until they have heard it.
+   */
+  async farewell(): Promise<void> {
+    if (this.#member === undefined) return;
+    try {
+      await this.#member.farewell();
+      await this.#ports.clock.sleep(heardMs);
+    } catch (thrown) {
+      const error = Fault.from(thrown).message;
+      this.#ports.log.warn("No manager knows that this host shuts down", { error });
+    }
   }
 
   /** In one line. */

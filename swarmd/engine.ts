@@ -145,6 +145,11 @@ export class Engine implements AsyncDisposable {
     this.#parts.facts.update(config);
   }
 
+  /** See Agent.farewell. */
+  async farewell(): Promise<void> {
+    await this.#parts.agent.farewell();
+  }
+
   get session(): SessionState {
     return this.#parts.agent.session;
   }

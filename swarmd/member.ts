@@ -162,6 +162,11 @@ export class Member implements AsyncDisposable {
     return this.#manager?.problem ?? "";
   }
 
+  /** Tells managers that this host shuts down. */
+  async farewell(): Promise<void> {
+    await this.#engine?.farewell();
+  }
+
   /** What differs is what a reload may change: see reload.ts. */
   configure(config: Config): void {
     this.#config = config;

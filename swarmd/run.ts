@@ -52,6 +52,10 @@ export async function run(config: Config, readConfig: () => Config): Promise<voi
   await service.ready({ status: () => daemon.status, complaint: () => daemon.standstill });
   const signal = await stopped;
   await service.stopping();
+  if (await service.hostShutsDown()) {
+    log.info("the host shuts down: its tasks are given to others");
+    await daemon.farewell();
+  }
   log.info("swarmd stops; containers go on running", { signal });
 }
 

@@ -75,6 +75,20 @@ export class ServiceManager implements AsyncDisposable {
     await this.#tell("STOPPING=1", statusOf("stops; containers go on running"));
   }
 
+  /** Whether this service is stopped because the whole host is. */
+  async hostShutsDown(): Promise<boolean> {
+    if (this.#env["NOTIFY_SOCKET"] === undefined) return false;
+    const { exec, log } = this.#modules;
+    try {
+      const args = ["show", "--property=SystemState", "--value"];
+      const { stdout } = await exec.run("systemctl", args, { timeoutMs: tellMs });
+      return stdout.trim() === "stopping";
+    } catch (thrown) {
+      log.warn("Cannot see whether the host shuts down", { error: Fault.from(thrown).message });
+      return false;
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#timer?.[Symbol.dispose]();
     await this.#lane;
