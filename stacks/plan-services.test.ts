@@ -5,7 +5,13 @@ import { type Service, ServiceSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ServiceSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import * as fc from "fast-check";
 import { stackFrom } from "./testing/stack-from.ts";
-import { inPortOrder, planServices, publishedPorts, type resolveModes } from "./plan-services.ts";
+import {
+  inPortOrder,
+  planServices,
+  portsFreedFirst,
+  publishedPorts,
+  type resolveModes,
+} from "./plan-services.ts";
 
 const digest = `@sha256:${"a".repeat(64)}`;
 
@@ -98,6 +104,51 @@ test("services' steps, no port is taken while another has it, unless they want o
         const all = [...held.values()].flatMap((ports) => [...ports]);
         assert.equal(new Set(all).size, all.length);
       }
+    }),
+  );
+});
+
+test("services' steps, those that want one another's ports get them after some were freed", () => {
+  const count = 5;
+  /** Who has each port before and who after; some go round in circles. */
+  const owners = fc.array(fc.tuple(fc.nat(count - 1), fc.nat(count - 1)), { maxLength: 8 });
+  const specsOf = (ownerOf: readonly number[]) => {
+    const lines = Array.from({ length: count }, (_, at) => {
+      const ports = ownerOf.flatMap((owner, index) =>
+        owner === at ? [`'${8000 + index}:80'`] : [],
+      );
+      return `s${at}: {image: a, ports: [${ports.join(", ")}]}`;
+    });
+    return stackFrom({ text: `services: {${lines.join(", ")}}` });
+  };
+  fc.assert(
+    fc.property(owners, (moves) => {
+      const after = specsOf(moves.map(([, to]) => to));
+      const services = new Map(
+        specsOf(moves.map(([from]) => from)).services.map((spec, at) => [
+          String(at),
+          create(ServiceSchema, { id: String(at), spec }),
+        ]),
+      );
+      const take = (id: string, spec: ServiceSpec) => {
+        services.set(id, create(ServiceSchema, { id, spec }));
+        const all = [...services.values()].flatMap((one) => [...publishedPorts(one.spec)]);
+        assert.equal(new Set(all).size, all.length, "a port has two services");
+      };
+      const plan = () => planServices(after, [...services.values()], "never");
+      const freed = portsFreedFirst(plan());
+      for (const { service, spec } of freed) {
+        const kept = publishedPorts(spec);
+        assert.ok([...kept].every((port) => publishedPorts(service.spec).has(port)));
+        take(service.id, spec);
+      }
+      assert.deepEqual(portsFreedFirst(plan()), [], "one round is enough");
+      for (const step of inPortOrder(plan())) {
+        if ("service" in step && "spec" in step) take(step.service.id, step.spec);
+      }
+      assert.ok(plan().every(({ kind }) => kind === "keep-service"));
+      const isOrdered = moves.every(([from, to]) => from >= to);
+      if (isOrdered) assert.deepEqual(freed, [], "where an order does, nothing is freed before");
     }),
   );
 });

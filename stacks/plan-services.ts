@@ -83,10 +83,40 @@ export function inPortOrder(steps: readonly ServiceStep[]): ServiceStep[] {
   while (left.length > 0) {
     const isFree = (port: string) => !left.some(({ frees }) => frees.has(port));
     const next = left.findIndex(({ wants }) => wants.every(isFree));
-    // Services that want one another's have no order: managers say why.
+    // Services that want one another's have no order, so that `portsFreedFirst` comes before.
     ordered.push(...left.splice(Math.max(next, 0), 1).map(({ step }) => step));
   }
   return ordered;
+}
+
+/**
+ * What is done before where services want one another's ports, so that no order helps: some are taken from their services, which
+ * lose them in this deployment anyway. Between this and its own step such a service publishes fewer.
+ */
+export function portsFreedFirst(steps: readonly ServiceStep[]): ServiceUpdate[] {
+  const left = steps.map((step) => ({ step, ...portMoves(step) }));
+  const freed: ServiceUpdate[] = [];
+  const isFree = (port: string) => !left.some(({ frees }) => frees.has(port));
+  while (left.length > 0) {
+    const next = left.findIndex(({ wants }) => wants.every(isFree));
+    if (next !== -1) {
+      left.splice(next, 1);
+      continue;
+    }
+    const giver = left.find(({ frees }) => frees.size > 0);
+    if (giver === undefined || !("service" in giver.step)) break;
+    const { service } = giver.step;
+    const spec = service.spec && withoutPorts(service.spec, giver.frees);
+    if (spec !== undefined) freed.push({ kind: "update-service", service, spec, resolve: false });
+    giver.frees = new Set();
+  }
+  return freed;
+}
+
+function withoutPorts(spec: ServiceSpec, ports: ReadonlySet<string>): ServiceSpec {
+  if (spec.endpoint === undefined) return spec;
+  const kept = spec.endpoint.ports.filter((port) => !ports.has(portKey(port)));
+  return { ...spec, endpoint: { ...spec.endpoint, ports: kept } };
 }
 
 interface PortMoves {

@@ -23,7 +23,11 @@ export interface Stack {
   readonly externalSecrets: readonly string[];
   readonly configs: readonly StackFileSource[];
   readonly externalConfigs: readonly string[];
+  /** Where the file says it, such as "stack.yml:7:5", as near as it can be told from what managers say against its spec. */
+  readonly placeOf: (noun: StackNoun, name: string, complaint: string) => string | undefined;
 }
+
+export type StackNoun = "service" | "network" | "secret" | "config";
 
 /** A secret or config to be made, and where what it holds is. */
 export interface StackFileSource {

@@ -27,6 +27,13 @@ export class YamlDocument {
     return place;
   }
 
+  /** Whether something stands at `path` itself. */
+  has(path: Path): boolean {
+    let node: Node | undefined = this.root;
+    for (const segment of path) node = childOf(node, segment)?.value;
+    return node !== undefined;
+  }
+
   /** The scalar at `path` as its author wrote it: "0440" where its value is the number 288. */
   text(path: Path): string | undefined {
     let node: Node | undefined = this.root;

@@ -5,6 +5,7 @@ import { filesOf } from "./files.ts";
 import { refuseUnhonoured } from "./honoured.ts";
 import { replicasOf } from "./mode.ts";
 import { networksOf } from "./networks.ts";
+import { placeOf } from "./places.ts";
 import { Reader, type StackContext } from "./reader.ts";
 import { serviceSpec } from "./service.ts";
 
@@ -34,5 +35,6 @@ export function toStack(context: StackContext): Stack {
     externalSecrets: secrets.external,
     configs: configs.made,
     externalConfigs: configs.external,
+    placeOf: (noun, name, complaint) => placeOf(context, { noun, name, complaint }),
   };
 }

@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
+import { Fault } from "#proto/fault.ts";
 import { NetworkAttachmentConfigSchema, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { FakeCluster } from "../testing/fake-cluster.ts";
 import { FakeControl } from "../testing/fake-control.ts";
-import { aService, aServiceSpec, aTask } from "../testing/objects.ts";
+import { aService, aServiceSpec, aTask, idOf } from "../testing/objects.ts";
 import { runCli } from "../testing/run-cli.ts";
 
 const hello = fileURLToPath(import.meta.resolve("#stacks/hello.yml"));
@@ -176,6 +177,42 @@ describe("stack deploy", () => {
     const wrong = await runCli(cluster, diff, { stdin: "services: 1" });
     assert.deepEqual([wrong.code, wrong.stdout], [2, ""]);
     assert.match(wrong.stderr, /services must be a map/);
+  });
+
+  it("names the line of the file that a manager refuses", async () => {
+    const control = new FakeControl();
+    const message =
+      "endpoint.ports[0] publishes port 80/tcp, which the managers use: choose another";
+    const createService = () => Promise.reject(new Fault("invalid-argument", message));
+    await using cluster = await FakeCluster.open({
+      control: { ...control.handlers, createService },
+    });
+    const stdin = "services:\n  web:\n    image: a\n    ports:\n      - 80:80\n";
+    const { code, stderr } = await runCli(cluster, ["stack", "deploy", "-c", "-", "s"], { stdin });
+    assert.equal(code, 1);
+    assert.equal(stderr, `swarmctl: stdin:5:9: Cannot create service "s_web": ${message}\n`);
+  });
+
+  it("lets two services exchange their ports", async () => {
+    const control = new FakeControl();
+    await using cluster = await FakeCluster.open({ control: control.handlers });
+    const deploy = async (a: number, b: number) => {
+      const stdin = `services: {a: {image: x, ports: ["${a}:1"]}, b: {image: x, ports: ["${b}:1"]}}`;
+      return await runCli(cluster, ["stack", "deploy", "-c", "-", "s"], { stdin });
+    };
+    await deploy(80, 81);
+    const { code, stdout } = await deploy(81, 80);
+    assert.equal(code, 0);
+    assert.match(
+      stdout,
+      /^Taking ports from service s_a, which another service gets\nUpdating service s_b\nUpdating service s_a\n$/,
+    );
+    assert.deepEqual(
+      ["s_a", "s_b"].map(
+        (name) => control.services.get(idOf(name))?.spec?.endpoint?.ports[0]?.publishedPort,
+      ),
+      [81, 80],
+    );
   });
 
   it("takes several files, the later over the earlier, and variables", async () => {
