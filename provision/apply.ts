@@ -24,6 +24,8 @@ export interface ApplyPorts {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onWarnings: (problems: readonly Problem[], notes: readonly string[]) => void;
+  /** Makes the packages that are to be installed, where they are not there yet. */
+  readonly beforeInstall?: () => Promise<void>;
   /** Whether these hosts may lose what they have. */
   readonly confirm: (leavers: readonly Leaver[]) => Promise<boolean>;
   /** The cluster stands: what is to be asked of it before the way to it is closed. */
@@ -59,6 +61,7 @@ export async function apply(
   const [early, late] = split(before.plan);
   if (early.length === 0)
     return await perform({ ...before.plan, phases: late }, before, { file, options, ports });
+  if (early.flat().some(({ kind }) => kind === "install")) await ports.beforeInstall?.();
   using performer = performerOf(before.survey, { file, options, ports });
   await performer.perform({ ...before.plan, phases: early });
   // Hosts that had no swarmd say now who they are.

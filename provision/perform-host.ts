@@ -2,6 +2,7 @@
 import { Fault } from "#proto/fault.ts";
 import type { PackageFile } from "./package-file.ts";
 import { installPackage } from "./install-package.ts";
+import { clearHost } from "./clear-host.ts";
 import { swarmdOf } from "./clients.ts";
 import { type HostNode, readHostNode } from "./host-node.ts";
 import type { Remote, RunResult } from "./remote.ts";
@@ -66,21 +67,19 @@ export interface RemoveOptions {
   readonly keepData: boolean;
 }
 
-/** As it was before swarm came, whichever way it came. */
-export async function removeSwarm(remote: Remote, { keepData }: RemoveOptions): Promise<void> {
-  const [how] = keepData ? [""] : ["purge"];
-  const removed = await remote.run(["sh", "-c", removeScript, "sh", how]);
+/** As it was before swarm came, whichever way it came. What could not be removed, in words. */
+export async function removeSwarm(
+  remote: Remote,
+  { keepData }: RemoveOptions,
+): Promise<readonly string[]> {
+  if (!keepData) return await clearHost(remote, { keepPackage: false });
+  const removed = await remote.run(["sh", "-c", removeScript]);
   refuse(removed, `Cannot remove swarm from ${remote.name}`);
+  return [];
 }
 
-const removeScript = `set -eu
-if [ -e /usr/lib/swarm/install.sh ] && [ -e /usr/lib/swarm/manifest ]; then
-  exec sh /usr/lib/swarm/install.sh --remove \${1:+--purge}
-fi
-if dpkg -s swarm >/dev/null 2>&1; then
-  export DEBIAN_FRONTEND=noninteractive
-  if [ -n "$1" ]; then exec dpkg --purge swarm; else exec dpkg --remove swarm; fi
-fi`;
+const removeScript = `if [ -e /usr/lib/swarm/manifest ]; then exec sh /usr/lib/swarm/install.sh --remove; fi
+if dpkg -s swarm >/dev/null 2>&1; then DEBIAN_FRONTEND=noninteractive exec dpkg --remove swarm; fi`;
 
 function refuse({ status, stdout, stderr }: RunResult, action: string): void {
   if (status === 0) return;

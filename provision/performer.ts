@@ -145,7 +145,8 @@ export class Performer implements Disposable {
     try {
       if (remote === undefined) throw new Fault("not-found", "the cluster knows no address of it");
       await leaveAs(remote, leaver.nodeId);
-      await removeSwarm(remote, { keepData });
+      const left = await removeSwarm(remote, { keepData });
+      if (left.length > 0) this.warnings.push(`${leaver.name} still has ${left.join(", ")}`);
       return true;
     } catch (thrown) {
       if (signal.aborted) throw thrown;

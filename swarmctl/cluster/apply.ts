@@ -1,22 +1,23 @@
-import { readFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
+import { checkHostPath } from "#proto/check-host.ts";
 import { Fault } from "#proto/fault.ts";
-import type { ApplyResult } from "#provision/apply.ts";
-import type { ClusterFile, FileHost } from "#provision/cluster-file/cluster-file.ts";
-import type { Packages } from "#provision/package-file.ts";
+import { apply, type ApplyResult } from "#provision/apply.ts";
+import type { ClusterFile } from "#provision/cluster-file/cluster-file.ts";
+import { ownPackage, packOwn } from "#provision/own-package.ts";
+import { findPackages, type Packages } from "#provision/package-file.ts";
 import type { Problem } from "#provision/problems.ts";
-import type { Remote } from "#provision/remote.ts";
-import type { SshRemotes } from "#provision/ssh/ssh-remotes.ts";
-import { type Leaver, type Plan, describeStep } from "#provision/steps.ts";
+import { Progress } from "#provision/progress.ts";
+import { describeStep, type Leaver, type Plan } from "#provision/steps.ts";
 import { complain } from "../complain.ts";
 import { confirm } from "../confirm.ts";
 import type { Context } from "../context.ts";
 import { durationMs, flag, text } from "../flags/parse-flag.ts";
 import { liveLines } from "../output/live-lines.ts";
 import { formatTable } from "../output/table.ts";
-import { readText } from "../read-file.ts";
+import { type ClusterHosts, openClusterHosts } from "./cluster-hosts.ts";
 import { saveClusterContext } from "./save-context.ts";
 
 interface Options {
@@ -50,93 +51,79 @@ export function define(command: Command, context: Context): void {
       drainLimitDefaultMs,
     )
     .action(async (options: Options) => {
-      const file = await readClusterFile(context, options.file);
-      const { SshRemotes } = await import("#provision/ssh/ssh-remotes.ts");
-      const { env, signal } = context.io;
-      await using remotes = await SshRemotes.open({ env, signal });
-      const result = await applyFile(context, { file, options, remotes });
-      report(context, result);
+      await using hosts = await openClusterHosts(context, options.file);
+      await using scope = new AsyncDisposableStack();
+      const folder = await mkdtemp(join(tmpdir(), "swarm-package-"));
+      scope.defer(() => rm(folder, { recursive: true }));
+      const offer = await findOffer(hosts.file, options, folder);
+      report(context, await applyFile(context, { hosts, options, offer }));
     });
 }
 
-/** As its author says what is where. */
-export async function readClusterFile(context: Context, path: string): Promise<ClusterFile> {
-  const { parseClusterFile } = await import("#provision/cluster-file/parse-cluster-file.ts");
-  const isStdin = path === "-";
-  const home = context.io.env["HOME"];
-  return parseClusterFile(await readText(context.io, path), {
-    file: isStdin ? "standard input" : path,
-    folder: isStdin ? process.cwd() : dirname(resolve(path)),
-    ...(home !== undefined && { home }),
+interface Given {
+  readonly hosts: ClusterHosts;
+  readonly options: Options;
+  readonly offer: Offer;
+}
+
+async function applyFile(context: Context, { hosts, options, offer }: Given): Promise<ApplyResult> {
+  const { io } = context;
+  const { file, remoteOf, remoteAt } = hosts;
+  const wish = {
+    packages: offer.packages,
+    dryRun: options.dryRun ?? false,
+    skipUnreachable: options.skipUnreachable ?? false,
+    drainLimitMs: options.drainTimeout,
+    keepData: options.keepData ?? false,
+  };
+  return await apply(file, wish, {
+    remoteOf,
+    remoteAt: ({ name, address }) => (address === undefined ? undefined : remoteAt(name, address)),
+    checkScript: await readFile(checkHostPath(), "utf8"),
+    progress: new Progress({
+      names: file.hosts.map(({ name }) => name),
+      isLive: io.stdout.isTTY ?? false,
+      show: liveLines(io.stdout),
+    }),
+    clock: io.clock,
+    signal: io.signal,
+    ...(offer.prepare && { beforeInstall: offer.prepare }),
+    onWarnings: (problems, notes) => {
+      for (const note of notes) io.stderr.write(`Warning: ${note}\n`);
+      if (problems.length > 0) io.stderr.write(`Warnings:\n${problemTable(problems)}`);
+    },
+    confirm: async (leavers) => options.yes ?? (await confirmRemoval(context, leavers, options)),
+    onDone: (link) => saveClusterContext(context, file.cluster, link),
   });
 }
 
-/** What runs on hosts before anything of ours is there. */
-export async function readCheckScript(): Promise<string> {
-  return await readFile(fileURLToPath(import.meta.resolve("#package/check-host.sh")), "utf8");
+/** What hosts may be given. */
+interface Offer {
+  readonly packages: Packages;
+  /** Makes them. */
+  readonly prepare?: () => Promise<void>;
 }
 
-interface Given {
-  readonly file: ClusterFile;
-  readonly options: Options;
-  readonly remotes: SshRemotes;
-}
-
-async function applyFile(
-  context: Context,
-  { file, options, remotes }: Given,
-): Promise<ApplyResult> {
-  const { apply } = await import("#provision/apply.ts");
-  const { Progress } = await import("#provision/progress.ts");
-  const { io } = context;
-  const known = new Map<string, Remote>();
-  const remoteOf = ({ name, address, ssh: settings }: FileHost): Remote => {
-    const remote = known.get(name) ?? remotes.add(name, { address, settings });
-    known.set(name, remote);
-    return remote;
-  };
-  return await apply(
-    file,
-    {
-      packages: await packagesOf(file, options),
-      dryRun: options.dryRun ?? false,
-      skipUnreachable: options.skipUnreachable ?? false,
-      drainLimitMs: options.drainTimeout,
-      keepData: options.keepData ?? false,
-    },
-    {
-      remoteOf,
-      remoteAt: ({ name, address }) =>
-        address === undefined ? undefined : remotes.add(name, { address, settings: file.ssh }),
-      checkScript: await readCheckScript(),
-      progress: new Progress({
-        names: file.hosts.map(({ name }) => name),
-        isLive: io.stdout.isTTY ?? false,
-        show: liveLines(io.stdout),
-      }),
-      clock: io.clock,
-      signal: io.signal,
-      onWarnings: (problems, notes) => {
-        for (const note of notes) io.stderr.write(`Warning: ${note}\n`);
-        if (problems.length > 0) io.stderr.write(`Warnings:\n${problemTable(problems)}`);
-      },
-      confirm: async (leavers) =>
-        options.yes ?? (await confirmRemoval(context, { leavers, options })),
-      onDone: (link) => saveClusterContext(context, file.cluster, link),
-    },
-  );
-}
-
-async function packagesOf(file: ClusterFile, options: Options): Promise<Packages> {
-  const path = options.package === undefined ? file.package : resolve(options.package);
-  if (path === undefined) return {};
-  const { findPackages } = await import("#provision/package-file.ts");
-  return await findPackages(path);
+/** What the command or the file names, else what this machine has itself. */
+async function findOffer(
+  { package: named }: ClusterFile,
+  options: Options,
+  folder: string,
+): Promise<Offer> {
+  const path = options.package === undefined ? named : resolve(options.package);
+  if (path !== undefined) return { packages: await findPackages(path) };
+  const { arch } = process;
+  if (arch !== "x64" && arch !== "arm64") return { packages: {} };
+  const own = { installation: dirname(checkHostPath()), folder, arch } as const;
+  const file = await ownPackage(own);
+  if (file === undefined) return { packages: {} };
+  return { packages: { [arch]: file }, prepare: () => packOwn(own, file) };
 }
 
 async function confirmRemoval(
   { io }: Context,
-  { leavers, options }: { readonly leavers: readonly Leaver[]; readonly options: Options },
+  leavers: readonly Leaver[],
+  options: Options,
 ): Promise<boolean> {
   const names = leavers.map(({ name, address }) =>
     address === undefined || address === name ? name : `${name} (${address})`,
