@@ -7,6 +7,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Clock } from "#proto/ports.ts";
+import { durationFromMs } from "#proto/time.ts";
 import { type ControlClient, controlOf, swarmdOf } from "./clients.ts";
 import { readHostNode } from "./host-node.ts";
 import { installPackage } from "./install-package.ts";
@@ -16,6 +17,9 @@ import type { Remote } from "./remote.ts";
 
 /** How often hosts and managers are asked how far they are. */
 const lookMs = 500;
+
+/** Managers wait for no node for longer. */
+const patienceMsMax = 3_600_000;
 
 export interface UpgradeOptions {
   /** How long a host may take until it is as it was, with the new version. */
@@ -48,6 +52,12 @@ export async function upgrade(
   for (const step of plan.steps) await run.step(step);
 }
 
+/** What a host shall have again, and what it needs for that. */
+interface Held {
+  readonly before: Containers;
+  readonly unlockKey: string;
+}
+
 class UpgradeRun {
   readonly #version: string;
   readonly #options: UpgradeOptions;
@@ -73,16 +83,32 @@ class UpgradeRun {
       await this.#until("the cluster is not well", () => this.#wrong(target));
       const before = await this.#ask((control) => runningOn(control, target.nodeId));
       const unlockKey = target.isManager ? await this.#unlockKey() : "";
-      await this.#install(target, say);
-      say("starting");
-      await this.#until(`it is not back with ${this.#version}`, () =>
-        this.#missing(target, { before, unlockKey }),
-      );
+      await this.#replace(target, { before, unlockKey }, say);
       say(`has ${this.#version}`);
     } catch (thrown) {
       say("failed");
       throw Fault.wrap(name, thrown);
     }
+  }
+
+  /** Nobody takes it for lost meanwhile, so that what runs there is not started elsewhere. */
+  async #replace(target: UpgradeTarget, held: Held, say: (what: string) => void): Promise<void> {
+    const { timeoutMs } = this.#options;
+    await this.#await(target, Math.min(timeoutMs, patienceMsMax));
+    try {
+      await this.#install(target, say);
+      say("starting");
+      const late = `it is not back with ${this.#version}`;
+      await this.#until(late, () => this.#missing(target, held));
+    } finally {
+      // Else it ends by itself.
+      await this.#await(target, 0).catch(() => undefined);
+    }
+  }
+
+  async #await({ nodeId: ref }: UpgradeTarget, patienceMs: number): Promise<void> {
+    const patience = durationFromMs(patienceMs);
+    await this.#ask((control) => control.awaitNode({ ref, patience }));
   }
 
   async #install({ name, file }: UpgradeTarget, say: (what: string) => void): Promise<void> {
@@ -111,10 +137,7 @@ class UpgradeRun {
   }
 
   /** What the host still lacks to be as it was before. */
-  async #missing(
-    target: UpgradeTarget,
-    { before, unlockKey }: { readonly before: Containers; readonly unlockKey: string },
-  ): Promise<string | undefined> {
+  async #missing(target: UpgradeTarget, { before, unlockKey }: Held): Promise<string | undefined> {
     const remote = this.#ports.remoteOf(target.name);
     const own = await readHostNode(remote);
     if (own === undefined) return "its swarmd does not answer";
@@ -199,8 +222,12 @@ function isRunning({ status, desiredState }: Task): boolean {
 function changedContainers(before: Containers, tasks: readonly Task[]): string | undefined {
   for (const task of tasks) {
     const container = before.get(task.id);
-    if (container === undefined || task.desiredState !== TaskState.RUNNING) continue;
     const name = task.serviceAnnotations?.name || task.id;
+    if (container !== undefined && task.desiredMessage === "its node is down") {
+      const text = `a task of ${name} was started elsewhere, since its node was away for too long`;
+      throw new Fault("failed-precondition", text);
+    }
+    if (container === undefined || task.desiredState !== TaskState.RUNNING) continue;
     if (!isRunning(task))
       return `a task of ${name} does not run: ${task.status?.err || task.status?.message || "no reason given"}`;
     if (containerOf(task) !== container) {

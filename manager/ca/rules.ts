@@ -42,6 +42,7 @@ const control: Rules<typeof ControlService> = {
   listNodes: "user",
   updateNode: "user",
   removeNode: "user",
+  awaitNode: "user",
   createService: "user",
   getService: "user",
   listServices: "user",

@@ -22,6 +22,7 @@ const access: { readonly [M in keyof ControlHandlers]: "read" | "write" } = {
   listNodes: "read",
   updateNode: "write",
   removeNode: "write",
+  awaitNode: "write",
   createService: "write",
   getService: "read",
   listServices: "read",

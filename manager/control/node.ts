@@ -1,6 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
-import type { RemoveNodeRequest, UpdateNodeRequest } from "#proto/gen/swarm/v1/control_pb.ts";
+import type {
+  AwaitNodeRequest,
+  RemoveNodeRequest,
+  UpdateNodeRequest,
+} from "#proto/gen/swarm/v1/control_pb.ts";
 import type { MemberStatus } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import {
@@ -10,6 +14,7 @@ import {
   Reachability,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { CallContext } from "#proto/grpc.ts";
+import { msFromDuration, timestampFromMs } from "#proto/time.ts";
 import { publicNode } from "../node.ts";
 import { validateNodeSpec } from "../spec/validate-node.ts";
 import { resolve } from "../store/resolve.ts";
@@ -20,11 +25,14 @@ import { oneAtATime, refuseQuorumLoss } from "./manager-guard.ts";
 import type { ControlHandlers, ControlModules } from "./modules.ts";
 import { refuseStale } from "./version.ts";
 
-type Modules = Pick<ControlModules, "store" | "replication">;
+type Modules = Pick<ControlModules, "store" | "replication" | "clock">;
+
+/** Long enough for any restart, short enough for one that was forgotten. */
+const patienceMsMax = 3_600_000;
 
 export function nodeHandlers(
   modules: Modules,
-): Pick<ControlHandlers, "getNode" | "listNodes" | "updateNode" | "removeNode"> {
+): Pick<ControlHandlers, "getNode" | "listNodes" | "updateNode" | "removeNode" | "awaitNode"> {
   const { store } = modules;
   return {
     getNode: async ({ ref }, context) => {
@@ -37,7 +45,25 @@ export function nodeHandlers(
     },
     updateNode: async (request) => ({ node: await updateNode(modules, request) }),
     removeNode: async (request) => ({ nodeId: await removeNode(modules, request) }),
+    awaitNode: async (request) => {
+      await awaitNode(modules, request);
+      return {};
+    },
   };
+}
+
+async function awaitNode({ store, clock }: Modules, request: AwaitNodeRequest): Promise<void> {
+  const patienceMs = msFromDuration(request.patience, 0);
+  if (patienceMs < 0 || patienceMs > patienceMsMax) {
+    const message = "patience: nodes are waited for up to an hour, and no shorter than 0 s";
+    throw new Fault("invalid-argument", message);
+  }
+  await store.write((view) => {
+    const { awaitedUntil: _, ...node } = resolve(view, "node", request.ref);
+    const awaitedUntil = timestampFromMs(clock.now() + patienceMs);
+    const object: Node = patienceMs === 0 ? node : { ...node, awaitedUntil };
+    return [{ action: "update", kind: "node", object }];
+  });
 }
 
 /** None where nobody can say now how the managers are. */

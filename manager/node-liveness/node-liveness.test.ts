@@ -7,7 +7,7 @@ import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Clock } from "#proto/ports.ts";
 import { silentLog, systemClock, systemRandom } from "#proto/system-ports.ts";
-import { durationFromMs } from "#proto/time.ts";
+import { durationFromMs, timestampFromMs } from "#proto/time.ts";
 import { FakeClock } from "#proto/testing/fake-clock.ts";
 import { openTestStore, testCluster, testNode, type TestStore } from "../testing/fixtures.ts";
 import { untilStore } from "../testing/until.ts";
@@ -207,4 +207,25 @@ test("node liveness, a manager that is cut off sends its agents away while they 
     assert.ok(leftMs >= 2 * period + 1_000, `${leftMs} ms at a period of ${period} ms`);
     assert.ok(reportPeriodMs(period) <= period && reportPeriodMs(period) <= 500);
   }
+});
+
+test("a node that is being restarted is waited for as long as was said, and no longer once it is back", async () => {
+  const clock = new FakeClock();
+  const store = openTestStore(clock);
+  const awaitedUntil = timestampFromMs(clock.now() + 60_000);
+  const awaited = { ...nodeAt(1, "manager1"), awaitedUntil };
+  await store.put("node", awaited, { ...nodeAt(2, "manager1"), awaitedUntil });
+  await using liveness = begin(store, clock);
+  liveness.beat("node1");
+  await pass(clock, 30_000);
+  liveness.beat("node2");
+  await store.put("node", nodeAt(2, "manager1"));
+  await pass(clock, graceMs(periodMs) - 50);
+  assert.deepEqual(downNodes(store), []);
+  await pass(clock, 50 + secondLookMs);
+  assert.deepEqual(downNodes(store), ["node2"]);
+  await pass(clock, 30_000 - graceMs(periodMs) - 200 - secondLookMs);
+  assert.deepEqual(downNodes(store), ["node2"]);
+  await pass(clock, 200 + 2 * secondLookMs);
+  assert.deepEqual(downNodes(store), ["node1", "node2"]);
 });

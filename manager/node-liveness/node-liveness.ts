@@ -12,12 +12,15 @@
  *   that cannot come are where the leader cannot reach them either.
  * - The leader itself stood still, so that beats and reports lie unread: everybody gets the grace anew.
  *
+ * And somebody may have said that the node is about to be restarted: then it is waited for until the moment in the node.
+ *
  * Invariant: nothing is DOWN for a session that is not its newest, nor after a beat that came since it expired.
  */
 import { create } from "@bufbuild/protobuf";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState, NodeStatusSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Ports } from "#proto/ports.ts";
+import { msFromTimestamp } from "#proto/time.ts";
 import { BatchWriter } from "../batch-writer.ts";
 import { clusterOf, heartbeatPeriodMs } from "../cluster.ts";
 import type { Action, Change } from "../store/objects.ts";
@@ -113,7 +116,11 @@ export class NodeLiveness implements AsyncDisposable {
       this.#heardMs.delete(before.id);
     } else if (after.status?.state === NodeState.READY) {
       const opened = after.sessionId !== before?.sessionId;
-      if (opened || before?.status?.state !== NodeState.READY) this.beat(after.id);
+      // It was waited for longer than it needs.
+      if (before?.awaitedUntil !== undefined && after.awaitedUntil === undefined) {
+        this.#tracker.forget(after.id);
+        this.beat(after.id);
+      } else if (opened || before?.status?.state !== NodeState.READY) this.beat(after.id);
     }
   }
 
@@ -161,8 +168,8 @@ export class NodeLiveness implements AsyncDisposable {
     const { store, log } = this.#modules;
     const node = store.get("node", nodeId);
     if (node?.status?.state !== NodeState.READY) return;
-    const searchesMs = this.#searchMs(node, nowMs);
-    if (searchesMs > 0) return void this.#tracker.beat(nodeId, nowMs, searchesMs);
+    const waitsMs = Math.max(this.#searchMs(node, nowMs), this.#awaitedMs(node));
+    if (waitsMs > 0) return void this.#tracker.beat(nodeId, nowMs, waitsMs);
     log.warn("A node's heartbeats have stayed away; it is down", { nodeId });
     // A failure ends the leadership by way of `failed`.
     this.#writer.submit({ nodeId, sessionId: node.sessionId }).catch(() => undefined);
@@ -174,6 +181,13 @@ export class NodeLiveness implements AsyncDisposable {
     const heardMs = this.#heardMs.get(sessionManagerId) ?? this.#startMs;
     if (nowMs - heardMs < unheardMs(this.#periodMs)) return 0;
     return heardMs + graceMs(this.#periodMs) + reconnectMs(this.#periodMs) - nowMs;
+  }
+
+  /** How much longer somebody wants it to be waited for. */
+  #awaitedMs({ awaitedUntil }: Node): number {
+    return awaitedUntil === undefined
+      ? 0
+      : msFromTimestamp(awaitedUntil) - this.#modules.clock.now();
   }
 
   #plan(view: View, losses: readonly Loss[]): readonly Action[] {
