@@ -57,6 +57,16 @@ export function historyLimit(cluster: Cluster | undefined): number {
   return limit < 0 ? Infinity : limit;
 }
 
+/** When the managers' log is written as a snapshot, and how many of before are kept; 0 or nothing said: the default. */
+export function snapshotSettings(cluster: Cluster | undefined): {
+  readonly interval: number | undefined;
+  readonly keepOld: number;
+} {
+  const { snapshotInterval = 0n, keepOldSnapshots = 0n } = cluster?.spec?.raft ?? {};
+  const interval = snapshotInterval === 0n ? undefined : Number(snapshotInterval);
+  return { interval, keepOld: Number(keepOldSnapshots) };
+}
+
 export interface AddressPools {
   /** CIDR, in the order in which they are used up. */
   readonly pools: readonly string[];

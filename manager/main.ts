@@ -10,6 +10,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Ports } from "#proto/ports.ts";
 import { systemClock, systemRandom } from "#proto/system-ports.ts";
 import { createLog, type ProgramLog } from "#proto/winston-log.ts";
+import { clusterOf, snapshotSettings } from "./cluster.ts";
 import { type Config, help, parseConfig } from "./config.ts";
 import { FileLock } from "./file-lock.ts";
 import { isFounding, issueFirst } from "./first-certificate.ts";
@@ -56,6 +57,7 @@ async function run(
     await RaftLog.open({ address }, { ...ports, storage, machine: store, connect }),
   );
   store.attach(replication);
+  parts.use(configureSnapshots(store, replication));
   const fileLock = parts.use(
     new FileLock(unlockKey, {
       ...ports,
@@ -101,6 +103,14 @@ async function run(
   ports.log.info("The manager serves", { listenAddress: config.listenAddress, address });
   ports.log.info("The manager ends", { reason: await over });
 }
+
+/** Now and whenever the cluster's settings may be others. */
+function configureSnapshots(store: Store, replication: RaftLog): Disposable {
+  const configure = () => replication.configureSnapshots(snapshotSettings(clusterOf(store)));
+  configure();
+  return store.watch(configure);
+}
+
 /** The log of this manager; undefined when its files are locked, which the parent is told. */
 async function openStorage(
   config: Config,

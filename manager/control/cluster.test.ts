@@ -153,7 +153,17 @@ const refusals: readonly [string, object, RegExp][] = [
     { backup: { schedule: "@daily", folder: "b" } },
     /"b" is not an absolute path/,
   ],
-  ["Raft's ticks", { raft: { electionTick: 3 } }, /raft is not supported/],
+  [
+    "a snapshot after each entry",
+    { raft: { snapshotInterval: 1n } },
+    /raft\.snapshot_interval \(--snapshot-interval\) is 1: use 10 to 10000000, or 0/,
+  ],
+  [
+    "more old snapshots than a disk is for",
+    { raft: { keepOldSnapshots: 101n } },
+    /raft\.keep_old_snapshots \(--max-snapshots\) is 101: use 0 to 100/,
+  ],
+  ["Raft's ticks", { raft: { electionTick: 3 } }, /raft.election_tick is not supported/],
 ];
 for (const [what, spec, message] of refusals) {
   test(`cluster update, refuses ${what}`, async () => {

@@ -64,6 +64,8 @@ export class LogFile implements Disposable {
   #dataKey: DataKey;
   #held: Held;
   #snapshotNumber: number;
+  /** Until somebody says how many, none goes. */
+  #keepOld = Infinity;
 
   constructor(
     {
@@ -190,9 +192,18 @@ export class LogFile implements Disposable {
     const chunks = this.#records.chunkPlaces().filter(({ snapshot }) => snapshot === number);
     this.#change((held) => {
       if (meta.index < held.state.snapshot.meta.index) return held;
-      const snapshot = { number, meta, chunkCount: chunks.length };
-      return { ...held, previous: held.state.snapshot, state: { ...held.state, snapshot } };
+      return this.#withSnapshot(held, { number, meta, chunkCount: chunks.length });
     });
+  }
+
+  /** Those that are too many go; their chunks with the next `dropChunks`. */
+  keepSnapshots(count: number): undefined {
+    this.#keepOld = count;
+    if ((this.#held.state.older?.length ?? 0) <= count) return;
+    this.#change((held) => ({
+      ...held,
+      state: { ...held.state, older: held.state.older?.slice(0, count) ?? [] },
+    }));
   }
 
   abandonSnapshot(number: number): undefined {
@@ -204,6 +215,7 @@ export class LogFile implements Disposable {
     const { state, previous, staged } = this.#held;
     const used = new Set([
       state.snapshot.number,
+      ...(state.older ?? []).map(({ number }) => number),
       previous?.number,
       staged?.number,
       ...this.#writing,
@@ -220,7 +232,9 @@ export class LogFile implements Disposable {
 
   readChunk(index: number, chunk: number): LogChunk | undefined {
     const { state, previous } = this.#held;
-    const kept = [state.snapshot, previous].find((kept) => kept?.meta.index === index);
+    const kept = [state.snapshot, previous, ...(state.older ?? [])].find(
+      (kept) => kept?.meta.index === index,
+    );
     if (kept === undefined || chunk >= kept.chunkCount) return undefined;
     return { data: this.#records.readChunk(kept, chunk), last: chunk === kept.chunkCount - 1 };
   }
@@ -355,9 +369,16 @@ export class LogFile implements Disposable {
     if (staged === undefined || !sameSnapshot(staged.meta, meta)) {
       throw new Fault("internal", `snapshot ${meta.index} is installed before it is there`);
     }
-    const previous = held.state.snapshot;
-    const state = { ...held.state, snapshot: { ...staged, meta } };
-    return withoutEntries(this.#statements)({ state, previous, staged: undefined });
+    const next = this.#withSnapshot(held, { ...staged, meta });
+    return withoutEntries(this.#statements)({ ...next, staged: undefined });
+  }
+
+  #withSnapshot(held: Held, snapshot: KeptSnapshot): Held {
+    const { snapshot: previous, older = [] } = held.state;
+    // A log begins with a snapshot of nothing.
+    const before = previous.chunkCount === 0 ? older : [previous, ...older];
+    const kept = before.slice(0, this.#keepOld === Infinity ? older.length : this.#keepOld);
+    return { ...held, previous, state: { ...held.state, snapshot, older: kept } };
   }
 
   #append(held: Held, entries: EntryPack): Held {

@@ -60,6 +60,8 @@ export type LogRequest =
     }
   | { readonly kind: "finish-snapshot"; readonly snapshot: number; readonly meta: SnapshotMeta }
   | { readonly kind: "abandon-snapshot"; readonly snapshot: number }
+  /** How many snapshots are kept behind the newest, from now on. */
+  | { readonly kind: "keep-snapshots"; readonly count: number }
   /** Drops some chunks that belong to no snapshot any more. */
   | { readonly kind: "drop-chunks" }
   | { readonly kind: "read-chunk"; readonly index: number; readonly chunk: number }
@@ -82,6 +84,7 @@ export interface Answers {
   readonly "write-chunk": undefined;
   readonly "finish-snapshot": undefined;
   readonly "abandon-snapshot": undefined;
+  readonly "keep-snapshots": undefined;
   readonly "drop-chunks": { readonly more: boolean };
   readonly "read-chunk": LogChunk | undefined;
   readonly "drop-entries": { readonly more: boolean };

@@ -15,6 +15,8 @@ export interface KeptSnapshot {
 export interface LogState extends Life {
   readonly hardState: HardState;
   readonly snapshot: KeptSnapshot;
+  /** Snapshots of before that are kept, the newest first; absent where there never was one. */
+  readonly older?: readonly KeptSnapshot[];
   readonly firstIndex: number;
   /** One before the first in an empty log. */
   readonly lastIndex: number;

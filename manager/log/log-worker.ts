@@ -65,6 +65,8 @@ function performOn(file: LogFile, request: FileRequest): Answers[FileRequest["ki
       return file.finishSnapshot(request.snapshot, request.meta);
     case "abandon-snapshot":
       return file.abandonSnapshot(request.snapshot);
+    case "keep-snapshots":
+      return file.keepSnapshots(request.count);
     case "drop-chunks":
       return file.dropChunks();
     case "read-chunk":

@@ -272,3 +272,25 @@ test("log, encoding a snapshot leaves the event loop a turn every 2 ms or chunk"
   assert.ok((await longestStretch(5, 300, 200)) <= 2);
   assert.ok((await longestStretch(0, 64 * 1024, 1000)) <= 2 * 8);
 });
+
+test("log, as many old snapshots are kept as is said, over a restart too", async (t) => {
+  const { path, storage } = await withEntries(t);
+  await storage.keepSnapshots(2);
+  for (const index of [1, 2, 3, 4]) await storage.writeSnapshot(metaAt(index), pieces, never);
+  await storage[Symbol.asyncDispose]();
+  const again = await reopen(path);
+  const there = async (log: RaftStorage) => {
+    const chunks = await Promise.all([1, 2, 3, 4].map((index) => log.readChunk(index, 0)));
+    return chunks.map((chunk) => chunk !== undefined);
+  };
+  assert.deepEqual(await there(again), [false, true, true, true]);
+  // Until it is told, what there is stays.
+  await again.writeSnapshot(metaAt(5), pieces, never);
+  assert.ok((await again.readChunk(5, 0)) !== undefined);
+  await again.keepSnapshots(0);
+  await again[Symbol.asyncDispose]();
+  const last = await reopen(path);
+  assert.deepEqual(await there(last), [false, false, false, false]);
+  assert.ok((await chunksOf(last, 5)).length > 3);
+  await last[Symbol.asyncDispose]();
+});

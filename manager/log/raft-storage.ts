@@ -41,6 +41,8 @@ export interface RaftStorage extends AsyncDisposable {
     pieces: Iterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<void>;
+  /** How many snapshots stay behind the newest, the one before it counted. */
+  keepSnapshots(count: number): Promise<void>;
   /** Drops entries that the core does not keep any more, in slices; the newest snapshot must cover them. */
   dropEntries(upTo: number): Promise<void>;
   /** Undefined where the snapshot of this index is gone, or never had this chunk. */
@@ -180,6 +182,11 @@ class SqliteStorage implements RaftStorage {
     this.#writing = writing.catch(() => {});
     await writing;
     this.#snapshotIndex = Math.max(this.#snapshotIndex, meta.index);
+  }
+
+  async keepSnapshots(count: number): Promise<void> {
+    this.#checkOpen();
+    await this.#thread.request<"keep-snapshots">({ kind: "keep-snapshots", count });
   }
 
   async dropEntries(upTo: number): Promise<void> {

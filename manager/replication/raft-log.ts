@@ -31,7 +31,7 @@ import type { ServedLog } from "./raft-service.ts";
 import { Reads } from "./reads.ts";
 import { isRemoved, notLeading, otherGroup, removed } from "./refusals.ts";
 import type { Leader, Replication } from "./replication.ts";
-import { Snapshotter } from "./snapshotter.ts";
+import { Snapshotter, type SnapshotSettings } from "./snapshotter.ts";
 import { troubleWords } from "./standing-words.ts";
 import { Transport } from "./transport.ts";
 
@@ -361,6 +361,11 @@ export class RaftLog implements Replication, ServedLog, AsyncDisposable {
       rested: () => this.#onRested(),
       failed: this.#onFailed,
     });
+  }
+
+  /** As the cluster's settings say, which are in the state machine. */
+  configureSnapshots(settings: SnapshotSettings): void {
+    this.#snapshotter.configure(settings);
   }
 
   #makeSnapshotter({ snapshotEntries, snapshotBytes }: RaftLogOptions): Snapshotter {

@@ -9,15 +9,19 @@ import { Snapshotter } from "./snapshotter.ts";
 
 const membership = { members: [], removed: [] };
 
-/** A snapshotter of a state of `stateBytes`, and the indices of the snapshots that it has written. */
-function prepare(stateBytes: number): { snapshotter: Snapshotter; written: number[] } {
+/** A snapshotter of a state of `stateBytes`, the indices of the snapshots that it has written, and how many are kept. */
+function prepare(stateBytes: number) {
   const written: number[] = [];
+  const kept: number[] = [];
   const storage: Partial<RaftStorage> = {
     writeSnapshot: async ({ index }, pieces) => {
       for (const _ of pieces);
       written.push(index);
     },
     dropEntries: async () => {},
+    keepSnapshots: async (count) => {
+      kept.push(count);
+    },
   };
   const machine: Partial<StateMachine> = { snapshot: () => [new Uint8Array(stateBytes)] };
   const snapshotter = new Snapshotter(
@@ -30,7 +34,7 @@ function prepare(stateBytes: number): { snapshotter: Snapshotter; written: numbe
       onDurable: (index) => index,
     },
   );
-  return { snapshotter, written };
+  return { snapshotter, written, kept };
 }
 
 const place = (index: number) => ({ index, term: 1, membership });
@@ -58,4 +62,21 @@ test("snapshotter, of a large state at most half as much is written as changed s
   snapshotter.consider(place(200), 10_100);
   await until(() => written.length === 2);
   assert.deepEqual(written, [10, 200]);
+});
+
+test("snapshotter, after so many entries as the cluster says, whatever the state's size", async () => {
+  const { snapshotter, written, kept } = prepare(5_000);
+  snapshotter.configure({ interval: 20, keepOld: 2 });
+  for (let index = 1; index <= 60; index++) {
+    snapshotter.consider(place(index), index * 2_000);
+    await turn();
+  }
+  await until(() => written.length === 3);
+  assert.deepEqual(written, [20, 40, 60]);
+  snapshotter.configure({ interval: undefined, keepOld: 2 });
+  snapshotter.configure({ interval: undefined, keepOld: 0 });
+  assert.deepEqual(kept, [2, 0]);
+  snapshotter.consider(place(80), 120_001);
+  snapshotter.consider(place(81), 140_000);
+  await until(() => written.length === 4);
 });

@@ -4,7 +4,8 @@
  *
  * A snapshot is due after so many entries, or bytes of them, but never before they come to twice the snapshot before: so
  * that of a large state that changes fast at most half as much is written as snapshots as is as entries, and the log that a
- * start reads is at most twice the state (Raft dissertation, 5.1.2: an expansion factor).
+ * start reads is at most twice the state (Raft dissertation, 5.1.2: an expansion factor). Where the cluster's settings say
+ * after how many entries, that alone counts, as in Swarm.
  */
 import { Fault } from "#proto/fault.ts";
 import type { Log } from "#proto/ports.ts";
@@ -19,6 +20,14 @@ export interface SnapshotterOptions {
   /** Entries, or bytes of them, after which a new snapshot is due. */
   readonly entriesMax: number;
   readonly bytesMax: number;
+}
+
+/** What a cluster's settings say. */
+export interface SnapshotSettings {
+  /** Entries from one snapshot to the next, however large they and the state are; undefined: as it serves best. */
+  readonly interval: number | undefined;
+  /** How many are kept behind the newest. */
+  readonly keepOld: number;
 }
 
 export interface SnapshotterModules {
@@ -40,6 +49,8 @@ export class Snapshotter implements AsyncDisposable {
   #sizeBytes = 0;
   #running: Promise<void> | undefined;
   #attempt = new AbortController();
+  #interval: number | undefined;
+  #keepOld: number | undefined;
 
   constructor(lastIndex: number, options: SnapshotterOptions, modules: SnapshotterModules) {
     this.#lastIndex = lastIndex;
@@ -47,19 +58,29 @@ export class Snapshotter implements AsyncDisposable {
     this.#modules = modules;
   }
 
+  configure({ interval, keepOld }: SnapshotSettings): void {
+    this.#interval = interval;
+    if (keepOld === this.#keepOld) return;
+    this.#keepOld = keepOld;
+    const { storage, log } = this.#modules;
+    storage.keepSnapshots(keepOld).catch((thrown: unknown) => {
+      this.#keepOld = undefined;
+      const error = Fault.from(thrown).message;
+      log.warn("Cannot say how many snapshots are kept", { error });
+    });
+  }
+
   /** `bytes` of data have been applied since the start, up to `place`. */
   consider(place: SnapshotMeta, bytes: number): void {
     const { entriesMax, bytesMax } = this.#options;
     const entries = place.index - this.#lastIndex;
     const gained = bytes - this.#lastBytes;
-    const due = entries >= entriesMax || (gained >= bytesMax && entries > 0);
-    if (
-      !due ||
-      gained < expansion * this.#sizeBytes ||
-      this.#running !== undefined ||
-      this.#stop.signal.aborted
-    )
-      return;
+    const grown = gained >= expansion * this.#sizeBytes;
+    const due =
+      this.#interval === undefined
+        ? grown && (entries >= entriesMax || (gained >= bytesMax && entries > 0))
+        : entries >= this.#interval;
+    if (!due || this.#running !== undefined || this.#stop.signal.aborted) return;
     this.#lastIndex = place.index;
     this.#lastBytes = bytes;
     this.#running = this.#write(place).finally(() => {

@@ -3,6 +3,7 @@ import { create, equals } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import {
   type BackupConfig,
+  type RaftConfig,
   type ClusterSpec,
   ClusterSpecSchema,
   NetworkConfigSchema,
@@ -33,6 +34,11 @@ const networkKeyPeriodMsMin = 60_000;
 const networkKeyPeriodMsMax = 365 * 24 * 3_600_000;
 
 const backupKeepMax = 10_000;
+
+/** With fewer the managers' disks would be busy with snapshots. */
+const snapshotIntervalMin = 10n;
+const snapshotIntervalMax = 10_000_000n;
+const keepOldSnapshotsMax = 100n;
 
 /** The smallest subnets that still have room for tasks. */
 const subnetSizeMax = 29;
@@ -65,6 +71,7 @@ export function validateClusterSpec(spec: ClusterSpec | undefined): ClusterSpec 
     encryption: encryptionOf(spec),
     network: networkOf(spec),
     scheduling: schedulingOf(spec),
+    ...(spec.raft !== undefined && { raft: raftOf(spec.raft) }),
     ...(spec.backup !== undefined && { backup: backupOf(spec.backup) }),
     ...(spec.taskDefaults !== undefined && { taskDefaults: taskDefaultsOf(spec.taskDefaults) }),
   });
@@ -125,6 +132,19 @@ function encryptionOf({ encryption }: ClusterSpec) {
     networkKeyPeriod: period,
     networkKeyRotations: encryption?.networkKeyRotations ?? 0n,
   };
+}
+
+function raftOf({ snapshotInterval, keepOldSnapshots }: RaftConfig) {
+  const [min, max] = [snapshotIntervalMin, snapshotIntervalMax];
+  if (snapshotInterval !== 0n && (snapshotInterval < min || snapshotInterval > max)) {
+    const problem = `is ${snapshotInterval}: use ${min} to ${max}, or 0 for what serves best`;
+    throw invalid("raft.snapshot_interval (--snapshot-interval)", problem);
+  }
+  if (keepOldSnapshots > keepOldSnapshotsMax) {
+    const problem = `is ${keepOldSnapshots}: use 0 to ${keepOldSnapshotsMax}`;
+    throw invalid("raft.keep_old_snapshots (--max-snapshots)", problem);
+  }
+  return { snapshotInterval, keepOldSnapshots };
 }
 
 function backupOf({ schedule, folder, keep }: BackupConfig) {

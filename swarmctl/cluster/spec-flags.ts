@@ -11,6 +11,7 @@ import {
   EncryptionConfigSchema,
   NetworkConfigSchema,
   OrchestrationConfigSchema,
+  RaftConfigSchema,
   SchedulingConfigSchema,
   TaskDefaultsSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
@@ -46,9 +47,15 @@ export interface SpecFlags {
   readonly backupSchedule?: string;
   readonly backupFolder?: string;
   readonly backupKeep?: number;
+  readonly maxSnapshots?: bigint;
+  readonly snapshotInterval?: bigint;
 }
 
 export function addSpecFlags(command: Command): Command {
+  return addFlagsOfKeeping(addFlagsOfTasks(command));
+}
+
+function addFlagsOfTasks(command: Command): Command {
   return command
     .option(
       "--autolock [true|false]",
@@ -96,7 +103,12 @@ export function addSpecFlags(command: Command): Command {
       "--auto-rebalance [true|false]",
       "nodes that are new or back get their share of the tasks that run (default false)",
       flag(yesOrNo),
-    )
+    );
+}
+
+/** What managers keep of their state, beside it. */
+function addFlagsOfKeeping(command: Command): Command {
+  return command
     .option(
       "--backup-schedule <cron>",
       'when every manager writes a backup, in UTC: "0 3 * * *", @daily, or off (default off)',
@@ -111,6 +123,16 @@ export function addSpecFlags(command: Command): Command {
       "--backup-keep <n>",
       "how many backups of each manager are kept (default 7)",
       flag(keepCount),
+    )
+    .option(
+      "--max-snapshots <n>",
+      "snapshots of the managers' log that are kept behind the newest (default 0)",
+      flag(wholeNumber),
+    )
+    .option(
+      "--snapshot-interval <n>",
+      "log entries from one snapshot to the next; 0: as it serves best (default 0)",
+      flag(wholeNumber),
     );
 }
 
@@ -169,7 +191,22 @@ export function withSpecFlags(spec: ClusterSpec, given: SpecFlags): ClusterSpec 
       ...(autoRebalance !== undefined && { autoRebalance }),
     };
   }
-  return withBackupFlags(changed, given);
+  return withBackupFlags(withRaftFlags(changed, given), given);
+}
+
+function withRaftFlags(
+  spec: ClusterSpec,
+  { maxSnapshots, snapshotInterval }: SpecFlags,
+): ClusterSpec {
+  if (maxSnapshots === undefined && snapshotInterval === undefined) return spec;
+  return {
+    ...spec,
+    raft: {
+      ...(spec.raft ?? create(RaftConfigSchema)),
+      ...(maxSnapshots !== undefined && { keepOldSnapshots: maxSnapshots }),
+      ...(snapshotInterval !== undefined && { snapshotInterval }),
+    },
+  };
 }
 
 function withBackupFlags(
