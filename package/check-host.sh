@@ -8,7 +8,7 @@
 #   check NAME ok|missing|warning DETAIL HOW    HOW: what to do, empty where nothing is
 #   fact NAME VALUE
 # Exit status: 0 nothing is missing, 2 wrong usage, 3 something is missing.
-# All is read before anything runs: what is started here must not read the script where that is standard input.
+# One file, as it is the standard input of a shell elsewhere; all of it is read before anything runs.
 set -u
 export LC_ALL=C PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -70,16 +70,17 @@ at_least() {
 
 # ---------------------------------------------------------------- programs
 
-# Program, Debian package, the version that is needed (-: any), whether hosts can go without (need|want), what for.
+# Program, Debian package, the oldest version that is tested (with !: that is needed; -: any), whether hosts can go without
+# (need|want), what for.
 programs() {
   cat <<TABLE
-runc            runc              1.1.0   need  runs containers
-conmon          conmon            2.1.0   need  holds a container's output and records its exit
-ip              iproute2          5.10    need  makes network namespaces, links and routes
-bridge          iproute2          5.10    need  programs the neighbours of overlay networks
+runc            runc              1.1.5   need  runs containers
+conmon          conmon            2.1.6   need  holds a container's output and records its exit
+ip              iproute2          6.1     need  makes network namespaces, links and routes
+bridge          iproute2          6.1     need  programs the neighbours of overlay networks
 ss              iproute2          -       need  looks up sockets
 nft             nftables          1.0.6   need  filters and translates packets
-conntrack       conntrack         1.4.7   need  forgets connections to tasks that are gone
+conntrack       conntrack         1.4.7!  need  forgets connections to tasks that are gone
 wg              wireguard-tools   -       want  sets keys and peers of encrypted networks
 bsdtar          libarchive-tools  -       need  packs and unpacks image layers
 socat           socat             -       need  gives commands in containers a terminal, and carries forwarded ports
@@ -127,9 +128,11 @@ check_program() {
     return
   fi
   found=$(printf '%s\n' "$said" | grep -o '[0-9][0-9]*\.[0-9][0-9.]*' | head -n 1)
-  if [ -n "$found" ] && ! at_least "$found" "$version"; then
-    check "program:$program" missing "$program is version $found; $version or later is needed" \
-      "install $program $version or later (Debian 12's package $package has it)"
+  if [ -n "$found" ] && ! at_least "$found" "${version%!}"; then
+    result=warning
+    [ "$version" = "${version%!}" ] || result=missing
+    check "program:$program" $result "$program $found is older than ${version%!}, the oldest that is tested" \
+      "install $program ${version%!} or later: Debian 12's package $package has it"
   else
     check "program:$program" ok "version ${found:-unknown}"
   fi
@@ -221,24 +224,33 @@ check_links() {
   done
 }
 
-# What the rules of overlay networks use. `nft -c` asks the kernel and changes nothing.
+# What the rules of overlay networks are made of. `nft -c` asks the kernel and changes nothing.
 rules() {
   cat <<RULES
 table inet check {
+  comment "1"
+  map backends { typeof ip daddr . numgen random mod 65536 : ip daddr . th dport; }
+  map zones { typeof ether saddr : ct zone; }
+  map gateways { type ipv4_addr : ipv4_addr; flags interval; }
+  chain raw {
+    type filter hook prerouting priority raw
+    ct original zone set ether saddr map @zones accept
+    fib saddr . iif oif missing drop
+  }
   chain pre {
-    type nat hook prerouting priority -100
-    ip daddr 192.0.2.1 dnat ip to jhash ip saddr mod 2 map { 0 : 192.0.2.2, 1 : 192.0.2.3 }
-    ip daddr 192.0.2.4 dnat ip to numgen random mod 2 map { 0 : 192.0.2.2, 1 : 192.0.2.3 }
+    type nat hook prerouting priority dstnat
+    meta nfproto ipv4 meta l4proto { tcp, udp, sctp } dnat ip to ip daddr . jhash ip saddr mod 65536 seed 7 map @backends
+    meta nfproto ipv4 meta l4proto { tcp, udp, sctp } dnat ip to ip daddr . numgen random mod 65536 map @backends
   }
   chain post {
-    type nat hook postrouting priority 100
+    type nat hook postrouting priority srcnat
+    snat ip to ip saddr map @gateways
     masquerade
   }
   chain in {
-    type filter hook input priority 0
+    type filter hook input priority filter
     ct state established accept
-    ct zone set 1
-    fib daddr type local reject
+    fib daddr type local reject with icmpx port-unreachable
   }
 }
 table netdev check {
@@ -251,7 +263,7 @@ RULES
 
 check_nftables() {
   if can_try && there nft; then
-    if said=$(rules | unshare -n "$at" -c -f - 2>&1); then
+    if said=$(rules | unshare -n "$at" -c -f - 2>&1 | head -n 1) && [ -z "$said" ]; then
       check kernel:nftables ok "filters, translates and tracks connections"
     else
       kernel_lacks nftables nf_tables NF_TABLES "the kernel takes no rules as overlay networks have them: $said" nftables
@@ -450,11 +462,10 @@ check_disk() {
   else check "disk:$1" ok "$mib MiB are free"; fi
 }
 
+memory_kib() { grep '^MemTotal:' /proc/meminfo | tr -cd 0-9; }
+
 check_memory() {
-  read -r _ kib _ <<LINE
-$(grep '^MemTotal:' /proc/meminfo)
-LINE
-  mib=$((kib / 1024))
+  mib=$(($(memory_kib) / 1024))
   if [ $mib -lt 256 ]; then check memory missing "$mib MiB; 256 MiB are needed" "give the machine more memory"
   elif [ $mib -lt 512 ]; then check memory warning "$mib MiB, which is little" "give the machine more memory"
   else check memory ok "$mib MiB"; fi
@@ -557,24 +568,26 @@ print_facts() {
   swarmd_active=$(bounded systemctl is-active swarmd.service 2>/dev/null | head -n 1)
   apt=no
   ! there apt-get || apt=yes
-  fact arch "$arch"
-  fact kernel "$release"
-  fact os "$(os_release PRETTY_NAME)"
-  fact os_id "$(os_release ID)"
-  fact hostname "$host_name"
-  fact machine_id "$machine_id"
-  fact epoch_ms "$(now_ms)"
-  fact cgroup "$cgroup"
-  fact cpus "$(nproc 2>/dev/null || grep -c '^processor' /proc/cpuinfo)"
-  fact memory_bytes "$(($(grep '^MemTotal:' /proc/meminfo | tr -cd 0-9) * 1024))"
-  fact disk_free_bytes "$((free * 1024))"
-  fact interfaces "$(interfaces)"
-  fact default_interface "$(default_interface)"
-  fact installed_version "$installed_version"
-  fact swarmd_active "$swarmd_active"
-  fact apt $apt
-  fact user_id "$user_id"
-  fact missing_packages "$missing_packages"
+  while read -r name value; do fact "$name" "$value"; done <<FACTS
+arch $arch
+kernel $release
+os $(os_release PRETTY_NAME)
+os_id $(os_release ID)
+hostname $host_name
+machine_id $machine_id
+epoch_ms $(now_ms)
+cgroup $cgroup
+cpus $(nproc 2>/dev/null || grep -c '^processor' /proc/cpuinfo)
+memory_bytes $(($(memory_kib) * 1024))
+disk_free_bytes $((free * 1024))
+interfaces $(interfaces)
+default_interface $(default_interface)
+installed_version $installed_version
+swarmd_active $swarmd_active
+apt $apt
+user_id $user_id
+missing_packages $missing_packages
+FACTS
 }
 
 usage() {

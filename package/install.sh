@@ -17,7 +17,6 @@ lib=/usr/lib/swarm
 work=/usr/lib/swarm.installing
 unit=swarmd.service
 config=/etc/swarm/swarmd.yml
-bytes_needed_kib=200000
 
 usage() {
   cat <<TEXT
@@ -237,9 +236,6 @@ install_swarm() {
 put_in_place() {
   trap 'unstage; exit 130' INT TERM HUP
   [ ! -e "$work" ] || say "an earlier run did not come to its end: repairing"
-  free=$(df -Pk /usr/lib | awk 'NR == 2 { print $4 }')
-  [ "$free" -ge "$bytes_needed_kib" ] ||
-    fail "/usr has $((free / 1024)) MB left, and $((bytes_needed_kib / 1024)) MB are needed; nothing was changed"
   if ! stage; then
     unstage
     fail "cannot copy the files, see above; nothing was changed"

@@ -7,18 +7,11 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { nodeFlags } from "#bundle/bundle.ts";
 import type { Architecture } from "./architecture.ts";
+import type { Contents } from "./contents.ts";
 import { unpackNode } from "./node-binary.ts";
 
 const repository = fileURLToPath(new URL("..", import.meta.url));
 const lib = "usr/lib/swarm";
-
-export interface Contents {
-  readonly version: string;
-  /** The folder that `writeBundle` made. */
-  readonly bundle: string;
-  /** What is made from tables, by its path on the host without the first slash. */
-  readonly texts: ReadonlyMap<string, string | Uint8Array>;
-}
 
 /** `tree` is a folder that is not there yet. */
 export async function writeInstalledTree(

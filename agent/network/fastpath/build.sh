@@ -5,6 +5,6 @@
 set -eu
 cd "$(dirname "$0")"
 object=${1:-fastpath.o}
-# Whole or not at all: swarmd may start meanwhile.
-clang -O2 -g -Wall -Werror -target bpf -I"/usr/include/$(uname -m)-linux-gnu" -c fastpath.bpf.c -o "$object.$$"
+# Whole or not at all: swarmd may start meanwhile. What it says of its source is the same wherever that lies.
+clang -O2 -g -Wall -Werror -target bpf -ffile-prefix-map="$PWD"=. -I"/usr/include/$(uname -m)-linux-gnu" -c fastpath.bpf.c -o "$object.$$"
 mv "$object.$$" "$object"
