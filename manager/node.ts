@@ -1,6 +1,9 @@
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeRole } from "#proto/gen/swarm/v1/types_pb.ts";
 
+/** How long a node that is restarted may be waited for. */
+export const patienceMsMax = 3_600_000;
+
 /** A node as users and agents see it: what its host keeps to itself stays with the managers. */
 export function publicNode(node: Node): Node {
   return { ...node, joinRequestId: "" };

@@ -110,6 +110,20 @@ test("nextProbeMs, after a time away or a clock that was put back: at once, and 
   assert.equal(nextProbeMs(after([probe(0, 900_000)]), check, 5_000), 30_000);
 });
 
+test("stepHealth, a clock that is put back by hours does not make the start period longer", () => {
+  const slow = { ...check, startPeriodMs: 60_000 };
+  const hoursMs = 5 * 3_600_000;
+  const started = initialHealth(hoursMs);
+  const at = (...startsMs: readonly number[]) =>
+    startsMs.reduce(
+      (health, ms) => stepHealth(health, { kind: "probed", probe: probe(1, ms) }, slow),
+      started,
+    );
+  assert.equal(at(hoursMs + 30_000, 0).failures, 0);
+  // Half a minute of it was over, and the rest is over now.
+  assert.equal(at(hoursMs + 30_000, 0, 31_000, 61_000, 91_000).status, "unhealthy");
+});
+
 test("stepHealth, any probes: the last five kept, unhealthy exactly after so many failures in a row", () => {
   fc.assert(
     fc.property(

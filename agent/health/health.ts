@@ -46,9 +46,10 @@ export function initialHealth(nowMs: number): Health {
   return { status: "starting", failures: 0, sinceMs: nowMs, lastAtMs: nowMs, probes: [] };
 }
 
-export function stepHealth(health: Health, event: HealthEvent, check: HealthCheck): Health {
-  if (event.kind === "not-probed") return { ...health, lastAtMs: event.atMs };
+export function stepHealth(before: Health, event: HealthEvent, check: HealthCheck): Health {
+  if (event.kind === "not-probed") return { ...before, lastAtMs: event.atMs };
   const { probe } = event;
+  const health = withClockOf(before, probe.startedAtMs);
   const next = {
     ...health,
     lastAtMs: probe.endedAtMs,
@@ -67,6 +68,12 @@ export function nextProbeMs(health: Health, check: HealthCheck, nowMs: number): 
   const starts = health.status === "starting" && nowMs - health.sinceMs < check.startPeriodMs;
   const intervalMs = starts ? check.startIntervalMs : check.intervalMs;
   return Math.min(Math.max(0, health.lastAtMs + intervalMs - nowMs), intervalMs);
+}
+
+/** A clock that was put back takes the beginning along: else the start period would last until it is as late again. */
+function withClockOf(health: Health, nowMs: number): Health {
+  const backMs = Math.max(0, health.lastAtMs - nowMs);
+  return { ...health, sinceMs: health.sinceMs - backMs };
 }
 
 /** Why the container is stopped, with what the check said last, on one line. */

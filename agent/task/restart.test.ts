@@ -73,3 +73,11 @@ test("planRestart, max_attempts: so many restarts, with a window only those with
   assert.ok(plan.restart);
   assert.deepEqual(plan.history.restartsAtMs, [900, 1_000]);
 });
+
+test("planRestart, a clock that was put back by hours: restarts of before are in no window", () => {
+  const windowed = policy({ condition: ANY, maxAttempts: 2n, window: durationFromMs(60_000) });
+  const hoursMs = 5 * 3_600_000;
+  const plan = planRestart(windowed, { restartsAtMs: [hoursMs, hoursMs + 1] }, quick);
+  assert.ok(plan.restart);
+  assert.deepEqual(plan.history.restartsAtMs, [1_000]);
+});

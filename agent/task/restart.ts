@@ -44,8 +44,9 @@ export function planRestart(
   if (!conditionHolds(policy?.condition ?? RestartCondition.ANY, run.failed))
     return { restart: false };
   const windowMs = msFromDuration(policy?.window, 0);
+  // What seems to come later was before the clock was put back: nobody knows how long.
   const counted = history.restartsAtMs.filter(
-    (atMs) => windowMs <= 0 || atMs > run.endedAtMs - windowMs,
+    (atMs) => windowMs <= 0 || (atMs > run.endedAtMs - windowMs && atMs <= run.endedAtMs),
   );
   const maxAttempts = Math.min(Number(policy?.maxAttempts ?? 0n), maxAttemptsMax);
   if (maxAttempts > 0 && counted.length >= maxAttempts) return { restart: false };

@@ -15,7 +15,7 @@ import {
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { CallContext } from "#proto/grpc.ts";
 import { msFromDuration, timestampFromMs } from "#proto/time.ts";
-import { publicNode } from "../node.ts";
+import { patienceMsMax, publicNode } from "../node.ts";
 import { validateNodeSpec } from "../spec/validate-node.ts";
 import { resolve } from "../store/resolve.ts";
 import type { Action } from "../store/objects.ts";
@@ -28,7 +28,6 @@ import { refuseStale } from "./version.ts";
 type Modules = Pick<ControlModules, "store" | "replication" | "clock">;
 
 /** Long enough for any restart, short enough for one that was forgotten. */
-const patienceMsMax = 3_600_000;
 
 export function nodeHandlers(
   modules: Modules,

@@ -209,6 +209,28 @@ test("node liveness, a manager that is cut off sends its agents away while they 
   }
 });
 
+test("node liveness, a clock that is set by hours, either way: no node is lost by it, and none that is lost stays", async () => {
+  for (const byMs of [5, -5].map((hours) => hours * 3_600_000)) {
+    const clock = new FakeClock();
+    const store = openTestStore(clock);
+    const awaitedUntil = timestampFromMs(clock.now() + 60_000);
+    await store.put("node", nodeAt(1, "manager1"), { ...nodeAt(2, "manager1"), awaitedUntil });
+    await using liveness = begin(store, clock);
+    const beat = () => ["node1", "node2"].forEach((nodeId) => liveness.beat(nodeId));
+    beat();
+    clock.set(byMs);
+    for (let beats = 0; beats < 4; beats++) {
+      await pass(clock, graceMs(periodMs) - 50);
+      assert.deepEqual(downNodes(store), []);
+      beat();
+    }
+    await pass(clock, graceMs(periodMs) - 50);
+    assert.deepEqual(downNodes(store), []);
+    await pass(clock, 50 + 2 * secondLookMs);
+    assert.deepEqual(downNodes(store), ["node1", "node2"]);
+  }
+});
+
 test("a node that is being restarted is waited for as long as was said, and no longer once it is back", async () => {
   const clock = new FakeClock();
   const store = openTestStore(clock);

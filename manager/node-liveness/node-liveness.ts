@@ -24,6 +24,7 @@ import { msFromTimestamp } from "#proto/time.ts";
 import { BatchWriter } from "../batch-writer.ts";
 import { clusterOf, heartbeatPeriodMs } from "../cluster.ts";
 import type { Action, Change } from "../store/objects.ts";
+import { patienceMsMax } from "../node.ts";
 import type { Store, View } from "../store/store.ts";
 import { HeartbeatTracker } from "./heartbeat-tracker.ts";
 import { graceMs, reconnectMs, reportPeriodMs, unheardMs } from "./timing.ts";
@@ -183,11 +184,11 @@ export class NodeLiveness implements AsyncDisposable {
     return heardMs + graceMs(this.#periodMs) + reconnectMs(this.#periodMs) - nowMs;
   }
 
-  /** How much longer somebody wants it to be waited for. */
+  /** How much longer somebody wants it to be waited for; not at all by what was said before the clock was put back. */
   #awaitedMs({ awaitedUntil }: Node): number {
-    return awaitedUntil === undefined
-      ? 0
-      : msFromTimestamp(awaitedUntil) - this.#modules.clock.now();
+    if (awaitedUntil === undefined) return 0;
+    const leftMs = msFromTimestamp(awaitedUntil) - this.#modules.clock.now();
+    return leftMs > patienceMsMax ? 0 : leftMs;
   }
 
   #plan(view: View, losses: readonly Loss[]): readonly Action[] {

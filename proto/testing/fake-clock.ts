@@ -8,6 +8,8 @@ interface Timer {
 
 export class FakeClock implements Clock {
   #nowMs: number;
+  /** How far the wall clock is ahead of the other. */
+  #aheadMs = 0;
   readonly #timers = new Set<Timer>();
 
   constructor(startMs = 1_700_000_000_000) {
@@ -15,7 +17,7 @@ export class FakeClock implements Clock {
   }
 
   now(): number {
-    return this.#nowMs;
+    return this.#nowMs + this.#aheadMs;
   }
 
   monotonic(): number {
@@ -55,6 +57,11 @@ export class FakeClock implements Clock {
       next.callback();
     }
     this.#nowMs = endMs;
+  }
+
+  /** Sets the wall clock, as people and time servers do: no time passes. */
+  set(byMs: number): void {
+    this.#aheadMs += byMs;
   }
 
   /** Moves time on as for a process that stood still: what fell due meanwhile fires late, all at the end. */
