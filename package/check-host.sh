@@ -19,7 +19,6 @@ data_path_port=4789
 encryption_port=51820
 missing=0
 missing_packages=
-tab=$(printf '\t')
 newline='
 '
 
@@ -341,7 +340,7 @@ check_seccomp() {
 
 # Sets cgroup, too.
 check_cgroups() {
-  root=/sys/fs/cgroup cgroup= lacking=
+  root=/sys/fs/cgroup cgroup='' lacking=''
   if [ -e $root/cgroup.controllers ]; then
     cgroup=2
     have=" $(cat $root/cgroup.controllers) " need="cpu cpuset memory pids io"
@@ -398,7 +397,7 @@ socket_at() {
 
 # Prints the ID of the process that has the socket: none where it is the kernel's own, or a stranger's to who is not root.
 owner_of() {
-  # shellcheck disable=SC2012 # names are numbers
+  # shellcheck disable=SC2010,SC2012 # names are numbers
   ls -l /proc/[0-9]*/fd 2>/dev/null | grep -E "^/proc/|socket:\[$1\]" | while read -r first _; do
     case $first in
       /proc/*) process=${first#/proc/} process=${process%%/*} ;;

@@ -35,7 +35,9 @@ interface Outcome {
 /** A shell's commands, in namespaces that end with them; `$tmp` is an empty folder. */
 async function inNamespaces(commands: string, stdin?: string) {
   const tmp = await mkdtemp(join(folder, "run-"));
-  const namespaces = ["--mount", "--net", "--uts", "--propagation", "private"];
+  const kinds = ["--mount", "--net", "--uts", "--propagation", "private"];
+  // What is left running ends with the first process.
+  const namespaces = [...kinds, "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
   const argv = [...namespaces, "sh", "-c", `set -eu\ntmp=$1\n${commands}`, "sh", tmp];
   const child = spawn("unshare", argv, { stdio: ["pipe", "pipe", "pipe"] });
   child.stdin.on("error", () => {});
@@ -107,9 +109,8 @@ PATH=$tmp:$PATH`;
 
 /** Listens, and says when it does. */
 const listen = (address: string) => `
-socat ${address} EXEC:cat &
-until ss -Hlntu | grep -q ':${/:(\d+)/.exec(address)?.[1] ?? ""} '; do sleep 0.05; done
-trap 'kill $!' EXIT`;
+socat ${address} EXEC:cat >/dev/null 2>&1 &
+until ss -Hlntu | grep -q ':${/:(\d+)/.exec(address)?.[1] ?? ""} '; do sleep 0.05; done`;
 
 const kernelConfig = (line: string) => `
 printf '%s\\n' CONFIG_OVERLAY_FS=y '${line}' | gzip >"$tmp/config.gz"
