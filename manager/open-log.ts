@@ -65,7 +65,7 @@ export async function openLog(
     }
     case "restore": {
       const life = newLife();
-      const backup = await readBackup(start.path);
+      const backup = await readBackup(start.path, start.unlockKey);
       const pieces = restoreState(backup, {
         nodeId,
         description: fromJson(NodeDescriptionSchema, start.description as JsonValue),
@@ -94,9 +94,9 @@ function alone(id: number, context: string): Membership {
   return { members: [{ id, voter: true, context }], removed: [] };
 }
 
-async function readBackup(path: string): Promise<Backup> {
+async function readBackup(path: string, unlockKey: string): Promise<Backup> {
   try {
-    return parseBackup(await readFile(path));
+    return parseBackup(await readFile(path), unlockKey);
   } catch (thrown) {
     throw Fault.wrap("Cannot use the backup", thrown);
   }

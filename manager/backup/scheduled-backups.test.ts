@@ -87,7 +87,7 @@ test("scheduled backups, the first is written at once, the others on time, and t
   await ground.until(({ dueAt }) => dueAt === "2026-01-01T03:00:00.000Z");
   const first = statusIn(ground.store);
   assert.equal(first.takenAt, "2026-01-01T02:30:00.000Z");
-  const { pieces, ...header } = parseBackup(await readFile(first.path));
+  const { pieces, ...header } = parseBackup(await readFile(first.path), "");
   assert.deepEqual(header, { clusterId, index: 2n, takenAtMs: ground.clock.now() });
   assert.equal(pieces.length, 2);
   for (const [advanceMs, due] of [

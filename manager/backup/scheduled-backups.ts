@@ -127,13 +127,14 @@ export class ScheduledBackups implements AsyncDisposable {
     }
   }
 
-  async #write(folder: BackupFolder, { id: clusterId }: Cluster): Promise<StoredBackup> {
-    const { store, replication, clock, log } = this.#modules;
+  async #write(folder: BackupFolder, { id: clusterId, unlockKey }: Cluster): Promise<StoredBackup> {
+    const { store, replication, clock, log, random } = this.#modules;
     // Without a leader what this manager knows is still worth keeping.
     await this.#unlessStopped(replication.barrier().catch(() => undefined));
     const takenAtMs = Math.floor(clock.now() / 1_000) * 1_000;
     const header = { clusterId, index: store.index, takenAtMs };
-    const written = await folder.write(takenAtMs, gather(encodeBackup(header, store.snapshot())));
+    const parts = encodeBackup(header, store.snapshot(), { unlockKey, random });
+    const written = await folder.write(takenAtMs, gather(parts));
     log.info("A backup is written", { path: written.path, bytes: written.sizeBytes });
     return written;
   }

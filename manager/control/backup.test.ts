@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { systemClock } from "#proto/system-ports.ts";
+import { systemClock, systemRandom } from "#proto/system-ports.ts";
+import { newUnlockKey } from "#proto/unlock-key.ts";
 import { parseBackup } from "../backup/backup-file.ts";
 import { Store } from "../store/store.ts";
 import { testCluster, testTask } from "../testing/fixtures.ts";
@@ -9,7 +10,8 @@ import { openControl } from "./testing/control-ground.ts";
 test("backup, holds everything that there is, as it was when it began", async () => {
   const { client, put, store } = openControl();
   const clusterId = "c".repeat(25);
-  await put("cluster", testCluster({ id: clusterId, unlockKey: "k" }));
+  const unlockKey = newUnlockKey(systemRandom);
+  await put("cluster", testCluster({ id: clusterId, unlockKey }));
   await put("task", ...Array.from({ length: 5_000 }, (_, index) => testTask(`t${index}`)));
   const { index } = store;
   const chunks: Uint8Array[] = [];
@@ -18,11 +20,11 @@ test("backup, holds everything that there is, as it was when it began", async ()
     chunks.push(data);
   }
   assert.ok(chunks.length > 1);
-  const backup = parseBackup(Buffer.concat(chunks));
+  const backup = parseBackup(Buffer.concat(chunks), unlockKey);
   assert.deepEqual([backup.clusterId, backup.index], [clusterId, index]);
   const restored = new Store({ clock: systemClock });
   await restored.restore(backup.index, backup.pieces);
-  assert.equal(restored.list("cluster")[0]?.unlockKey, "k");
+  assert.equal(restored.list("cluster")[0]?.unlockKey, unlockKey);
   assert.equal(restored.list("task").length, 5_000);
 });
 

@@ -6,12 +6,14 @@ import type { ControlHandlers, ControlModules } from "./modules.ts";
 export function backupHandlers({
   store,
   clock,
-}: Pick<ControlModules, "store" | "clock">): Pick<ControlHandlers, "backupCluster"> {
+  random,
+}: Pick<ControlModules, "store" | "clock" | "random">): Pick<ControlHandlers, "backupCluster"> {
   return {
     async *backupCluster() {
-      const { id: clusterId } = theCluster(store);
+      const { id: clusterId, unlockKey } = theCluster(store);
       const header = { clusterId, index: store.index, takenAtMs: clock.now() };
-      for (const data of gather(encodeBackup(header, store.snapshot()))) yield { data };
+      const parts = encodeBackup(header, store.snapshot(), { unlockKey, random });
+      for (const data of gather(parts)) yield { data };
     },
   };
 }
