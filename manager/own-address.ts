@@ -3,7 +3,8 @@ import { Fault } from "#proto/fault.ts";
 import { RaftService } from "#proto/gen/swarm/v1/manager_pb.ts";
 import type { Connection } from "#proto/grpc.ts";
 
-const answerMs = 3_000;
+/** The first call of a process that has just begun takes seconds on a slow host. */
+const answerMs = 15_000;
 
 /** `connect` trusts managers of this cluster alone, and so far this is the only one. */
 export async function requireOwnAddress(

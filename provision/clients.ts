@@ -11,7 +11,7 @@ export type NodeClient = Client<typeof NodeService>;
 const controlDeadlineMs = 30_000;
 
 /** A cluster begins, or a manager catches up, meanwhile. */
-const nodeDeadlineMs = 90_000;
+const nodeDeadlineMs = 240_000;
 
 export interface Link<C> extends Disposable {
   readonly client: C;

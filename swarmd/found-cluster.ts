@@ -30,7 +30,7 @@ import {
 import { ManagerProcess } from "./manager-process.ts";
 
 /** A backup of a large cluster takes a while to read. */
-const readyMs = 60_000;
+const readyMs = 180_000;
 
 export interface Foundation {
   readonly config: Config;

@@ -26,7 +26,7 @@ import { issuedIdentity } from "./issued-identity.ts";
 import type { Role } from "./identity.ts";
 
 /** How long one manager may take to answer. */
-const answerMs = 5_000;
+const answerMs = 15_000;
 
 export interface Admission {
   readonly nodeId: string;

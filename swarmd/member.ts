@@ -29,7 +29,7 @@ import { misfitOf, type NodeNews, wantedRole } from "./node-news.ts";
 import { renewCertificate } from "./renew-certificate.ts";
 
 /** A new manager fetches the whole state before it serves. */
-const joinMs = 60_000;
+const joinMs = 120_000;
 
 /** What a host has that has just become a node; one that was one before finds it on disk. */
 export interface NewMember {

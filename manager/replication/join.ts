@@ -7,9 +7,9 @@ import type { Membership, ServerId } from "../raft/contract.ts";
 import { decodeMembership, serverId } from "./codec.ts";
 import { isNotLeading, leaderAddressOf } from "./refusals.ts";
 
-const deadlineMs = 30_000;
+const deadlineMs = 60_000;
 /** The leader dials back, and commits. */
-const callMs = 10_000;
+const callMs = 15_000;
 const pauseMs = 500;
 
 export interface JoinOptions {

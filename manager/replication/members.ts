@@ -19,7 +19,8 @@ import type { RaftNode } from "./raft-node.ts";
 import { notLeading } from "./refusals.ts";
 
 const retryMs = 100;
-const dialMs = 3_000;
+/** Long: the first call of a process takes seconds on a slow host. */
+const dialMs = 8_000;
 
 /** A new leader hears of all that run within this. */
 const hearingMs = 1_000;

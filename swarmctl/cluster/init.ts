@@ -8,6 +8,7 @@ import {
 import { AnnotationsSchema, NodeAvailability } from "#proto/gen/swarm/v1/types_pb.ts";
 import { Fault } from "#proto/fault.ts";
 import type { Context } from "../context.ts";
+import { externalCaFlag } from "./external-ca-flag.ts";
 import { flag, flags, text } from "../flags/parse-flag.ts";
 import { availability } from "../node/words.ts";
 import { addHostFlags, type HostFlags, hostAddresses } from "./host-flags.ts";
@@ -16,7 +17,7 @@ import { addSpecFlags, type SpecFlags, withSpecFlags } from "./spec-flags.ts";
 import { unlockInstructions } from "./unlock-instructions.ts";
 
 /** A manager starts and elects itself meanwhile. */
-const initDeadlineMs = 60_000;
+const initDeadlineMs = 240_000;
 
 interface Options extends SpecFlags, HostFlags {
   readonly defaultAddrPool?: string[];
@@ -28,6 +29,7 @@ interface Options extends SpecFlags, HostFlags {
 
 export function define(command: Command, context: Context): void {
   addHostFlags(command)
+    .addOption(externalCaFlag())
     .option(
       "--default-addr-pool <cidr>",
       "where networks get subnets from, of IPv4 or IPv6 (default 10.0.0.0/8 and a pool of the cluster's own; repeat)",

@@ -6,7 +6,7 @@ import { availability } from "../node/words.ts";
 import { addHostFlags, type HostFlags, hostAddresses } from "./host-flags.ts";
 
 /** Several managers may be tried, and a new manager has to catch up. */
-const joinDeadlineMs = 60_000;
+const joinDeadlineMs = 240_000;
 
 interface Options extends HostFlags {
   readonly token: string;

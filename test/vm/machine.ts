@@ -163,7 +163,9 @@ export class Machine {
   #power(kernel: readonly string[] = []): Daemon {
     const { name, machineId, disk } = this.identity;
     const { files, lan } = this.#modules;
-    const append = ["root=/dev/vda rw console=ttyS0 quiet loglevel=4 mitigations=off no5lvl"];
+    const append = [
+      "root=/dev/vda rw console=ttyS0 quiet loglevel=4 mitigations=off tsc=nowatchdog",
+    ];
     append.push(`systemd.hostname=${name} systemd.machine_id=${machineId}`);
     append.push("systemd.getty_auto=0 systemd.show_status=false", ...kernel);
     const drive = "if=virtio,cache=writeback";

@@ -89,7 +89,9 @@ export class Site implements AsyncDisposable {
     args: readonly string[],
     options: RunOptions = {},
   ): Promise<Outcome> {
-    return await this.operator.exec(command, args, options);
+    // Contexts and what swarmctl keeps are in his home.
+    const env = { ...this.operator.box.env, HOME: this.files.folder };
+    return await this.operator.exec(command, args, { env, ...options });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
