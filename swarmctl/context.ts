@@ -82,6 +82,11 @@ export class Context implements AsyncDisposable {
     return (await this.#connect(place.address, options)).service(service);
   }
 
+  /** The next one that is asked for is looked for anew. */
+  forgetManager(): void {
+    this.#place = undefined;
+  }
+
   /** The swarmd of this host. */
   async node(): Promise<NodeClient> {
     const { host, context } = this.#flags;

@@ -4,6 +4,7 @@ import type { CommandFile } from "./command-file.ts";
 import { nouns } from "./commands.ts";
 import { topCommands } from "./host-commands.ts";
 import { dockerVerbs, flagDifferences } from "./testing/docker-flags.ts";
+import { runCli } from "./testing/run-cli.ts";
 
 /** Docker's nouns and what they are called here. Services, stacks, secrets and configs have tests of their own. */
 const ours: Readonly<Record<string, string>> = {
@@ -20,22 +21,18 @@ const csi = "cluster volumes (CSI) are not there";
 const onePlatform = "a node has its images for its own platform alone";
 const byHand = "containers are attached to networks by their services";
 const noBuild = "images are built and pushed elsewhere: nodes only run them";
-const external = "certificates are the managers' own to sign; a root of one's own is taken by ca";
 const raftSettings = "when the log is compacted is no setting";
 
 /** What is left out, and why: of a command as a whole "", else of a flag. */
 const without: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "swarm init": {
-    "--external-ca": external,
     "--max-snapshots": raftSettings,
     "--snapshot-interval": raftSettings,
   },
   "swarm update": {
-    "--external-ca": external,
     "--max-snapshots": raftSettings,
     "--snapshot-interval": raftSettings,
   },
-  "swarm ca": { "--external-ca": external },
   "network connect": { "": byHand },
   "network disconnect": { "": byHand },
   "network create": {
@@ -76,8 +73,10 @@ const without: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "--docker": "it is made from the manager that is asked: see --manager",
     "--from": "export and import copy one",
   },
-  "context update": { "": "a context is made anew when managers move" },
-  exec: { "--detach": "a command that nobody waits for is a service's or a job's to run" },
+  "context update": {
+    "--description": "a context says its cluster and managers",
+    "--docker": "it is renewed by the cluster itself: see --manager",
+  },
 };
 
 async function problemsOf(
@@ -119,4 +118,13 @@ test("docker's flags, what is said to be left out is Docker's", () => {
     Object.keys(without).filter((command) => !all.includes(command)),
     [],
   );
+});
+
+test("docker's --external-ca is refused with what to do in its place", async () => {
+  for (const verb of ["init", "update", "ca"]) {
+    const words = ["cluster", verb, "--external-ca", "protocol=cfssl,url=https://ca"];
+    const { code, stderr } = await runCli({ runRoot: "/nowhere" }, words);
+    assert.equal(code, 2);
+    assert.match(stderr, /--external-ca .*signed by the managers alone.* cluster ca --rotate/);
+  }
 });

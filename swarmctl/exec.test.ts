@@ -66,6 +66,36 @@ test("exec, what is said, and what comes back", { timeout }, async () => {
   assert.equal(start?.taskId, task.id);
 });
 
+test("exec, a command that is left runs on, and one that cannot be run is told of", {
+  timeout,
+}, async () => {
+  let left = false;
+  const outcome = await run(
+    {
+      exec: async function* (requests) {
+        for await (const { input } of requests) {
+          if (input.case === "start")
+            yield { output: { case: "stdout", value: Buffer.from("lost") } };
+          left = input.case === "detach";
+          if (left) return;
+        }
+      },
+    },
+    ["exec", "-d", "web.1", "sleep", "5"],
+  );
+  assert.deepEqual([outcome, left], [{ code: 0, stdout: "", stderr: "" }, true]);
+  const missing = await run(
+    {
+      exec: async function* () {
+        yield { output: { case: "stderr", value: Buffer.from("no such program\n") } };
+        yield { output: { case: "exitCode", value: 127 } };
+      },
+    },
+    ["exec", "--detach", "web.1", "slep"],
+  );
+  assert.deepEqual(missing, { code: 127, stdout: "", stderr: "no such program\n" });
+});
+
 test("exec, what cannot be is refused before anything is run", { timeout }, async () => {
   const ended = await run({}, ["exec", "web.2", "ls"]);
   assert.equal(ended.code, 1);

@@ -9,6 +9,7 @@ import { type Input, Interaction } from "./interaction.ts";
 import { runningTask } from "./running-task.ts";
 
 interface Options {
+  readonly detach?: true;
   readonly interactive?: true;
   readonly tty?: true;
   readonly env?: string[];
@@ -25,6 +26,7 @@ export function define(command: Command, context: Context): void {
     .argument("<command...>", "what to run in its container")
     // What stands after the task is the command's own.
     .passThroughOptions()
+    .option("-d, --detach", "let it run on alone: what it prints is lost")
     .option("-i, --interactive", "pass on what is typed or piped in")
     .option("-t, --tty", "give it a terminal")
     .option("-e, --env <name=value>", "set a variable; NAME alone takes yours", flags(text))
@@ -40,6 +42,10 @@ export function define(command: Command, context: Context): void {
     .action(async (ref: string, words: string[], options: Options) => {
       const { io } = context;
       const { interactive = false, tty = false } = options;
+      if (options.detach) {
+        await leaveRunning(context, ref, { words, options });
+        return;
+      }
       if (tty && interactive && io.stdin.isTTY !== true) {
         const message = "The input is not a terminal: leave out -t, or do not pipe anything in";
         throw new Fault("invalid-argument", message);
@@ -60,6 +66,41 @@ export function define(command: Command, context: Context): void {
       );
       if (typeof ending === "number") context.exitCode = ending;
     });
+}
+
+/** What cannot be run has ended by then. */
+const settleMs = 500;
+
+/** What shells say of a command that cannot be run, or that is not there. */
+const neverRan = [126, 127];
+
+interface Words {
+  readonly words: string[];
+  readonly options: Options;
+}
+
+async function leaveRunning(context: Context, ref: string, given: Words): Promise<void> {
+  const { io } = context;
+  const task = await runningTask(context, ref);
+  const client = await context.engine(ContainerService, task.nodeId);
+  const env = await readEnvironment(given.options, io.env);
+  const start = { ...startOf(given.options), env, taskId: task.id, command: given.words };
+  const ended = new AbortController();
+  const signal = AbortSignal.any([io.signal, ended.signal]);
+  const inputs = async function* () {
+    await io.clock.sleep(settleMs, signal).catch(() => undefined);
+    if (!signal.aborted) yield { case: "detach", value: true } as const;
+  };
+  const said: Uint8Array[] = [];
+  for await (const { output } of client.exec(requests(start, inputs()), { signal: io.signal })) {
+    if (output.case === "stderr") said.push(output.value);
+    if (output.case !== "exitCode") continue;
+    ended.abort();
+    if (!neverRan.includes(output.value)) continue;
+    io.stderr.write(Buffer.concat(said));
+    context.exitCode = output.value;
+  }
+  ended.abort();
 }
 
 type Start = Omit<Partial<ExecStart>, "size" | "$typeName"> & {

@@ -41,6 +41,11 @@ export const context: Noun = {
       load: () => import("./context/create.ts"),
     },
     {
+      name: "update",
+      summary: "Renew a context's certificate and its managers' addresses",
+      load: () => import("./context/update.ts"),
+    },
+    {
       name: "ls",
       summary: "List contexts",
       aliases: ["list"],

@@ -291,6 +291,15 @@ describe("a part of the file that holds nothing", () => {
 });
 
 describe("what a cluster does not do", () => {
+  it("is told of labels of SELinux in short volumes", () => {
+    const { warnings } = load(oneWeb("volumes: ['/a:/a:ro,Z', '/b:/b:ro']"));
+    assert.equal(warnings.length, 1);
+    assert.match(
+      warnings[0] ?? "",
+      /^stack\.yml:4:15: services\.web\.volumes\.0: Z is not heeded: no container is confined by SELinux/,
+    );
+  });
+
   it("is told of, where leaving it out changes nothing that matters", () => {
     const { warnings } = load(
       `name: n\n${oneWeb("build: .", "container_name: c", "restart: always", "deploy: {restart_policy: {}}")}`,

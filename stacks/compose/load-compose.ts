@@ -36,7 +36,16 @@ export function loadCompose(inputs: readonly ComposeInput[], options: LoadOption
     warnings.push(`${what}: it stands for nothing`);
   };
   const variables = withEnvFile(shell, readDotenv(folder, readText), onUnset);
-  const loader = new ProjectLoader({ folder, variables, raw, readText, onUnset });
+  const loader = new ProjectLoader({
+    folder,
+    variables,
+    raw,
+    readText,
+    onUnset,
+    onUnheeded: (what) => {
+      if (options.forCluster !== false) warnings.push(what);
+    },
+  });
   const all = withServices(loader.load(inputs));
   const profiles = [
     ...(options.profiles ?? []),

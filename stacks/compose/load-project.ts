@@ -38,6 +38,8 @@ interface ProjectOptions {
   readonly readText: (path: string) => string;
   /** Told of a variable that stands for nothing, and where. */
   readonly onUnset: (name: string, where: string) => void;
+  /** Told of what means nothing in a cluster, and where. */
+  readonly onUnheeded: (what: string) => void;
 }
 
 /** Files that one stack is made of, counted as often as they are read. */

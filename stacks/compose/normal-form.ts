@@ -34,6 +34,8 @@ export interface NormalOptions {
   readonly variables: Variables;
   /** Told of a variable in an env file that stands for nothing, and where. */
   readonly onUnset: (name: string, where: string) => void;
+  /** Told of what means nothing in a cluster, and where. */
+  readonly onUnheeded: (what: string) => void;
   /** The content of a file. */
   readonly readText: (path: string) => string;
   /** Whether `$` still stands for variables: what cannot be read for that reason stays as it is. */

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { propagations } from "../host-access-words.ts";
 import {
   childOf,
+  describePlace,
   mapEntries,
   mapNode,
   type Node,
@@ -16,7 +17,7 @@ import type { NormalOptions } from "./normal-form.ts";
 export function longMount(node: Node, path: Path, options: NormalOptions): Node {
   const text = textOf(node);
   if (node.kind === "scalar" && options.raw && text.includes("$")) return node;
-  const mount = node.kind === "scalar" ? fromShort(node, path) : node;
+  const mount = node.kind === "scalar" ? fromShort(node, path, options) : node;
   const type = childOf(mount, "type");
   if (mount.kind !== "map" || type === undefined || textOf(type) !== "bind") return mount;
   return mapEntries(mount, (value, key) =>
@@ -24,8 +25,11 @@ export function longMount(node: Node, path: Path, options: NormalOptions): Node 
   );
 }
 
+const labelsWords =
+  "no container is confined by SELinux that does not ask for it; for one that does, label what is mounted on the nodes: chcon -Rt container_file_t";
+
 /** `[SOURCE:]TARGET[:MODE[,MODE…]]` */
-function fromShort(node: Node, path: Path): Node {
+function fromShort(node: Node, path: Path, { onUnheeded }: NormalOptions): Node {
   const { place } = node;
   const text = textOf(node);
   const parts = text.split(":");
@@ -33,6 +37,11 @@ function fromShort(node: Node, path: Path): Node {
   const isEmpty = parts.some((part) => part === "");
   if (parts.length > 3 || isEmpty) {
     throw refusalAt(place, path, `is "${text}", which is not [SOURCE:]TARGET[:MODE]`);
+  }
+  const relabelling = modes.split(",").find((mode) => mode === "z" || mode === "Z");
+  if (relabelling !== undefined) {
+    const where = `${describePlace(place)}: ${path.join(".")}`;
+    onUnheeded(`${where}: ${relabelling} is not heeded: ${labelsWords}`);
   }
   const isBind = /^[/.~]/.test(source);
   return mapNode(place, {

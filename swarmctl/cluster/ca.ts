@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import { CaConfigSchema, type ClusterSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Context } from "../context.ts";
+import { externalCaFlag } from "./external-ca-flag.ts";
 import { duration, flag } from "../flags/parse-flag.ts";
 import { readText } from "../read-file.ts";
 import { changeCluster } from "./change-cluster.ts";
@@ -20,6 +21,7 @@ interface Options {
 
 export function define(command: Command, context: Context): void {
   command
+    .addOption(externalCaFlag())
     .option("--rotate", "make a new root, or take one, and renew every node's certificate")
     .option("--ca-cert <file>", "the new root, PEM; with --rotate")
     .option("--ca-key <file>", "its key, PEM; with --ca-cert")

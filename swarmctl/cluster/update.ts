@@ -1,11 +1,12 @@
 import type { Command } from "commander";
 import type { Context } from "../context.ts";
+import { externalCaFlag } from "./external-ca-flag.ts";
 import { changeCluster } from "./change-cluster.ts";
 import { addSpecFlags, type SpecFlags, withSpecFlags } from "./spec-flags.ts";
 import { unlockInstructions } from "./unlock-instructions.ts";
 
 export function define(command: Command, context: Context): void {
-  addSpecFlags(command).action(async (options: SpecFlags) => {
+  addSpecFlags(command.addOption(externalCaFlag())).action(async (options: SpecFlags) => {
     if (Object.values(options).every((value) => value === undefined)) {
       command.error("error: nothing to change: give at least one setting");
     }

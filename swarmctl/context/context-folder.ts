@@ -81,6 +81,11 @@ export class ContextFolder {
 
   async add(name: string, context: SavedContext): Promise<void> {
     await this.refuseTaken(name);
+    await this.replace(name, context);
+  }
+
+  /** In place of what is there. */
+  async replace(name: string, context: SavedContext): Promise<void> {
     const { formatContext } = await import("./saved-context.ts");
     await this.#write(this.pathOf(name), formatContext(context));
   }

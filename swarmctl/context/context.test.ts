@@ -129,6 +129,31 @@ describe("context", () => {
     assert.match(refused.stderr, /^swarmctl: Cannot import "-": its certificate expired at /);
   });
 
+  it("is updated: with other managers, or by its cluster with a new certificate", async () => {
+    let managers: string[] = [];
+    const issueUserCertificate = async ({ name }: { readonly name: string }) => {
+      const { certificate, caCertificates } = await authority.identity({ role: "user", name });
+      return { certificate, caCertificates, clusterId: authority.clusterId, managers };
+    };
+    const control = { ...new FakeControl().handlers, issueUserCertificate };
+    await using manager = await serveTlsManager(authority, control);
+    managers = [manager.address, "10.0.0.9:2377"];
+    await using home = await Home.open();
+    const stdin = await exportedContext(authority, ["10.0.0.1:2377"]);
+    await home.run("context import prod -", { stdin });
+    const inspect = async () =>
+      JSON.parse((await home.run("context inspect prod")).stdout)[0] as Record<string, unknown>;
+    const before = await inspect();
+    const moved = await home.run(`context update prod --manager ${manager.address}`);
+    assert.deepEqual([moved.code, moved.stdout], [0, "prod\n"]);
+    assert.deepEqual((await inspect())["managers"], [manager.address]);
+    assert.equal((await home.run("context update prod")).code, 0);
+    const after = await inspect();
+    assert.deepEqual(after["managers"], managers);
+    assert.notEqual(after["certificate"], before["certificate"]);
+    assert.match((await home.run("context update nowhere")).stderr, /No context "nowhere"/);
+  });
+
   it("is needed for a host of one's choice", async () => {
     await using home = await Home.open();
     const { stderr } = await home.run("--host 10.0.0.1 node ls");

@@ -243,8 +243,8 @@ describe("swarmctl events", () => {
     const watch = async function* (request: WatchRequest) {
       requests.push(request);
       yield* answers;
-      // A connection's end is what ends this stream here, as a Fault that says so.
-      yield* await Promise.reject<Answer[]>(new Fault("unavailable", "the manager ended"));
+      // One that is worth no other attempt is what ends this stream here.
+      yield* await Promise.reject<Answer[]>(new Fault("internal", "the test is over"));
     };
     await using cluster = await FakeCluster.open({ control: { watch } });
     return await runCli(cluster, ["events", ...flags]);
@@ -292,6 +292,22 @@ describe("swarmctl events", () => {
     assert.deepEqual([code, stdout], [0, ""]);
     assert.match(stderr, /remembers what happened since 2026-01-02T03:04:00\.000Z, not before/);
     assert.equal(requests[0]?.since?.seconds, BigInt(nowMs - 60_000) / 1000n);
+  });
+
+  it("go on with another manager where one ends, from where they were", async () => {
+    const requests: WatchRequest[] = [];
+    const watch = async function* (request: WatchRequest) {
+      requests.push(request);
+      yield* answers;
+      const code = requests.length === 1 ? "unavailable" : "internal";
+      yield* await Promise.reject<Answer[]>(new Fault(code, "the manager ended"));
+    };
+    await using cluster = await FakeCluster.open({ control: { watch } });
+    const { stdout, stderr } = await runCli(cluster, ["events", "--filter", "type=service"]);
+    assert.equal(stdout.trim().split("\n").length, 2);
+    assert.match(stderr, /^swarmctl: the manager ended: going on with the next manager/);
+    assert.equal(requests[0]?.since, undefined);
+    assert.equal(requests[1]?.since?.seconds, BigInt(nowMs) / 1000n);
   });
 
   it("prints JSON as Docker's", async () => {

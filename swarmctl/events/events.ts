@@ -5,7 +5,8 @@ import { type WatchResponse, WatchRequestSchema } from "#proto/gen/swarm/v1/cont
 import { StoreActionKind } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { create } from "@bufbuild/protobuf";
 import { msFromTimestamp, timestampFromMs } from "#proto/time.ts";
-import type { Context } from "../context.ts";
+import { complain } from "../complain.ts";
+import type { Context, ControlClient } from "../context.ts";
 import { flag } from "../flags/parse-flag.ts";
 import { momentHelp, parseMomentMs } from "../flags/moment.ts";
 import {
@@ -71,7 +72,7 @@ export function define(command: Command, context: Context): void {
 
 async function events(context: Context, options: Options): Promise<void> {
   const { io } = context;
-  const control = await context.control();
+  let control = await context.control();
   const ending = new AbortController();
   const leftMs = options.until === undefined ? undefined : options.until - io.clock.now();
   using _end = leftMs === undefined || leftMs <= 0 ? undefined : endAfter(context, leftMs, ending);
@@ -95,9 +96,40 @@ async function events(context: Context, options: Options): Promise<void> {
       return;
     } catch (thrown) {
       if (ending.signal.aborted) return;
-      // Too slow for what happens: it goes on with what the manager remembers of it.
-      if (Fault.from(thrown).code !== "resource-exhausted") throw thrown;
+      const fault = Fault.from(thrown);
+      if (signal.aborted) throw fault;
       since ??= io.clock.now();
+      // Too slow for what happens: it goes on with what the manager remembers of it.
+      if (fault.code === "resource-exhausted") continue;
+      if (!fault.retryable) throw fault;
+      complain(io, `${fault.message}: going on with the next manager that answers`);
+      const next = await nextManager(context, signal);
+      if (next !== undefined) control = next;
+      else if (ending.signal.aborted) return;
+      else throw fault;
+    }
+  }
+}
+
+/** Before each attempt to find one. */
+const retryMs = 1_000;
+
+/**
+ * Of those of the context, or this host's when it is there again; what happened meanwhile it remembers. Undefined: nobody waits
+ * for it any more.
+ */
+async function nextManager(
+  context: Context,
+  signal: AbortSignal,
+): Promise<ControlClient | undefined> {
+  for (;;) {
+    await context.io.clock.sleep(retryMs, signal).catch(() => undefined);
+    if (signal.aborted) return undefined;
+    context.forgetManager();
+    try {
+      return await context.control();
+    } catch (thrown) {
+      if (!Fault.from(thrown).retryable) throw thrown;
     }
   }
 }

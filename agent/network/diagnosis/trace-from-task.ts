@@ -134,7 +134,7 @@ export class TraceFromTask {
         return address;
       case "outside":
         this.#walk.note(
-          `${address} is outside the cluster: the task's packets carry this host's address there`,
+          `${address} is on no network that this host's tasks are on: the task's packets leave by the host, with its address`,
         );
         return address;
     }
