@@ -71,8 +71,7 @@ test("deb, a purge waits for swarmd's end: what it may still use stays", async (
   await using host = await ThrowawayHost.open(packages.folder);
   await host.run("dpkg", "-i", debOf(older));
   await host.sh("touch /var/lib/swarm/kept");
-  const holder = `node -e 'require("net").createServer().listen("\\0swarm-engine", () => require("child_process").spawn("dpkg", ["--purge", "swarm"], {stdio: "inherit"}).on("exit", (status) => process.exit(status)))'`;
-  const refused = await host.run("sh", "-c", holder.replace("\0", "\\0"));
+  const refused = await host.runBesideSwarmd("dpkg", "--purge", "swarm");
   assert.notEqual(refused.status, 0);
   assert.match(refused.text, /swarmd still runs: stop it, and do this again/);
   assert.equal(await host.sh("ls /var/lib/swarm"), "kept");

@@ -228,14 +228,21 @@ test("remove, settings and data stay; a purge takes them, with what is mounted t
     "sh",
     "-c",
     `mkdir -p /var/lib/swarm/agent/volumes/a && mount -t tmpfs tmpfs /var/lib/swarm/agent/volumes/a
+     root=/var/lib/swarm/agent/tasks/abc/1/rootfs && mkdir -p $root && mkfifo /tmp/begun
+     unshare --mount sh -c "mount -t tmpfs tmpfs $root; echo >/tmp/begun; exec sleep 1000" &
+     read -r begun </tmp/begun
+     ip netns add abc && ip link add swv-abc type dummy && ip link set swv-abc up
      ip link add sw-vx0 type vxlan id 4096 dstport 4789 && nft add table inet swarm
+     ip route add 192.0.2.0/24 dev lo protocol 115 && ip rule add from 192.0.2.1 protocol 115
      /usr/lib/swarm/install.sh --remove --purge || exit
-     ip -brief link; nft list tables; ls -A /var/lib/swarm; ls -d /etc/swarm`,
+     wait $! || echo "the supervisor ended with $?"
+     ip -brief link; ip netns; ip rule list protocol 115; ip route list proto 115; nft list tables
+     ls -A /var/lib/swarm; ls -d /etc/swarm`,
   );
   assert.equal(purged.status, 2, purged.text);
   assert.match(
     purged.text,
-    /its settings and its data are removed\nlo .*\nls: cannot access '\/etc\/swarm'/,
+    /its settings and its data are removed\nthe supervisor ended with 137\nlo .*\nls: cannot access '\/etc\/swarm'/,
   );
   const again = await install(host, older);
   assert.match(again.text, /swarm 0\.1\.0 is installed\n$/);
@@ -244,8 +251,7 @@ test("remove, settings and data stay; a purge takes them, with what is mounted t
 test("remove, a swarmd that runs by other means than systemd is not left without its programs", async () => {
   await using host = await fresh();
   await install(host, older);
-  const holder = `node -e 'require("net").createServer().listen("\\0swarm-engine", () => require("child_process").spawn("/usr/lib/swarm/install.sh", ["--remove", "--purge"], {stdio: "inherit"}).on("exit", (status) => process.exit(status)))'`;
-  const said = await host.run("sh", "-c", holder);
+  const said = await host.runBesideSwarmd("/usr/lib/swarm/install.sh", "--remove", "--purge");
   assert.equal(said.status, 1, said.text);
   assert.match(said.text, /swarmd runs, and not under systemd: stop it first/);
   assert.equal(await faults(host), "");

@@ -35,6 +35,14 @@ ip link set lo up
 exec chroot . env -i PATH="$PATH" HOME=/root sh -c 'cd /; exec "$@"' sh "$@"
 `;
 
+const besideSwarmd = `
+const [program, ...args] = process.argv.slice(1);
+require("node:net").createServer().listen("\\0swarm-engine", () => {
+  const child = require("node:child_process").spawn(program, args, { stdio: "inherit" });
+  child.on("exit", (status) => process.exit(status ?? 1));
+});
+`;
+
 export interface Said {
   readonly status: number;
   /** What it wrote, on both streams. */
@@ -76,6 +84,11 @@ export class ThrowawayHost implements AsyncDisposable {
         resolve({ status, text: `${stdout}${stderr}` });
       });
     });
+  }
+
+  /** While the name is taken that a swarmd holds as long as it runs, however it was started. */
+  runBesideSwarmd(...argv: readonly string[]): Promise<Said> {
+    return this.run(process.execPath, "-e", besideSwarmd, "--", ...argv);
   }
 
   /** What a shell says to a line, without the last newline. */
