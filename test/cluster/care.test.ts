@@ -1,7 +1,7 @@
 /** The care that a cluster needs: backups by schedule, a look at how it is, its way back from a lost host, and its end. */
 import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
 import { ClusterView } from "#lab/cluster-view.ts";
 import type { Host } from "#lab/host.ts";
@@ -12,6 +12,7 @@ import { type DestroyPorts, destroy, lookAtHosts } from "#provision/destroy.ts";
 import { planDestroy } from "#provision/plan-destroy.ts";
 import type { Remote } from "#provision/remote.ts";
 import { joinToken, swarmctl, untilAnswers, untilManagers } from "./managed.ts";
+import { assertRefuses } from "./refusal.ts";
 
 const waitMs = 60_000;
 const folder = "/var/lib/swarm/backups";
@@ -120,16 +121,25 @@ test("a host that is lost is named, with exit status 1", async () => {
   await untilManagers(h1, "h3 again", (seen) => seen["h3"] === "Reachable");
 });
 
-test("a scheduled backup of one lost manager makes the cluster anew on a fresh host", async () => {
-  const [name = ""] = backupsOf(h2).slice(-1);
+test("a scheduled backup of one lost manager makes the cluster anew on a fresh host, with the key of those that lock themselves", async () => {
+  const words = await swarmctl(h1, "cluster", "update", "--autolock");
+  const [key = ""] = /SWMKEY-1-\S{43}/.exec(words) ?? [];
+  // Sealed backups go where there is none yet, so the first is due.
+  await swarmctl(h1, "cluster", "update", "--backup-folder", "/var/lib/swarm/sealed");
+  const { hosts } = await untilStatus(h1, "that h2 has a sealed backup", (status) =>
+    status.hosts.some((one) => one.name === "h2" && one.lastBackup?.includes("sealed")),
+  );
+  const path = hosts.find((one) => one.name === "h2")?.lastBackup ?? "";
   const saved = join(worker.dataRoot, "..", `${worker.name}.saved`);
-  copyFileSync(join(h2.dataRoot, "backups", name), saved);
+  copyFileSync(join(h2.dataRoot, "sealed", basename(path)), saved);
   for (const host of [h1, h2, h3]) await host.kill();
   await swarmctl(worker, "cluster", "leave", "--force");
   mkdirSync(worker.dataRoot, { recursive: true });
   copyFileSync(saved, join(worker.dataRoot, "saved"));
   rmSync(saved);
-  const said = await swarmctl(worker, "cluster", "restore", "/var/lib/swarm/saved");
+  const restore = ["cluster", "restore", "/var/lib/swarm/saved"];
+  await assertRefuses(worker, ["swarmctl", ...restore], { status: 1, says: /, with --unlock$/ });
+  const said = await worker.run("swarmctl", [...restore, "--unlock"], { input: `${key}\n` });
   assert.match(said, /is its only manager/);
   using view = await ClusterView.open(worker);
   await view.until("web to run", () => view.running("web").length === 4, waitMs);
