@@ -31,6 +31,18 @@ test("manager, serves users on its socket and ends cleanly on SIGTERM", async (t
   assert.equal((await end).status, 0);
 });
 
+test("manager, takes up another log level and other registries while it runs", async (t) => {
+  const ground = await ManagerGround.prepare(t);
+  const { child, ready, end } = await foundManager(t, ground);
+  await ready;
+  const args = [`--advertise-address=${ground.address}`, "--log-level=error"];
+  child.stdin?.end(`${JSON.stringify({ kind: "settings", args })}\n`);
+  const { status, words } = await end;
+  assert.equal(status, 0);
+  assert.match(words, /The manager serves/);
+  assert.doesNotMatch(words, /The manager ends/);
+});
+
 test("manager, killed it comes back with what it acknowledged, its stale socket replaced", async (t) => {
   const ground = await ManagerGround.prepare(t);
   const first = await foundManager(t, ground);
