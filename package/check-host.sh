@@ -69,17 +69,17 @@ at_least() {
 
 # ---------------------------------------------------------------- programs
 
-# Program, Debian package, the oldest version that is tested (with !: that is needed; -: any), whether hosts can go without
-# (need|want), what for.
+# Program, Debian package, the version that is needed (-: any), whether hosts can go without (need|want), what for. The .deb
+# depends on the same.
 programs() {
   cat <<TABLE
-runc            runc              1.1.5   need  runs containers
-conmon          conmon            2.1.6   need  holds a container's output and records its exit
-ip              iproute2          6.1     need  makes network namespaces, links and routes
-bridge          iproute2          6.1     need  programs the neighbours of overlay networks
+runc            runc              -       need  runs containers
+conmon          conmon            -       need  holds a container's output and records its exit
+ip              iproute2          -       need  makes network namespaces, links and routes
+bridge          iproute2          -       need  programs the neighbours of overlay networks
 ss              iproute2          -       need  looks up sockets
-nft             nftables          1.0.6   need  filters and translates packets
-conntrack       conntrack         1.4.7!  need  forgets connections to tasks that are gone
+nft             nftables          -       need  filters and translates packets
+conntrack       conntrack         1.4.7   need  forgets connections to tasks that are gone
 wg              wireguard-tools   -       want  sets keys and peers of encrypted networks
 bsdtar          libarchive-tools  -       need  packs and unpacks image layers
 socat           socat             -       need  gives commands in containers a terminal, and carries forwarded ports
@@ -89,12 +89,22 @@ unshare         util-linux        -       need  gives each container's mounts a 
 nsenter         util-linux        -       need  reaches into containers' networks
 setpriv         util-linux        -       need  lets copies into volumes end with swarmd
 setsid          util-linux        -       need  starts what outlives swarmd
-flock           util-linux        -       want  keeps two programs from one file
 bash            bash              -       need  copies what an image has into new volumes
 find            findutils         -       need  counts what tasks have on disk
 busybox         busybox-static    -       need  copies files out of containers and into them
 tini-static     tini              -       want  is the first process of containers that ask for one (--init)
 TABLE
+}
+
+# Prints the oldest version that is tested, where that matters: Debian 12's.
+tested() {
+  case $1 in
+    runc) echo 1.1.5 ;;
+    conmon) echo 2.1.6 ;;
+    ip | bridge) echo 6.1 ;;
+    nft) echo 1.0.6 ;;
+    *) [ "$2" = - ] || echo "$2" ;;
+  esac
 }
 
 # What the program prints about itself: its version is the first number with a dot.
@@ -121,17 +131,18 @@ check_program() {
     check "program:$program" $result "$program is not there; it $purpose" "$(install_words "$package")"
     return
   fi
-  case $version in -) check "program:$program" ok "$at"; return ;; esac
+  oldest=$(tested "$program" "$version")
+  if [ -z "$oldest" ]; then check "program:$program" ok "$at"; return; fi
   if ! said=$(words_of); then
     check "program:$program" missing "$at does not run: $said" "$(install_words --reinstall "$package")"
     return
   fi
   found=$(printf '%s\n' "$said" | grep -o '[0-9][0-9]*\.[0-9][0-9.]*' | head -n 1)
-  if [ -n "$found" ] && ! at_least "$found" "${version%!}"; then
+  if [ -n "$found" ] && ! at_least "$found" "$oldest"; then
     result=warning
-    [ "$version" = "${version%!}" ] || result=missing
-    check "program:$program" $result "$program $found is older than ${version%!}, the oldest that is tested" \
-      "install $program ${version%!} or later: Debian 12's package $package has it"
+    [ "$version" = - ] || result=missing
+    check "program:$program" $result "$program $found is older than $oldest, the oldest that is tested" \
+      "install $program $oldest or later: Debian 12's package $package has it"
   else
     check "program:$program" ok "version ${found:-unknown}"
   fi
