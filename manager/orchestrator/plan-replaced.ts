@@ -23,8 +23,8 @@ export function replacedTasks(service: Service, view: View): readonly Task[] {
     return alive.filter(({ jobIteration }) => !runs.has(jobIteration?.index ?? 0n));
   }
   const slots = Map.groupBy(tasks, ({ slot }) => Number(slot));
-  const surplus = new Set(mode === "replicated" ? surplusSlots(service, slots) : []);
-  const context = { service, sameSpec, node: (id: string) => view.get("node", id) };
+  const context = { service, slots, sameSpec, node: (id: string) => view.get("node", id) };
+  const surplus = new Set(mode === "replicated" ? surplusSlots(context) : []);
   return alive.filter((task) => surplus.has(Number(task.slot)) || isOutdated(task, context));
 }
 

@@ -128,6 +128,25 @@ test("Scaling down gives up what does not run, then the fullest nodes' tasks, th
   }
 });
 
+test("Scaling down gives up what is on nodes that take no tasks before what may stay", () => {
+  const tasks = [
+    running(1),
+    running(2, { nodeId: "node2" }),
+    running(3),
+    running(4, { nodeId: "node3" }),
+    running(5, { status: { state: TaskState.PENDING }, nodeId: "" }),
+  ];
+  const paused = testNode(2, { spec: { availability: NodeAvailability.PAUSE } });
+  const drained = testNode(3, { spec: { availability: NodeAvailability.DRAIN } });
+  const order = ["remove t5", "remove t4", "remove t2", "remove t3", "remove t1"];
+  for (let replicas = 0; replicas <= 4; replicas++) {
+    const service = testService({ replicas });
+    const { said } = plan({ service, tasks, nodes: [testNode(1), paused, drained] });
+    const removed = said.filter((one) => one.startsWith("remove"));
+    assert.deepEqual(removed, order.slice(0, 5 - replicas));
+  }
+});
+
 test("A slot that is given up goes with its history", () => {
   const dead = failed(1, { desiredState: TaskState.SHUTDOWN });
   const tasks = [{ ...dead, id: "old" }, running(1)];

@@ -2,8 +2,8 @@
  * What a replicated service needs: as many slots as it shall have replicas. Which of them it keeps is said here, what each
  * needs in plan-places.ts. Pure; the slots are the orchestrator's index.
  */
-import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { NodeAvailability, NodeState, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { wantedReplicas } from "../service-spec.ts";
 import { isWanted, stateOf } from "../task.ts";
 import { planRemove } from "./new-task.ts";
@@ -17,7 +17,7 @@ export interface ServiceContext extends PlaceContext {
 
 /** The whole service: scale, update, and every slot. */
 export function planService(context: ServiceContext): PlacesPlan {
-  const surplus = surplusSlots(context.service, context.slots);
+  const surplus = surplusSlots(context);
   const removals = surplus
     .flatMap((slot) => context.slots.get(slot) ?? [])
     .map((task) => planRemove(task, context.nowMs));
@@ -35,10 +35,14 @@ function keptSlots({ service, slots }: ServiceContext, surplus: readonly number[
 }
 
 /**
- * Slots to give up: what does not run first, then from the nodes that hold the most copies, then the higher numbers. With
- * an address for each slot, the higher numbers alone: those that stay keep theirs.
+ * Slots to give up: what does not run first, then what is on nodes that take no tasks, then from the nodes that hold the most
+ * copies, then the higher numbers. With an address for each slot, the higher numbers alone: those that stay keep theirs.
  */
-export function surplusSlots(service: Service, slots: Slots): readonly number[] {
+export function surplusSlots({
+  service,
+  slots,
+  node,
+}: Pick<ServiceContext, "service" | "slots" | "node">): readonly number[] {
   const surplus = slots.size - wantedReplicas(service);
   if (surplus <= 0) return [];
   const networks = service.spec?.task?.networks ?? [];
@@ -53,14 +57,25 @@ export function surplusSlots(service: Service, slots: Slots): readonly number[] 
         tasks.filter((one) => isWanted(one) && stateOf(one) === TaskState.RUNNING),
       );
       const running = task !== undefined;
-      if (!running) return { slot, running, copy: 0 };
+      if (!running) return { slot, running, settled: true, copy: 0 };
       // A node's third copy goes before any node's second: that is taking from the fullest.
       const copy = (copiesByNode.get(task.nodeId) ?? 0) + 1;
       copiesByNode.set(task.nodeId, copy);
-      return { slot, running, copy };
+      return { slot, running, settled: takesTasks(node(task.nodeId)), copy };
     });
   ranked.sort(
-    (a, b) => Number(a.running) - Number(b.running) || b.copy - a.copy || b.slot - a.slot,
+    (a, b) =>
+      Number(a.running) - Number(b.running) ||
+      Number(a.settled) - Number(b.settled) ||
+      b.copy - a.copy ||
+      b.slot - a.slot,
   );
   return ranked.slice(0, surplus).map(({ slot }) => slot);
+}
+
+/** Whether what runs there may stay: the node is neither drained or paused, nor down. */
+function takesTasks(node: Node | undefined): boolean {
+  return (
+    node?.status?.state === NodeState.READY && node.spec?.availability === NodeAvailability.ACTIVE
+  );
 }
