@@ -21,18 +21,9 @@ const csi = "cluster volumes (CSI) are not there";
 const onePlatform = "a node has its images for its own platform alone";
 const byHand = "containers are attached to networks by their services";
 const noBuild = "images are built and pushed elsewhere: nodes only run them";
-const raftSettings = "when the log is compacted is no setting";
 
 /** What is left out, and why: of a command as a whole "", else of a flag. */
 const without: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "swarm init": {
-    "--max-snapshots": raftSettings,
-    "--snapshot-interval": raftSettings,
-  },
-  "swarm update": {
-    "--max-snapshots": raftSettings,
-    "--snapshot-interval": raftSettings,
-  },
   "network connect": { "": byHand },
   "network disconnect": { "": byHand },
   "network create": {
