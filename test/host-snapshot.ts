@@ -64,7 +64,8 @@ function cgroups(): ReadonlySet<string> {
 }
 
 /** Programs that only we start, by executable name and ID. A process that ends while we look is none. */
-const ours = /^(conmon|runc|tini|docker-registry|dockerd|containerd.*|nsenter|unshare)$/;
+const ours =
+  /^(conmon|runc|tini|docker-registry|dockerd|containerd.*|nsenter|unshare|qemu-system-.*)$/;
 
 function processes(): ReadonlySet<string> {
   const found = new Set<string>();

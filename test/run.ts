@@ -1,7 +1,8 @@
 /**
  * `npm test`: the checks, then every test, one file after another (most of them use the kernel, and there may be few
  * cores), then a look at whether the host is as it was. Tests in files named `.slow.test.ts` run only with `--all`, which is
- * `npm run test:all`. File names given as arguments select tests.
+ * `npm run test:all`. Those on virtual machines take an hour and more: they run only with `--vm`, which is `npm run test:vm`;
+ * a short form of them is among the slow tests. File names given as arguments select tests.
  */
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
@@ -12,19 +13,24 @@ const patterns = [
   "lab/**/*.test.ts",
   "test/**/*.test.ts",
 ];
+const modes = ["--all", "--vm"];
 const all = process.argv.includes("--all");
-const chosen = process.argv.slice(2).filter((argument) => argument !== "--all");
+const onMachines = process.argv.includes("--vm");
+const chosen = process.argv.slice(2).filter((argument) => !modes.includes(argument));
 const found = patterns.flatMap((pattern) => globSync(pattern).toSorted());
-const wanted = all ? found : found.filter((file) => !file.endsWith(".slow.test.ts"));
-const files = chosen.length > 0 ? chosen : wanted;
-const timeoutMs = all ? 900_000 : 300_000;
+const isSlow = (file: string) => file.endsWith(".slow.test.ts");
+const isOnMachines = (file: string) => file.startsWith("test/vm/") && !isSlow(file);
+const ofHost = found.filter((file) => !isOnMachines(file));
+const wanted = all ? ofHost : ofHost.filter((file) => !isSlow(file));
+const files = chosen.length > 0 ? chosen : onMachines ? found.filter(isOnMachines) : wanted;
+const timeoutMs = onMachines ? 4 * 3_600_000 : all ? 1_200_000 : 300_000;
 
 function run(args: readonly string[]): boolean {
   return spawnSync(process.execPath, args, { stdio: "inherit" }).status === 0;
 }
 
 const before = takeSnapshot();
-const checked = chosen.length > 0 || run(["test/check.ts"]);
+const checked = chosen.length > 0 || onMachines || run(["test/check.ts"]);
 const passed = run(["--test", "--test-concurrency=1", `--test-timeout=${timeoutMs}`, ...files]);
 unmountNamespaceRoot(before);
 const left = leftBehind(before, takeSnapshot());

@@ -57,13 +57,19 @@ export async function applyAgainChangesNothing(
   assert.deepEqual(await containers(machines), before);
 }
 
-/** In good order, while somebody asks through those that are up. */
-export async function reboot(site: Site, machines: readonly Machine[]): Promise<void> {
-  await using prober = await Prober.start(site, site.machines);
+/** In good order, one after the other, while somebody asks through those of the cluster that are up. */
+export async function reboot(
+  site: Site,
+  {
+    machines,
+    cluster,
+  }: { readonly machines: readonly Machine[]; readonly cluster: readonly Machine[] },
+): Promise<void> {
+  await using prober = await Prober.start(site, cluster);
   for (const machine of machines) {
     await prober.leaveOut(machine);
     await machine.reboot();
-    await untilReady(site, site.machines);
+    await untilReady(site, cluster);
     await prober.takeIn(machine);
     await untilRunning(site);
   }
@@ -72,12 +78,17 @@ export async function reboot(site: Site, machines: readonly Machine[]): Promise<
   assert(answered > 100, `${answered} answers`);
 }
 
+export interface UpgradeOptions {
+  readonly machines: readonly Machine[];
+  readonly packageFile: string;
+  readonly version: string;
+}
+
 /** Under load, with every container that ran before running on. */
 export async function upgrade(
   site: Site,
-  { packageFile, version }: { readonly packageFile: string; readonly version: string },
+  { machines, packageFile, version }: UpgradeOptions,
 ): Promise<void> {
-  const { machines } = site;
   const file = await writeClusterFile(site, { machines });
   const before = await containers(machines);
   await using prober = await Prober.start(site, machines);

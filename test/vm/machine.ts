@@ -4,6 +4,7 @@
  * the power goes.
  */
 import { readFileSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Daemon } from "#lab/daemon.ts";
 import type { Lan } from "#lab/lan.ts";
@@ -17,6 +18,7 @@ import type { Identity, User } from "./identity.ts";
 const bootTimeoutMs = 300_000;
 const shutdownTimeoutMs = 180_000;
 const commandTimeoutMs = 120_000;
+const copyTimeoutMs = 300_000;
 const memoryMb = 1280;
 /** What ssh returns when it cannot reach the machine. */
 const sshFailed = 255;
@@ -136,6 +138,12 @@ export class Machine {
     const said = stderr.trim() || stdout.trim() || "it said nothing";
     const what = status === sshFailed ? "cannot be reached, or" : "says:";
     throw new Fault("internal", `"${script}" failed (${status}), ${this.name} ${what} ${said}`);
+  }
+
+  /** Copies a file of this computer there. */
+  async put(file: string, target: string): Promise<void> {
+    const input = await readFile(file);
+    await this.run(`cat >'${target}'`, { input, timeoutMs: copyTimeoutMs });
   }
 
   /** The last of what the console shows. */
