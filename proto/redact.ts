@@ -13,19 +13,23 @@ export function isSecretName(name: string): boolean {
   return secretName.test(name);
 }
 
+/** Each takes time in proportion to the text, whatever it is: logs are large, and others write into them. */
 const forms: readonly (readonly [form: RegExp, instead: string])[] = [
   // To its end, or to where the text was cut off.
-  [/-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[^]*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|$)/g, redacted],
+  [
+    /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^]*?(-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|$)/g,
+    redacted,
+  ],
   [/SWMTKN-1-[0-9a-z-]+/g, redacted],
   [/SWMKEY-1-[\w-]+/g, redacted],
   // The user and the password of a URL.
-  [/([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/@"']+@/gi, `$1${redacted}@`],
+  [/([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/@"']{1,1000}@/gi, `$1${redacted}@`],
   [/\b(bearer|basic) [\w.~+/=-]{8,}/gi, `$1 ${redacted}`],
   // A JSON web token.
   [/\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g, redacted],
   // NAME=VALUE and "name": "value".
   [
-    /([\w.-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|private[-_]?key|credential)[\w.-]*["']?\s?[:=]\s?)("(?:[^"\\]|\\.)+"|'[^']+'|[^\s"',;}\]]+)/gi,
+    /((?:password|passwd|passphrase|secret|token|api[-_]?key|private[-_]?key|credential)[\w.-]{0,40}["']?\s?[:=]\s?)("(?:[^"\\]|\\.)+"|'[^']+'|["']?[^\s"']+)/gi,
     `$1${redacted}`,
   ],
 ];
