@@ -45,6 +45,7 @@ export function findProblems(file: ClusterFile, given: Given): Findings {
     ...sameHosts(reached),
     ...clocksApart(reached),
     ...clusterProblems(file, survey),
+    ...(skipUnreachable ? noManager(survey) : []),
   ];
   const warnings = [
     ...(skipUnreachable ? silent : []),
@@ -171,7 +172,7 @@ function clusterProblems(file: ClusterFile, survey: Survey): Problem[] {
     how,
   });
   if (cluster === undefined) {
-    if (clusterFault === undefined) return firstManagerProblem(survey);
+    if (clusterFault === undefined) return [];
     const how = "start its managers; with a majority lost see docs/disaster.md";
     return [general("managers", clusterFault.message, how)];
   }
@@ -208,7 +209,8 @@ function clusterProblems(file: ClusterFile, survey: Survey): Problem[] {
 const unnamed = "default";
 
 /** The cluster begins on a host that can be reached. */
-function firstManagerProblem({ hosts }: Survey): Problem[] {
+function noManager({ cluster, hosts }: Survey): Problem[] {
+  if (cluster !== undefined) return [];
   if (hosts.some(({ host, report }) => host.isManager && report !== undefined)) return [];
   if (hosts.every(({ fault }) => fault === undefined)) return [];
   const how = "start one of them";

@@ -14,7 +14,7 @@ done
 mkdir -p /etc/swarm /etc/ssh/swarm /run/sshd /run/systemd/system
 
 # Where several hosts share a kernel, each has its part of its cgroups.
-printf 'cgroup-parent: %s\n' "$cgroup" >/etc/swarm/swarmd.yml
+printf 'cgroup-parent: %s\ninsecure-registry: ["registry:5000"]\n' "$cgroup" >/etc/swarm/swarmd.yml
 printf '%s\n' "$name" >/etc/hostname
 printf '%s' "$name" | sha256sum | cut -c 1-32 >/etc/machine-id
 
