@@ -14,6 +14,8 @@ import { type ServerTls, TlsListener } from "./tls/tls-listener.ts";
 
 /** What calls in progress get to end by themselves. */
 const drainMs = 500;
+/** Of these those that will have one answer: a write may wait for another manager to lead. */
+const answersMs = 3_000;
 
 /** At a time on one connection; more wait at their client. Each takes some kilobytes, before it has said anything. */
 const callsMax = 1_000;
@@ -66,7 +68,7 @@ export async function serveEndpoint(
     [Symbol.asyncDispose]: async () => {
       using ending = listener;
       ending.stop();
-      await Promise.all([server.close(drainMs), forStrangers.close(drainMs)]);
+      await Promise.all([server.close(drainMs, answersMs), forStrangers.close(drainMs)]);
     },
   };
 }
@@ -106,7 +108,7 @@ async function servePlain(
     address: host === undefined ? address : formatHostPort(host, bound),
     [Symbol.asyncDispose]: async () => {
       listener.close();
-      await server.close(drainMs);
+      await server.close(drainMs, answersMs);
     },
   };
 }

@@ -1,7 +1,11 @@
 /** The server beside clients that break off, go silent or say what no client says, over real connections. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
+import {
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  type IncomingHttpHeaders,
+} from "node:http2";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
@@ -27,12 +31,13 @@ interface Calls {
 async function serve(t: TestContext, { unary, stream }: Calls = {}) {
   const clock = new FakeClock();
   const server = new GrpcServer({ messageBytesMax: 1024 * 1024 }, { clock });
-  addService(server, EngineService, {
+  const engine: Partial<Handlers<typeof EngineService>> = {
     getDiskUsage: async (_request, context) => {
       await unary?.(context);
       return { usages: [] };
     },
-  });
+  };
+  addService(server, EngineService, engine as Handlers<typeof EngineService>);
   const images: Partial<Handlers<typeof ImageService>> = {
     saveImages: (_request, context) => stream?.(context) ?? none(),
   };
@@ -260,4 +265,57 @@ test("server, what comes after a message that was refused is not kept", {
     collectGarbage();
     return process.memoryUsage().arrayBuffers - before < 32 * 1024 * 1024;
   });
+});
+
+test("server, a call that has one answer gets it also after the time that streams have to end", {
+  timeout,
+}, async (t) => {
+  const begun = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  const unary = async () => {
+    begun.resolve();
+    await answer.promise;
+  };
+  const { clock, server, port, alive } = await serve(t, { unary, stream: endless });
+  const watching = request(t, port, pathOfStream);
+  watching.on("error", () => {});
+  watching.end(emptyMessage);
+  await once(watching, "response");
+  const call = request(t, port, pathOfUnary);
+  const answered = once(call, "response");
+  const trailers = once(call, "trailers");
+  call.resume();
+  call.end(emptyMessage);
+  await begun.promise;
+  const closed = server.close(500, 3_000);
+  clock.advance(2_000);
+  assert.ok(alive() > 0);
+  answer.resolve();
+  await answered;
+  const [last]: IncomingHttpHeaders[] = await trailers;
+  assert.equal(last?.["grpc-status"], "0");
+  clock.advance(500);
+  await closed;
+  assert.equal(alive(), 0);
+});
+
+test("server, a call that is never answered does not keep it from ending", {
+  timeout,
+}, async (t) => {
+  const begun = Promise.withResolvers<void>();
+  const unary = () => {
+    begun.resolve();
+    return new Promise<void>(() => {});
+  };
+  const { clock, server, port, alive } = await serve(t, { unary });
+  const call = request(t, port, pathOfUnary);
+  call.on("error", () => {});
+  call.end(emptyMessage);
+  await begun.promise;
+  const closed = server.close(500, 3_000);
+  clock.advance(2_900);
+  assert.equal(alive(), 1);
+  clock.advance(100);
+  await closed;
+  assert.equal(alive(), 0);
 });

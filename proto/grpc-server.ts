@@ -64,12 +64,23 @@ export interface GrpcServerOptions {
 /** Takes a call; what it throws or rejects with fails the call. */
 export type ServeCall = (call: ServerCall) => Promise<void>;
 
+interface Method {
+  readonly serve: ServeCall;
+  readonly isUnary: boolean;
+}
+
+/** From an answer's being given to its being sent. */
+const flushMs = 100;
+
 export class GrpcServer {
   readonly #options: GrpcServerOptions;
   readonly #clock: Clock;
-  readonly #methods = new Map<string, ServeCall>();
+  readonly #methods = new Map<string, Method>();
   readonly #sessions = new Map<ServerHttp2Session, Socket>();
   #onEmpty: (() => void) | undefined;
+  /** Calls whose one answer is still to come. */
+  #answering = 0;
+  #onAnswered: (() => void) | undefined;
 
   constructor(options: GrpcServerOptions, { clock }: { readonly clock: Clock }) {
     this.#options = options;
@@ -81,7 +92,8 @@ export class GrpcServer {
   }
 
   handle(method: DescMethod, serve: ServeCall): void {
-    this.#methods.set(`/${method.parent.typeName}/${method.name}`, serve);
+    const isUnary = method.methodKind === "unary";
+    this.#methods.set(`/${method.parent.typeName}/${method.name}`, { serve, isUnary });
   }
 
   /** Serves a connection, all of which is this caller's. */
@@ -110,13 +122,25 @@ export class GrpcServer {
     });
   }
 
-  /** Lets calls end by themselves for `graceMs`. New connections must not come any more. */
-  async close(graceMs: number): Promise<void> {
+  /**
+   * Lets calls end by themselves for `graceMs`, and those that will have one answer for `answersMs`, for whoever asked would
+   * not know what became of it; streams never end by themselves. New connections must not come any more.
+   */
+  async close(graceMs: number, answersMs = graceMs): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onEmpty = resolve;
     if (this.#sessions.size === 0) return;
     for (const session of this.#sessions.keys()) session.close();
-    using _grace = this.#clock.timer(graceMs, () => this.shutDown());
+    using timers = new DisposableStack();
+    const shutDownAfter = (ms: number) => {
+      timers.use(this.#clock.timer(ms, () => this.shutDown()));
+    };
+    const onGrace = () => {
+      if (this.#answering === 0) return this.shutDown();
+      this.#onAnswered = () => shutDownAfter(flushMs);
+      shutDownAfter(Math.max(answersMs - graceMs, 0));
+    };
+    timers.use(this.#clock.timer(graceMs, onGrace));
     await promise;
   }
 
@@ -130,13 +154,20 @@ export class GrpcServer {
       call.refuseMediaType();
       return;
     }
-    const serve = this.#methods.get(path);
-    if (serve === undefined) {
+    const method = this.#methods.get(path);
+    if (method === undefined) {
       const text = `the server, of version ${version}, has no method ${path}: upgrade it, or call it with its own version`;
       throw new Fault("unimplemented", text);
     }
     call.limitTime();
-    await serve(call);
+    if (!method.isUnary) return await method.serve(call);
+    this.#answering += 1;
+    try {
+      await method.serve(call);
+    } finally {
+      this.#answering -= 1;
+      if (this.#answering === 0) this.#onAnswered?.();
+    }
   }
 }
 

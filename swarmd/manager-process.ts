@@ -16,8 +16,8 @@ import { parseManagerMessage } from "./parse-manager-message.ts";
 
 /** Replaying a long log takes time, on a slow host more of it: killed half-way, it would begin again and never end. */
 const readyMsDefault = 180_000;
-/** A clean end includes finishing what is being written, and handing over leadership. */
-const stopMs = 5_000;
+/** A clean end includes handing over leadership, and answering what is being written, which may wait for who leads then. */
+const stopMs = 10_000;
 const backoffMsMin = 100;
 const backoffMsMax = 10_000;
 /** One that served for less than this is taken for one that keeps failing. */
