@@ -14,7 +14,8 @@ export class ConfigFile {
   readonly args: readonly string[];
   readonly #entries: ReadonlyMap<string, Entry>;
 
-  private constructor(args: readonly string[], entries: ReadonlyMap<string, Entry>) {
+  /** For `parse`. */
+  constructor(args: readonly string[], entries: ReadonlyMap<string, Entry>) {
     this.args = args;
     this.#entries = entries;
   }
