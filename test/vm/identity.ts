@@ -35,6 +35,12 @@ export interface IdentityOptions {
 export const users = ["root", "admin", "guest"] as const;
 export type User = (typeof users)[number];
 
+/** /etc/swarm/swarmd.yml: the registry of these tests speaks plain HTTP. */
+const registrySettings = 'insecure-registry: ["registry:5000"]\n';
+
+/** Writes it again where a host was cleaned. */
+export const registrySetup = `mkdir -p /etc/swarm && echo '${registrySettings.trim()}' >/etc/swarm/swarmd.yml`;
+
 export async function makeIdentity(
   machine: MachineName,
   options: IdentityOptions,
@@ -53,6 +59,7 @@ Driver=virtio_net
 Address=${address}/24
 Gateway=${registryAddress}
 `,
+    "etc/swarm/swarmd.yml": registrySettings,
     "etc/ssh/ssh_host_ed25519_key": await readFile(hostKey.path, "utf8"),
     "etc/ssh/ssh_host_ed25519_key.pub": `${hostKey.publicKey}\n`,
     "etc/ssh/sshd_config.d/machine.conf": `HostKey /etc/ssh/ssh_host_ed25519_key

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
+import { registrySetup } from "./identity.ts";
 import {
   answersEverywhere,
   apply,
@@ -51,6 +52,7 @@ test("machines, a cluster from a file, and through its life", async (t) => {
     await apply(site, smaller, "--yes");
     assert.deepEqual((await nodes(site)).map(({ Hostname }) => Hostname).toSorted(), ["m1", "m2"]);
     const left = await m3.run("swarmctl cluster info 2>&1 || true; pgrep -c conmon || true");
+    await m3.run(registrySetup);
     assert.doesNotMatch(left, /active\b(?<!inactive)/);
     await apply(site, await writeClusterFile(site, { machines }), "--package", packageFile);
     await untilReady(site, machines);

@@ -94,14 +94,15 @@ interface ServiceRow {
 }
 
 export async function nodes(site: Site): Promise<readonly NodeRow[]> {
-  return rowsOf(await swarmctl(site, ["node", "ls", "--format", "json"]));
+  return rowsOf(await swarmctl(site, ["node", "ls", "--format", "json"])) as readonly NodeRow[];
 }
 
 /** Resolves when these are the nodes, ready and taking part as managers. */
 export async function untilReady(site: Site, machines: readonly Machine[]): Promise<void> {
   const ready = async () => {
     const { status, stdout } = await swarmctlExec(site, ["node", "ls", "--format", "json"]);
-    const up = rowsOf<NodeRow>(status === 0 ? stdout : "").filter(
+    const rows = rowsOf(status === 0 ? stdout : "") as readonly NodeRow[];
+    const up = rows.filter(
       ({ Status, ManagerStatus }) =>
         Status === "Ready" && /^(Leader|Reachable)$/.test(ManagerStatus),
     );
@@ -116,7 +117,7 @@ export async function untilReady(site: Site, machines: readonly Machine[]): Prom
 export async function untilRunning(site: Site): Promise<void> {
   const complete = async () => {
     const { status, stdout } = await swarmctlExec(site, ["service", "ls", "--format", "json"]);
-    const services = rowsOf<ServiceRow>(status === 0 ? stdout : "");
+    const services = rowsOf(status === 0 ? stdout : "") as readonly ServiceRow[];
     return (
       services.length > 0 &&
       services.every(({ Replicas }) => {
@@ -128,9 +129,9 @@ export async function untilRunning(site: Site): Promise<void> {
   await waitFor("all replicas to run", complete, { timeoutMs: settleTimeoutMs });
 }
 
-function rowsOf<T>(lines: string): readonly T[] {
+function rowsOf(lines: string): readonly unknown[] {
   return lines
     .split("\n")
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as T);
+    .map((line) => JSON.parse(line) as unknown);
 }

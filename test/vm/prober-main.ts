@@ -21,7 +21,7 @@ const pending = new Set<Promise<void>>();
 const wishes: { readonly at: number; readonly words: string }[] = [];
 let answered = 0;
 let slowestMs = 0;
-let ended = false;
+const ended = new AbortController();
 
 function ask(host: string): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -71,10 +71,10 @@ createInterface({ input: process.stdin })
     }
     console.log(line);
   })
-  .on("close", () => (ended = true));
+  .on("close", () => ended.abort());
 
 console.log("asking");
-for (let turn = 0; !ended; turn += 1) {
+for (let turn = 0; !ended.signal.aborted; turn += 1) {
   const there = [...up].toSorted();
   const host = there[turn % there.length];
   if (host !== undefined) {
