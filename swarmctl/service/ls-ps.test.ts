@@ -205,3 +205,25 @@ describe("service ps", () => {
     );
   });
 });
+
+it("service ps says when and why the managers last changed the number of a service", async () => {
+  const status = {
+    $typeName: "swarm.v1.AutoscaleStatus" as const,
+    replicas: 4n,
+    cpuPercent: 63,
+    memoryPercent: 0,
+    message: "cpu 93% of 70%",
+    scaledAt: timestampFromMs(nowMs - 180_000),
+  };
+  const control: Partial<Handlers<typeof ControlService>> = {
+    listNodes: async () => ({ nodes: [] }),
+    listTasks: async () => ({ tasks: [] }),
+    getService: async () => ({ service: { ...scaled, autoscaleStatus: status } }),
+  };
+  await using cluster = await FakeCluster.open({ control });
+  const ps = (...words: string[]) =>
+    runCli(cluster, ["service", "ps", ...words, "scaled"], { clock });
+  assert.equal((await ps()).stderr, "scaled was scaled to 4 3 minutes ago: cpu 93% of 70%\n");
+  assert.equal((await ps("-q")).stderr, "");
+  assert.equal((await ps("--format", "json")).stderr, "");
+});
