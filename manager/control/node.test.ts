@@ -9,6 +9,7 @@ import {
   NodeState,
   Reachability,
 } from "#proto/gen/swarm/v1/types_pb.ts";
+import { durationFromMs, msFromTimestamp } from "#proto/time.ts";
 import { testCluster, testNode } from "../testing/fixtures.ts";
 import {
   type ControlGround,
@@ -159,4 +160,19 @@ test("node removal, by force a manager goes that cannot be reached, while the re
   two.log.reachable = true;
   await one.client.removeNode(removal);
   assert.equal(one.store.get("node", "node3"), undefined);
+});
+
+test("node, one that is about to be restarted is awaited, for an hour at most, until it is not any more", async () => {
+  const { client, put, store } = openControl();
+  await put("node", testNode(1));
+  const awaitedMs = () => {
+    const at = store.get("node", "node1")?.awaitedUntil;
+    return at === undefined ? undefined : Math.round((msFromTimestamp(at) - Date.now()) / 10_000);
+  };
+  await client.awaitNode({ ref: "h1", patience: durationFromMs(300_000) });
+  assert.equal(awaitedMs(), 30);
+  await client.awaitNode({ ref: "h1" });
+  assert.equal(awaitedMs(), undefined);
+  const tooLong = client.awaitNode({ ref: "h1", patience: durationFromMs(3_600_001) });
+  await assert.rejects(tooLong, { code: "invalid-argument" });
 });
