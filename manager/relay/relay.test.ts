@@ -9,6 +9,7 @@ import {
   ContainerService,
   EngineService,
   ForwardPortRequestSchema,
+  HostService,
 } from "#proto/gen/swarm/v1/engine_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { addService, Connection, type Handlers } from "#proto/grpc.ts";
@@ -26,7 +27,9 @@ const authority = await TestAuthority.create();
 const { clusterId } = authority;
 const tls = { identity: await authority.holder({ role: "manager" }), clusterId };
 
-type Engine = Partial<Handlers<typeof EngineService>> & Partial<Handlers<typeof ContainerService>>;
+type Engine = Partial<Handlers<typeof EngineService>> &
+  Partial<Handlers<typeof ContainerService>> &
+  Partial<Handlers<typeof HostService>>;
 
 /** An engine, a manager before it, and a user's connection to that one. */
 async function open(t: TestContext, engine: Engine, state: NodeState = NodeState.READY) {
@@ -40,6 +43,7 @@ async function open(t: TestContext, engine: Engine, state: NodeState = NodeState
       addServices: (server) => {
         addService(server, EngineService, engine as Handlers<typeof EngineService>);
         addService(server, ContainerService, engine as Handlers<typeof ContainerService>);
+        addService(server, HostService, engine as Handlers<typeof HostService>);
       },
     },
     { clock: systemClock },
@@ -159,6 +163,13 @@ test("relay, a node that is down is not called", { timeout }, async (t) => {
   });
 });
 
+test("relay, a node that is down is asked what is wrong with it", { timeout }, async (t) => {
+  const checkHost = async () => ({ report: "a port is closed" });
+  const { to } = await open(t, { checkHost }, NodeState.DOWN);
+  const { report } = await to.service(HostService).checkHost({});
+  assert.equal(report, "a port is closed");
+});
+
 test("relay, the node hears when the user goes away", { timeout }, async (t) => {
   const gone = Promise.withResolvers<void>();
   const { to } = await open(t, {
@@ -241,6 +252,13 @@ test("relay, a connection is kept while it is used, and closed when it is idle",
 test("relay, what users reach is all but what goes from node to node", () => {
   assert.deepEqual(
     relayedServices.map(({ name }) => name),
-    ["ImageService", "VolumeService", "ContainerService", "EngineService", "NetworkService"],
+    [
+      "ImageService",
+      "VolumeService",
+      "ContainerService",
+      "EngineService",
+      "NetworkService",
+      "HostService",
+    ],
   );
 });

@@ -151,9 +151,8 @@ for (const [name, h1, h2, expected, status] of cases) {
 }
 
 test("system check, --local and --mesh contradict each other", async () => {
-  const { code, stderr } = await runCli({ runRoot: "/nowhere" }, [
-    ...["system", "check", "--local", "--mesh"],
-  ]);
+  const argv = ["system", "check", "--local", "--mesh"];
+  const { code, stderr } = await runCli({ runRoot: "/nowhere" }, argv);
   assert.match(stderr, /--local is about this host/);
   assert.notEqual(code, 0);
 });

@@ -28,10 +28,9 @@ before(async () => {
     await lab.host("h1").run("sh", ["-c", script]);
   }
   await swarmctl("network", "create", "--driver", "overlay", "--opt", "encrypted", "sealed");
-  const hidden = [
-    ...["--secret", "kept", "--config", "kept", "--env", `DB_PASSWORD=${password}`],
-    ...["--env", `URL=http://me:${password}@db/`, "--label", `api.token=${password}`],
-  ];
+  const files = ["--secret", "kept", "--config", "kept"];
+  const env = ["--env", `DB_PASSWORD=${password}`, "--env", `URL=http://me:${password}@db/`];
+  const hidden = [...files, ...env, "--label", `api.token=${password}`];
   const everywhere = ["--name", "web", "--mode", "global", "--network", "sealed"];
   const command = ["sh", "-c", "exec sleep 1000", `--password=${password}`];
   await swarmctl("service", "create", ...everywhere, ...hidden, image, ...command);
