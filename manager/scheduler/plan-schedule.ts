@@ -85,7 +85,7 @@ export function inOrder(tasks: readonly Task[]): readonly Task[] {
 }
 
 function groupsOf(tasks: readonly Task[]): readonly (readonly Task[])[] {
-  const groups = Map.groupBy(tasks, keyOf);
+  const groups = Map.groupBy(tasks, groupKeyOf);
   const ranked = [...groups.values()].flatMap((group) => {
     const [first] = group;
     return first === undefined ? [] : [{ group, first }];
@@ -99,7 +99,8 @@ function groupsOf(tasks: readonly Task[]): readonly (readonly Task[])[] {
     .map(({ group }) => group);
 }
 
-function keyOf(task: Task): string {
+/** What fits one task fits all with the same. */
+export function groupKeyOf(task: Task): string {
   const { id, serviceId, specVersion, nodeId } = task;
   if (serviceId === "") return id;
   return `${nodeId}/${serviceId}/${specVersion?.index ?? 0n}/${[...hostPortsOf(task)].join()}`;

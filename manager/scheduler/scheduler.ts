@@ -1,6 +1,7 @@
 /**
  * The loop that gives PENDING tasks a node. Tasks that no node can take wait here, and are tried again when a node or the
- * cluster's settings change, something ends on a node, or somebody gives up the room that others make for it.
+ * cluster's settings change, something ends on a node, or somebody gives up the room that others make for it. Where many wait,
+ * those are tried at once that the node can take of which there is news, and all of them once a second.
  */
 import type { Ports } from "#proto/ports.ts";
 import { SchedulingStrategy, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
@@ -10,12 +11,17 @@ import { DirtySet, Loop } from "../loop.ts";
 import type { Change } from "../store/objects.ts";
 import type { Store, View } from "../store/store.ts";
 import { isTerminal, isWanted, stateOf } from "../task.ts";
+import { Board } from "./board.ts";
+import type { Candidate } from "./candidate.ts";
+import { needsOf } from "./needs.ts";
 import { NodeLoads } from "./node-load.ts";
-import { inOrder, planSchedule, type SchedulePlan } from "./plan-schedule.ts";
+import { groupKeyOf, inOrder, planSchedule, type SchedulePlan } from "./plan-schedule.ts";
 
 /** What one transaction takes on, so that neither planning nor applying it holds the manager up for long. */
 export const partTasksMax = 500;
-/** How long more blocked tasks than one part takes wait for what else happens. Swarm's, too. */
+/** So many blocked tasks are all tried again with every news. */
+const retryAtOnceMax = 50;
+/** How long more of them wait for what else happens. Swarm's, too. */
 export const retryManyMs = 1_000;
 /** In looks at a node, of which ten or so take a microsecond. */
 export const effortMax = 200_000;
@@ -30,6 +36,8 @@ export class Scheduler implements AsyncDisposable {
   readonly #dirty = new DirtySet<string>();
   /** Tasks that no node could take. */
   readonly #blocked = new Set<string>();
+  /** Nodes of which there was news since the last round, while many tasks were blocked. */
+  readonly #freed = new Set<string>();
   /** When many of them are tried again. */
   #retry: Disposable | undefined;
   readonly #loop: Loop;
@@ -58,7 +66,10 @@ export class Scheduler implements AsyncDisposable {
   #onChange(change: Change): void {
     this.#loads.onChange(change);
     if (change.kind === "task") this.#onTask(change.before, change.after);
-    if (change.kind === "node" || change.kind === "cluster") this.#retryBlocked();
+    if (change.kind === "cluster") this.#retryBlocked();
+    if (change.kind !== "node") return;
+    const node = change.after ?? change.before;
+    if (node !== undefined) this.#retryOn(node.id);
   }
 
   #onTask(before: Task | undefined, after: Task | undefined): void {
@@ -76,13 +87,46 @@ export class Scheduler implements AsyncDisposable {
     if (before === undefined) return;
     const leftNode = before.nodeId !== "" && !isTerminal(before);
     const ended = leftNode && (after === undefined || isTerminal(after));
-    if (ended) this.#retryBlocked();
+    if (ended) this.#retryOn(before.nodeId);
+  }
+
+  /** There may be room on the node: of many tasks only those are tried at once that fit there. */
+  #retryOn(nodeId: string): void {
+    this.#retryBlocked();
+    if (this.#blocked.size === 0) return;
+    this.#freed.add(nodeId);
+    this.#loop.wake();
   }
 
   /** Tries the tasks again that had no node: a few at once, many once a second at most, however much happens meanwhile. */
   #retryBlocked(): void {
-    if (this.#blocked.size <= partTasksMax) this.#retryNow();
+    if (this.#blocked.size <= retryAtOnceMax) this.#retryNow();
     else this.#retry ??= this.#modules.clock.timer(retryManyMs, () => this.#retryNow());
+  }
+
+  /** Moves the blocked tasks that nodes with news can take to those that this round looks at; no more than a part. */
+  #unblock(): void {
+    if (this.#freed.size === 0) return;
+    const { store } = this.#modules;
+    const board = new Board(store, this.#loads);
+    const nodes = [...this.#freed].flatMap((id) => board.get(id) ?? []);
+    this.#freed.clear();
+    // With preemption room is claimed, which a look at one node does not tell of.
+    if (clusterOf(store)?.spec?.scheduling?.preemption) return;
+    const fitting = new Map<string, readonly Candidate[]>();
+    let left = partTasksMax;
+    for (const id of this.#blocked) {
+      const task = store.get("task", id);
+      if (task === undefined) continue;
+      const key = groupKeyOf(task);
+      const found = fitting.get(key) ?? nodesFor(task, nodes, board);
+      fitting.set(key, found);
+      if (found.length === 0) continue;
+      this.#blocked.delete(id);
+      this.#dirty.add(id);
+      left -= 1;
+      if (left === 0) return;
+    }
   }
 
   #retryNow(): void {
@@ -96,6 +140,7 @@ export class Scheduler implements AsyncDisposable {
 
   #round(): Promise<undefined> {
     const { store, clock } = this.#modules;
+    this.#unblock();
     return this.#dirty.drain(async (ids) => {
       const waiting = inOrder(tasksOf(store, ids)).map(({ id }) => id);
       // In parts, between which others have their turn.
@@ -134,6 +179,14 @@ export class Scheduler implements AsyncDisposable {
 
 function tasksOf(view: View, ids: Iterable<string>): readonly Task[] {
   return [...ids].flatMap((id) => view.get("task", id) ?? []).filter(waits);
+}
+
+function nodesFor(task: Task, nodes: readonly Candidate[], board: Board): readonly Candidate[] {
+  const needs = needsOf(task);
+  return nodes.filter(
+    (candidate) =>
+      (task.nodeId === "" || task.nodeId === candidate.node.id) && board.fits(needs, candidate),
+  );
 }
 
 /** Whether others were making room for it, which it does not take. */
