@@ -38,10 +38,10 @@ const refusedMs = 8_000;
 const steadyMs = 1_000;
 /**
  * How long a manager may take to open a session: short at first, so that another is asked before this node looks down,
- * doubled with each failure, because a busy cluster may need longer.
+ * doubled with each failure, because a busy cluster may need longer: given up too early, each try only makes it busier.
  */
 const openMsMin = 500;
-const openMsMax = 2_500;
+const openMsMax = 16_000;
 /** A host that shuts down waits no longer for a manager. */
 const farewellMs = 5_000;
 

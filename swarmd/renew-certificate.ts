@@ -10,7 +10,7 @@ import {
 import type { TlsIdentityHolder } from "#proto/tls/tls-identity-holder.ts";
 import { issuedIdentity } from "./issued-identity.ts";
 
-const answerMs = 5_000;
+const answerMs = 15_000;
 
 export interface RenewOptions {
   readonly identity: TlsIdentityHolder;
