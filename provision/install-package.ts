@@ -38,7 +38,7 @@ export async function installPackage(
   }
 }
 
-/** Its end is that of install.sh, which may have been restarted by nobody: it does not run below swarmd. */
+/** Ends as install.sh does, which restarts swarmd and is none of its children. */
 const installScript = `set -eu
 file=$1
 shift
