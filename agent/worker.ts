@@ -14,9 +14,10 @@ import {
   type LogOptions,
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import type { TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
+import { Health, type TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isId } from "#proto/ids.ts";
 import type { Clock, Log } from "#proto/ports.ts";
+import { timestampFromMs } from "#proto/time.ts";
 import { Containers, type ContainerRemains } from "./container/containers.ts";
 import { type Exec, systemExec } from "./exec.ts";
 import { Slots } from "./slots.ts";
@@ -151,6 +152,21 @@ export class Worker {
       const restarts = Math.max(0, attempt - 1);
       return [{ taskId, serviceId: task.serviceId, pid, restarts, readCgroups }];
     });
+  }
+
+  /** Tells managers that nobody is to be led to what runs here: it ends soon, with its host. */
+  leave(): void {
+    const { report, clock } = this.#modules;
+    for (const [taskId, { hasContainer, status }] of this.#runners) {
+      const { container } = status;
+      if (!hasContainer || container === undefined) continue;
+      report(taskId, {
+        ...status,
+        timestamp: timestampFromMs(clock.now()),
+        message: "its host shuts down",
+        container: { ...container, health: Health.UNHEALTHY },
+      });
+    }
   }
 
   /** The newest status of each task. */

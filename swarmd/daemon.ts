@@ -180,6 +180,11 @@ export class Daemon implements AsyncDisposable {
     }
   }
 
+  /** Before the host shuts down. */
+  async shutDown(): Promise<void> {
+    await this.#member?.shutDown();
+  }
+
   /** In one line. */
   get status(): string {
     return this.#member?.status ?? "belongs to no cluster: swarmctl cluster init or join";

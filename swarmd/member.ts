@@ -174,6 +174,11 @@ export class Member implements AsyncDisposable {
     this.#manager?.configure(managerArgs(config, this.#identity));
   }
 
+  /** Before the host shuts down. */
+  async shutDown(): Promise<void> {
+    await this.#engine?.leave();
+  }
+
   /** Opens what the unlock key has locked, and starts the manager. */
   async unlock(unlockKey: string): Promise<void> {
     if (!this.#locked) throw new Fault("failed-precondition", "this host's manager is not locked");

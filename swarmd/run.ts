@@ -51,7 +51,7 @@ export async function run(config: Config, readConfig: () => Config): Promise<voi
   };
   await service.ready({ status: () => daemon.status, complaint: () => daemon.standstill });
   const signal = await stopped;
-  await service.stopping();
+  if (await service.stopping()) await daemon.shutDown();
   if (await service.hostShutsDown()) {
     log.info("the host shuts down: its tasks are given to others");
     await daemon.farewell();

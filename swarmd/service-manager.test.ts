@@ -91,6 +91,26 @@ test("service manager, without a watchdog it is not fed; a status is said when i
   assert.deepEqual(said, ["READY=1 STATUS=one", "STATUS=two"]);
 });
 
+test("service manager, a host that shuts down is told from a service that is stopped", async () => {
+  for (const [state, isEnd] of [
+    ["running", false],
+    ["degraded", false],
+    ["stopping", true],
+  ] as const) {
+    const said: string[] = [];
+    const exec = {
+      run: async (program: string, args: readonly string[]) => {
+        if (program !== "sh") said.push(args.join(" "));
+        return { stdout: `${state}\n`, stderr: "" };
+      },
+    };
+    const modules = { exec, clock: new FakeClock(), log: silentLog };
+    await using service = ServiceManager.take({ NOTIFY_SOCKET: "/run/notify" }, modules);
+    assert.equal(await service.stopping(), isEnd);
+    assert.match(said[0] ?? "", isEnd ? /STATUS=stops with its host/ : /containers go on/);
+  }
+});
+
 test("service manager, one that cannot be told is complained of, and nobody waits", async () => {
   const { errors, service } = noted("60000000", true);
   await using _service = service;

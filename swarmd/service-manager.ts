@@ -69,10 +69,26 @@ export class ServiceManager implements AsyncDisposable {
     await this.#tell("READY=1");
   }
 
-  /** The first thing of its end. */
-  async stopping(): Promise<void> {
+  /** The first thing of its end. Says whether the whole host shuts down. */
+  async stopping(): Promise<boolean> {
     this.#timer?.[Symbol.dispose]();
-    await this.#tell("STOPPING=1", statusOf("stops; containers go on running"));
+    const isEnd = await this.#hostStops();
+    const words = isEnd ? "stops with its host" : "stops; containers go on running";
+    await this.#tell("STOPPING=1", statusOf(words));
+    return isEnd;
+  }
+
+  /** systemctl says it by a word, and by an exit status that is no failure here. */
+  async #hostStops(): Promise<boolean> {
+    if (this.#env["NOTIFY_SOCKET"] === undefined) return false;
+    const script = "systemctl is-system-running || true";
+    const options = { env: this.#env, timeoutMs: tellMs };
+    try {
+      const { stdout } = await this.#modules.exec.run("sh", ["-c", script], options);
+      return stdout.trim() === "stopping";
+    } catch {
+      return false;
+    }
   }
 
   /** Whether this service is stopped because the whole host is. */
