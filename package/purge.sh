@@ -47,7 +47,7 @@ forget_networks() {
     ip netns delete "${folder##*/}" 2>/dev/null
   done
   for device in $(ip -o link 2>/dev/null | sed -n 's/^[0-9]*: \(sw-[a-z]*[0-9]\|swv-[^:@]*\)[:@].*/\1/p'); do
-    ip link delete "$device"
+    ip link delete "$device" 2>/dev/null
   done
   for family in -4 -6; do
     while ip $family rule delete protocol 115 2>/dev/null; do :; done
