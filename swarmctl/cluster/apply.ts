@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { checkHostPath } from "#proto/check-host.ts";
 import { Fault } from "#proto/fault.ts";
 import { apply, type ApplyResult } from "#provision/apply.ts";
@@ -44,11 +44,13 @@ export function define(command: Command, context: Context): void {
     .option("-y, --yes", "do not ask before hosts are removed")
     .option("--skip-unreachable", "go on without hosts that cannot be reached")
     .option("--keep-data", "leave volumes, images and logs on hosts that are removed")
-    .option(
-      "--drain-timeout <duration>",
-      "how long the tasks of hosts that are removed may take to run elsewhere (default 10m)",
-      flag(durationMs),
-      drainLimitDefaultMs,
+    .addOption(
+      new Option(
+        "--drain-timeout <duration>",
+        "how long the tasks of hosts that are removed may take to run elsewhere",
+      )
+        .argParser(flag(durationMs))
+        .default(drainLimitDefaultMs, "10m"),
     )
     .action(async (options: Options) => {
       await using hosts = await openClusterHosts(context, options.file);

@@ -18,13 +18,14 @@ export function define(command: Command, context: Context): void {
       const { stdin, stdout, signal } = context.io;
       const socket = connect({ path, allowHalfOpen: true });
       try {
-        const sent = pipeline(stdin, socket, { signal });
+        // What breaks it ends the other way, too, which tells.
+        const sent = pipeline(stdin, socket, { signal }).catch(() => {});
         for await (const chunk of socket) {
           await new Promise<void>((done) => stdout.write(chunk, () => done()));
         }
         // Whoever ends the one way has no use for the other.
         socket.destroy();
-        await sent.catch(() => {});
+        await sent;
       } catch (thrown) {
         throw Fault.wrap(`Cannot reach "${path}"`, thrown);
       }
