@@ -125,22 +125,22 @@ test("cluster file, more managers than are of use are warned of", () => {
 
 test("cluster file, of whatever text either a cluster or a Fault", () => {
   const piece = fc.constantFrom(
-    ...[
-      "cluster: x",
-      "hosts:",
-      "  - {address: a, roles: [manager]}",
-      "  - address: b",
-      "    labels: {a: 1}",
-    ],
-    ...[
-      "ssh: {port: 0}",
-      "options:",
-      "  encrypted: true",
-      "  log-opt: {__proto__: 1}",
-      "backup: ~",
-      "? [a]: b",
-    ],
-    ...["&a [*a]", "<<: *b", "name: !!binary x", "\t", "    roles: []"],
+    "cluster: x",
+    "hosts:",
+    "  - {address: a, roles: [manager]}",
+    "  - address: b",
+    "    labels: {a: 1}",
+    "ssh: {port: 0}",
+    "options:",
+    "  encrypted: true",
+    "  log-opt: {__proto__: 1}",
+    "backup: ~",
+    "? [a]: b",
+    "&a [*a]",
+    "<<: *b",
+    "name: !!binary x",
+    "\t",
+    "    roles: []",
   );
   const text = fc.oneof(
     fc.string(),
