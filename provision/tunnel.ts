@@ -22,7 +22,7 @@ export class Tunnel implements AsyncDisposable {
   readonly #dial: () => Promise<Carrier>;
   readonly #sockets = new Set<Socket>();
 
-  private constructor(path: string, dial: () => Promise<Carrier>) {
+  constructor(path: string, dial: () => Promise<Carrier>) {
     this.path = path;
     this.#dial = dial;
     this.#server = createServer({ allowHalfOpen: true }, (socket) => void this.#carry(socket));

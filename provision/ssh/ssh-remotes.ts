@@ -15,7 +15,7 @@ export class SshRemotes implements AsyncDisposable {
   readonly #folder: string;
   readonly #remotes = new Set<SshRemote>();
 
-  private constructor(folder: string, options: SshRemotesOptions) {
+  constructor(folder: string, options: SshRemotesOptions) {
     this.#folder = folder;
     this.#options = options;
   }

@@ -24,7 +24,7 @@ export class BareHosts implements AsyncDisposable {
   readonly hosts: readonly Host[];
   readonly operator: Host;
 
-  private constructor(lab: Lab, folder: string) {
+  constructor(lab: Lab, folder: string) {
     const hosts = [...lab.hosts];
     const operator = hosts.pop();
     if (operator === undefined) throw new TypeError("a lab without hosts");
