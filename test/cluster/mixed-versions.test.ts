@@ -12,6 +12,7 @@ import { ClusterView } from "#lab/cluster-view.ts";
 import type { Host } from "#lab/host.ts";
 import { Lab } from "#lab/lab.ts";
 import { ControlService } from "#proto/gen/swarm/v1/control_pb.ts";
+import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { HostReport } from "#proto/host-report.ts";
 import { systemClock } from "#proto/system-ports.ts";
@@ -48,7 +49,11 @@ before(async () => {
     cluster: false,
     ownedByThisProcess: true,
   });
-  for (const host of lab.hosts) host.useBundles(isNewer(host) ? versions.newer : versions.older);
+  for (const host of lab.hosts) {
+    const version = host.name === "h2" || host.name === "h5" ? "newer" : "older";
+    host.useBundles(versions[version]);
+    runs.set(host, version);
+  }
   await formCluster(lab.hosts);
   view = await ClusterView.open(...managers());
 });
@@ -58,10 +63,6 @@ after(async () => {
   await lab?.down();
   rmSync(folder, { recursive: true, force: true });
 });
-
-function isNewer({ name }: Host): boolean {
-  return name === "h2" || name === "h5";
-}
 
 function managers(): readonly Host[] {
   return lab.hosts.slice(0, 3);
@@ -81,21 +82,37 @@ async function leaderName(asked: Host): Promise<string> {
   return Object.keys(seen).find((name) => seen[name] === "Leader") ?? "";
 }
 
-const leadAttemptsMax = 10;
+type Version = keyof TwoVersions;
 
-/** Restarts whoever leads until it is one of these. While others than those are away there are fewer to take over. */
-async function lead(...wanted: readonly [Host, ...Host[]]): Promise<void> {
-  for (let attempt = 1; attempt <= leadAttemptsMax; attempt += 1) {
-    const leader = lab.host(await leaderName(wanted[0]));
-    if (wanted.includes(leader)) return;
-    const others = managers().filter((host) => host !== leader && !wanted.includes(host));
-    for (const other of others) await other.swarmd.stop();
-    await leader.swarmd.stop();
-    await leader.startSwarmd();
-    await untilAnswers(wanted[0], "node", "ls", "-q");
-    for (const other of others) await other.startSwarmd();
+/** What each host runs. */
+const runs = new Map<Host, Version>();
+
+function managerOf(version: Version): Host {
+  const host = managers().find((one) => runs.get(one) === version);
+  assert(host !== undefined);
+  return host;
+}
+
+async function restart(host: Host, version = runs.get(host) ?? "older"): Promise<void> {
+  host.useBundles(versions[version]);
+  runs.set(host, version);
+  await host.swarmd.stop();
+  await host.startSwarmd();
+  await untilAnswers(host, "node", "ls", "-q");
+}
+
+const attemptsMax = 5;
+
+/** Has a manager of this version lead, and one of the other follow: whoever may take over from the leader gets the version. */
+async function ledBy(version: Version): Promise<void> {
+  for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
+    const leader = lab.host(await leaderName(managerOf(version)));
+    if (runs.get(leader) === version) return;
+    const others = managers().filter((host) => host !== leader && runs.get(host) !== version);
+    for (const other of others) await restart(other, version);
+    await restart(leader);
   }
-  assert.fail(`none of ${wanted.map(({ name }) => name).join(", ")} leads`);
+  assert.fail(`no manager of the ${version} version leads`);
 }
 
 test("managers and agents of two versions are one cluster, whichever of them leads", async () => {
@@ -112,8 +129,9 @@ test("managers and agents of two versions are one cluster, whichever of them lea
     h4: olderVersion,
     h5: newerVersion,
   });
-  for (const by of ["newer", "older"]) {
-    await (by === "newer" ? lead(lab.host("h2")) : lead(lab.host("h1"), lab.host("h3")));
+  for (const by of ["newer", "older"] as const) {
+    await ledBy(by);
+    await view.until("all nodes to be ready", () => view.nodes.every(isReady), waitMs);
     const name = `led-by-${by}`;
     const flags = [
       "-d",
@@ -144,7 +162,7 @@ test("managers and agents of two versions are one cluster, whichever of them lea
       assert.equal(names.split("\n").filter((one) => one.startsWith(name)).length, 3);
     }
   }
-  await swarmctl(lab.host("h2"), "service", "rm", "led-by-newer");
+  await swarmctl(managerOf("newer"), "service", "rm", "led-by-newer");
 });
 
 const wish = newWish("what no older version knows");
@@ -159,7 +177,7 @@ async function wishesSeenBy(host: Host, name: string): Promise<readonly string[]
 }
 
 test("what a newer manager took with a field that is new an older one keeps, shows, runs, and does not let itself change", async () => {
-  const [older, newer] = [lab.host("h1"), lab.host("h2")];
+  const [older, newer] = [managerOf("older"), managerOf("newer")];
   const spec = (name: string) => ({
     annotations: {
       $typeName: "swarm.v1.Annotations" as const,
@@ -193,8 +211,8 @@ test("what a newer manager took with a field that is new an older one keeps, sho
   await swarmctl(newer, "service", "scale", "-d", "wishing=3");
   await allRun("wishing", 3);
   // Led by an older one its loops have written the service again.
-  await lead(older, lab.host("h3"));
-  await swarmctl(newer, "service", "update", "-d", "--force", "wishing");
+  await ledBy("older");
+  await swarmctl(managerOf("newer"), "service", "update", "-d", "--force", "wishing");
   await view.until(
     "wishing to be updated",
     () => view.service("wishing")?.updateStatus?.message === "update completed",
@@ -282,10 +300,12 @@ function containers(): readonly string[] {
 }
 
 function allHave(version: string): boolean {
-  return view.nodes.every(
-    ({ description, status }) =>
-      description?.engine?.engineVersion === version && status?.state === NodeState.READY,
-  );
+  const hasIt = ({ description }: Node) => description?.engine?.engineVersion === version;
+  return view.nodes.every((node) => hasIt(node) && isReady(node));
+}
+
+function isReady({ status }: Node): boolean {
+  return status?.state === NodeState.READY;
 }
 
 for (const { version, allowDowngrade } of [
