@@ -6,11 +6,14 @@ set -eu
 folder=$1 name=$2 cgroup=$3
 
 mkdir -p "$folder/over"
+# The lab's own are mounted over those below, and would be hidden.
+cp /etc/hosts /etc/resolv.conf "$folder/"
 for path in usr etc var/cache; do
   upper=$folder/over/$path
   mkdir -p "$upper" "$folder/work/$path"
   mount -t overlay overlay -o "lowerdir=/$path,upperdir=$upper,workdir=$folder/work/$path" "/$path"
 done
+for file in hosts resolv.conf; do cat "$folder/$file" >"/etc/$file"; done
 mkdir -p /etc/swarm /etc/ssh/swarm /run/sshd /run/systemd/system
 
 # Where several hosts share a kernel, each has its part of its cgroups.
