@@ -240,9 +240,8 @@ test("the cluster is reached by its context and by ssh, and its networks are enc
   ]);
   const ssh = `#!/bin/sh\nexec /usr/bin/ssh -F ${config} -i ${home}/.ssh/id_ed25519 "$@"\n`;
   await writeFile(join(bare.folder, "ssh"), ssh, { mode: 0o755 });
-  const path = `PATH=${bare.folder}:${process.env["PATH"]}`;
-  const line = `HOME=${home} ${path} swarmctl --host ssh://root@172.31.0.2 service ls -q`;
-  const { status, stdout, stderr } = await bare.operator.exec("sh", ["-c", `PATH=$PATH; ${line}`]);
+  const line = `HOME=${home} PATH=${bare.folder}:$PATH swarmctl --host ssh://root@172.31.0.2 service ls -q`;
+  const { status, stdout, stderr } = await bare.operator.exec("sh", ["-c", line]);
   assert.equal(status, 0, stderr);
   assert.match(stdout, /^[a-z0-9]{12,}\n$/);
 });
