@@ -154,19 +154,11 @@ function isPresent(state: TaskState = TaskState.NEW): boolean {
   return state >= TaskState.ACCEPTED && state <= TaskState.RUNNING;
 }
 
-export interface RemoveNodeOptions {
-  /** Also where it is up, because it could not be told to leave. */
-  readonly force: boolean;
-}
-
-export async function removeNode(
-  nodeId: string,
-  { force }: RemoveNodeOptions,
-  link: ManagerLink,
-): Promise<void> {
+/** By force: that the host has left is heard of a moment later, and of one that is off it never is. */
+export async function removeNode(nodeId: string, link: ManagerLink): Promise<void> {
   await link.ask(async (control) => {
     try {
-      await control.removeNode({ ref: nodeId, force });
+      await control.removeNode({ ref: nodeId, force: true });
     } catch (thrown) {
       if (Fault.from(thrown).code !== "not-found") throw thrown;
     }

@@ -134,12 +134,11 @@ export class Performer implements Disposable {
   /** The node is forgotten last: until then the next run knows what is still to be done. */
   async #leave(leaver: Leaver | undefined): Promise<void> {
     if (leaver === undefined) return;
-    const told = await this.#clean(leaver);
-    await removeNode(leaver.nodeId, { force: !told }, this.#link);
+    await this.#clean(leaver);
+    await removeNode(leaver.nodeId, this.#link);
   }
 
-  /** Whether the host could be told to leave. */
-  async #clean(leaver: Leaver): Promise<boolean> {
+  async #clean(leaver: Leaver): Promise<void> {
     const { remoteAt, keepData, signal } = this.#ports;
     const remote = remoteAt(leaver);
     try {
@@ -147,12 +146,10 @@ export class Performer implements Disposable {
       await leaveAs(remote, leaver.nodeId);
       const left = await removeSwarm(remote, { keepData });
       if (left.length > 0) this.warnings.push(`${leaver.name} still has ${left.join(", ")}`);
-      return true;
     } catch (thrown) {
       if (signal.aborted) throw thrown;
       const { message } = Fault.from(thrown);
       this.warnings.push(`${leaver.name} is removed from the cluster, and not cleaned: ${message}`);
-      return false;
     } finally {
       await remote?.[Symbol.asyncDispose]();
     }

@@ -13,8 +13,8 @@ import { type HostNode, readHostNode } from "./host-node.ts";
 import { inParallel } from "./in-parallel.ts";
 import type { Remote } from "./remote.ts";
 
-/** Of the package's unit. */
-const dataRoot = "/var/lib/swarm";
+/** Where a swarmd keeps which node it is. */
+const nodeFile = "/var/lib/swarm/node.json";
 
 export interface SurveyedHost {
   readonly host: FileHost;
@@ -25,7 +25,7 @@ export interface SurveyedHost {
   readonly clockAheadMs?: number;
   /** What its swarmd says; absent where none answers. */
   readonly node?: HostNode;
-  /** Whether a swarmd has left data there, by which it will be a node again. */
+  /** Whether a swarmd has left there which node it is, and will be it again. */
   readonly hasData?: boolean;
 }
 
@@ -75,7 +75,7 @@ async function surveyHost(
     const nowMs = clock.now();
     const report = reportOf(remote, { stdout, stderr, status });
     const clockAheadMs = report.facts.epochMs - nowMs;
-    const { status: noData } = await remote.run(["test", "-d", dataRoot]);
+    const { status: noData } = await remote.run(["test", "-e", nodeFile]);
     onHost?.(host, "checked");
     const hasData = noData === 0;
     return { host, report, clockAheadMs, hasData, ...(node !== undefined && { node }) };
