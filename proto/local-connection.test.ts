@@ -114,9 +114,7 @@ test("local connection, a request larger than the windows goes the long way", {
   timeout,
 }, async () => {
   using host = await serve(async () => ({}));
-  const fault = await faultOf(
-    host.node.joinCluster({ token: "x".repeat(300_000) }),
-  );
+  const fault = await faultOf(host.node.joinCluster({ token: "x".repeat(300_000) }));
   assert.equal(fault.code, "unimplemented");
   await host.node.getInfo({});
 });

@@ -96,7 +96,10 @@ test("system check, packets that do not pass between hosts are named", { timeout
   await lab.host("h2").run("nft", [`${block} add rule inet block in udp dport 4789 drop`]);
   const blocked = await swarmctl("system", "check", "--mesh");
   assert.equal(blocked.status, 1);
-  assert.match(blocked.said, /^h1 +h2 +overlay +FAIL +4789\/udp from 172\.31\.0\.1 to 172\.31\.0\.2 does not arrive/m);
+  assert.match(
+    blocked.said,
+    /^h1 +h2 +overlay +FAIL +4789\/udp from 172\.31\.0\.1 to 172\.31\.0\.2 does not arrive/m,
+  );
   assert.match(blocked.said, /^h1 +h2 +tcp 172\.31\.0\.2:2378 +ok/m);
   const silent = await swarmctl("network", "trace", slotOn("h1"), `${slotOn("h2")}:80`);
   assert.match(silent.said, /nothing answered: see whether packets pass/);
