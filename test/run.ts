@@ -9,7 +9,7 @@ import { globSync } from "node:fs";
 import { leftBehind, takeSnapshot, unmountNamespaceRoot } from "./host-snapshot.ts";
 
 const patterns = [
-  "{proto,registry,manager,agent,swarmd,swarmctl,stacks,provision,package,bench,sim}/**/*.test.ts",
+  "{proto,registry,manager,agent,swarmd,swarmctl,stacks,provision,package,bundle,bench,sim}/**/*.test.ts",
   "lab/**/*.test.ts",
   "test/**/*.test.ts",
 ];
