@@ -53,7 +53,7 @@ test("every source file is imported, run, or a test", () => {
 
 test("imports across top folders go by #name, where lint sees them", () => {
   const across =
-    /from "(\.\.\/)+(proto|registry|manager|agent|swarmd|swarmctl|stacks|provision|lab|bench|sim|test)\//;
+    /from "(\.\.\/)+(proto|registry|manager|agent|swarmd|swarmctl|stacks|provision|bundle|package|lab|bench|sim|test)\//;
   assert.deepEqual(matches(sources, across), []);
 });
 

@@ -72,7 +72,8 @@ export class ThrowawayHost implements AsyncDisposable {
   readonly #packageFolder: string;
   readonly #options: HostOptions;
 
-  private constructor(folder: string, packageFolder: string, options: HostOptions) {
+  /** For `open`. */
+  constructor(folder: string, packageFolder: string, options: HostOptions) {
     this.#folder = folder;
     this.#packageFolder = packageFolder;
     this.#options = options;
