@@ -12,6 +12,7 @@ import {
   EncryptionConfigSchema,
   NetworkConfigSchema,
   OrchestrationConfigSchema,
+  RaftConfigSchema,
   SchedulingConfigSchema,
   TaskDefaultsSchema,
 } from "#proto/gen/swarm/v1/specs_pb.ts";
@@ -31,6 +32,7 @@ interface ClusterOption {
 }
 
 const flag = { type: "boolean", description: "true or false" };
+const count = { type: "integer", minimum: 0, description: "a whole number of 0 or more" };
 const duration = { type: "string", description: "a duration such as 90s or 12h" };
 
 const options: Readonly<Record<string, ClusterOption>> = {
@@ -118,6 +120,14 @@ const options: Readonly<Record<string, ClusterOption>> = {
     schema: flag,
     apply: (spec, value) => withScheduling(spec, { autoRebalance: value === true }),
   },
+  "max-snapshots": {
+    schema: count,
+    apply: (spec, value) => withRaft(spec, { keepOldSnapshots: BigInt(Number(value)) }),
+  },
+  "snapshot-interval": {
+    schema: count,
+    apply: (spec, value) => withRaft(spec, { snapshotInterval: BigInt(Number(value)) }),
+  },
 };
 
 export const optionSchemas: Readonly<Record<string, object>> = Object.fromEntries(
@@ -189,6 +199,10 @@ function withEncryption(spec: ClusterSpec, part: Part<"encryption">): ClusterSpe
 function withScheduling(spec: ClusterSpec, part: Part<"scheduling">): ClusterSpec {
   const before = spec.scheduling ?? create(SchedulingConfigSchema);
   return { ...spec, scheduling: { ...before, ...part } };
+}
+
+function withRaft(spec: ClusterSpec, part: Part<"raft">): ClusterSpec {
+  return { ...spec, raft: { ...(spec.raft ?? create(RaftConfigSchema)), ...part } };
 }
 
 function withLogDriver(
