@@ -26,7 +26,7 @@ class Ground {
 
   get hosts(): FileHost[] {
     return [...this.#fakes].map(([name, { isManager = false }]) => {
-      return { address: name, name, isManager, availability: "active", ssh: {} };
+      return { address: name, name, isManager, runsTasks: true, ssh: {} };
     });
   }
 

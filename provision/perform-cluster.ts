@@ -12,12 +12,12 @@ import {
   TaskState,
 } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { HostFacts } from "#proto/host-report.ts";
-import { availabilities } from "./availabilities.ts";
 import { waitFor, type WaitPorts } from "./await-nodes.ts";
 import { type ControlClient, swarmdOf } from "./clients.ts";
 import type { ClusterFile, FileHost } from "./cluster-file/cluster-file.ts";
 import { settingChanges, specWith } from "./cluster-file/options.ts";
 import type { ManagerLink } from "./manager-link.ts";
+import { nodeSettings } from "./node-settings.ts";
 import type { Remote } from "./remote.ts";
 
 /** A manager starts, catches up and is voted in meanwhile; machines may be slow. */
@@ -50,7 +50,7 @@ export async function initCluster(file: ClusterFile, newcomer: Newcomer): Promis
   const { nodeId } = await swarmd.client.initCluster({
     spec: { ...specWith(file), annotations },
     advertiseAddress: advertised(host, facts),
-    availability: availabilities[host.availability],
+    availability: nodeSettings(host).availability,
   });
   return nodeId;
 }
@@ -71,7 +71,7 @@ export async function joinCluster(link: ManagerLink, newcomer: Newcomer): Promis
     managers,
     token,
     advertiseAddress: advertised(host, facts),
-    availability: availabilities[host.availability],
+    availability: nodeSettings(host).availability,
   });
   return nodeId;
 }
@@ -89,16 +89,21 @@ export async function changeSettings(link: ManagerLink, file: ClusterFile): Prom
 export async function configureNode(
   link: ManagerLink,
   nodeId: string,
-  { labels, availability }: FileHost,
+  host: FileHost,
 ): Promise<void> {
-  await changeNode(link, nodeId, (spec) => ({
-    ...spec,
-    availability: availabilities[availability],
-    annotations: {
-      ...(spec.annotations ?? create(AnnotationsSchema)),
-      ...(labels !== undefined && { labels: { ...labels } }),
-    },
-  }));
+  await changeNode(link, nodeId, (spec) => {
+    const { labels, availability } = nodeSettings(host, spec);
+    return {
+      ...spec,
+      availability,
+      // Means something with that availability alone, and is refused with others.
+      drainAtOnce: spec.drainAtOnce && availability === NodeAvailability.DRAIN,
+      annotations: {
+        ...(spec.annotations ?? create(AnnotationsSchema)),
+        labels: { ...labels },
+      },
+    };
+  });
 }
 
 export async function promoteNode(nodeId: string, ports: ChangePorts): Promise<void> {

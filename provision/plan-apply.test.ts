@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
+import { NodeAvailability } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { ClusterFile, FileHost } from "./cluster-file/cluster-file.ts";
+import { availabilities, rolesLabel } from "./node-settings.ts";
 import { planApply } from "./plan-apply.ts";
 import { describeStep, type Plan } from "./steps.ts";
 import { Model, type ModelNode } from "./testing/model.ts";
@@ -21,7 +23,7 @@ function host(number: number, given: Partial<FileHost> = {}): FileHost {
     address,
     name: `h${number}`,
     isManager: false,
-    availability: "active",
+    runsTasks: true,
     ssh: {},
     ...given,
   };
@@ -34,7 +36,7 @@ function shown({ phases }: Plan): string[][] {
 const up = { isUp: true, runs: true, installed: "1.0.0" };
 
 function worker(given: Partial<ModelNode> = {}): Omit<ModelNode, "id" | "address"> {
-  return { isManager: false, availability: "active", labels: {}, ...given };
+  return { isManager: false, availability: NodeAvailability.ACTIVE, labels: {}, ...given };
 }
 
 test("plan, three new hosts are installed, begin, join and are promoted one by one", () => {
@@ -127,6 +129,28 @@ test("plan, a host whose swarmd stands still is only started, and who it is aske
   assert.deepEqual(shown(planApply(file, model.survey(file), packages)), [["h2: start swarmd"]]);
 });
 
+test("plan, a node drained by hand stays so; one drained by its roles runs tasks when they say so", () => {
+  const model = new Model();
+  const availability = NodeAvailability.DRAIN;
+  model.addNode({ address: "10.0.0.1", ...up }, worker({ isManager: true }));
+  model.addNode({ address: "10.0.0.2", ...up }, worker({ availability }));
+  const planOf = (...hosts: FileHost[]) => {
+    const file = fileOf(hosts);
+    const plan = planApply(file, model.survey(file), packages);
+    model.perform(file, plan);
+    return shown(plan);
+  };
+  const manager = host(1, { isManager: true });
+  assert.deepEqual(planOf(manager, host(2)), []);
+  assert.deepEqual(planOf({ ...manager, runsTasks: false }, host(2)), [
+    ["h1: label swarm.roles=manager, availability drain"],
+  ]);
+  assert.deepEqual(planOf(manager, host(2)), [["h1: no label swarm.roles, availability active"]]);
+  assert.deepEqual(planOf(manager, host(2, { availability: "active" })), [
+    ["h2: availability active"],
+  ]);
+});
+
 // ---------------------------------------------------------------- whatever there is
 
 const availability = fc.constantFrom("active" as const, "pause" as const, "drain" as const);
@@ -140,11 +164,16 @@ const fileHosts = fc
         fc
           .record({
             isManager: fc.boolean(),
-            availability,
+            runsTasks: fc.boolean(),
+            availability: fc.option(availability, { nil: undefined }),
             labels: fc.option(labels, { nil: undefined }),
           })
-          .map(({ labels: given, ...rest }) =>
-            host(number, { ...rest, ...(given && { labels: given }) }),
+          .map(({ labels: given, availability: word, ...rest }) =>
+            host(number, {
+              ...rest,
+              ...(word && { availability: word }),
+              ...(given && { labels: given }),
+            }),
           ),
       ),
     ),
@@ -160,8 +189,9 @@ const present = fc.uniqueArray(
     isUp: fc.integer({ min: 0, max: 3 }).map((value) => value > 0),
     runs: fc.integer({ min: 0, max: 5 }).map((value) => value > 0),
     isForgotten: fc.integer({ min: 0, max: 7 }).map((value) => value === 0),
-    availability,
+    availability: availability.map((word) => availabilities[word]),
     labels,
+    mark: fc.option(fc.constant({ [rolesLabel]: "manager" }), { nil: {} }),
   }),
   { maxLength: 7, selector: ({ number }) => number },
 );
@@ -181,8 +211,11 @@ test("plan, from anywhere it comes to what the file says, never without a majori
   const property = fc.property(fileHosts, options, present, (hosts, given, there) => {
     const file = fileOf(hosts, given);
     const model = new Model();
+    const before = new Map<string, { how: NodeAvailability; isMarked: boolean }>();
     for (const { number, isUp, runs, isManager, ...node } of there) {
-      const { availability: how, labels: has } = node;
+      const { availability: how, labels: own, mark } = node;
+      const has = { ...own, ...mark };
+      if (isUp) before.set(`10.0.0.${number}`, { how, isMarked: rolesLabel in mark });
       const ready = {
         address: `10.0.0.${number}`,
         isUp,
@@ -194,7 +227,9 @@ test("plan, from anywhere it comes to what the file says, never without a majori
     fc.pre(model.hasQuorum());
     for (const { number, isForgotten, isManager } of there) {
       const id = model.hosts.get(`10.0.0.${number}`)?.nodeId;
-      if (isForgotten && !isManager && id !== undefined) model.nodes.delete(id);
+      if (!isForgotten || isManager || id === undefined) continue;
+      model.nodes.delete(id);
+      before.delete(`10.0.0.${number}`);
     }
     const first = model.survey(file);
     // Where no manager of the cluster is among the hosts, `findProblems` has refused already.
@@ -224,8 +259,14 @@ test("plan, from anywhere it comes to what the file says, never without a majori
       const node = model.nodes.get(real?.nodeId ?? "");
       assert(node !== undefined, `${wanted.name} is no node`);
       assert.equal(node.isManager, wanted.isManager);
-      assert.equal(node.availability, wanted.availability);
-      if (wanted.labels !== undefined) assert.deepEqual({ ...node.labels }, { ...wanted.labels });
+      const { how = NodeAvailability.ACTIVE, isMarked = false } = before.get(wanted.address) ?? {};
+      const silent = isMarked ? NodeAvailability.ACTIVE : how;
+      const byRoles = wanted.runsTasks ? silent : NodeAvailability.DRAIN;
+      const said = wanted.availability && availabilities[wanted.availability];
+      assert.equal(node.availability, said ?? byRoles);
+      const { [rolesLabel]: mark, ...rest } = node.labels;
+      assert.equal(mark, wanted.runsTasks ? undefined : "manager");
+      if (wanted.labels !== undefined) assert.deepEqual(rest, { ...wanted.labels });
     }
     const again = planApply(file, model.survey(file), packages);
     assert.deepEqual(again.phases, []);

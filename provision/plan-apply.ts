@@ -5,7 +5,6 @@
  */
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeRole, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
-import { availabilities } from "./availabilities.ts";
 import type { ClusterFile, FileHost } from "./cluster-file/cluster-file.ts";
 import { settingChanges } from "./cluster-file/options.ts";
 import {
@@ -17,6 +16,7 @@ import {
   votersOf,
 } from "./members.ts";
 import type { Packages } from "./package-file.ts";
+import { availabilityName, nodeSettings } from "./node-settings.ts";
 import { orderDemotions } from "./plan-roles.ts";
 import { clusterName, type Leaver, type Phase, type Plan, type Step } from "./steps.ts";
 import type { Survey, SurveyedHost } from "./survey.ts";
@@ -93,15 +93,16 @@ function planConfigure(host: FileHost, node: Node | undefined): Step[] {
   return changes.length === 0 ? [] : [{ kind: "configure", on: host.name, changes }];
 }
 
-function changesOf({ labels: wanted, availability }: FileHost, node: Node | undefined): string[] {
-  const present = node?.spec?.annotations?.labels ?? {};
-  const isOther = node !== undefined && node.spec?.availability !== availabilities[availability];
-  const set = Object.entries(wanted ?? {}).filter(([key, value]) => present[key] !== value);
-  const gone = wanted && Object.keys(present).filter((key) => !Object.hasOwn(wanted, key));
+function changesOf(host: FileHost, node: Node | undefined): string[] {
+  const { labels, availability } = nodeSettings(host, node?.spec);
+  const before = node?.spec?.annotations?.labels ?? {};
+  const isOther = node !== undefined && node.spec?.availability !== availability;
+  const set = Object.entries(labels).filter(([key, value]) => before[key] !== value);
+  const gone = Object.keys(before).filter((key) => !Object.hasOwn(labels, key));
   return [
     ...set.map(([key, value]) => `label ${key}=${value}`),
-    ...(gone ?? []).map((key) => `no label ${key}`),
-    ...(isOther ? [`availability ${availability}`] : []),
+    ...gone.map((key) => `no label ${key}`),
+    ...(isOther ? [`availability ${availabilityName(availability)}`] : []),
   ];
 }
 

@@ -7,7 +7,7 @@ import type { FileHost } from "./cluster-file/cluster-file.ts";
 import { type LookedAt, parseRemains, planDestroy, remainsScript } from "./plan-destroy.ts";
 
 function aHost(name: string, isManager = false): FileHost {
-  return { address: name, name, isManager, availability: "active", ssh: {} };
+  return { address: name, name, isManager, runsTasks: true, ssh: {} };
 }
 
 function node(clusterId: string, isManager = false) {

@@ -55,7 +55,7 @@ function hostOf({ name, manager, version = "0.1.0", facts: other = {} }: HostIni
     address: name,
     isManager: manager !== undefined,
     labels: {},
-    availability: "active",
+    runsTasks: true,
     ssh: {},
   };
   const lines = Object.entries({ ...facts, installed_version: version, ...other });

@@ -20,7 +20,7 @@ function host(
   rest: Partial<SurveyedHost> = {},
 ): SurveyedHost {
   return {
-    host: { address: name, name, isManager: true, availability: "active", ssh: {} },
+    host: { address: name, name, isManager: true, runsTasks: true, ssh: {} },
     report: { checks: [], facts: factsOf({ hostname: name, machineId: `m-${name}`, ...facts }) },
     clockAheadMs: 0,
     ...rest,

@@ -23,7 +23,10 @@ export interface FileHost {
   readonly isManager: boolean;
   /** All that the node shall have. Absent: the file does not say, and the node keeps what it has. */
   readonly labels?: Readonly<Record<string, string>>;
-  readonly availability: Availability;
+  /** Whether its roles have worker. */
+  readonly runsTasks: boolean;
+  /** Absent: the file does not say, and the node keeps what it has. */
+  readonly availability?: Availability;
   readonly interface?: string;
   readonly ssh: SshSettings;
 }

@@ -10,6 +10,7 @@ import { YamlDocument } from "#proto/yaml/document.ts";
 import { toValue } from "#proto/yaml/node.ts";
 import { readYaml } from "#proto/yaml/read-yaml.ts";
 import { schemaFault } from "#proto/yaml/schema-fault.ts";
+import { rolesLabel } from "../node-settings.ts";
 import type {
   Availability,
   BackupSettings,
@@ -101,12 +102,17 @@ function fileHost(raw: RawHost, { document, index, ssh, place }: HostPlace): Fil
     const written = document.text(["hosts", `${index}`, "labels", key]);
     return [key, written ?? String(raw.labels?.[key])] as const;
   });
+  if (Object.hasOwn(raw.labels ?? {}, rolesLabel)) {
+    const complaint = "is set by apply itself: choose another name";
+    throw document.fault(["hosts", `${index}`, "labels", rolesLabel], complaint);
+  }
   return {
     address: raw.address,
     name: raw.name ?? raw.address,
     isManager,
     ...(raw.labels !== undefined && { labels: Object.fromEntries(labels) }),
-    availability: raw.availability ?? (runsTasks ? "active" : "drain"),
+    runsTasks,
+    ...(raw.availability !== undefined && { availability: raw.availability }),
     ...(raw.interface !== undefined && { interface: raw.interface }),
     ssh: { ...ssh, ...sshSettings(raw.ssh ?? {}, place) },
   };

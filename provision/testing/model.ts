@@ -6,12 +6,17 @@ import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { Fault } from "#proto/fault.ts";
 import { type Node, NodeSchema } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { ClusterSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
-import { NodeRole, NodeState, Reachability } from "#proto/gen/swarm/v1/types_pb.ts";
+import { ClusterSpecSchema, type NodeSpec, NodeSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import {
+  NodeAvailability,
+  NodeRole,
+  NodeState,
+  Reachability,
+} from "#proto/gen/swarm/v1/types_pb.ts";
 import type { HostFacts } from "#proto/host-report.ts";
-import { availabilities } from "../availabilities.ts";
-import type { Availability, ClusterFile, FileHost } from "../cluster-file/cluster-file.ts";
+import type { ClusterFile, FileHost } from "../cluster-file/cluster-file.ts";
 import { settingChanges, specWith } from "../cluster-file/options.ts";
+import { nodeSettings } from "../node-settings.ts";
 import type { Leaver, Phase, Plan, Step } from "../steps.ts";
 import type { Survey, SurveyedHost } from "../survey.ts";
 
@@ -28,7 +33,7 @@ export interface ModelNode {
   readonly id: string;
   readonly address: string;
   isManager: boolean;
-  availability: Availability;
+  availability: NodeAvailability;
   labels: Readonly<Record<string, string>>;
 }
 
@@ -109,9 +114,7 @@ export class Model {
         return this.#join(host, named, false);
       case "configure":
         assert(node !== undefined && named !== undefined);
-        node.availability = named.availability;
-        node.labels = named.labels ?? node.labels;
-        return;
+        return void Object.assign(node, nodeSettings(named, specOf(node)));
       case "promote":
       case "demote":
         assert(node !== undefined);
@@ -120,7 +123,7 @@ export class Model {
         return;
       case "drain":
         assert(node !== undefined);
-        node.availability = "drain";
+        node.availability = NodeAvailability.DRAIN;
         return;
       case "leave":
         assert(node !== undefined && !node.isManager, "it is a manager still");
@@ -132,7 +135,7 @@ export class Model {
     assert(host !== undefined && named !== undefined && host.runs && host.nodeId === undefined);
     const id = this.#newId();
     host.nodeId = id;
-    const { availability } = named;
+    const { availability } = nodeSettings(named);
     this.nodes.set(id, { id, address: host.address, isManager, availability, labels: {} });
   }
 
@@ -153,18 +156,15 @@ export class Model {
     return { host, report, clockAheadMs: 0, hasData, node };
   }
 
-  #shown({ id, address, isManager, availability, labels }: ModelNode): Node {
+  #shown(node: ModelNode): Node {
+    const { id, address, isManager } = node;
     const isUp = this.hosts.get(address)?.isUp ?? false;
     const role = isManager ? NodeRole.MANAGER : NodeRole.WORKER;
     const reachability = isUp ? Reachability.REACHABLE : Reachability.UNREACHABLE;
     return create(NodeSchema, {
       id,
       role,
-      spec: {
-        desiredRole: role,
-        availability: availabilities[availability],
-        annotations: { labels: { ...labels } },
-      },
+      spec: specOf(node),
       description: { hostname: `host-${address}` },
       status: { state: isUp ? NodeState.READY : NodeState.DOWN, address },
       ...(isManager && {
@@ -184,6 +184,14 @@ export class Model {
     this.#ids += 1;
     return `node-${this.#ids}`;
   }
+}
+
+function specOf({ isManager, availability, labels }: ModelNode): NodeSpec {
+  return create(NodeSpecSchema, {
+    desiredRole: isManager ? NodeRole.MANAGER : NodeRole.WORKER,
+    availability,
+    annotations: { labels: { ...labels } },
+  });
 }
 
 export function factsOf(given: Partial<HostFacts> = {}): HostFacts {

@@ -186,7 +186,7 @@ test("destroy leaves nothing on the hosts, also where swarmd was killed and its 
   assert.ok(await containers());
   const hosts = [worker, h1];
   const file = hosts.map(({ name }): FileHost => {
-    return { address: name, name, isManager: false, availability: "active", ssh: {} };
+    return { address: name, name, isManager: false, runsTasks: true, ssh: {} };
   });
   const ports = portsOf(hosts);
   const wish = { keepPackage: true };

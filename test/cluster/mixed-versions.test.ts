@@ -248,7 +248,7 @@ async function upgradeTo(version: string, allowDowngrade = false): Promise<void>
           address: host.address,
           isManager: host.role === "manager",
           labels: {},
-          availability: "active" as const,
+          runsTasks: true,
           ssh: {},
         },
         report: { checks: [], facts } as unknown as HostReport,
