@@ -27,8 +27,6 @@ import { refuseStale } from "./version.ts";
 
 type Modules = Pick<ControlModules, "store" | "replication" | "clock">;
 
-/** Long enough for any restart, short enough for one that was forgotten. */
-
 export function nodeHandlers(
   modules: Modules,
 ): Pick<ControlHandlers, "getNode" | "listNodes" | "updateNode" | "removeNode" | "awaitNode"> {

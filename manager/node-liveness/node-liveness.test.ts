@@ -251,3 +251,20 @@ test("a node that is being restarted is waited for as long as was said, and no l
   await pass(clock, 200 + 2 * secondLookMs);
   assert.deepEqual(downNodes(store), ["node1", "node2"]);
 });
+
+test("a node that shall be waited for no longer than this is not waited for until what was said before", async () => {
+  const clock = new FakeClock();
+  const store = openTestStore(clock);
+  const awaiting = (ms: number) => {
+    return { ...nodeAt(1, "manager1"), awaitedUntil: timestampFromMs(clock.now() + ms) };
+  };
+  await store.put("node", awaiting(3_000_000));
+  await using liveness = begin(store, clock);
+  liveness.beat("node1");
+  await pass(clock, 30_000);
+  await store.put("node", awaiting(30_000));
+  await pass(clock, 29_000);
+  assert.deepEqual(downNodes(store), []);
+  await pass(clock, 1_000 + graceMs(periodMs) + 2 * secondLookMs);
+  assert.deepEqual(downNodes(store), ["node1"]);
+});

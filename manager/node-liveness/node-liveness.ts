@@ -118,7 +118,7 @@ export class NodeLiveness implements AsyncDisposable {
     } else if (after.status?.state === NodeState.READY) {
       const opened = after.sessionId !== before?.sessionId;
       // It was waited for longer than it needs.
-      if (before?.awaitedUntil !== undefined && after.awaitedUntil === undefined) {
+      if (awaitedUntilMs(after) < awaitedUntilMs(before)) {
         this.#tracker.forget(after.id);
         this.beat(after.id);
       } else if (opened || before?.status?.state !== NodeState.READY) this.beat(after.id);
@@ -205,4 +205,8 @@ export class NodeLiveness implements AsyncDisposable {
       return [{ action: "update", kind: "node", object: { ...node, status } }];
     });
   }
+}
+
+function awaitedUntilMs(node: Node | undefined): number {
+  return msFromTimestamp(node?.awaitedUntil);
 }
