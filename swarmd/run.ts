@@ -51,9 +51,9 @@ export async function run(config: Config, readConfig: () => Config): Promise<voi
   };
   await service.ready({ status: () => daemon.status, complaint: () => daemon.standstill });
   const signal = await stopped;
-  if (await service.stopping()) await daemon.shutDown();
-  if (await service.hostShutsDown()) {
+  if (await service.stopping()) {
     log.info("the host shuts down: its tasks are given to others");
+    await daemon.shutDown();
     await daemon.farewell();
   }
   log.info("swarmd stops; containers go on running", { signal });

@@ -120,25 +120,10 @@ test("service manager, one that cannot be told is complained of, and nobody wait
   assert.equal(errors[0], "Cannot tell systemd");
 });
 
-test("service manager, it knows a shutdown of the host from a stop of its own", async () => {
-  for (const [state, shutsDown] of [
-    ["stopping", true],
-    ["running", false],
-    ["degraded", false],
-  ] as const) {
-    const run = async () => ({ stdout: `${state}\n`, stderr: "" });
-    const modules = { exec: { run }, clock: new FakeClock(), log: silentLog };
-    await using service = ServiceManager.take({ NOTIFY_SOCKET: "/run/notify" }, modules);
-    assert.equal(await service.hostShutsDown(), shutsDown);
-  }
-  assert.equal(await noted("", true).service.hostShutsDown(), false);
-});
-
 test("service manager, without systemd nothing is run", async () => {
   const run = () => Promise.reject(new Error("it was run"));
   const modules = { exec: { run }, clock: new FakeClock(), log: silentLog };
   await using service = ServiceManager.take({ WATCHDOG_PID: "1", WATCHDOG_USEC: "1" }, modules);
   await service.ready({ status: () => "fine", complaint: () => undefined });
-  await service.stopping();
-  assert.equal(await service.hostShutsDown(), false);
+  assert.equal(await service.stopping(), false);
 });

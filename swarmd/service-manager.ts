@@ -86,21 +86,9 @@ export class ServiceManager implements AsyncDisposable {
     try {
       const { stdout } = await this.#modules.exec.run("sh", ["-c", script], options);
       return stdout.trim() === "stopping";
-    } catch {
-      return false;
-    }
-  }
-
-  /** Whether this service is stopped because the whole host is. */
-  async hostShutsDown(): Promise<boolean> {
-    if (this.#env["NOTIFY_SOCKET"] === undefined) return false;
-    const { exec, log } = this.#modules;
-    try {
-      const args = ["show", "--property=SystemState", "--value"];
-      const { stdout } = await exec.run("systemctl", args, { timeoutMs: tellMs });
-      return stdout.trim() === "stopping";
     } catch (thrown) {
-      log.warn("Cannot see whether the host shuts down", { error: Fault.from(thrown).message });
+      const error = Fault.from(thrown).message;
+      this.#modules.log.warn("Cannot see whether the host shuts down", { error });
       return false;
     }
   }
