@@ -15,6 +15,7 @@ test("redact, forms of secrets among other words", () => {
     ["join SWMTKN-1-ab-cd now", `join ${redacted} now`],
     ["key SWMKEY-1-a_b-c.", `key ${redacted}.`],
     ["at https://me:pw@host/x", `at https://${redacted}@host/x`],
+    ["at https://me:p@w@host/x", `at https://${redacted}@host/x`],
     ["at https://host/x@y", "at https://host/x@y"],
     ["Authorization: Bearer abcdefgh.ij", `Authorization: Bearer ${redacted}`],
     ['{"password": "a b", "mode": "c"}', `{"password": ${redacted}, "mode": "c"}`],

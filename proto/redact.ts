@@ -22,8 +22,8 @@ const forms: readonly (readonly [form: RegExp, instead: string])[] = [
   ],
   [/SWMTKN-1-[0-9a-z-]+/g, redacted],
   [/SWMKEY-1-[\w-]+/g, redacted],
-  // The user and the password of a URL.
-  [/([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/@"']{1,1000}@/gi, `$1${redacted}@`],
+  // The user and the password of a URL, which may have an @ of its own.
+  [/([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/"']{1,1000}@/gi, `$1${redacted}@`],
   [/\b(bearer|basic) [\w.~+/=-]{8,}/gi, `$1 ${redacted}`],
   // A JSON web token.
   [/\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g, redacted],

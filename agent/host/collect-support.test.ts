@@ -23,7 +23,9 @@ const network = {
 /** Prints the same for every program but one, which is not there. */
 function fakeExec(said: string): Exec {
   return {
-    run: async (command) => {
+    run: async (command, args) => {
+      // What it says of a unit has the command lines of all that runs there.
+      assert.ok(command !== "systemctl" || args[0] === "show");
       if (command === "ss") throw new Fault("not-found", 'cannot find "ss"');
       return { stdout: command === "sh" ? "check\troot\tok\t\t\n" : said, stderr: "" };
     },

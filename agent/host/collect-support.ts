@@ -26,6 +26,10 @@ const programMs = 20_000;
 const logLines = 20_000;
 const logBytesMax = 16 * 1024 * 1024;
 
+const unitProperties =
+  "LoadState,UnitFileState,FragmentPath,DropInPaths,NeedDaemonReload,ActiveState,SubState,Result,StatusText,MainPID,NRestarts," +
+  "ExecMainStartTimestamp,ExecMainCode,ExecMainStatus,StateChangeTimestamp,WatchdogTimestamp,MemoryCurrent,TasksCurrent";
+
 /** Where texts come from that programs of the host print: file, program, arguments. */
 const programs: readonly (readonly [file: string, program: string, ...args: string[]])[] = [
   ["addresses.txt", "ip", "-d", "-s", "address", "show"],
@@ -43,7 +47,8 @@ const programs: readonly (readonly [file: string, program: string, ...args: stri
   ["rules6.txt", "ip", "-6", "rule", "show"],
   ["sockets.txt", "ss", "-tulnp"],
   ["system.txt", "uname", "-a"],
-  ["unit.txt", "systemctl", "status", "--no-pager", "--lines=0", "swarmd.service"],
+  // Its status would show what runs in its cgroups, with command lines: containers', too.
+  ["unit.txt", "systemctl", "show", "--no-pager", `--property=${unitProperties}`, "swarmd.service"],
   // In this form it prints "(hidden)" for keys that are secret.
   ["wireguard.txt", "wg", "show"],
 ];
