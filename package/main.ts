@@ -50,6 +50,8 @@ async function main(argv: readonly string[]): Promise<void> {
   });
 }
 
+// Files have the modes that hosts need, whoever makes the packages.
+process.umask(0o022);
 try {
   await main(process.argv.slice(2));
 } catch (thrown) {
