@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -43,11 +43,23 @@ test("bundles, the programs run from them alone, each from its file", async () =
   const [head = ""] = (await readFile(cache, "latin1")).split("\n");
   assert.deepEqual(JSON.parse(head).commands, ["service ls"]);
   const { length } = await readFile(cache);
-  for (const bytes of [Buffer.alloc(length, 7), Buffer.from(`${head}\n`), Buffer.from(head)]) {
+  const damaged = Buffer.concat([Buffer.from(`${head}\n`), Buffer.alloc(length, 7)]);
+  for (const bytes of [
+    Buffer.alloc(length, 7),
+    Buffer.from(`${head}\n`),
+    Buffer.from(head),
+    damaged,
+  ]) {
     await writeFile(cache, bytes);
     assert.match(await program("swarmctl.js", "service", "ls"), /^ID +NAME +MODE/);
     assert.ok((await readFile(cache)).length > length / 2);
   }
+  // What others can write is not read, and made anew; what stands after an option, a password perhaps, is not kept.
+  await chmod(cache, 0o666);
+  assert.match(await program("swarmctl.js", "service", "ls"), /^ID +NAME +MODE/);
+  assert.equal((await stat(cache)).mode & 0o777, 0o600);
+  await assert.rejects(program("swarmctl.js", "login", "-p", "hunter2", "--password-stdin"));
+  assert.match(await readFile(cache, "latin1"), /^[^\n]*"service ls","login"/);
   // Every command loads.
   assert.match(await program("swarmctl.js", "stack", "deploy", "--help"), /--compose-file/);
   assert.match(await program("swarmctl.js", "context", "create", "--help"), /Get a certificate/);

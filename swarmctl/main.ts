@@ -4,12 +4,11 @@
  * what it needs once it is known to be the right one.
  */
 import { enableCompileCache } from "node:module";
-import { join } from "node:path";
 import { systemClock } from "#proto/system-clock.ts";
+import { cacheFolder } from "./cache-folder.ts";
 
-// Compiled code is kept in the user's own folder: one in /tmp could be prepared by somebody else.
-const home = process.env["XDG_CACHE_HOME"] ?? process.env["HOME"];
-if (home !== undefined) enableCompileCache(join(home, ".cache", "swarmctl"));
+const folder = cacheFolder(process.env);
+if (folder !== undefined) enableCompileCache(folder);
 
 const { run } = await import("./run.ts");
 
