@@ -36,32 +36,35 @@ export async function openMaster(target: SshTarget, options: MasterOptions): Pro
     () => {},
     () => {},
   );
-  const line = await Promise.race([
-    firstLine(child),
-    end.then(({ stderr }): Fault => sshFault(target, stderr)),
+  const userId = await Promise.race([
+    userIdOf(child),
+    end.then(({ stdout, stderr }): Fault => {
+      const said = stdout.trim().split("\n").at(-1)?.slice(0, 80);
+      const words = `the shell there answers "${said}" instead of a user's ID`;
+      return sshFault(target, stderr.trim() || (said ? words : ""));
+    }),
   ]);
-  if (typeof line !== "string") throw line;
+  if (typeof userId !== "number") throw userId;
   const close = () => {
     child.stdin.end();
     // Others may still use the connection, and are not waited for.
     child.kill();
     return ended;
   };
-  const userId = Number(line);
-  if (Number.isInteger(userId)) return { userId, controlPath, ended, close };
-  await close();
-  throw sshFault(target, `the shell there answers "${line.slice(0, 80)}" instead of a user's ID`);
+  return { userId, controlPath, ended, close };
 }
 
-function firstLine(child: SshChild): Promise<string> {
+/** What a shell's start files print stands before, and may come earlier. */
+function userIdOf(child: SshChild): Promise<number> {
   return new Promise((resolve) => {
     let text = "";
     const onData = (chunk: Buffer) => {
       text += chunk.toString();
-      if (!text.includes("\n")) return;
+      const [, userId] = /^(\d+)\r?\n/m.exec(text) ?? [];
+      text = text.slice(text.lastIndexOf("\n") + 1);
+      if (userId === undefined) return;
       child.stdout.off("data", onData);
-      // What a shell's start files print stands before.
-      resolve(text.trim().split("\n").at(-1)?.trim() ?? "");
+      resolve(Number(userId));
     };
     child.stdout.on("data", onData);
   });

@@ -6,6 +6,8 @@ import { noSshFault } from "./ssh-fault.ts";
 /** What a program there may print before it counts as broken. */
 const outputBytesMax = 64 * 1024 * 1024;
 
+const tooMuch = `what a program prints there does not end (more than ${outputBytesMax / 1024 / 1024} MiB): see what the shell's start files do`;
+
 export type SshChild = ChildProcessWithoutNullStreams;
 
 export function spawnSsh(args: readonly string[], env: NodeJS.ProcessEnv): SshChild {
@@ -22,8 +24,13 @@ export interface SshEnd {
 /** Resolves when the process has ended and its output is read. */
 export function endOf(child: SshChild, signal: AbortSignal | undefined): Promise<SshEnd> {
   return new Promise((resolve, reject) => {
-    const stdout = gather(child.stdout, () => child.kill());
-    const stderr = gather(child.stderr, () => child.kill());
+    let hasTooMuch = false;
+    const onTooMuch = () => {
+      hasTooMuch = true;
+      child.kill();
+    };
+    const stdout = gather(child.stdout, onTooMuch);
+    const stderr = gather(child.stderr, onTooMuch);
     const onAbort = () => child.kill();
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted) onAbort();
@@ -37,6 +44,7 @@ export function endOf(child: SshChild, signal: AbortSignal | undefined): Promise
     child.once("close", (status) => {
       signal?.removeEventListener("abort", onAbort);
       if (signal?.aborted) reject(Fault.from(signal.reason));
+      else if (hasTooMuch) reject(new Fault("failed-precondition", tooMuch));
       else resolve({ status: status ?? undefined, stdout: stdout(), stderr: stderr() });
     });
   });
