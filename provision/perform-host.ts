@@ -7,11 +7,16 @@ import { swarmdOf } from "./clients.ts";
 import { type HostNode, readHostNode } from "./host-node.ts";
 import type { Remote, RunResult } from "./remote.ts";
 
+/** Hosts that have just been started often upgrade themselves, and hold dpkg's lock meanwhile. */
+const patiently = ["-o", "DPkg::Lock::Timeout=300"];
+
 export async function installDependencies(
   remote: Remote,
   packages: readonly string[],
 ): Promise<void> {
-  const install = ["apt-get", "install", "--yes", "--no-install-recommends", ...packages];
+  const install = ["apt-get", ...patiently, "install", "--yes", "--no-install-recommends"].concat(
+    packages,
+  );
   const quietly = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"];
   const first = await remote.run([...quietly, ...install]);
   if (first.status === 0) return;
