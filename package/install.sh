@@ -126,10 +126,14 @@ stage() {
   mkdir -p "$work/new" || return 1
   cp -R "$here/root/usr/lib/swarm/." "$work/new/" || return 1
   cp "$here/manifest" "$here/install.sh" "$work/new/" || return 1
+  open_to_all -R "$work/new" || return 1
   other_files "$here/manifest" | while read -r file; do
-    mkdir -p "/${file%/*}" && cp "$here/root/$file" "/$file.swarm-new" || exit 1
+    mkdir -p "/${file%/*}" && cp "$here/root/$file" "/$file.swarm-new" && open_to_all "/$file.swarm-new" || exit 1
   done
 }
+
+# Who unpacked the tarball may have a umask that leaves everything to them alone; then only root could run swarmctl.
+open_to_all() { chmod u=rwX,go=rX "$@"; }
 
 # Takes back what stage() did; what was there before is as it was.
 unstage() {
@@ -180,7 +184,7 @@ drop_files() {
 
 # Where swarm was installed before, whether it starts at boot is as the administrator left it.
 start_unit() {
-  if has_systemctl && [ -z "$installed" ]; then systemctl --quiet enable "$unit" || return 1; fi
+  if has_systemctl && [ -e "$work/first" ]; then systemctl --quiet enable "$unit" || return 1; fi
   if ! has_systemctl || ! systemd_runs; then
     ! swarmd_runs || say "swarmd does not run under systemd here: restart it by the means that started it"
     return 0
@@ -242,6 +246,8 @@ put_in_place() {
   fi
   # Nobody may listen any more, as when the connection is lost: what is begun is ended.
   trap '' INT TERM HUP PIPE
+  # Of a first installation that was killed, the run that repairs it would think that swarm was here before.
+  [ -n "$installed" ] || : >"$work/first"
   : >"$work/started"
   take_over_from_dpkg && restore_config && switch || fail "cannot put the files in their places, see above: run install.sh again"
   start_unit || fail "swarmd does not start: see systemctl status swarmd, journalctl -u swarmd; then run install.sh again"
@@ -250,7 +256,8 @@ put_in_place() {
 
 ensure_started() {
   has_systemctl && systemd_runs && [ "$no_start" = no ] || return 0
-  systemctl --quiet enable "$unit" && systemctl start "$unit" ||
+  systemctl --quiet is-enabled "$unit" || return 0
+  systemctl start "$unit" ||
     fail "swarmd does not start: see systemctl status swarmd, journalctl -u swarmd"
 }
 
@@ -302,13 +309,13 @@ remove_swarm() {
 
 # A function: the shell has read all of it before this file takes another's place or goes away.
 main() {
-  action=install no_start=no force=no purge=no
+  check=no remove=no no_start=no force=no purge=no
   while [ $# -gt 0 ]; do
     case $1 in
-      --check) action=check ;;
+      --check) check=yes ;;
       --no-start) no_start=yes ;;
       --force) force=yes ;;
-      --remove) action=remove ;;
+      --remove) remove=yes ;;
       --purge) purge=yes ;;
       --help | -h)
         usage
@@ -321,17 +328,18 @@ main() {
     esac
     shift
   done
-  case $action$purge in
-    installyes | checkyes)
-      usage >&2
-      exit 2
-      ;;
-    installno) install_swarm ;;
-    checkno)
+  case $check$remove$purge in
+    nonono) install_swarm ;;
+    yesnono)
       read_package
       check_host || exit
       ;;
-    *) remove_swarm ;;
+    noyes*) remove_swarm ;;
+    # Above all --check --remove: who asks to look only has nothing removed.
+    *)
+      usage >&2
+      exit 2
+      ;;
   esac
   exit 0
 }

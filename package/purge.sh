@@ -46,7 +46,7 @@ forget_networks() {
   for folder in "$data_root"/agent/tasks/*; do
     ip netns delete "${folder##*/}" 2>/dev/null
   done
-  for device in $(ip -o link 2>/dev/null | sed -n 's/^[0-9]*: \(sw-[a-z]*[0-9]\|swv-[^:@]*\)[:@].*/\1/p'); do
+  for device in $(ip -o link 2>/dev/null | sed -n 's/^[0-9]*: \(sw-[a-z]*[0-9]\|sw-wg-probe\|swv-[^:@]*\)[:@].*/\1/p'); do
     ip link delete "$device" 2>/dev/null
   done
   for family in -4 -6; do
