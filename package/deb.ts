@@ -13,6 +13,7 @@ import { runProgram } from "./run-program.ts";
 import { readScript } from "./script.ts";
 
 const checkHost = fileURLToPath(new URL("check-host.sh", import.meta.url));
+/** Nobody has a name below .invalid: who publishes packages puts their own here. */
 const maintainer = "The swarm authors <swarm@packages.invalid>";
 
 /** The Node binary is linked with these: what it asks for is older than any Debian that runs it. */
