@@ -8,6 +8,7 @@ import { BackupFolder } from "./backup-folder.ts";
 const owner = { clusterName: "prod", clusterId: "cluster1", nodeId: "node1" };
 const atMs = Date.parse("2026-11-21T03:00:00Z");
 const hourMs = 3_600_000;
+const laterMs = atMs + 24 * hourMs;
 const parts = [Buffer.from("one"), Buffer.from("two")];
 
 async function openGround() {
@@ -23,14 +24,14 @@ async function openGround() {
 
 test("backup folder, a backup is for its owner alone, with a name that says whose it is and when it was taken", async () => {
   await using ground = await openGround();
-  assert.equal(await ground.folder.newest(), undefined);
+  assert.equal(await ground.folder.newest(laterMs), undefined);
   const path = join(ground.path, "prod-cluster1-node1-20261121T030000Z.backup");
   const written = await ground.folder.write(atMs, parts);
   assert.deepEqual(written, { path, takenAtMs: atMs, sizeBytes: 6 });
   assert.equal(await readFile(path, "utf8"), "onetwo");
   assert.equal((await stat(path)).mode & 0o777, 0o600);
   assert.equal((await stat(ground.path)).mode & 0o777, 0o700);
-  assert.deepEqual(await ground.folder.newest(), written);
+  assert.deepEqual(await ground.folder.newest(laterMs), written);
 });
 
 test("backup folder, of its own files the newest are kept, and nothing else is touched", async () => {
@@ -47,7 +48,7 @@ test("backup folder, of its own files the newest are kept, and nothing else is t
   for (const name of others) await writeFile(join(ground.path, name), "x");
   const draft = "prod-cluster1-node1-20261121T020000Z.backup.partial";
   await writeFile(join(ground.path, draft), "cut off by a power loss");
-  await ground.folder.retain(2);
+  await ground.folder.retain(2, laterMs);
   const kept = ["050000", "060000"].map((at) => `prod-cluster1-node1-20261121T${at}Z.backup`);
   assert.deepEqual(await ground.names(), [...others, ...kept].toSorted());
 });

@@ -3,7 +3,8 @@
  *
  *     NAME-CLUSTER-NODE-20261121T030000Z.backup     cluster's name and ID, node's ID, when it was taken
  *
- * A file is there whole or not at all. What does not end in this cluster's and this node's ID is never touched.
+ * A file is there whole or not at all. What does not end in this cluster's and this node's ID is never touched. One of a time
+ * that has not come, by a clock that was wrong, neither counts nor goes: it would stand in for all that are to come.
  */
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -35,9 +36,9 @@ export class BackupFolder {
   }
 
   /** Of this manager. A folder that is not there yet has none. */
-  async newest(): Promise<StoredBackup | undefined> {
+  async newest(nowMs: number): Promise<StoredBackup | undefined> {
     try {
-      const [name] = await this.#own();
+      const [name] = await this.#own(nowMs);
       if (name === undefined) return undefined;
       const path = join(this.#folder, name);
       const { size } = await stat(path);
@@ -65,9 +66,10 @@ export class BackupFolder {
   }
 
   /** Leaves the newest, and no draft that a crash has left. */
-  async retain(keep: number): Promise<void> {
+  async retain(keep: number, nowMs: number): Promise<void> {
     try {
-      const names = [...(await this.#own()).slice(keep), ...(await this.#own(draftExtension))];
+      const drafts = await this.#own(Infinity, draftExtension);
+      const names = [...(await this.#own(nowMs)).slice(keep), ...drafts];
       for (const name of names) await rm(join(this.#folder, name), { force: true });
     } catch (thrown) {
       throw Fault.wrap(`Cannot remove old backups from "${this.#folder}"`, thrown);
@@ -75,14 +77,14 @@ export class BackupFolder {
   }
 
   /** The newest first. */
-  async #own(ending = ""): Promise<string[]> {
+  async #own(untilMs: number, ending = ""): Promise<string[]> {
     const names = await readdir(this.#folder).catch((thrown) => {
       if (Fault.from(thrown).code === "not-found") return [];
       throw thrown;
     });
     const takenAtMs = (name: string) => this.#takenAtMs(name.slice(0, name.length - ending.length));
     return names
-      .filter((name) => name.endsWith(ending) && takenAtMs(name) !== undefined)
+      .filter((name) => name.endsWith(ending) && (takenAtMs(name) ?? Number.NaN) <= untilMs)
       .toSorted((a, b) => (takenAtMs(b) ?? 0) - (takenAtMs(a) ?? 0));
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -35,7 +35,9 @@ async function openGround({ folder = "", isManager = true } = {}) {
   const clock = new FakeClock(Date.parse("2026-01-01T02:30:00Z"));
   const { store, put, log: replication } = openTestStore(clock);
   const path = folder || join(root, "backups");
-  const schedule = async (init: Partial<{ schedule: string; folder: string }> | undefined) => {
+  const schedule = async (
+    init: Partial<{ schedule: string; folder: string; keep: number }> | undefined,
+  ) => {
     const backup = create(BackupConfigSchema, {
       schedule: "0 3 * * *",
       folder: path,
@@ -147,9 +149,30 @@ test("scheduled backups, a node begins when it is a manager", async () => {
 
 test("scheduled backups, a clock that is set back holds up none for ever", async () => {
   await using ground = await openGround();
-  const wrong = "prod-CLUSTER-node1-20300101T000000Z.backup".replace("CLUSTER", clusterId);
-  await ground.schedule({ folder: ground.root });
-  await writeFile(join(ground.root, wrong), "");
+  await mkdir(ground.path);
+  for (const year of [2030, 2031]) {
+    await writeFile(join(ground.path, `prod-${clusterId}-node1-${year}0101T000000Z.backup`), "");
+  }
   await using _backups = ground.start();
   await ground.until(({ dueAt }) => dueAt === "2026-01-01T03:00:00.000Z");
+  assert.equal(statusIn(ground.store).takenAt, "2026-01-01T02:30:00.000Z");
+  const wrong = ["20300101T000000Z", "20310101T000000Z"];
+  assert.deepEqual(await ground.stamps(), ["20260101T023000Z", ...wrong]);
+  await alarmSet();
+  ground.clock.advance(dayMs / 48);
+  await ground.until(({ takenAt }) => takenAt === "2026-01-01T03:00:00.000Z");
+});
+
+test("scheduled backups, where fewer are wanted than there are, the others go at once", async () => {
+  await using ground = await openGround();
+  await mkdir(ground.path);
+  for (const hour of ["01", "02"]) {
+    await writeFile(join(ground.path, `prod-${clusterId}-node1-20260101T${hour}0000Z.backup`), "");
+  }
+  await using _backups = ground.start();
+  await ground.until(({ isThere }) => isThere);
+  assert.deepEqual(await ground.stamps(), ["20260101T010000Z", "20260101T020000Z"]);
+  await ground.schedule({ keep: 1, schedule: "0 4 * * *" });
+  await ground.until(({ dueAt }) => dueAt === "2026-01-01T04:00:00.000Z");
+  assert.deepEqual(await ground.stamps(), ["20260101T020000Z"]);
 });

@@ -106,12 +106,16 @@ export class ScheduledBackups implements AsyncDisposable {
     });
     let newest: StoredBackup | undefined;
     try {
-      newest = await folder.newest();
+      newest = await folder.newest(clock.now());
       const dueAtMs = nextAfter(expression, newest, clock.now());
-      if (dueAtMs > clock.now()) return statusOf(newest, dueAtMs);
+      if (dueAtMs > clock.now()) {
+        // Fewer may be wanted now; and what could not be removed is said until it is.
+        await folder.retain(config.keep, clock.now());
+        return statusOf(newest, dueAtMs);
+      }
       if (before !== undefined && clock.monotonic() < this.#retryAtMs) return before;
       newest = await this.#write(folder, cluster);
-      await folder.retain(config.keep);
+      await folder.retain(config.keep, clock.now());
       return statusOf(newest, nextAfter(expression, newest, clock.now()));
     } catch (thrown) {
       const { message: error } = Fault.from(thrown);
@@ -168,11 +172,10 @@ interface Round {
   readonly before: BackupStatus | undefined;
 }
 
-/** When the next one is due. A file of a time that has not come, by a clock that was wrong, holds up none. */
+/** When the next one is due. */
 function nextAfter(expression: string, newest: StoredBackup | undefined, nowMs: number): number {
   if (newest === undefined) return nowMs;
-  const sinceMs = Math.min(newest.takenAtMs, nowMs);
-  return nextRunMs({ expression, timeZone: "" }, sinceMs) ?? nowMs;
+  return nextRunMs({ expression, timeZone: "" }, newest.takenAtMs) ?? nowMs;
 }
 
 function statusOf(newest: StoredBackup | undefined, dueAtMs?: number): BackupStatus {
