@@ -5,6 +5,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import type { Client } from "#proto/grpc.ts";
+import { inParallel } from "#provision/in-parallel.ts";
 import { complain } from "./complain.ts";
 import type { Context } from "./context.ts";
 
@@ -91,16 +92,7 @@ export async function settleNodes<T>(
   nodes: readonly Node[],
   ask: (node: Node) => Promise<T>,
 ): Promise<readonly (NodeAnswer<T> | NodeFault)[]> {
-  const answers: (NodeAnswer<T> | NodeFault)[] = [];
-  let next = 0;
-  const work = async () => {
-    for (let index = next++; index < nodes.length; index = next++) {
-      const node = nodes[index];
-      if (node !== undefined) answers[index] = await settle(node, ask);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnceMax, nodes.length) }, work));
-  return answers;
+  return await inParallel(nodes, async (node) => await settle(node, ask), atOnceMax);
 }
 
 async function settle<T>(

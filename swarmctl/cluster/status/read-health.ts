@@ -8,6 +8,7 @@ import type { GetInfoResponse } from "#proto/gen/swarm/v1/node_pb.ts";
 import type { Cluster, Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
+import { inParallel } from "#provision/in-parallel.ts";
 import type { Context } from "../../context.ts";
 import { nodeName } from "../../node-call.ts";
 import { compareText } from "../../output/table.ts";
@@ -42,7 +43,6 @@ export interface HostState {
 /** Longer than a change of leader takes. */
 const managerMs = 3_000;
 const hostMs = 3_000;
-const atOnceMax = 32;
 
 export async function readHealth(context: Context): Promise<Health> {
   const { nodes, cluster, leaderless } = await readCluster(context);
@@ -50,7 +50,7 @@ export async function readHealth(context: Context): Promise<Health> {
     .map((node) => ({ node, name: nodeName(node) }))
     .toSorted((a, b) => compareText(a.name, b.name) || compareText(a.node.id, b.node.id));
   const own = leaderless === undefined ? undefined : await readOwn(context);
-  const hosts = await askAll(named, (host) => askHost(context, host));
+  const hosts = await inParallel(named, async (host) => await askHost(context, host));
   return {
     nowMs: context.io.clock.now(),
     cluster,
@@ -94,19 +94,6 @@ async function readThrough(context: Context, options: { readonly stale?: true })
     }),
   ]);
   return { nodes, cluster, leaderless: undefined };
-}
-
-async function askAll<T, R>(items: readonly T[], ask: (item: T) => Promise<R>): Promise<R[]> {
-  const answers: R[] = [];
-  let next = 0;
-  const work = async () => {
-    for (let index = next++; index < items.length; index = next++) {
-      const item = items[index];
-      if (item !== undefined) answers[index] = await ask(item);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnceMax, items.length) }, work));
-  return answers;
 }
 
 type Named = Pick<Host, "node" | "name">;
