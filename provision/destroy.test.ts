@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Fault } from "#proto/fault.ts";
 import type { FileHost } from "./cluster-file/cluster-file.ts";
-import { type DestroyPorts, destroy, lookAtHosts } from "./destroy.ts";
+import { type DestroyPorts, destroy, lookAtHosts, refuseOtherName } from "./destroy.ts";
 import { planDestroy } from "./plan-destroy.ts";
 import type { Remote, RunResult } from "./remote.ts";
 
@@ -96,6 +96,14 @@ test("destroy, what stays is named, and keeps no other host", async () => {
   });
   assert.deepEqual(await run(ground), ["w1: link sw-vx0", "w2: not reached: no route to host"]);
   assert.deepEqual(ground.cleared.toSorted(), ["m1 remove", "w1 remove", "w3 remove"]);
+});
+
+test("destroy, another cluster that has come to the file's addresses is left alone", () => {
+  const known = (name: string) => ({ name, outsiders: [] });
+  assert.throws(() => refuseOtherName(known("shop"), "prod"), {
+    message: /the cluster on these hosts is "shop", the file's is "prod": take the file of "shop"/,
+  });
+  for (const name of ["prod", "default"]) refuseOtherName(known(name), "prod");
 });
 
 test("destroy, Ctrl-C ends it before the managers go", async () => {

@@ -12,6 +12,7 @@ import {
   parseRemains,
   remainsScript,
 } from "./plan-destroy.ts";
+import { unnamed } from "./problems.ts";
 import type { Remote } from "./remote.ts";
 
 export interface DestroyPorts {
@@ -42,6 +43,7 @@ async function lookAt(host: FileHost, { remoteOf, signal }: DestroyPorts): Promi
 const askMs = 5_000;
 
 export interface ClusterKnown {
+  readonly name: string;
   /** Nodes of the cluster that no host of the file is. */
   readonly outsiders: readonly Node[];
   readonly backupFolder?: string;
@@ -60,6 +62,7 @@ export async function askCluster(
       const { cluster } = await control.client.getCluster({}, { deadlineMs: askMs });
       const folder = cluster?.spec?.backup?.folder;
       return {
+        name: cluster?.spec?.annotations?.name ?? "",
         outsiders: nodes.filter(({ id }) => !known.has(id)),
         ...(folder !== undefined && { backupFolder: folder }),
       };
@@ -68,6 +71,13 @@ export async function askCluster(
     }
   }
   return undefined;
+}
+
+/** The addresses of an old file may have become another cluster's. */
+export function refuseOtherName(known: ClusterKnown | undefined, name: string): void {
+  if (known === undefined || known.name === name || known.name === unnamed) return;
+  const message = `Nothing was destroyed: the cluster on these hosts is "${known.name}", the file's is "${name}": take the file of "${known.name}"`;
+  throw new Fault("failed-precondition", message);
 }
 
 export interface Leftover {

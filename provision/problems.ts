@@ -206,7 +206,7 @@ function clusterProblems(file: ClusterFile, survey: Survey): Problem[] {
 }
 
 /** As `cluster init` names a cluster when nobody does. */
-const unnamed = "default";
+export const unnamed = "default";
 
 /** The cluster begins on a host that can be reached. */
 function noManager({ cluster, hosts }: Survey): Problem[] {

@@ -1,7 +1,14 @@
 import type { Command } from "commander";
 import { Fault } from "#proto/fault.ts";
 import type { ClusterFile } from "#provision/cluster-file/cluster-file.ts";
-import { askCluster, type DestroyPorts, destroy, lookAtHosts } from "#provision/destroy.ts";
+import {
+  askCluster,
+  type ClusterKnown,
+  type DestroyPorts,
+  destroy,
+  lookAtHosts,
+  refuseOtherName,
+} from "#provision/destroy.ts";
 import { type DestroyPlan, type LookedAt, planDestroy } from "#provision/plan-destroy.ts";
 import type { Context } from "../context.ts";
 import { formatTable, visible } from "../output/table.ts";
@@ -49,7 +56,9 @@ async function destroyCluster(
   }
   context.print(tableOf(plan));
   if (going.length > 0) {
-    await printCost(context, plan, ports);
+    const known = await askCluster(plan, ports);
+    refuseOtherName(known, file.cluster);
+    printCost(context, plan, known);
     if (options.dryRun) return;
     await requireName(context, file.cluster, options.yes);
   }
@@ -84,8 +93,7 @@ function tableOf({ workers, managers, blank, unreachable }: DestroyPlan): string
 }
 
 /** What users could miss afterwards. */
-async function printCost(context: Context, plan: DestroyPlan, ports: DestroyPorts): Promise<void> {
-  const known = await askCluster(plan, ports);
+function printCost(context: Context, plan: DestroyPlan, known: ClusterKnown | undefined): void {
   context.print("All its services, containers, volumes, images, secrets and keys go, for good.");
   const unreachable = new Set(plan.unreachable.map(({ host }) => host.address));
   const outsiders = (known?.outsiders ?? []).filter(
