@@ -59,8 +59,14 @@ export async function initCluster(file: ClusterFile, newcomer: Newcomer): Promis
 export async function joinCluster(link: ManagerLink, newcomer: Newcomer): Promise<string> {
   const { host, remote, facts } = newcomer;
   using swarmd = await swarmdOf(remote);
-  const { nodeId: present } = await swarmd.client.getInfo({});
-  if (present !== "") return present;
+  const { nodeId: present, clusterId } = await swarmd.client.getInfo({});
+  if (present !== "") {
+    const { cluster } = await link.ask((control) => control.getCluster({}));
+    if (cluster?.id === clusterId) return present;
+    const message =
+      "it has joined another cluster meanwhile: let one apply at a time run, and run it again";
+    throw new Fault("failed-precondition", message);
+  }
   const { token, managers } = await link.ask(async (control) => {
     const { tokens } = await control.getJoinTokens({});
     const { nodes } = await control.listNodes({});
