@@ -4,8 +4,10 @@
  */
 import type { Node } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { FileHost } from "./cluster-file/cluster-file.ts";
 import { hostnameOf, majorityOf, votersOf } from "./members.ts";
 import { type PackageFile, type Packages, versionOf } from "./package-file.ts";
+import { formatSshAddress } from "./ssh/ssh-address.ts";
 import type { Survey, SurveyedHost } from "./survey.ts";
 import { compareVersions } from "./version-order.ts";
 
@@ -125,7 +127,7 @@ function problemsOf(
     );
   } else if (survey.cluster !== undefined && own.clusterId !== survey.cluster.id) {
     problems.push("it is in another cluster than the others of the file");
-  } else problems.push(...nodeProblems(node, { isLocked: own.isLocked, name: host.name }));
+  } else problems.push(...nodeProblems(node, { isLocked: own.isLocked, host }));
   const present = installedVersion ?? own?.version;
   if (present !== undefined) problems.push(...versionProblems(present, version, wish));
   const missing = report.checks.filter(({ result }) => result === "missing");
@@ -137,9 +139,12 @@ function problemsOf(
 
 function nodeProblems(
   node: Node | undefined,
-  { isLocked, name }: { readonly isLocked: boolean; readonly name: string },
+  { isLocked, host }: { readonly isLocked: boolean; readonly host: FileHost },
 ): readonly string[] {
-  if (isLocked) return [`its manager is locked: run swarmctl --host ssh://${name} cluster unlock`];
+  if (isLocked) {
+    const sshAddress = formatSshAddress({ address: host.address, settings: host.ssh });
+    return [`its manager is locked: run swarmctl --host ${sshAddress} cluster unlock`];
+  }
   if (node === undefined) return ["the cluster does not know it any more"];
   if (node.status?.state !== NodeState.READY) {
     return [`its node is not ready: ${node.status?.message || "nothing was heard of it lately"}`];

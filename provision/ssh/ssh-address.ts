@@ -15,3 +15,9 @@ export function parseSshAddress(text: string): SshTarget {
   };
   return { address: host.replace(/^\[|\]$/g, ""), settings };
 }
+
+/** As `parseSshAddress` reads it. */
+export function formatSshAddress({ address, settings: { user, port } }: SshTarget): string {
+  const host = address.includes(":") ? `[${address}]` : address;
+  return `ssh://${user === undefined ? "" : `${user}@`}${host}${port === undefined ? "" : `:${port}`}`;
+}

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { Fault } from "#proto/fault.ts";
-import { parseSshAddress } from "./ssh-address.ts";
+import { formatSshAddress, parseSshAddress } from "./ssh-address.ts";
 import { shellWords, sshArguments } from "./ssh-arguments.ts";
 import { noSudoFault, sshFault } from "./ssh-fault.ts";
 
@@ -134,4 +134,10 @@ test("ssh addresses, whatever is given is an address without options, or refused
       }
     }),
   );
+});
+
+test("ssh addresses are written as they are read", () => {
+  for (const text of ["ssh://a1", "ssh://ann@192.0.2.21:2222", "ssh://root@[2001:db8::1]"]) {
+    assert.equal(formatSshAddress(parseSshAddress(text)), text);
+  }
 });

@@ -10,6 +10,7 @@ import { findPackages } from "#provision/package-file.ts";
 import { planUpgrade, type UpgradePlan, type UpgradeWish } from "#provision/plan-upgrade.ts";
 import { Progress } from "#provision/progress.ts";
 import type { Remote } from "#provision/remote.ts";
+import { shellWords } from "#provision/ssh/ssh-arguments.ts";
 import { type Survey, survey } from "#provision/survey.ts";
 import { upgrade } from "#provision/upgrade.ts";
 import { complain } from "../complain.ts";
@@ -166,13 +167,13 @@ async function explain(given: Given, { plan, found }: Planned): Promise<void> {
     return [host.name, now?.version ?? "no answer"];
   });
   const before = [...new Set(plan.steps.flat().map(({ from }) => from))].join(", ");
-  const command = `swarmctl cluster upgrade -f ${options.file} --package`;
+  const command = `swarmctl cluster upgrade -f ${shellWords([options.file])} --package`;
   const back = options.allowDowngrade ? "" : " --allow-downgrade";
   io.stderr.write(
     [
       formatTable(["HOST", "VERSION"], rows),
       "The versions work together, and containers run on. When the reason below is dealt with,\n",
-      `  go on:    ${command} ${packagePath(given)}${options.allowDowngrade ? " --allow-downgrade" : ""}\n`,
+      `  go on:    ${command} ${shellWords([packagePath(given)])}${options.allowDowngrade ? " --allow-downgrade" : ""}\n`,
       `  go back:  ${command} PACKAGE${back}   (the package of ${before})\n`,
     ].join(""),
   );
