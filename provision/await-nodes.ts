@@ -27,52 +27,61 @@ export async function waitFor(
   { link, clock, signal }: WaitPorts,
 ): Promise<void> {
   const endMs = clock.monotonic() + options.limitMs;
-  await link.ask(async (control) => {
-    using events = new Events(control, options.kinds, signal);
-    for (;;) {
-      const seen = events.next();
-      const missing = await options.missing(control);
-      if (missing === undefined) return;
-      options.onWait?.(missing);
-      if (clock.monotonic() >= endMs) {
-        const seconds = Math.round(options.limitMs / 1000);
-        // Not "deadline-exceeded": it is not for the link to try again.
-        throw new Fault("failed-precondition", `after ${seconds} s ${missing}`);
-      }
-      const pause = new AbortController();
-      try {
-        await Promise.race([seen, clock.sleep(lookMs, AbortSignal.any([signal, pause.signal]))]);
-      } finally {
-        pause.abort();
-      }
+  using events = new Events(options.kinds, signal);
+  for (;;) {
+    const seen = events.next();
+    // Each look is a question of its own: a connection that drops is as good as new to the link's patience.
+    const missing = await link.ask(async (control) => {
+      events.follow(control);
+      return await options.missing(control);
+    });
+    if (missing === undefined) return;
+    options.onWait?.(missing);
+    if (clock.monotonic() >= endMs) {
+      const seconds = Math.round(options.limitMs / 1000);
+      throw new Fault("failed-precondition", `after ${seconds} s ${missing}`);
     }
-  });
+    const pause = new AbortController();
+    try {
+      await Promise.race([seen, clock.sleep(lookMs, AbortSignal.any([signal, pause.signal]))]);
+    } finally {
+      pause.abort();
+    }
+  }
 }
 
 /** Tells that something happened, not what. */
 class Events implements Disposable {
+  readonly #kinds: readonly string[];
   readonly #scope = new AbortController();
+  readonly #signal: AbortSignal;
+  #followed: ControlClient | undefined;
   #next = Promise.withResolvers<void>();
 
-  constructor(control: ControlClient, kinds: readonly string[], signal: AbortSignal) {
-    void this.#follow(control, kinds, AbortSignal.any([signal, this.#scope.signal]));
+  constructor(kinds: readonly string[], signal: AbortSignal) {
+    this.#kinds = kinds;
+    this.#signal = AbortSignal.any([signal, this.#scope.signal]);
   }
 
   next(): Promise<void> {
     return this.#next.promise;
   }
 
+  /** From this manager from now on. */
+  follow(control: ControlClient): void {
+    if (this.#followed === control) return;
+    this.#followed = control;
+    void this.#read(control);
+  }
+
   [Symbol.dispose](): void {
     this.#scope.abort();
   }
 
-  async #follow(
-    control: ControlClient,
-    kinds: readonly string[],
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #read(control: ControlClient): Promise<void> {
+    const kinds = [...this.#kinds];
     try {
-      for await (const _ of control.watch({ kinds: [...kinds] }, { signal })) {
+      for await (const _ of control.watch({ kinds }, { signal: this.#signal })) {
         this.#next.resolve();
         this.#next = Promise.withResolvers();
       }
