@@ -10,6 +10,7 @@ import { type Outcome, run } from "#lab/process.ts";
 import { writePackages } from "#package/packages.ts";
 
 const prepareScript = fileURLToPath(new URL("prepare.sh", import.meta.url));
+const sudoerScript = fileURLToPath(new URL("sudoer.sh", import.meta.url));
 const packageEpoch = 1_700_000_000;
 
 export interface BareHostsOptions {
@@ -56,6 +57,11 @@ export class BareHosts implements AsyncDisposable {
     const home = `HOME=${join(this.folder, "home")}`;
     const program = ["swarmctl", ...args];
     return this.operator.exec("env", [home, ...program], { timeoutMs: 300_000, ...options });
+  }
+
+  /** A user who logs in with the same key, is not root, and may become it without a password. */
+  async addSudoer(host: Host, user: string): Promise<void> {
+    await host.box.run("sh", [sudoerScript, user]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

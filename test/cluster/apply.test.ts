@@ -16,6 +16,9 @@ let bare: BareHosts;
 before(
   async () => {
     bare = await BareHosts.open({ name: "apply", hosts: 3 });
+    const [, second] = bare.hosts;
+    assert(second !== undefined);
+    await bare.addSudoer(second, "admin");
   },
   { timeout },
 );
@@ -51,7 +54,12 @@ async function fileWith(hosts: Readonly<Record<number, FileHost>>, more = ""): P
 }
 
 const both = { roles: "manager, worker" };
-const three = { 1: { ...both, labels: "zone: a" }, 2: { ...both, labels: "zone: b" }, 3: both };
+/** All of the second is done by a user who is not root: it is installed, joins, and is promoted through sudo. */
+const three = {
+  1: { ...both, labels: "zone: a" },
+  2: { ...both, labels: "zone: b", ssh: "user: admin" },
+  3: both,
+};
 const sealed = "options: {encrypted: true, default-address-pool: 10.20.0.0/16}\n";
 
 async function apply(path: string, ...flags: readonly string[]) {
@@ -240,7 +248,7 @@ test("the cluster is reached by its context and by ssh, and its networks are enc
   ]);
   const ssh = `#!/bin/sh\nexec /usr/bin/ssh -F ${config} -i ${home}/.ssh/id_ed25519 "$@"\n`;
   await writeFile(join(bare.folder, "ssh"), ssh, { mode: 0o755 });
-  const line = `HOME=${home} PATH=${bare.folder}:$PATH swarmctl --host ssh://root@172.31.0.2 service ls -q`;
+  const line = `HOME=${home} PATH=${bare.folder}:$PATH swarmctl --host ssh://admin@172.31.0.2 service ls -q`;
   const { status, stdout, stderr } = await bare.operator.exec("sh", ["-c", line]);
   assert.equal(status, 0, stderr);
   assert.match(stdout, /^[a-z0-9]{12,}\n$/);
