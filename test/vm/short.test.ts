@@ -1,4 +1,4 @@
-/** The short form of `life.test.ts`, for every run of all tests. */
+/** The short form of `life.test.ts`: npm test -- test/vm/short.test.ts */
 import { test } from "node:test";
 import { applyAgainChangesNothing, applyFromNothing, reboot, upgrade } from "./life.ts";
 import { makePackage } from "./operator.ts";
