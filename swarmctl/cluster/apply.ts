@@ -55,9 +55,7 @@ export function define(command: Command, context: Context): void {
     .action(async (options: Options) => {
       await using hosts = await openClusterHosts(context, options.file);
       await using scope = new AsyncDisposableStack();
-      const folder = await mkdtemp(join(tmpdir(), "swarm-package-"));
-      scope.defer(() => rm(folder, { recursive: true }));
-      const offer = await findOffer(hosts.file, options, folder);
+      const offer = await findOffer(hosts.file, options, scope);
       report(context, await applyFile(context, { hosts, options, offer }));
     });
 }
@@ -110,12 +108,14 @@ interface Offer {
 async function findOffer(
   { package: named }: ClusterFile,
   options: Options,
-  folder: string,
+  scope: AsyncDisposableStack,
 ): Promise<Offer> {
   const path = options.package === undefined ? named : resolve(options.package);
   if (path !== undefined) return { packages: await findPackages(path) };
   const { arch } = process;
   if (arch !== "x64" && arch !== "arm64") return { packages: {} };
+  const folder = await mkdtemp(join(tmpdir(), "swarm-package-"));
+  scope.defer(() => rm(folder, { recursive: true }));
   const own = { installation: dirname(checkHostPath()), folder, arch } as const;
   const file = await ownPackage(own);
   if (file === undefined) return { packages: {} };
