@@ -32,7 +32,7 @@ export interface IdentityOptions {
 }
 
 /** The users that machines have. */
-export const users = ["root", "admin", "guest"] as const;
+const users = ["root", "admin", "guest"] as const;
 export type User = (typeof users)[number];
 
 /** /etc/swarm/swarmd.yml: the registry of these tests speaks plain HTTP. */

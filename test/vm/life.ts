@@ -110,7 +110,7 @@ export async function apply(site: Site, file: string, ...args: readonly string[]
   return await swarmctl(site, ["cluster", "apply", "-f", file, ...args], options);
 }
 
-export async function deployStack(site: Site): Promise<void> {
+async function deployStack(site: Site): Promise<void> {
   const file = join(site.files.folder, "stack.yml");
   await writeFile(file, stackFile);
   await swarmctl(site, ["stack", "deploy", "-c", file, stackName], { timeoutMs: applyTimeoutMs });
@@ -125,9 +125,7 @@ export async function answersEverywhere(site: Site, machines: readonly Machine[]
 }
 
 /** The processes of all containers, by machine: each with the moment of its start. */
-export async function containers(
-  machines: readonly Machine[],
-): Promise<Readonly<Record<string, string>>> {
+async function containers(machines: readonly Machine[]): Promise<Readonly<Record<string, string>>> {
   const script = `for f in $(pgrep -x httpd); do stat -c '%n %Z' /proc/$f; done | sort`;
   const found = machines.map(async (machine) => [machine.name, await machine.run(script)]);
   return Object.fromEntries(await Promise.all(found));

@@ -24,7 +24,7 @@ const memoryMb = 1280;
 const sshFailed = 255;
 
 /** Runs a program where the machines can be reached. */
-export type RunAt = (command: string, args: readonly string[], o?: RunOptions) => Promise<Outcome>;
+type RunAt = (command: string, args: readonly string[], o?: RunOptions) => Promise<Outcome>;
 
 export interface MachineModules {
   readonly lan: Lan;
@@ -114,15 +114,6 @@ export class Machine {
     };
     const timeoutMs = shutdownTimeoutMs + bootTimeoutMs;
     await waitFor(`${this.name} to have booted again`, rebooted, { timeoutMs });
-  }
-
-  /** Stops its processor: it keeps all it has, and answers nobody. */
-  async freeze(): Promise<void> {
-    await this.#power().pause();
-  }
-
-  thaw(): void {
-    this.#power().resume();
   }
 
   /** Runs a line of shell in the machine to its end, whatever its status. */
