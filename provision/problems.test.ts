@@ -56,17 +56,19 @@ test("hosts that fit together have no problems", () => {
 test("a host that cannot be reached is a problem, or is left out where that is wished", () => {
   const fault = new Fault("unavailable", "Cannot reach b by ssh: it does not answer");
   const { host: named } = host("b");
-  const hosts = [host("a"), { host: named, fault }];
+  const hosts = [host("a"), { host: { ...named, isManager: false }, fault }];
   assert.deepEqual(problems({ hosts }), ["b ssh: Cannot reach b by ssh: it does not answer"]);
   const found = findProblems(file, { survey: { hosts }, packages, skipUnreachable: true });
   assert.deepEqual([found.problems.length, found.warnings.map(lineOf).length], [0, 1]);
 });
 
-test("with no manager that can be reached no cluster begins, whatever is wished", () => {
+test("while a manager of the file cannot be asked no cluster begins, whatever is wished", () => {
   const fault = new Fault("unavailable", "down");
-  const hosts = [{ host: host("a").host, fault }];
+  const hosts = [host("a"), { host: { ...host("b").host, isManager: true }, fault }];
   const found = findProblems(file, { survey: { hosts }, packages, skipUnreachable: true });
-  assert.deepEqual(found.problems.map(lineOf), ["cluster managers: no manager can be reached"]);
+  assert.deepEqual(found.problems.map(lineOf), [
+    "cluster managers: no host says that there is a cluster yet, and b cannot be asked",
+  ]);
 });
 
 test("copies of one machine are named by machine-id, by hostname, or by both", () => {

@@ -45,7 +45,7 @@ export function findProblems(file: ClusterFile, given: Given): Findings {
     ...sameHosts(reached),
     ...clocksApart(reached),
     ...clusterProblems(file, survey),
-    ...(skipUnreachable ? noManager(survey) : []),
+    ...(skipUnreachable ? hiddenCluster(survey) : []),
   ];
   const warnings = [
     ...(skipUnreachable ? silent : []),
@@ -208,11 +208,12 @@ function clusterProblems(file: ClusterFile, survey: Survey): Problem[] {
 /** As `cluster init` names a cluster when nobody does. */
 export const unnamed = "default";
 
-/** The cluster begins on a host that can be reached. */
-function noManager({ cluster, hosts }: Survey): Problem[] {
-  if (cluster !== undefined) return [];
-  if (hosts.some(({ host, report }) => host.isManager && report !== undefined)) return [];
-  if (hosts.every(({ fault }) => fault === undefined)) return [];
-  const how = "start one of them";
-  return [{ host: "cluster", check: "managers", detail: "no manager can be reached", how }];
+/** None begins beside one that may be there: a manager that is not reached may belong to it. */
+function hiddenCluster({ cluster, hosts }: Survey): Problem[] {
+  const silent = hosts.filter(({ host, fault }) => host.isManager && fault !== undefined);
+  if (cluster !== undefined || silent.length === 0) return [];
+  const names = silent.map(({ host }) => host.name).join(", ");
+  const detail = `no host says that there is a cluster yet, and ${names} cannot be asked`;
+  const how = "start it, or take it out of the file if it never was a manager of this cluster";
+  return [{ host: "cluster", check: "managers", detail, how }];
 }
