@@ -490,8 +490,8 @@ check_machine() {
   esac
   if [ -d /run/systemd/system ]; then check systemd ok "runs"
   else check systemd warning "systemd does not run here, so swarmd is not started at boot" "have your init run /usr/bin/swarmd"; fi
-  # Less is needed where it is installed already: an update replaces what is there.
-  if [ -n "$installed_version" ]; then check_disk /usr 50 200; else check_disk /usr 300 500; fi
+  # Where it is installed already its dependencies are there, too; new files lie beside the old ones for a moment.
+  if [ -n "$installed_version" ]; then check_disk /usr 150 300; else check_disk /usr 300 500; fi
   check_disk "$data_root" 1024 5120
   check_memory
   check_clock

@@ -94,6 +94,8 @@ class Standstill {
     this.watchers += 1;
     try {
       await once(signal, "abort");
+      // Nothing changes that anybody waits for.
+      yield* [];
     } finally {
       this.watchers -= 1;
     }
