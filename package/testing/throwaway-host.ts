@@ -99,9 +99,9 @@ export class ThrowawayHost implements AsyncDisposable {
     });
   }
 
-  /** While the name is taken that a swarmd holds as long as it runs, however it was started. */
+  /** On a host with swarm, while the name is taken that a swarmd holds as long as it runs, however it was started. */
   runBesideSwarmd(...argv: readonly string[]): Promise<Said> {
-    return this.run(process.execPath, "-e", besideSwarmd, "--", ...argv);
+    return this.run("/usr/lib/swarm/node", "-e", besideSwarmd, "--", ...argv);
   }
 
   /** What a shell says to a line, without the last newline. */
