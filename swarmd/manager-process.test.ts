@@ -280,8 +280,9 @@ test("manager process, other arguments: told to the one that runs, and given to 
     const path = process.argv[2] + ".told";
     appendFileSync(path, "started " + process.argv.slice(3).join() + "\\n");
     process.stdin.on("data", (chunk) => {
-      const line = String(chunk);
-      if (line.includes("settings")) { appendFileSync(path, line); process.exit(1); }
+      // It comes with what was told before where it is read late.
+      const line = String(chunk).split("\\n").find((one) => one.includes("settings"));
+      if (line !== undefined) { appendFileSync(path, line + "\\n"); process.exit(1); }
     });
     console.log(JSON.stringify({ kind: "ready" }));`;
   await using ground = new Ground(script);

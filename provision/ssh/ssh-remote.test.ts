@@ -1,9 +1,11 @@
 /** With a program in ssh's place that plays the other side. */
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, watch, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { untilSeen } from "#proto/testing/until.ts";
 import { SshRemotes } from "./ssh-remotes.ts";
 import type { SshRemote } from "./ssh-remote.ts";
 
@@ -67,12 +69,11 @@ test("ssh, Ctrl-C ends its processes and leaves no folder", { timeout: 20_000 },
     "echo $$ >pids; echo 0; exec cat",
     running,
   );
-  const changed = watch(folder, { signal: t.signal })[Symbol.asyncIterator]();
   const run = remote.run(["install"]);
-  const pids = async () =>
-    (await readFile(join(folder, "pids"), "utf8").catch(() => "")).split("\n");
-  while ((await pids()).length < 3) await changed.next();
-  const started = (await pids()).filter((pid) => pid !== "").map(Number);
+  const pids = () =>
+    readFileSync(join(folder, "pids"), "utf8").split("\n").filter(Boolean).map(Number);
+  await untilSeen(() => existsSync(join(folder, "pids")) && pids().length === 2);
+  const started = pids();
   scope.abort();
   await assert.rejects(run, { name: "Fault" });
   await remotes[Symbol.asyncDispose]();
