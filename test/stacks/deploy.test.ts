@@ -179,14 +179,15 @@ test("deploy, a published port goes from one service to another", async () => {
   assert.deepEqual(await ground.diff(on), []);
 });
 
-test("deploy, a refusal of the managers names what was to be done", async () => {
+test("deploy, a refusal of the managers names the place in the file and what was to be done", async () => {
   const ground = new DeployGround();
   const empty = `${small}\nsecrets: {s: {content: ""}}`;
-  const message = /^Cannot create secret "shop_s": data has 0 bytes/;
+  const message = /^shop\.yml:2:11: Cannot create secret "shop_s": data has 0 bytes/;
   await assert.rejects(ground.deploy(empty), { name: "Fault", message });
   const wrong = small.replace("}}", ", deploy: {placement: {constraints: [node.rol == a]}}}}");
   await assert.rejects(ground.deploy(wrong), {
-    message: /^Cannot create service "shop_web": task\.placement\.constraints\[0\]/,
+    message:
+      /^shop\.yml:1:\d+: Cannot create service "shop_web": task\.placement\.constraints\[0\]/,
   });
 });
 
