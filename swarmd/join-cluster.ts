@@ -23,9 +23,10 @@ import {
   createCertificateRequest,
 } from "#proto/tls/certificate-request.ts";
 import { issuedIdentity } from "./issued-identity.ts";
+import { reachManager } from "./reach-manager.ts";
 import type { Role } from "./identity.ts";
 
-/** How long one manager may take to answer. */
+/** How long a manager that is there may take to answer: on a slow host its first connections take seconds. */
 const answerMs = 15_000;
 
 export interface Admission {
@@ -63,6 +64,7 @@ export async function joinCluster(
   let silence: Fault | undefined;
   for (const manager of options.managers) {
     try {
+      await reachManager(manager, clock);
       const issued = await askManager(manager, options, clock.now());
       return admissionOf(issued, options.attempt.request.key);
     } catch (thrown) {
