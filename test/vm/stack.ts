@@ -6,7 +6,7 @@ export const stackName = "shop";
 export const publishedPort = 8080;
 
 const ask =
-  "#!/bin/sh\\nprintf 'Content-Type: text/plain\\n\\n'\\nexec wget -qO- -T 20 http://back:8080/\\n";
+  "#!/bin/sh\\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\\nexec wget -qO- -T 20 http://back:8080/\\n";
 
 function script(lines: readonly string[]): string {
   return JSON.stringify(["sh", "-c", lines.join(" && ")]);
