@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { checkHostPath } from "#proto/check-host.ts";
 import { Fault } from "#proto/fault.ts";
 import { checkPackage } from "#provision/check-package.ts";
@@ -41,18 +41,12 @@ export function define(command: Command, context: Context): void {
       "the package, or a folder with one for each architecture (default: what the file names)",
       text,
     )
-    .option(
-      "--parallel <n>",
-      "how many hosts without a manager at a time (default 1)",
-      flag(atLeastOne),
-      1,
-    )
+    .option("--parallel <n>", "how many hosts without a manager at a time", flag(atLeastOne), 1)
     .option("--allow-downgrade", "also to an older version, back to the one before")
-    .option(
-      "--timeout <duration>",
-      "how long a host may take until it is back (default 5m)",
-      flag(durationMs),
-      timeoutDefaultMs,
+    .addOption(
+      new Option("--timeout <duration>", "how long a host may take until it is back")
+        .argParser(flag(durationMs))
+        .default(timeoutDefaultMs, "5m"),
     )
     .option("--dry-run", "check everything, print what would be done, and change nothing")
     .option("-y, --yes", "do not ask")
