@@ -6,6 +6,7 @@ import { Fault } from "#proto/fault.ts";
 import type { Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import type { ContainerSpec, ServiceSpec, TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import { parseReference } from "#registry/reference.ts";
+import type { ResolvedImage } from "./image-resolver.ts";
 
 export function publicService({ spec, previousSpec, ...service }: Service): Service {
   return {
@@ -30,8 +31,17 @@ export function keepLogin(spec: ServiceSpec, before: ServiceSpec | undefined): S
   });
 }
 
-export function withImage(spec: ServiceSpec, image: string): ServiceSpec {
-  return changeContainer(spec, (container) => ({ ...container, image }));
+export function withImage(spec: ServiceSpec, { image, platforms }: ResolvedImage): ServiceSpec {
+  return changeContainer(spec, (container) => ({
+    ...container,
+    image,
+    imagePlatforms: [...platforms],
+  }));
+}
+
+export function resolvedImageOf(spec: ServiceSpec | undefined): ResolvedImage | undefined {
+  const container = containerOf(spec);
+  return container && { image: container.image, platforms: container.imagePlatforms };
 }
 
 export function loginOf(container: ContainerSpec | undefined): string {

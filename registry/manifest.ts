@@ -145,6 +145,11 @@ function parsePlatformManifest(value: unknown, where: string): PlatformManifest 
   };
 }
 
+/** What the config of one image says that it is made for. */
+export function parseConfigPlatform(bytes: Uint8Array): Platform {
+  return parsePlatform(parseJson(bytes), "the config");
+}
+
 function parsePlatform(value: unknown, where: string): Platform {
   const platform = parseObject(value, where);
   const variant = parseOptional(platform["variant"], `${where}.variant`, parseText);

@@ -171,10 +171,17 @@ function keepImage(spec: ServiceSpec, present: ServiceSpec): ServiceSpec {
   return changeContainer(spec, (container) => ({ ...container, image }));
 }
 
-/** The spec, as far as it can be known without asking what tags stand for: managers show it with digests and without logins. */
+/**
+ * The spec, as far as it can be known without asking what tags stand for: managers show it with digests, with what images are
+ * made for, and without logins.
+ */
 export function asManagersShow(spec: ServiceSpec, present: ServiceSpec): ServiceSpec {
   const sameImage = labelledImage(spec) === labelledImage(present);
-  return changeContainer(sameImage ? keepImage(spec, present) : spec, withoutLogin);
+  const imagePlatforms = containerOf(present)?.imagePlatforms ?? [];
+  return changeContainer(sameImage ? keepImage(spec, present) : spec, (container) => ({
+    ...withoutLogin(container),
+    imagePlatforms,
+  }));
 }
 
 function labelledImage({ annotations }: ServiceSpec): string | undefined {

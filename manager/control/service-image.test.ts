@@ -3,8 +3,9 @@ import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Service } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { PlatformSchema } from "#proto/gen/swarm/v1/types_pb.ts";
 import { formatRegistryAuth } from "#registry/credentials.ts";
-import { imageOf } from "#registry/testing/test-image.ts";
+import { imageOf, indexOf } from "#registry/testing/test-image.ts";
 import { serveImage, startServer } from "#registry/testing/test-registry.ts";
 import { testTaskSpec } from "../testing/fixtures.ts";
 import { openControl } from "./testing/control-ground.ts";
@@ -63,6 +64,44 @@ test("service, its image's tag is resolved when it is asked for, and only then",
   assert.equal(containerOf(kept.service).image, `${image}:latest@${digests[0]}`);
   const moved = await update(specOf(`${image}:latest`), true);
   assert.equal(containerOf(moved.service).image, `${image}:latest@${digests[1]}`);
+});
+
+test("service, is only for nodes that run its image, as the registry says and nobody else", async () => {
+  const { server, state } = await startRegistry();
+  await using _ = server;
+  const { client } = openControl();
+  const image = `${server.host}/team/app`;
+  const said = { os: "linux", architecture: "riscv64" };
+  const wish = specOf(image, "", {});
+  const container = wish.task?.runtime;
+  assert.ok(container?.case === "container");
+  container.value.imagePlatforms = [create(PlatformSchema, said)];
+  const unasked = await client.createService({ spec: wish });
+  const platforms = (service: Service | undefined) =>
+    containerOf(service).imagePlatforms.map(({ os, architecture }) => `${os}/${architecture}`);
+  assert.deepEqual(platforms(unasked.service), []);
+  const ref = unasked.service?.id ?? "";
+  const update = async (changed: string, queryRegistry: boolean) => {
+    const { service } = await client.getService({ ref });
+    const version = service?.meta?.version;
+    const spec = specOf(changed);
+    return await client.updateService({ ref, spec, queryRegistry, ...(version && { version }) });
+  };
+  const asked = await update(image, true);
+  assert.deepEqual(platforms(asked.service), ["linux/amd64"]);
+  const again = await update(containerOf(asked.service).image, false);
+  assert.deepEqual(platforms(again.service), ["linux/amd64"]);
+  const images = ["arm64", "s390x"].map((architecture) => imageOf([], { architecture }));
+  const entries = images.map((one, at) => ({
+    image: one,
+    platform: { os: "linux", architecture: at === 0 ? "arm64" : "s390x" },
+  }));
+  const attestation = { image: imageOf([]), platform: { os: "unknown", architecture: "unknown" } };
+  state.image = { ...imageOf([]), manifest: indexOf([...entries, attestation]) };
+  const indexed = await update(`${image}:2`, true);
+  assert.deepEqual(platforms(indexed.service), ["linux/arm64", "linux/s390x"]);
+  const other = await update(`${image}:3`, false);
+  assert.deepEqual(platforms(other.service), []);
 });
 
 test("service, whose registry does not answer, is created with a warning in Docker's words", async () => {

@@ -10,7 +10,15 @@ import { type ServiceSpec, ServiceSpecSchema } from "#proto/gen/swarm/v1/specs_p
 import { SchedulingStrategy, UpdateState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { newId } from "#proto/ids.ts";
 import { formatReference, parseReference } from "#registry/reference.ts";
-import { containerOf, keepLogin, loginOf, publicService, withImage } from "../registry-login.ts";
+import type { ImageQuestion, ResolvedImage } from "../image-resolver.ts";
+import {
+  containerOf,
+  keepLogin,
+  loginOf,
+  publicService,
+  resolvedImageOf,
+  withImage,
+} from "../registry-login.ts";
 import type { Action } from "../store/objects.ts";
 import { clusterOf } from "../cluster.ts";
 import { promoted } from "../orchestrator/plan-canaries.ts";
@@ -71,11 +79,11 @@ async function createService(
 ): Promise<Changed> {
   const { store, random, clock } = modules;
   const id = newId(random);
-  const wanted = validateServiceSpec(request.spec, store);
-  const image = request.queryRegistry ? await pinImage(modules, wanted, { signal }) : undefined;
-  const warnings = image?.warnings ?? [];
-  const plan = (view: View) =>
-    createdService(id, image?.spec ?? request.spec, { view, nowMs: clock.now() });
+  const wanted = withKnownPlatforms(validateServiceSpec(request.spec, store), undefined);
+  const { spec, warnings } = request.queryRegistry
+    ? await pinImage(modules, wanted, { signal })
+    : { spec: wanted, warnings: [] };
+  const plan = (view: View) => createdService(id, spec, { view, nowMs: clock.now() });
   if (request.dryRun) return { service: publicService(plan(store)), warnings };
   await writeSpec(modules, wanted, (view) => [
     { action: "create", kind: "service", object: plan(view) },
@@ -122,9 +130,20 @@ async function wishOf(
   signal: AbortSignal,
 ): Promise<{ readonly spec: ServiceSpec | undefined; readonly warnings: string[] }> {
   if (rollback) return { spec: before.previousSpec, warnings: [] };
-  const wanted = keepLogin(validateServiceSpec(spec, modules.store, before.id), before.spec);
-  if (!queryRegistry) return { spec, warnings: [] };
-  return pinImage(modules, wanted, { signal, before: containerOf(before.spec)?.image });
+  const known = resolvedImageOf(before.spec);
+  const wanted = withKnownPlatforms(
+    keepLogin(validateServiceSpec(spec, modules.store, before.id), before.spec),
+    known,
+  );
+  if (!queryRegistry) return { spec: wanted, warnings: [] };
+  return pinImage(modules, wanted, { signal, known });
+}
+
+/** Users cannot say what an image is made for; of one that stays, it stays. */
+function withKnownPlatforms(spec: ServiceSpec, known: ResolvedImage | undefined): ServiceSpec {
+  const image = containerOf(spec)?.image;
+  if (image === undefined) return spec;
+  return withImage(spec, image === known?.image ? known : { image, platforms: [] });
 }
 
 /** Takes turns with the others that ask for something of which there is one. */
@@ -141,27 +160,30 @@ function writeSpec(
 
 /**
  * The spec with its image's tag resolved to a digest, before the transaction: a registry may be slow. Where it does not
- * tell, the user is warned, and the image stays as it is: with the digest that the tag had `before`, if it is the same.
+ * tell, the user is warned, and the image stays as it is: with the digest that the tag had before, if it is the same.
  */
 async function pinImage(
   { images, log }: Modules,
   spec: ServiceSpec,
-  { signal, before = "" }: { readonly signal: AbortSignal; readonly before?: string | undefined },
+  { signal, known }: Pick<ImageQuestion, "signal" | "known">,
 ): Promise<{ readonly spec: ServiceSpec; readonly warnings: string[] }> {
   const container = containerOf(spec);
   if (container === undefined) return { spec, warnings: [] };
   const { image } = container;
   try {
-    const pinned = await images.resolve(image, { registryAuth: loginOf(container), signal });
-    return { spec: withImage(spec, pinned), warnings: [] };
+    const registryAuth = loginOf(container);
+    const resolved = await images.resolve(image, { registryAuth, signal, known });
+    return { spec: withImage(spec, resolved), warnings: [] };
   } catch (thrown) {
     signal.throwIfAborted();
     const reason = Fault.from(thrown).message;
     log.warn("Cannot resolve an image to its digest", { image, error: reason });
     const why = `The reason: ${reason}`;
-    if (!isPinned(before, image)) return { spec, warnings: [unpinned(image), why] };
+    if (known === undefined || !isPinned(known.image, image)) {
+      return { spec, warnings: [unpinned(image), why] };
+    }
     const kept = `image ${image} could not be accessed on a registry: the service keeps the digest that it has.`;
-    return { spec: withImage(spec, before), warnings: [kept, why] };
+    return { spec: withImage(spec, known), warnings: [kept, why] };
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeAvailability, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { meetsConstraints, readableConstraints } from "../scheduler/constraint.ts";
-import { runsAnyOf } from "../scheduler/platform.ts";
+import { runsAnyOf, wantedPlatforms } from "../scheduler/platform.ts";
 import type { View } from "../store/store.ts";
 import { isWanted } from "../task.ts";
 
@@ -15,9 +15,8 @@ export type Eligibility = "takes" | "keeps" | "none";
 
 /** What the service asks of nodes, read once for many of them. */
 export function eligibilityFor({ spec }: Service): (node: Node) => Eligibility {
-  const placement = spec?.task?.placement;
-  const constraints = readableConstraints(placement?.constraints ?? []);
-  const platforms = placement?.platforms ?? [];
+  const constraints = readableConstraints(spec?.task?.placement?.constraints ?? []);
+  const platforms = wantedPlatforms(spec?.task);
   return (node) => {
     const state = node.status?.state ?? NodeState.UNKNOWN;
     const availability = node.spec?.availability ?? NodeAvailability.ACTIVE;

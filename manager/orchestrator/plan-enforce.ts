@@ -8,7 +8,7 @@ import type { Node, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { NodeAvailability, NodeState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { meetsConstraints, readableConstraints } from "../scheduler/constraint.ts";
 import { countsOf, reservationOf } from "../scheduler/needs.ts";
-import { runsAnyOf } from "../scheduler/platform.ts";
+import { runsAnyOf, wantedPlatforms } from "../scheduler/platform.ts";
 import type { View } from "../store/store.ts";
 import { isAssigned, isTerminal, isWanted } from "../task.ts";
 
@@ -46,9 +46,7 @@ function unmetBy(task: Task, node: Node, view: View): string | undefined {
   const constraints = readableConstraints(spec?.placement?.constraints ?? []);
   const unmet = constraints.find((constraint) => !meetsConstraints(node, [constraint]));
   if (unmet !== undefined) return `its node does not meet ${unmet.text} any more`;
-  return runsAnyOf(node, spec?.placement?.platforms ?? [])
-    ? undefined
-    : "its node is of another platform now";
+  return runsAnyOf(node, wantedPlatforms(spec)) ? undefined : "its node is of another platform now";
 }
 
 interface Free {

@@ -5,15 +5,11 @@
  * spec, on a node that keeps it, and one that serves until that one runs; but for services that start first there is one.
  */
 import type { Node, Service, Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import {
-  NodeAvailability,
-  type Placement,
-  RestartCondition,
-  TaskState,
-} from "#proto/gen/swarm/v1/types_pb.ts";
+import type { TaskSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
+import { NodeAvailability, RestartCondition, TaskState } from "#proto/gen/swarm/v1/types_pb.ts";
 import { msFromTimestamp } from "#proto/time.ts";
 import { meetsConstraints, readableConstraints } from "../scheduler/constraint.ts";
-import { runsAnyOf } from "../scheduler/platform.ts";
+import { runsAnyOf, wantedPlatforms } from "../scheduler/platform.ts";
 import { isAssigned, isLost, isTerminal, isWanted, stateOf } from "../task.ts";
 import { conditionOf, planRestart } from "./plan-restart.ts";
 import { hasPortsOf } from "./same-ports.ts";
@@ -239,15 +235,15 @@ export function isOutdated(
   const wants = service.spec?.task;
   const likeness = sameSpec(task.spec, wants);
   if (likeness === "other") return true;
-  if (likeness === "placement" && !suits(node(task.nodeId), wants?.placement)) return true;
+  if (likeness === "placement" && !suits(node(task.nodeId), wants)) return true;
   return !hasPortsOf(task, service.spec?.endpoint);
 }
 
-function suits(node: Node | undefined, placement: Placement | undefined): boolean {
+function suits(node: Node | undefined, spec: TaskSpec | undefined): boolean {
   return (
     node !== undefined &&
-    meetsConstraints(node, readableConstraints(placement?.constraints ?? [])) &&
-    runsAnyOf(node, placement?.platforms ?? [])
+    meetsConstraints(node, readableConstraints(spec?.placement?.constraints ?? [])) &&
+    runsAnyOf(node, wantedPlatforms(spec))
   );
 }
 

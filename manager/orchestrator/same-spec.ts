@@ -1,13 +1,10 @@
 /**
  * Whether a task is what its service wants now. Only what a container would notice counts: not labels of the service,
- * replicas or update settings, which are outside TaskSpec, nor the registry's password, which only the next pull needs.
+ * replicas or update settings, which are outside TaskSpec, nor the registry's password, which only the next pull needs, nor
+ * what the image is made for: that is the image's digest in other words.
  */
-import { create, equals } from "@bufbuild/protobuf";
-import {
-  ContainerSpecSchema,
-  type TaskSpec,
-  TaskSpecSchema,
-} from "#proto/gen/swarm/v1/specs_pb.ts";
+import { equals } from "@bufbuild/protobuf";
+import { type ContainerSpec, type TaskSpec, TaskSpecSchema } from "#proto/gen/swarm/v1/specs_pb.ts";
 
 /** placement: they agree in all but which nodes they are for. */
 export type Likeness = "same" | "placement" | "other";
@@ -16,7 +13,7 @@ export type SameSpec = (task: TaskSpec | undefined, service: TaskSpec | undefine
 
 export function sameSpec(task: TaskSpec | undefined, service: TaskSpec | undefined): Likeness {
   if (task === undefined || service === undefined) return task === service ? "same" : "other";
-  const [has, wants] = [withoutAuth(task), withoutAuth(service)];
+  const [has, wants] = [withoutQuiet(task), withoutQuiet(service)];
   if (equals(TaskSpecSchema, has, wants)) return "same";
   const alike = equals(TaskSpecSchema, withoutPlacement(has), withoutPlacement(wants));
   return alike ? "placement" : "other";
@@ -43,9 +40,10 @@ function withoutPlacement(spec: TaskSpec): TaskSpec {
   return kept;
 }
 
-function withoutAuth(spec: TaskSpec): TaskSpec {
-  if (spec.runtime.case !== "container" || spec.runtime.value.pullOptions === undefined)
-    return spec;
-  const { pullOptions: _, ...container } = spec.runtime.value;
-  return { ...spec, runtime: { case: "container", value: create(ContainerSpecSchema, container) } };
+function withoutQuiet(spec: TaskSpec): TaskSpec {
+  if (spec.runtime.case !== "container") return spec;
+  const { pullOptions, imagePlatforms, ...kept } = spec.runtime.value;
+  if (pullOptions === undefined && imagePlatforms.length === 0) return spec;
+  const container: ContainerSpec = { ...kept, imagePlatforms: [] };
+  return { ...spec, runtime: { case: "container", value: container } };
 }

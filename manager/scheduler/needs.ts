@@ -1,6 +1,6 @@
 /** What a task asks of a node, read from its spec once for all tasks of its group: what fits one of them fits all. */
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { type GenericResource, type Platform, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
+import { type GenericResource, PublishMode } from "#proto/gen/swarm/v1/types_pb.ts";
 import { kindOf } from "#proto/generic-resource.ts";
 import { type PortKey, portKey } from "../allocator/port-book.ts";
 import {
@@ -10,6 +10,7 @@ import {
   readableConstraints,
   type ReadNode,
 } from "./constraint.ts";
+import { type WantedPlatforms, wantedPlatforms } from "./platform.ts";
 
 /** What a node has less of for others while a task is there. */
 export interface Reservation {
@@ -27,7 +28,7 @@ export interface Needs extends Reservation {
   readonly constraints: readonly Constraint[];
   /** What of its constraints this version cannot read: it is placed nowhere then. */
   readonly constraintProblem: string | undefined;
-  readonly platforms: readonly Platform[];
+  readonly platforms: WantedPlatforms;
   /** How many tasks of the service a node takes. */
   readonly perNodeMax: number;
   /** Whether one of its networks is encrypted. */
@@ -46,7 +47,7 @@ export function needsOf(task: Task): Needs {
     priority: priorityOf(task),
     constraints: readableConstraints(constraints),
     constraintProblem: constraintProblem(constraints),
-    platforms: placement?.platforms ?? [],
+    platforms: wantedPlatforms(task.spec),
     perNodeMax: Number(placement?.maxReplicas ?? 0n) || Infinity,
     encrypted: task.networks.some(({ network }) => network?.spec?.encrypted === true),
     spreadOver: (placement?.preferences ?? []).flatMap(({ preference }) => {

@@ -103,6 +103,21 @@ test("A platform is met under either of its names", async () => {
   assert.equal(homes.get("a"), "node1");
 });
 
+for (const [made, runs] of [
+  [["arm64"], false],
+  [["arm64", "amd64"], true],
+  [["386"], true],
+  [[], true],
+] as const) {
+  test(`An image for ${made.join(", ") || "nobody knows what"} ${runs ? "runs" : "does not run"} on amd64`, async () => {
+    const imagePlatforms = made.map((architecture) => ({ os: "linux", architecture }));
+    const value = { image: "app", imagePlatforms };
+    const task = pending("a", { spec: testTaskSpec({ runtime: { case: "container", value } }) });
+    const { homes } = await schedule([task], { nodes: [testNode(1)] });
+    assert.equal(homes.has("a"), runs);
+  });
+}
+
 test("A task on an encrypted network goes where WireGuard is, or says that it is nowhere", async () => {
   const encrypted = create(NetworkAttachmentSchema, { network: { spec: { encrypted: true } } });
   const plain = create(NetworkAttachmentSchema, { network: { spec: {} } });

@@ -86,6 +86,7 @@ const supported: Readonly<Record<string, readonly string[]>> = {
   "swarm.v1.NetworkAttachmentConfig": ["target", "aliases", "addresses"],
   "swarm.v1.ContainerSpec": [
     "image",
+    "image_platforms",
     "labels",
     "command",
     "args",

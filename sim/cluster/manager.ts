@@ -100,7 +100,7 @@ export class SimulatedManager {
       },
     );
     dispatcher.failed.catch((thrown: unknown) => this.#onFailed(seat, thrown));
-    const images = { resolve: (image: string) => Promise.resolve(image) };
+    const images = { resolve: (image: string) => Promise.resolve({ image, platforms: [] }) };
     const control = {
       ...serviceHandlers({ ...modules, images }),
       ...nodeHandlers(modules),
