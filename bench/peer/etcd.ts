@@ -1,4 +1,4 @@
-/** Three members of etcd on virtual hosts, from the peers' root: no TLS, settings as they come. */
+/** Three members of etcd on virtual hosts, from the peers' root: settings as they come, with TLS or without. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Daemon } from "#lab/daemon.ts";
@@ -19,6 +19,8 @@ const dataFolder = "/var/lib/docker/etcd";
 const enterScript = fileURLToPath(new URL("enter.sh", import.meta.url));
 
 export interface EtcdOptions {
+  /** Whether clients and members speak TLS, each member with a certificate that it made for itself. */
+  readonly tls: boolean;
   /** The peers' root. */
   readonly root: string;
   /** The host on which clients run. */
@@ -27,9 +29,10 @@ export interface EtcdOptions {
 }
 
 export class EtcdGroup implements Group {
-  readonly name = "etcd";
+  readonly name: "etcd" | "etcd_tls";
   readonly hosts: readonly Host[];
   readonly #root: string;
+  readonly #tls: boolean;
   readonly #client: Host;
   readonly #daemons: ReadonlyMap<Host, Daemon>;
 
@@ -43,16 +46,18 @@ export class EtcdGroup implements Group {
   /** For `up`. */
   constructor(hosts: readonly Host[], options: EtcdOptions) {
     this.hosts = hosts;
+    this.name = options.tls ? "etcd_tls" : "etcd";
     this.#root = options.root;
+    this.#tls = options.tls;
     this.#client = options.client;
-    this.#daemons = new Map(hosts.map((host) => [host, daemonOf(host, hosts, options.root)]));
+    this.#daemons = new Map(hosts.map((host) => [host, daemonOf(host, hosts, options)]));
   }
 
   /** The leader's address first. */
   async target(signal: AbortSignal): Promise<Target> {
     const leader = await this.leader(signal);
     const others = this.hosts.filter((host) => host !== leader);
-    return { kind: "etcd", addresses: [leader, ...others].map(clientAddress) };
+    return { kind: this.name, addresses: [leader, ...others].map(clientAddress) };
   }
 
   async leader(signal: AbortSignal): Promise<Host> {
@@ -98,8 +103,10 @@ export class EtcdGroup implements Group {
 
   /** What the members say, in the hosts' order; rejects when one does not answer. */
   async #statuses(signal: AbortSignal): Promise<readonly MemberStatus[]> {
-    const endpoints = `--endpoints=${this.hosts.map(clientAddress).join(",")}`;
-    const command = ["etcdctl", endpoints, "--write-out=fields", "endpoint", "status"];
+    const urls = this.hosts.map((host) => urlOf(clientAddress(host), this.#tls));
+    const flags = [`--endpoints=${urls.join(",")}`, "--write-out=fields"];
+    if (this.#tls) flags.push("--insecure-skip-tls-verify");
+    const command = ["etcdctl", ...flags, "endpoint", "status"];
     const said = await this.#client.run("sh", [enterScript, this.#root, ...command], { signal });
     const values = (name: string) =>
       [...said.matchAll(new RegExp(`^"${name}" : (\\d+)$`, "gm"))].map(([, value = ""]) => value);
@@ -118,20 +125,30 @@ function clientAddress(host: Host): string {
   return `${host.address}:${clientPort}`;
 }
 
-function daemonOf(host: Host, hosts: readonly Host[], root: string): Daemon {
-  const peerUrl = ({ address }: Host) => `http://${address}:${peerPort}`;
+function urlOf(address: string, tls: boolean): string {
+  return `${tls ? "https" : "http"}://${address}`;
+}
+
+function daemonOf(
+  host: Host,
+  hosts: readonly Host[],
+  { root, tls }: Pick<EtcdOptions, "root" | "tls">,
+): Daemon {
+  const peerUrl = ({ address }: Host) => urlOf(`${address}:${peerPort}`, tls);
+  const clientUrl = urlOf(clientAddress(host), tls);
   const flags = {
     "--name": host.name,
     "--data-dir": dataFolder,
     "--listen-peer-urls": peerUrl(host),
     "--initial-advertise-peer-urls": peerUrl(host),
-    "--listen-client-urls": `http://${clientAddress(host)}`,
-    "--advertise-client-urls": `http://${clientAddress(host)}`,
+    "--listen-client-urls": clientUrl,
+    "--advertise-client-urls": clientUrl,
     "--initial-cluster": hosts.map((each) => `${each.name}=${peerUrl(each)}`).join(","),
   };
+  const tlsFlags = tls ? ["--auto-tls", "--peer-auto-tls"] : [];
   return new Daemon(host.box, {
     name: "etcd",
-    argv: ["sh", enterScript, root, "etcd", ...Object.entries(flags).flat()],
+    argv: ["sh", enterScript, root, "etcd", ...Object.entries(flags).flat(), ...tlsFlags],
     logPath: join(host.box.folder, "etcd.log"),
   });
 }

@@ -26,7 +26,7 @@ export class RaftGround implements AsyncDisposable {
     await using resources = new AsyncDisposableStack();
     const { peer, signal, onStep } = options;
     const root = peer ? await ensurePeerRoot(options) : undefined;
-    const groups = peer ? 3 : 1;
+    const groups = peer ? 4 : 1;
     const lab = await Lab.up({
       name: `bench-raft-${process.pid}`,
       managers: groups * groupSize,
@@ -47,18 +47,20 @@ export class RaftGround implements AsyncDisposable {
       loadGroups[0] = resources.use(await OurGroup.up(hostsOf(0), { client, signal: aborted }));
       onStep("our three managers are ready");
     };
-    const etcd = (root: string) => async (aborted: AbortSignal) => {
-      const etcdOptions = { root, client, signal: aborted };
-      loadGroups[1] = resources.use(await EtcdGroup.up(hostsOf(1), etcdOptions));
-      onStep("three members of etcd are ready");
+    const etcd = (root: string, at: 1 | 2) => async (aborted: AbortSignal) => {
+      const etcdOptions = { root, client, tls: at === 2, signal: aborted };
+      const made = resources.use(await EtcdGroup.up(hostsOf(at), etcdOptions));
+      loadGroups[at] = made;
+      onStep(`three members of ${made.name} are ready`);
     };
     const swarm = (root: string) => async (aborted: AbortSignal) => {
       const swarmOptions = { lab: lab.name, root, signal: aborted };
-      const made = await DockerSwarm.up(hostsOf(2), swarmOptions);
+      const made = await DockerSwarm.up(hostsOf(3), swarmOptions);
       otherGroups.push(resources.use(new SwarmGroup(made)));
       onStep("three managers of Docker Swarm are ready");
     };
-    await together(root === undefined ? [ours] : [ours, etcd(root), swarm(root)], signal);
+    const peers = root === undefined ? [] : [etcd(root, 1), etcd(root, 2), swarm(root)];
+    await together([ours, ...peers], signal);
     return new RaftGround({ client, loadGroups, otherGroups, resources: resources.move() });
   }
 

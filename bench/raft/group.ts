@@ -8,7 +8,7 @@ export interface Probe extends Disposable {
 }
 
 export interface Group extends Disposable {
-  readonly name: "ours" | "etcd" | "swarm";
+  readonly name: "ours" | "etcd" | "etcd_tls" | "swarm";
   readonly hosts: readonly Host[];
   leader(signal: AbortSignal): Promise<Host>;
   /** Ends the manager on this host without a word, at once; resolves with the moment (ms since 1970). */

@@ -24,7 +24,7 @@ export type Target =
       readonly identity: TlsIdentity;
       readonly clusterId: string;
     }
-  | { readonly kind: "etcd"; readonly addresses: readonly string[] };
+  | { readonly kind: "etcd" | "etcd_tls"; readonly addresses: readonly string[] };
 
 const valueBytes = 256;
 
@@ -48,7 +48,7 @@ export class Writer implements Disposable {
 
   constructor(target: Target, address: string) {
     this.#address = address;
-    this.#protocol = target.kind === "ours" ? ourProtocol(target) : etcdProtocol;
+    this.#protocol = target.kind === "ours" ? ourProtocol(target) : etcdProtocol(target.kind);
   }
 
   /** Resolves when a new key with a value of 256 bytes is durable on a majority. */
@@ -120,13 +120,19 @@ function ourProtocol({ identity, ...target }: Extract<Target, { kind: "ours" }>)
 }
 
 /** etcd.io/docs/v3.5/dev-guide/api_reference_v3: KV.Put, of which the key is field 1 and the value field 2. */
-const etcdProtocol: Protocol = {
-  connect: (address) => connect(`http://${address}`),
-  path: "/etcdserverpb.KV/Put",
-  encode: (key, value) => {
-    const writer = new BinaryWriter();
-    writer.tag(1, WireType.LengthDelimited).string(key);
-    writer.tag(2, WireType.LengthDelimited).bytes(value);
-    return writer.finish();
-  },
-};
+function etcdProtocol(kind: "etcd" | "etcd_tls"): Protocol {
+  return {
+    connect: (address) =>
+      kind === "etcd"
+        ? connect(`http://${address}`)
+        : // Its members made their certificates themselves.
+          connect(`https://${address}`, { rejectUnauthorized: false, minVersion: "TLSv1.3" }),
+    path: "/etcdserverpb.KV/Put",
+    encode: (key, value) => {
+      const writer = new BinaryWriter();
+      writer.tag(1, WireType.LengthDelimited).string(key);
+      writer.tag(2, WireType.LengthDelimited).bytes(value);
+      return writer.finish();
+    },
+  };
+}
