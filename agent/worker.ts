@@ -14,10 +14,9 @@ import {
   type LogOptions,
 } from "#proto/gen/swarm/v1/control_pb.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import { Health, type TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
+import type { TaskStatus } from "#proto/gen/swarm/v1/types_pb.ts";
 import { isId } from "#proto/ids.ts";
 import type { Clock, Log } from "#proto/ports.ts";
-import { timestampFromMs } from "#proto/time.ts";
 import { Containers, type ContainerRemains } from "./container/containers.ts";
 import { type Exec, systemExec } from "./exec.ts";
 import { Slots } from "./slots.ts";
@@ -154,19 +153,10 @@ export class Worker {
     });
   }
 
-  /** Tells managers that nobody is to be led to what runs here: it ends soon, with its host. */
-  leave(): void {
-    const { report, clock } = this.#modules;
-    for (const [taskId, { hasContainer, status }] of this.#runners) {
-      const { container } = status;
-      if (!hasContainer || container === undefined) continue;
-      report(taskId, {
-        ...status,
-        timestamp: timestampFromMs(clock.now()),
-        message: "its host shuts down",
-        container: { ...container, health: Health.UNHEALTHY },
-      });
-    }
+  /** For a host that shuts down: has all containers end as their services wish, for at most so long. */
+  async endWithHost(mostMs: number): Promise<void> {
+    this.#look?.[Symbol.dispose]();
+    await Promise.all([...this.#runners.values()].map((runner) => runner.endWithHost(mostMs)));
   }
 
   /** The newest status of each task. */

@@ -44,6 +44,9 @@ import { type WithdrawOptions, withdrawNode } from "./withdraw-node.ts";
 /** Several times what news take through a cluster; a shutdown is not noticeably longer. */
 const heardMs = 2_000;
 
+/** With what comes before and after it stays within what systemd gives this process. */
+const endMsMax = 10_000;
+
 export class Daemon implements AsyncDisposable {
   #config: Config;
   readonly #ports: Ports;
@@ -166,23 +169,20 @@ export class Daemon implements AsyncDisposable {
   }
 
   /**
-   * For a host that shuts down: other hosts shall send nobody here before the containers end, which systemd does when this
-   * process has. So it waits until they have heard it.
+   * For a host that shuts down: other hosts shall send nobody here before the containers end, so that waits until they have
+   * heard of it. What has not ended after its time is left to systemd.
    */
-  async farewell(): Promise<void> {
-    if (this.#member === undefined) return;
+  async shutDown(): Promise<void> {
+    const member = this.#member;
+    if (member === undefined) return;
     try {
-      await this.#member.farewell();
+      await member.farewell();
       await this.#ports.clock.sleep(heardMs);
     } catch (thrown) {
       const error = Fault.from(thrown).message;
       this.#ports.log.warn("No manager knows that this host shuts down", { error });
     }
-  }
-
-  /** Before the host shuts down. */
-  async shutDown(): Promise<void> {
-    await this.#member?.shutDown();
+    await member.endContainers(endMsMax);
   }
 
   /** In one line. */

@@ -55,9 +55,6 @@ interface EngineParts {
 /** How long the containers of a host that leaves may take to stop. */
 const clearMs = 60_000;
 
-/** What a status takes to the managers, and endpoints take from there to all hosts; several times as long. */
-const leaveMs = 2_000;
-
 export class Engine implements AsyncDisposable {
   readonly #config: Config;
   readonly #clock: Clock;
@@ -153,11 +150,9 @@ export class Engine implements AsyncDisposable {
     await this.#parts.agent.farewell();
   }
 
-  /** Before the host shuts down: managers hear of it, and others lead nobody to its containers by the time this resolves. */
-  async leave(): Promise<void> {
-    if (this.#parts.agent.session.state !== "connected") return;
-    this.#parts.worker.leave();
-    await this.#clock.sleep(leaveMs);
+  /** See Worker.endWithHost. */
+  async endContainers(mostMs: number): Promise<void> {
+    await this.#parts.worker.endWithHost(mostMs);
   }
 
   get session(): SessionState {

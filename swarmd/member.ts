@@ -174,9 +174,9 @@ export class Member implements AsyncDisposable {
     this.#manager?.configure(managerArgs(config, this.#identity));
   }
 
-  /** Before the host shuts down. */
-  async shutDown(): Promise<void> {
-    await this.#engine?.leave();
+  /** See Worker.endWithHost. */
+  async endContainers(mostMs: number): Promise<void> {
+    await this.#engine?.endContainers(mostMs);
   }
 
   /** Opens what the unlock key has locked, and starts the manager. */

@@ -54,9 +54,8 @@ export async function run(config: Config, readConfig: () => Config): Promise<voi
   if (await service.stopping()) {
     log.info("the host shuts down: its tasks are given to others");
     await daemon.shutDown();
-    await daemon.farewell();
   }
-  log.info("swarmd stops; containers go on running", { signal });
+  log.info("swarmd stops", { signal });
 }
 
 function stopSignal(): Promise<NodeJS.Signals> {

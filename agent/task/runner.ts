@@ -46,6 +46,9 @@ const graceMsDefault = 10_000;
  */
 const stopDelayMsDefault = 200;
 
+/** How often it is looked whether a container has ended with its host. */
+const endLookMs = 100;
+
 /** SIGKILL needs no repeating, except for one that was sent to a process in the kernel's hands. */
 const killAgainMs = 10_000;
 
@@ -145,6 +148,22 @@ export class TaskRunner {
     if (this.#isDraining) return;
     this.#isDraining = true;
     this.#draining = this.#drain();
+  }
+
+  /**
+   * For a host that shuts down: lets go, and has the container end as its service wishes. Resolves when it has ended, or
+   * after its grace period, at most `mostMs`. How it ends is not noted: after the boot it is taken up as one that ran.
+   */
+  async endWithHost(mostMs: number): Promise<void> {
+    await this[Symbol.asyncDispose]();
+    const { phase } = this.#state;
+    if (!isLive(phase)) return;
+    const { clock, containers } = this.#modules;
+    const { signal, graceMs } = this.#stopping();
+    const untilMs = clock.monotonic() + Math.min(graceMs, mostMs);
+    const isAlive = () => containers.isAlive(this.#task.id, phase.pid);
+    containers.kill(this.#task.id, phase.pid, signal);
+    while (isAlive() && clock.monotonic() < untilMs) await clock.sleep(endLookMs);
   }
 
   /** Lets go: what runs goes on running, what is under way is waited for. */
@@ -343,13 +362,18 @@ export class TaskRunner {
   }
 
   #performStop(pid: number): void {
+    const { signal, graceMs } = this.#stopping();
+    this.#timer = this.#graceTimer(graceMs);
+    this.#modules.containers.kill(this.#task.id, pid, signal);
+  }
+
+  /** How the service, or else its image, wants the container stopped. */
+  #stopping(): { readonly signal: NodeJS.Signals | number; readonly graceMs: number } {
     const runtime = this.#task.spec?.runtime;
     const spec = runtime?.case === "container" ? runtime.value : undefined;
-    const graceMs = msFromDuration(spec?.stopGracePeriod, graceMsDefault);
-    this.#timer = this.#graceTimer(graceMs);
     const image = this.#prepared?.image ?? this.#modules.images.find(spec?.image ?? "");
     const signal = parseSignal(spec?.stopSignal || image?.config.stopSignal || "SIGTERM");
-    this.#modules.containers.kill(this.#task.id, pid, signal);
+    return { signal, graceMs: msFromDuration(spec?.stopGracePeriod, graceMsDefault) };
   }
 
   #performKill(pid: number): void {
