@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { waitFor } from "#lab/wait.ts";
+import { startOf } from "./life.ts";
 import type { Machine } from "./machine.ts";
 import { makePackage } from "./operator.ts";
 import { part } from "./part.ts";
@@ -115,7 +116,7 @@ async function untilAnswers(machine: Machine): Promise<void> {
 
 /** Process and moment of its start. */
 async function containerId(machine: Machine): Promise<string> {
-  return await machine.run("stat -c '%n %Z' /proc/$(pgrep -xo httpd)");
+  return await machine.run(startOf("$(pgrep -xo httpd)"));
 }
 
 async function containerFile(machine: Machine, name: string): Promise<string> {

@@ -124,9 +124,14 @@ export async function answersEverywhere(site: Site, machines: readonly Machine[]
   assert.deepEqual(failures, []);
 }
 
+/** Of a process: its number and the moment of its start, in clock ticks since boot (proc(5), field 22). */
+export function startOf(pid: string): string {
+  return `awk '{ print $1, $22 }' /proc/${pid}/stat`;
+}
+
 /** The processes of all containers, by machine: each with the moment of its start. */
 async function containers(machines: readonly Machine[]): Promise<Readonly<Record<string, string>>> {
-  const script = `for f in $(pgrep -x httpd); do stat -c '%n %Z' /proc/$f; done | sort`;
+  const script = `for f in $(pgrep -x httpd); do ${startOf("$f")}; done | sort`;
   const found = machines.map(async (machine) => [machine.name, await machine.run(script)]);
   return Object.fromEntries(await Promise.all(found));
 }

@@ -1,22 +1,22 @@
 /**
- * Asks one URL after the other, a request each period, each over a connection of its own, until its input ends. Lines on its
- * input say through which hosts: "HOST up" and "HOST down"; a host that goes down is not asked any more from that line on,
- * and what was asked of it and not answered yet does not count. "N wanted" has "N there" printed when N requests more have come
- * to an end. Prints each failure as it comes, and one line of JSON at the end.
- * Arguments: the period in milliseconds, the URL's part behind the host, then the hosts.
+ * Asks a URL through each of several hosts, again and again until its input ends: each time over a connection of its own, and
+ * a pause after the last answer, so that slow hosts are asked less often and not more at a time. Lines on its input say
+ * through which hosts: "HOST up" and "HOST down"; a host that goes down is not asked any more from that line on, and what was
+ * asked of it and not answered yet does not count. "N wanted" has "N there" printed when N requests more have come to an end.
+ * Prints each failure as it comes, and one line of JSON at the end.
+ * Arguments: the pause in milliseconds, the URL's part behind the host, then the hosts.
  */
 import { get } from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const [period = "200", rest = "/", ...hosts] = process.argv.slice(2);
+const [pause = "200", rest = "/", ...hosts] = process.argv.slice(2);
 const requestMsMax = 30_000;
 
 const up = new Set(hosts);
 /** How often a host has gone down. */
 const falls = new Map<string, number>();
 const failures: string[] = [];
-const pending = new Set<Promise<void>>();
 /** To be printed, each when this many requests have come to an end. */
 const wishes: { readonly at: number; readonly words: string }[] = [];
 let answered = 0;
@@ -73,15 +73,13 @@ createInterface({ input: process.stdin })
   })
   .on("close", () => ended.abort());
 
-console.log("asking");
-for (let turn = 0; !ended.signal.aborted; turn += 1) {
-  const there = [...up].toSorted();
-  const host = there[turn % there.length];
-  if (host !== undefined) {
-    const one = probe(host).finally(() => pending.delete(one));
-    pending.add(one);
+async function askAgainAndAgain(host: string): Promise<void> {
+  while (!ended.signal.aborted) {
+    if (up.has(host)) await probe(host);
+    await sleep(Number(pause));
   }
-  await sleep(Number(period));
 }
-await Promise.all(pending);
+
+console.log("asking");
+await Promise.all(hosts.map(askAgainAndAgain));
 console.log(JSON.stringify({ answered, failures, slowestMs: Math.round(slowestMs) }));

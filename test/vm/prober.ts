@@ -9,7 +9,7 @@ import type { Site } from "./site.ts";
 import { publishedPort } from "./stack.ts";
 
 const program = fileURLToPath(new URL("prober-main.ts", import.meta.url));
-const periodMs = 200;
+const pauseMs = 500;
 
 export interface Probed {
   readonly answered: number;
@@ -25,7 +25,7 @@ export class Prober implements AsyncDisposable {
   /** Resolves when it has begun to ask. */
   static async start(site: Site, machines: readonly Machine[]): Promise<Prober> {
     const hosts = machines.map(({ address }) => address);
-    const args = [program, String(periodMs), `:${publishedPort}/cgi-bin/ask`, ...hosts];
+    const args = [program, String(pauseMs), `:${publishedPort}/cgi-bin/ask`, ...hosts];
     const process = site.operator.spawn(globalThis.process.execPath, args, {
       stdio: ["pipe", "pipe", "inherit"],
     });

@@ -5,23 +5,22 @@
 export const stackName = "shop";
 export const publishedPort = 8080;
 
-const ask =
-  "#!/bin/sh\\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\\nexec wget -qO- -T 20 http://back:8080/\\n";
-
-function script(lines: readonly string[]): string {
-  return JSON.stringify(["sh", "-c", lines.join(" && ")]);
-}
+/**
+ * What answers a request to `front`. The resolver of a program that is linked statically needs libraries that this image has
+ * not: busybox asks for names with nslookup only.
+ */
+const ask = `#!/bin/sh
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+address=$$(nslookup -type=a back | sed -n '/^Name:/,$$ s/^Address: //p')
+printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 20 "$$address" 8080 | tail -n 1
+`;
 
 /** As the first process of its container, httpd ignores being asked to end, and answers until it is made to. */
 export const stackFile = `services:
   front:
     image: registry:5000/busybox:1
-    command: ${script([
-      "mkdir -p /www/cgi-bin",
-      `printf "${ask.replaceAll('"', '\\"')}" >/www/cgi-bin/ask`,
-      "chmod 755 /www/cgi-bin/ask",
-      "exec httpd -f -p 8080 -h /www",
-    ])}
+    command: httpd -f -p 8080 -h /www
+    configs: [{source: ask, target: /www/cgi-bin/ask, mode: 0755}]
     networks: [inside]
     ports: ["${publishedPort}:8080"]
     stop_grace_period: 5s
@@ -31,11 +30,7 @@ export const stackFile = `services:
       resources: {limits: {memory: 64M, cpus: "0.5"}}
   back:
     image: registry:5000/busybox:1
-    command: ${script([
-      "mkdir -p /www",
-      "hostname >/www/index.html",
-      "exec httpd -f -p 8080 -h /www",
-    ])}
+    command: sh -c "mkdir -p /www && hostname >/www/index.html && exec httpd -f -p 8080 -h /www"
     networks: [inside]
     stop_grace_period: 5s
     deploy:
@@ -45,4 +40,7 @@ networks:
   inside:
     driver: overlay
     driver_opts: {encrypted: ""}
+configs:
+  ask:
+    content: ${JSON.stringify(ask)}
 `;
