@@ -39,11 +39,13 @@ export const nodeFlags: Readonly<Record<string, string>> = {
 /** What programs find by its name: Node resolves them by the package.json of the folder that they lie in. */
 export const fastPath = "agent/network/fastpath/fastpath.o";
 const checkHost = "package/check-host.sh";
+const purge = "package/purge.sh";
 const imports = {
   "#manager/main.ts": "./manager.js",
   "#manager/log/log-worker.ts": "./log-worker.js",
   [`#${fastPath}`]: "./fastpath.o",
   [`#${checkHost}`]: "./check-host",
+  [`#${purge}`]: "./purge.sh",
 };
 
 /** What a program's main file imports late as ./run.ts stays a file of its own, as late packages do. */
@@ -173,6 +175,7 @@ export async function writeBundle(options: BundleOptions): Promise<readonly Bund
     `${JSON.stringify({ type: "module", imports }, undefined, 2)}\n`,
   );
   await copyFile(join(root, checkHost), join(target, "check-host"));
+  await copyFile(join(root, purge), join(target, "purge.sh"));
   if (fastPathObject !== undefined) await copyFile(fastPathObject, join(target, "fastpath.o"));
   for (const program of ["swarmctl", "swarmd"]) await chmod(join(target, `${program}.js`), 0o755);
   return outputFiles.map(({ path, contents }) => ({

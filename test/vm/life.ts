@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { waitFor } from "#lab/wait.ts";
 import type { Machine } from "./machine.ts";
 import {
   applyTimeoutMs,
@@ -17,7 +18,9 @@ import {
 } from "./operator.ts";
 import { Prober } from "./prober.ts";
 import type { Site } from "./site.ts";
-import { stackFile, stackName } from "./stack.ts";
+import { publishedPort, stackFile, stackName } from "./stack.ts";
+
+const answerTimeoutMs = 180_000;
 
 const nothingToDo = /^Nothing to do\.$/m;
 
@@ -70,6 +73,7 @@ export async function reboot(
     await prober.leaveOut(machine);
     await machine.reboot();
     await untilReady(site, cluster);
+    await untilAnswers(site, machine);
     await prober.takeIn(machine);
     await untilRunning(site);
   }
@@ -114,6 +118,13 @@ async function deployStack(site: Site): Promise<void> {
   const file = join(site.files.folder, "stack.yml");
   await writeFile(file, stackFile);
   await swarmctl(site, ["stack", "deploy", "-c", file, stackName], { timeoutMs: applyTimeoutMs });
+}
+
+/** Resolves when the machine answers for the stack: whoever shares requests out among hosts looks first. */
+async function untilAnswers(site: Site, { name, address }: Machine): Promise<void> {
+  const url = `http://${address}:${publishedPort}/cgi-bin/ask`;
+  const answers = async () => (await site.operate("curl", ["-fsS", "-m", "20", url])).status === 0;
+  await waitFor(`${name} to answer`, answers, { timeoutMs: answerTimeoutMs });
 }
 
 /** That each machine answers for the stack. */
