@@ -43,7 +43,7 @@ const steadyMs = 1_000;
 const openMsMin = 500;
 const openMsMax = 16_000;
 /** A host that shuts down waits no longer for a manager. */
-const farewellMs = 5_000;
+const farewellMs = 10_000;
 
 export interface AgentOptions {
   readonly clusterId: string;

@@ -64,7 +64,7 @@ import { Session, Sessions } from "./sessions.ts";
 import { type StatusReport, StatusWriter } from "./status-writer.ts";
 
 /** How long a leader is waited for when a session opens. A change of leader is over sooner. */
-const openMs = 2_000;
+const openMsMin = 2_000;
 
 export interface DispatcherOptions {
   /** This manager's node. */
@@ -248,6 +248,8 @@ export class Dispatcher implements AsyncDisposable {
     { address, ended }: { readonly address: string; readonly ended: AbortSignal },
   ): Promise<void> {
     const late = new AbortController();
+    // Whoever lets slow hosts beat less often gives them longer for this, too.
+    const openMs = Math.max(openMsMin, this.#periodMs() / 2);
     using _timer = this.#modules.clock.timer(openMs, () => {
       const message = `no leader took the session within ${openMs / 1000} s: try another manager`;
       late.abort(new Fault("unavailable", message));

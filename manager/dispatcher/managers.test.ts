@@ -203,20 +203,27 @@ test("managers, a node that the asked one does not know yet is waited for", asyn
   await assert.rejects(stranger.connect(), { code: "unauthenticated" });
 });
 
-test("managers, without a leader no session opens, and the agent hears why", async () => {
-  const clock = new FakeClock();
-  await using ground = await openGroup(1, clock);
-  const { group, two } = ground;
-  group.lead(undefined);
-  using agent = agentOf(two, "node1");
-  const connected = agent.connect();
-  for (let turns = 0; turns < 50; turns++) await nextLoop();
-  clock.advance(2_000);
-  await assert.rejects(connected, {
-    code: "unavailable",
-    message: "no leader took the session within 2 s: try another manager",
+for (const { beatMs, waitMs } of [
+  { beatMs: 1_000, waitMs: 2_000 },
+  { beatMs: 20_000, waitMs: 10_000 },
+]) {
+  test(`managers, without a leader no session opens, which agents that beat each ${beatMs} ms hear after ${waitMs}`, async () => {
+    const clock = new FakeClock();
+    await using ground = await openGroup(1, clock);
+    const { group, one, two } = ground;
+    const dispatcher = { heartbeatPeriod: durationFromMs(beatMs) };
+    await one.put("cluster", testCluster({ spec: { dispatcher } }));
+    group.lead(undefined);
+    using agent = agentOf(two, "node1");
+    const connected = agent.connect();
+    for (let turns = 0; turns < 50; turns++) await nextLoop();
+    clock.advance(waitMs);
+    await assert.rejects(connected, {
+      code: "unavailable",
+      message: `no leader took the session within ${waitMs / 1000} s: try another manager`,
+    });
   });
-});
+}
 
 test("managers, news of the managers, the heartbeat and the root reach the agents", async () => {
   await using ground = await openGroup(1);

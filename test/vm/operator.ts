@@ -51,8 +51,8 @@ export async function writeClusterFile(site: Site, options: ClusterFileOptions):
     cluster: clusterName,
     ssh: { user, key, config: sshConfig },
     hosts,
-    // Managers that wait for processors hear of each other late.
-    options: { "default-address-pool": "10.0.0.0/8", "dispatcher-heartbeat": "5s" },
+    // Managers that wait for processors hear of each other late: what takes a second elsewhere takes half a minute here.
+    options: { "default-address-pool": "10.0.0.0/8", "dispatcher-heartbeat": "20s" },
   };
   // JSON is YAML.
   await writeFile(file, JSON.stringify(content, undefined, 2));
