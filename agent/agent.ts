@@ -19,6 +19,7 @@ import { Converger, type ConvergerModules } from "./converger.ts";
 import type { ManagerSession } from "./layer-peers/layer-peers.ts";
 import { LogPublisher } from "./log-publisher.ts";
 import { ManagerChoice } from "./manager-choice.ts";
+import { Patience } from "./patience.ts";
 import type { Reporter } from "./reporter.ts";
 import { type ManagerClients, runSession } from "./session.ts";
 import type { UsageMeter } from "./stats/usage-meter.ts";
@@ -36,12 +37,6 @@ const standstillMs = 5 * 60_000;
 const refusedMs = 8_000;
 /** A session that stood for less counts as one that failed: a manager that ends each at once is not asked on and on. */
 const steadyMs = 1_000;
-/**
- * How long a manager may take to open a session: short at first, so that another is asked before this node looks down,
- * doubled with each failure, because a busy cluster may need longer: given up too early, each try only makes it busier.
- */
-const openMsMin = 500;
-const openMsMax = 16_000;
 /** A host that shuts down waits no longer for a manager. */
 const farewellMs = 10_000;
 
@@ -147,7 +142,7 @@ export class Agent {
   async #holdSessions(identity: TlsIdentityHolder, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#modules;
     let backoffMs = backoffMsMin;
-    let openMs = openMsMin;
+    const patience = new Patience();
     while (!signal.aborted && !this.#hasLeft) {
       const manager = this.#choice.next();
       // A new certificate, which may name another role or authority, is shown by a new session.
@@ -155,19 +150,19 @@ export class Agent {
       using _description = this.#modules.watchDescription?.(() =>
         this.#moveTo(manager, "the node has news of itself"),
       );
-      const { fault, stoodMs } = await this.#hold({ manager, identity, openMs }, signal);
+      const wish = { manager, identity, openMs: patience.ms };
+      const { fault, openedInMs, stoodMs } = await this.#hold(wish, signal);
       if (signal.aborted || this.#hasLeft) return;
       const { signal: moving } = this.#moving;
       const { message: error } = moving.aborted ? Fault.from(moving.reason) : fault;
       this.#session = { state: "connecting", error };
       if (moving.aborted) continue;
       log.warn(fault.message, { code: fault.code });
-      openMs = Math.min(openMs * 2, openMsMax);
       if (stoodMs >= steadyMs) {
         backoffMs = backoffMsMin;
-        openMs = openMsMin;
+        patience.stood(openedInMs);
         this.#choice.forget();
-      }
+      } else patience.failed();
       this.#choice.fail(manager, fault);
       if (!this.#choice.exhausted) continue;
       const waitMs = this.#choice.refused ? refusedMs : backoffMs;
@@ -181,13 +176,15 @@ export class Agent {
   async #hold(
     { manager, identity, openMs }: { manager: string; identity: TlsIdentityHolder; openMs: number },
     signal: AbortSignal,
-  ): Promise<{ readonly fault: Fault; readonly stoodMs: number }> {
+  ): Promise<{ readonly fault: Fault; readonly openedInMs: number; readonly stoodMs: number }> {
     const { clock, describe } = this.#modules;
     const { clusterId } = this.#options;
     this.#moving = new AbortController();
+    const beganAtMs = clock.monotonic();
     let stoodAtMs: number | undefined;
     const end = (thrown: unknown) => ({
       fault: Fault.from(thrown),
+      openedInMs: (stoodAtMs ?? beganAtMs) - beganAtMs,
       stoodMs: stoodAtMs === undefined ? 0 : clock.monotonic() - stoodAtMs,
     });
     try {
