@@ -159,10 +159,9 @@ export class TaskRunner {
     const { phase } = this.#state;
     if (!isLive(phase)) return;
     const { clock, containers } = this.#modules;
-    const { signal, graceMs } = this.#stopping();
-    const untilMs = clock.monotonic() + Math.min(graceMs, mostMs);
+    const untilMs = clock.monotonic() + Math.min(this.#graceMs, mostMs);
     const isAlive = () => containers.isAlive(this.#task.id, phase.pid);
-    containers.kill(this.#task.id, phase.pid, signal);
+    await this.#tryTo("stop the container", async () => this.#signalStop(phase.pid));
     while (isAlive() && clock.monotonic() < untilMs) await clock.sleep(endLookMs);
   }
 
@@ -362,18 +361,25 @@ export class TaskRunner {
   }
 
   #performStop(pid: number): void {
-    const { signal, graceMs } = this.#stopping();
-    this.#timer = this.#graceTimer(graceMs);
-    this.#modules.containers.kill(this.#task.id, pid, signal);
+    this.#timer = this.#graceTimer(this.#graceMs);
+    this.#signalStop(pid);
   }
 
-  /** How the service, or else its image, wants the container stopped. */
-  #stopping(): { readonly signal: NodeJS.Signals | number; readonly graceMs: number } {
+  get #graceMs(): number {
+    return msFromDuration(this.#container?.stopGracePeriod, graceMsDefault);
+  }
+
+  get #container(): ContainerSpec | undefined {
     const runtime = this.#task.spec?.runtime;
-    const spec = runtime?.case === "container" ? runtime.value : undefined;
+    return runtime?.case === "container" ? runtime.value : undefined;
+  }
+
+  /** As the service, or else its image, wants it. */
+  #signalStop(pid: number): void {
+    const spec = this.#container;
     const image = this.#prepared?.image ?? this.#modules.images.find(spec?.image ?? "");
     const signal = parseSignal(spec?.stopSignal || image?.config.stopSignal || "SIGTERM");
-    return { signal, graceMs: msFromDuration(spec?.stopGracePeriod, graceMsDefault) };
+    this.#modules.containers.kill(this.#task.id, pid, signal);
   }
 
   #performKill(pid: number): void {
