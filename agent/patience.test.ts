@@ -22,6 +22,7 @@ test("patience, it is short at first and grows with each failure, up to a bound"
 test("patience, after a session that stood it is what slow hosts need, and little on fast ones", () => {
   assert.equal(after("failed", "failed", 20), 500);
   assert.equal(after(1_200), 2_400);
+  assert.equal(after(1_200.3), 2_401);
   assert.equal(after(15_000), 4_000);
   assert.equal(after(1_200, "failed"), 4_800);
 });

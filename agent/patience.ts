@@ -22,6 +22,7 @@ export class Patience {
 
   /** The session stood, and had been opened in so many milliseconds. */
   stood(openedInMs: number): void {
-    this.#ms = Math.min(Math.max(2 * openedInMs, msMin), expectedMsMax);
+    const expectedMs = Math.round(2 * openedInMs);
+    this.#ms = Math.min(Math.max(expectedMs, msMin), expectedMsMax);
   }
 }

@@ -3,7 +3,7 @@
  * A program that keeps what V8 compiled begins with a second, tiny file, which says where, before the large one is read.
  */
 import { createHash } from "node:crypto";
-import { chmod, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { builtinModules } from "node:module";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,14 +38,12 @@ export const nodeFlags: Readonly<Record<string, string>> = {
 
 /** What programs find by its name: Node resolves them by the package.json of the folder that they lie in. */
 export const fastPath = "agent/network/fastpath/fastpath.o";
-const checkHost = "package/check-host.sh";
-const purge = "package/purge.sh";
+const scripts = { "package/check-host.sh": "check-host", "package/purge.sh": "purge.sh" } as const;
 const imports = {
   "#manager/main.ts": "./manager.js",
   "#manager/log/log-worker.ts": "./log-worker.js",
   [`#${fastPath}`]: "./fastpath.o",
-  [`#${checkHost}`]: "./check-host",
-  [`#${purge}`]: "./purge.sh",
+  ...Object.fromEntries(Object.entries(scripts).map(([path, name]) => [`#${path}`, `./${name}`])),
 };
 
 /** What a program's main file imports late as ./run.ts stays a file of its own, as late packages do. */
@@ -174,8 +172,10 @@ export async function writeBundle(options: BundleOptions): Promise<readonly Bund
     join(target, "package.json"),
     `${JSON.stringify({ type: "module", imports }, undefined, 2)}\n`,
   );
-  await copyFile(join(root, checkHost), join(target, "check-host"));
-  await copyFile(join(root, purge), join(target, "purge.sh"));
+  for (const [script, name] of Object.entries(scripts)) {
+    // Not copied: a copy has the mode that the sources happen to have.
+    await writeFile(join(target, name), await readFile(join(root, script)));
+  }
   if (fastPathObject !== undefined) await copyFile(fastPathObject, join(target, "fastpath.o"));
   for (const program of ["swarmctl", "swarmd"]) await chmod(join(target, `${program}.js`), 0o755);
   return outputFiles.map(({ path, contents }) => ({

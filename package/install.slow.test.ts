@@ -247,11 +247,12 @@ test("remove, settings and data stay; a purge takes them, with what is mounted t
   const purged = await host.run(
     "sh",
     "-c",
-    `mkdir -p /var/lib/swarm/agent/volumes/a && mount -t tmpfs tmpfs /var/lib/swarm/agent/volumes/a
-     root=/var/lib/swarm/agent/tasks/abc/1/rootfs && mkdir -p $root && mkfifo /tmp/begun
+    `id=abcdefghijklmnopqrstuvwxy
+     mkdir -p /var/lib/swarm/agent/volumes/a && mount -t tmpfs tmpfs /var/lib/swarm/agent/volumes/a
+     root=/var/lib/swarm/agent/tasks/$id/1/rootfs && mkdir -p $root && mkfifo /tmp/begun
      unshare --mount sh -c "mount -t tmpfs tmpfs $root; echo >/tmp/begun; exec sleep 1000" &
      read -r begun </tmp/begun
-     ip netns add abc && ip link add swv-abc type veth peer name peer0
+     ip netns add $id && ip link add swv-abc type veth peer name peer0
      ip link add sw-vx0 type vxlan id 4096 dstport 4789 && ip link add sw-wg-probe type veth peer name peer1 && nft add table inet swarm
      ip route add 192.0.2.0/24 dev lo protocol 115 && ip rule add from 192.0.2.1 protocol 115
      /usr/lib/swarm/install.sh --remove --purge || exit
