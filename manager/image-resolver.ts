@@ -107,11 +107,12 @@ export class ImageResolver implements Disposable {
 
 /** Without those of entries that are no images, as signatures are: "unknown". */
 function distinct(named: readonly { os: string; architecture: string }[]): readonly Platform[] {
-  const words = named.map(({ os, architecture }) => `${os} ${architecture}`);
-  return [...new Set(words)].flatMap((word) => {
-    const [os = "", architecture = ""] = word.split(" ");
-    return os === "unknown" || os === "" || architecture === ""
-      ? []
-      : [create(PlatformSchema, { os, architecture })];
-  });
+  const known = named.filter((one) => !["", "unknown"].includes(one.os) && one.architecture !== "");
+  const byName = new Map(
+    known.map(({ os, architecture }) => [
+      `${os}/${architecture}`,
+      create(PlatformSchema, { os, architecture }),
+    ]),
+  );
+  return [...byName.values()];
 }

@@ -47,8 +47,8 @@ export class RaftGround implements AsyncDisposable {
       loadGroups[0] = resources.use(await OurGroup.up(hostsOf(0), { client, signal: aborted }));
       onStep("our three managers are ready");
     };
-    const etcd = (root: string, at: 1 | 2) => async (aborted: AbortSignal) => {
-      const etcdOptions = { root, client, tls: at === 2, signal: aborted };
+    const etcd = (root: string, at: 1 | 2, tls: boolean) => async (aborted: AbortSignal) => {
+      const etcdOptions = { root, client, tls, signal: aborted };
       const made = resources.use(await EtcdGroup.up(hostsOf(at), etcdOptions));
       loadGroups[at] = made;
       onStep(`three members of ${made.name} are ready`);
@@ -59,7 +59,8 @@ export class RaftGround implements AsyncDisposable {
       otherGroups.push(resources.use(new SwarmGroup(made)));
       onStep("three managers of Docker Swarm are ready");
     };
-    const peers = root === undefined ? [] : [etcd(root, 1), etcd(root, 2), swarm(root)];
+    const peers =
+      root === undefined ? [] : [etcd(root, 1, false), etcd(root, 2, true), swarm(root)];
     await together([ours, ...peers], signal);
     return new RaftGround({ client, loadGroups, otherGroups, resources: resources.move() });
   }

@@ -123,7 +123,10 @@ async function deployStack(site: Site): Promise<void> {
 /** Resolves when the machine answers for the stack: whoever shares requests out among hosts looks first. */
 async function untilAnswers(site: Site, { name, address }: Machine): Promise<void> {
   const url = `http://${address}:${publishedPort}/cgi-bin/ask`;
-  const answers = async () => (await site.operate("curl", ["-fsS", "-m", "20", url])).status === 0;
+  const answers = async () => {
+    const { status, stdout } = await site.operate("curl", ["-fsS", "-m", "20", url]);
+    return status === 0 && stdout !== "";
+  };
   await waitFor(`${name} to answer`, answers, { timeoutMs: answerTimeoutMs });
 }
 
