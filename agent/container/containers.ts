@@ -9,7 +9,6 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { Fault, errnoOf } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
-import type { ContainerSpec } from "#proto/gen/swarm/v1/specs_pb.ts";
 import type { Clock, Log } from "#proto/ports.ts";
 import { hostResolvConf, readResolvConf } from "../dns/resolv-conf.ts";
 import type { Exec } from "../exec.ts";
@@ -41,6 +40,7 @@ import { linkLayers, overlayOptions, prepareRootfs } from "./rootfs.ts";
 import { Runc } from "./runc.ts";
 import { labelFiles, labelledMount } from "./selinux.ts";
 import { isConmonAlive, isContainerAlive, readPid } from "./supervised-process.ts";
+import { containerOf } from "./container-of.ts";
 
 export interface ContainersOptions {
   readonly tasksFolder: string;
@@ -350,10 +350,6 @@ export class Containers {
       resolvConf: join(folder, "resolv.conf"),
     };
   }
-}
-
-function containerOf(task: Task): ContainerSpec | undefined {
-  return task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
 }
 
 /** Retried by Node while the overlay of a container that is just ending still writes into it. */

@@ -2,6 +2,7 @@
 import { Fault } from "#proto/fault.ts";
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
 import { hostnameOf } from "./oci-spec.ts";
+import { containerOf } from "./container-of.ts";
 
 const loopback = [
   "127.0.0.1\tlocalhost",
@@ -14,7 +15,7 @@ const loopback = [
 
 /** `addresses` are the task's own on its networks. */
 export function planHosts(task: Task, addresses: readonly string[]): string {
-  const container = task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
+  const container = containerOf(task);
   const extra = (container?.hosts ?? []).map((line) => oneLine(line).replace(/\s+/, "\t"));
   const own = addresses.map((address) => `${address}\t${hostnameOf(task)}`);
   return [...loopback, ...extra, ...own, ""].join("\n");
@@ -34,7 +35,7 @@ export interface NameSource {
 
 export function planResolvConf(task: Task, source: NameSource): string {
   const { nameserver, hostFile } = source;
-  const container = task.spec?.runtime.case === "container" ? task.spec.runtime.value : undefined;
+  const container = containerOf(task);
   const dns = container?.dnsConfig;
   const wanted = dns?.nameservers ?? [];
   if (hostFile !== undefined && wanted.length === 0) return hostFile;

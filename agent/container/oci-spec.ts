@@ -23,6 +23,7 @@ import { type OciNamespace, planCgroupsPath, planNamespaces } from "./namespaces
 import { supportedContainer } from "./refusals.ts";
 import { type OciRlimit, planOomScoreAdj, planResources, planRlimit } from "./resources.ts";
 import { type Accounts, resolveUser, type User } from "./user.ts";
+import { containerOf } from "./container-of.ts";
 
 /** What the container takes from its image. */
 export interface ImageDefaults {
@@ -132,7 +133,7 @@ export function planOciSpec(input: SpecInput): OciSpec {
 }
 
 export function hostnameOf(task: Task): string {
-  const wanted = task.spec?.runtime.case === "container" ? task.spec.runtime.value.hostname : "";
+  const wanted = containerOf(task)?.hostname ?? "";
   return wanted === "" ? task.id.slice(0, 12) : wanted;
 }
 

@@ -1,12 +1,13 @@
 /** Docker's templates for a log's tag, "{{.Name}}/{{.ID}}", with the values that there are here. Pure. */
 import type { Task } from "#proto/gen/swarm/v1/objects_pb.ts";
+import { containerOf } from "../container/container-of.ts";
 
 /** As much of an ID as people see. */
 const shortIdLength = 12;
 
 /** A field that there is not becomes nothing. */
 export function expandTag(template: string, task: Task): string {
-  const image = task.spec?.runtime.case === "container" ? task.spec.runtime.value.image : "";
+  const image = containerOf(task)?.image ?? "";
   const values: Readonly<Record<string, string>> = {
     ID: task.id.slice(0, shortIdLength),
     FullID: task.id,

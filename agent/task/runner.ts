@@ -21,6 +21,7 @@ import type { ImageSource, Progress, TaskImage, TaskNetworks } from "./sources.t
 import { type Effect, type Event, isLive, type Recovered, type State, step } from "./state.ts";
 import { isNewToManagers, statusOf } from "./status.ts";
 import type { TaskFiles } from "./task-files.ts";
+import { containerOf } from "../container/container-of.ts";
 
 export interface RunnerModules {
   readonly images: ImageSource;
@@ -366,17 +367,12 @@ export class TaskRunner {
   }
 
   get #graceMs(): number {
-    return msFromDuration(this.#container?.stopGracePeriod, graceMsDefault);
-  }
-
-  get #container(): ContainerSpec | undefined {
-    const runtime = this.#task.spec?.runtime;
-    return runtime?.case === "container" ? runtime.value : undefined;
+    return msFromDuration(containerOf(this.#task)?.stopGracePeriod, graceMsDefault);
   }
 
   /** As the service, or else its image, wants it. */
   #signalStop(pid: number): void {
-    const spec = this.#container;
+    const spec = containerOf(this.#task);
     const image = this.#prepared?.image ?? this.#modules.images.find(spec?.image ?? "");
     const signal = parseSignal(spec?.stopSignal || image?.config.stopSignal || "SIGTERM");
     this.#modules.containers.kill(this.#task.id, pid, signal);
